@@ -1,0 +1,1 @@
+"""The catch decorator: lets a flow go on after a failed step."""

@@ -1,0 +1,1 @@
+"""Reads past flow runs and their artifacts from Python."""

@@ -1,0 +1,1 @@
+"""Runs flow tasks as processes on this machine."""

@@ -1,0 +1,1 @@
+"""The show, check, dump, logs and output-dot commands of flows."""

@@ -1,0 +1,1 @@
+"""Keeps the records of flow runs in a local directory."""

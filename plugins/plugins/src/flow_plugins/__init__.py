@@ -1,0 +1,1 @@
+"""The plugins command, which lists what is installed."""

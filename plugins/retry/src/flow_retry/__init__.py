@@ -1,0 +1,1 @@
+"""The retry decorator: runs a failed step again."""

@@ -1,0 +1,1 @@
+"""The run and resume commands of flows."""

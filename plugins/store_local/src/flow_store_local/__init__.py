@@ -1,0 +1,1 @@
+"""Keeps flow artifacts in a local directory."""
