@@ -1,0 +1,96 @@
+# Everything here needs only make and Python 3.10 or newer: each target first makes the virtual
+# environment .venv, and makes it again when the constraints or a pyproject.toml change.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+# No path is written out below, so a new folder in plugins/ is a new distribution.
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+DISTRIBUTIONS := core $(PLUGINS)
+DEV_TOOLS := hypothesis import-linter mkdocs mkdocs-material mypy numpy pytest pytest-timeout \
+	pytest-xdist ruff towncrier
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-pythons check bench docs clean
+
+help: ## Say what each target does
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r target text; do printf '  make %-13s %s\n' "$$target" "$$text"; done
+	@echo "Variables: PYTHON=$(PYTHON) (for $(VENV)), PYTEST_ARGS (for test)"
+
+demo: $(VENV)/.stamp-demo ## Run the movies example and report on its run
+	$(BIN)/python examples/movies/movies_flow.py run
+	$(BIN)/python examples/movies/report.py
+
+test: $(VENV)/.stamp-dev ## Run every test (PYTEST_ARGS="-k word" narrows)
+	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+check: $(VENV)/.stamp-dev ## Lint, check the format, the types and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(addsuffix /src,$(DISTRIBUTIONS))
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.stamp-dev ## Run the benchmarks
+	$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/.stamp-dev ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+test-pythons: $(VENV)/.stamp-dev ## Run the quick tests on every other Python 3.10-3.13 found
+	@own=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	failed=; \
+	for version in 3.10 3.11 3.12 3.13; do \
+		if [ "$$version" = "$$own" ]; then \
+			echo "== Python $$version: that of $(VENV), which 'make test' tests"; continue; fi; \
+		python=; \
+		if command -v "python$$version" >/dev/null 2>&1 && \
+				"python$$version" -c 'import sys' >/dev/null 2>&1; then \
+			python="python$$version"; \
+		elif command -v pyenv >/dev/null 2>&1; then \
+			for full in $$(pyenv versions --bare 2>/dev/null | grep "^$$version\.[0-9]*$$"); do \
+				candidate="$$(pyenv prefix "$$full" 2>/dev/null)/bin/python"; \
+				if "$$candidate" -c 'import sys' >/dev/null 2>&1; then python="$$candidate"; fi; \
+			done; \
+		fi; \
+		if [ -z "$$python" ]; then echo "== Python $$version: not found, skipped"; continue; fi; \
+		echo "== Python $$version"; \
+		$(MAKE) --no-print-directory VENV=".venv-$$version" PYTHON="$$python" \
+				".venv-$$version/.stamp-dev" && \
+			".venv-$$version/bin/python" -m pytest -q -m "not slow and not chaos" \
+				core plugins tests || failed="$$failed $$version"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "== failed on Python$$failed"; exit 1; fi
+
+clean: ## Remove the environments and all that tools leave behind
+	rm -rf .venv .venv-* site .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+		.hypothesis
+	find . -name .git -prune -o -type d -name __pycache__ -print | while read -r d; do rm -rf "$$d"; done
+
+# The environments. Pins come from constraints.txt, also those of the build tools: with build
+# isolation each of the distributions would fetch a hatchling of its own.
+
+$(VENV)/.stamp-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "This needs Python 3.10 or newer; '$(PYTHON)' is missing or older."; \
+		echo "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu install python3-venv."; exit 1; }
+	@touch $@
+
+$(VENV)/.stamp-demo: $(VENV)/.stamp-python $(MANIFESTS)
+	@echo "Installing flow-core and its plugins into $(VENV)"
+	@$(PIP) install -c constraints.txt hatchling editables
+	@$(PIP) install --no-build-isolation -c constraints.txt $(addprefix -e ,$(DISTRIBUTIONS)) pandas
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-demo
+	@echo "Installing the tools of development into $(VENV)"
+	@$(PIP) install -c constraints.txt $(DEV_TOOLS)
+	@touch $@
