@@ -1,0 +1,54 @@
+"""flow-core: data-science workflows as plain Python, with everything else a plugin.
+
+What users write with is here: ``from flow_core import FlowSpec, step, Parameter, current``, and the
+names that installed plugins offer (``retry``, ``catch``, ``Flow``, ``Run``, …). Nothing is imported
+before it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flow_core.context import current as current
+    from flow_core.errors import FlowError as FlowError
+    from flow_core.flowspec import FlowSpec as FlowSpec
+    from flow_core.flowspec import step as step
+    from flow_core.parameters import IncludeFile as IncludeFile
+    from flow_core.parameters import JSONType as JSONType
+    from flow_core.parameters import Parameter as Parameter
+    from flow_core.parameters import ParameterContext as ParameterContext
+
+__version__ = "0.1.0"
+
+_OWN = {
+    "FlowSpec": "flow_core.flowspec",
+    "step": "flow_core.flowspec",
+    "Parameter": "flow_core.parameters",
+    "ParameterContext": "flow_core.parameters",
+    "IncludeFile": "flow_core.parameters",
+    "JSONType": "flow_core.parameters",
+    "current": "flow_core.context",
+    "FlowError": "flow_core.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    import importlib
+
+    if name in _OWN:
+        value = getattr(importlib.import_module(_OWN[name]), name)
+    else:
+        from flow_core.index import load_export
+
+        value = load_export(name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    from flow_core.index import installed
+
+    return sorted({*globals(), *_OWN, *installed().export_names()})

@@ -1,0 +1,160 @@
+"""All that a plugin may import of flow-core, in one place. Nothing is imported before it is used.
+
+The names are grouped as the documentation groups them; each is documented where it is defined.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flow_core.artifacts import ArtifactStore as ArtifactStore
+    from flow_core.artifacts import PickleSerializer as PickleSerializer
+    from flow_core.context import current as current
+    from flow_core.errors import ArtifactError as ArtifactError
+    from flow_core.errors import DefinitionError as DefinitionError
+    from flow_core.errors import FlowError as FlowError
+    from flow_core.errors import FormatError as FormatError
+    from flow_core.errors import IntegrityError as IntegrityError
+    from flow_core.errors import LintError as LintError
+    from flow_core.errors import MergeError as MergeError
+    from flow_core.errors import NotFound as NotFound
+    from flow_core.errors import ParameterError as ParameterError
+    from flow_core.errors import PluginError as PluginError
+    from flow_core.errors import RunFailed as RunFailed
+    from flow_core.errors import SettingsError as SettingsError
+    from flow_core.errors import StateError as StateError
+    from flow_core.errors import StoreError as StoreError
+    from flow_core.errors import TransitionError as TransitionError
+    from flow_core.errors import UsageError as UsageError
+    from flow_core.errors import did_you_mean as did_you_mean
+    from flow_core.errors import near_misses as near_misses
+    from flow_core.flowspec import FlowSpec as FlowSpec
+    from flow_core.graph import Graph as Graph
+    from flow_core.graph import Node as Node
+    from flow_core.graph import Problem as Problem
+    from flow_core.hookspecs import hookimpl as hookimpl
+    from flow_core.hookspecs import hookspec as hookspec
+    from flow_core.index import EntryPoint as EntryPoint
+    from flow_core.index import PluginIndex as PluginIndex
+    from flow_core.index import installed as installed
+    from flow_core.interfaces import Buffer as Buffer
+    from flow_core.interfaces import Command as Command
+    from flow_core.interfaces import CommandContext as CommandContext
+    from flow_core.interfaces import Compute as Compute
+    from flow_core.interfaces import ComputeCapabilities as ComputeCapabilities
+    from flow_core.interfaces import Environment as Environment
+    from flow_core.interfaces import Exited as Exited
+    from flow_core.interfaces import Metadata as Metadata
+    from flow_core.interfaces import Output as Output
+    from flow_core.interfaces import Runtime as Runtime
+    from flow_core.interfaces import Serializer as Serializer
+    from flow_core.interfaces import Started as Started
+    from flow_core.interfaces import StepSummary as StepSummary
+    from flow_core.interfaces import Store as Store
+    from flow_core.interfaces import StoreCapabilities as StoreCapabilities
+    from flow_core.interfaces import StoredObject as StoredObject
+    from flow_core.interfaces import TaskCommand as TaskCommand
+    from flow_core.interfaces import Update as Update
+    from flow_core.lint import lint as lint
+    from flow_core.options import Attached as Attached
+    from flow_core.options import OptionInfo as OptionInfo
+    from flow_core.options import Options as Options
+    from flow_core.options import StepDecorator as StepDecorator
+    from flow_core.options import describe_options as describe_options
+    from flow_core.options import option as option
+    from flow_core.parameters import IncludeFile as IncludeFile
+    from flow_core.parameters import JSONType as JSONType
+    from flow_core.parameters import Parameter as Parameter
+    from flow_core.plan import Decision as Decision
+    from flow_core.plan import Fallback as Fallback
+    from flow_core.plan import GiveUp as GiveUp
+    from flow_core.plan import PlanDraft as PlanDraft
+    from flow_core.plan import RetryAfter as RetryAfter
+    from flow_core.plan import RetryPolicy as RetryPolicy
+    from flow_core.plan import TaskPlan as TaskPlan
+    from flow_core.plugins import Plugins as Plugins
+    from flow_core.records import FORMAT as FORMAT
+    from flow_core.records import OK_STATES as OK_STATES
+    from flow_core.records import ArtifactRef as ArtifactRef
+    from flow_core.records import AttemptRecord as AttemptRecord
+    from flow_core.records import AttemptState as AttemptState
+    from flow_core.records import Event as Event
+    from flow_core.records import Failure as Failure
+    from flow_core.records import ForeachFrame as ForeachFrame
+    from flow_core.records import InputRange as InputRange
+    from flow_core.records import InputRef as InputRef
+    from flow_core.records import Manifest as Manifest
+    from flow_core.records import Message as Message
+    from flow_core.records import RunDocument as RunDocument
+    from flow_core.records import RunFinished as RunFinished
+    from flow_core.records import RunRecord as RunRecord
+    from flow_core.records import RunResult as RunResult
+    from flow_core.records import RunStarted as RunStarted
+    from flow_core.records import RunState as RunState
+    from flow_core.records import TaskFinished as TaskFinished
+    from flow_core.records import TaskOutput as TaskOutput
+    from flow_core.records import TaskQueued as TaskQueued
+    from flow_core.records import TaskSpec as TaskSpec
+    from flow_core.records import TaskStarted as TaskStarted
+    from flow_core.records import Transition as Transition
+    from flow_core.records import advance_attempt as advance_attempt
+    from flow_core.records import advance_run as advance_run
+    from flow_core.records import attempt_prefix as attempt_prefix
+    from flow_core.records import blob_key as blob_key
+    from flow_core.records import manifest_key as manifest_key
+    from flow_core.records import pack_inputs as pack_inputs
+    from flow_core.records import result_key as result_key
+    from flow_core.records import run_key as run_key
+    from flow_core.records import run_prefix as run_prefix
+    from flow_core.records import unpack_inputs as unpack_inputs
+    from flow_core.session import FlowDefinition as FlowDefinition
+    from flow_core.session import RunRequest as RunRequest
+    from flow_core.session import Session as Session
+    from flow_core.session import StepDefinition as StepDefinition
+    from flow_core.session import load_flow as load_flow
+    from flow_core.settings import Settings as Settings
+    from flow_core.task import TaskContext as TaskContext
+    from flow_core.task import launch_document as launch_document
+
+_HOME = {
+    "artifacts": "ArtifactStore PickleSerializer",
+    "context": "current",
+    "errors": "ArtifactError DefinitionError FlowError FormatError IntegrityError LintError MergeError"
+    " NotFound ParameterError PluginError RunFailed SettingsError StateError StoreError"
+    " TransitionError UsageError did_you_mean near_misses",
+    "flowspec": "FlowSpec",
+    "graph": "Graph Node Problem",
+    "hookspecs": "hookimpl hookspec",
+    "index": "EntryPoint PluginIndex installed",
+    "interfaces": "Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
+    " Metadata Output Runtime Serializer Started StepSummary Store StoreCapabilities StoredObject"
+    " TaskCommand Update",
+    "lint": "lint",
+    "options": "Attached OptionInfo Options StepDecorator describe_options option",
+    "parameters": "IncludeFile JSONType Parameter",
+    "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
+    "plugins": "Plugins",
+    "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState Event Failure ForeachFrame"
+    " InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
+    " RunState TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition advance_attempt"
+    " advance_run attempt_prefix blob_key manifest_key pack_inputs result_key run_key run_prefix"
+    " unpack_inputs",
+    "session": "FlowDefinition RunRequest Session StepDefinition load_flow",
+    "settings": "Settings",
+    "task": "TaskContext launch_document",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - computed, so that each name is written once
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _MODULE_OF[name]
+    except KeyError:
+        raise AttributeError(f"module 'flow_core.api' has no attribute '{name}'") from None
+    value = getattr(importlib.import_module(f"flow_core.{module}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,413 @@
+"""The contracts between the kernel and its providers: small Protocols, exactly one chosen by name.
+
+A provider is named by an entry point (``flow.stores``: ``s3 = "flow_s3.store:S3Store"``) and imported
+on first use. `flow_core.testing` has a conformance suite for each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import click
+
+    from flow_core.records import AttemptRecord, Manifest, RunRecord, RunState, TaskSpec
+
+Buffer = bytes | bytearray | memoryview
+
+
+# --- store --------------------------------------------------------------------------------------
+
+
+class StoreCapabilities(NamedTuple):
+    """What a store can do.
+
+    Attributes:
+        shared: processes on other machines reach the same data by its URL.
+        mappable: `Store.local_path` gives a file that a reader may map into memory.
+        create_only: ``write(create_only=True)`` is atomic: of many writers exactly one wins.
+    """
+
+    shared: bool = False
+    mappable: bool = False
+    create_only: bool = True
+
+
+class StoredObject(NamedTuple):
+    """One entry of a listing: key, size in bytes, time of the last change in seconds."""
+
+    key: str
+    size: int
+    modified: float
+
+
+class Store(Protocol):
+    """Bytes under keys. Keys are relative, ``/``-separated, and never start or end with ``/``.
+
+    A write is atomic: a reader sees all of an object or nothing, whatever is killed when. Any number
+    of threads and processes may use one store, and an instance may be used after ``fork`` in the
+    child. Constructed as ``Store(root)`` with the part of the URL behind ``name://``, or None for
+    the default place. The conformance suite is `flow_core.testing.StoreSuite`.
+
+    Errors: `StoreError` for what a person can mend (full, read-only, unreachable); a missing key is
+    not an error but None or False.
+    """
+
+    capabilities: StoreCapabilities
+
+    @property
+    def url(self) -> str:
+        """The URL by which another process opens the same store: ``local:///data/.flow``."""
+
+    def read(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        """Yield the content of each key, in order; None where there is none."""
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes | None:
+        """Return up to ``length`` bytes from ``offset``; None when the key is missing."""
+
+    def write(self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False) -> list[bool]:
+        """Write each (key, content).
+
+        Returns:
+            per item, whether it was written: False only with ``create_only`` where the key existed.
+        """
+
+    def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
+        """Write one object whose key is known only when ``chunks`` is used up.
+
+        This is how content-addressed data is hashed and written in one pass. When the key exists
+        already the content is the same, and nothing is kept of the new one.
+
+        Returns:
+            whether a new object came to be.
+        """
+
+    def exists(self, keys: Sequence[str]) -> list[bool]:
+        """Say for each key whether it exists."""
+
+    def size(self, key: str) -> int | None:
+        """Return the size of an object in bytes; None when it is missing."""
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield all objects whose key starts with ``prefix``, sorted by key."""
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Return the distinct next parts of keys below ``prefix`` (which ends with ``/`` or is
+        ``""``), sorted: the ``ls`` of one level, objects and folders alike."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; missing ones are no error."""
+
+    def local_path(self, key: str) -> str | None:
+        """Return the path of the file that holds ``key``, which need not exist yet, if the store
+        keeps its objects as plain files of this machine; else None. Logs are appended there."""
+
+
+# --- serializers --------------------------------------------------------------------------------
+
+
+class Serializer(Protocol):
+    """Turns values of some types into bytes and back. Group ``flow.serializers``.
+
+    The entry point's name is the tag, and starts with the name of the module whose types it handles:
+    ``pandas.parquet``. It is asked only when that module has been imported, so that installed
+    serializers cost nothing. Reading finds the serializer by the stored tag.
+    Suite: `flow_core.testing.SerializerSuite`.
+    """
+
+    tag: str
+    safe: bool
+    """True when loading runs no code that comes from the data."""
+
+    def can(self, value: Any) -> bool:
+        """Whether this serializer stores ``value`` faithfully."""
+
+    def dump(self, value: Any) -> Sequence[Buffer]:
+        """Return the parts of the stored form; big buffers as views, not copies."""
+
+    def load(self, parts: Sequence[Buffer]) -> Any:
+        """Undo `dump`. Parts may be views of memory that is mapped copy-on-write."""
+
+
+# --- compute ------------------------------------------------------------------------------------
+
+
+class ComputeCapabilities(NamedTuple):
+    """What a compute provider can do, compared with the plan before anything starts.
+
+    Attributes:
+        needs_shared_store: its tasks run where a store that is not shared cannot be read.
+        resources: it honours ``plan.resources``.
+        gang: it can start the tasks of a ``num_parallel`` step together.
+        image: it runs container images of its own.
+    """
+
+    needs_shared_store: bool = False
+    resources: bool = False
+    gang: bool = False
+    image: bool = False
+
+
+class TaskCommand:
+    """How a task is launched; hooks ``flow_task_command`` may change it.
+
+    Attributes:
+        interpreter: path of the Python to run with; None = the launcher's own.
+        variables: environment variables to set in the task process.
+        folder: working directory; None = the launcher's.
+    """
+
+    __slots__ = ("folder", "interpreter", "variables")
+
+    def __init__(self) -> None:
+        self.interpreter: str | None = None
+        self.variables: dict[str, str] = {}
+        self.folder: str | None = None
+
+
+class Started(NamedTuple):
+    """Update: the task's process or job exists. ``pid`` is its id, for people."""
+
+    handle: Any
+    pid: str
+    at: float
+
+
+class Output(NamedTuple):
+    """Update: the task wrote ``data`` to ``stream`` (``stdout`` or ``stderr``)."""
+
+    handle: Any
+    stream: str
+    data: bytes
+    at: float
+
+
+class Exited(NamedTuple):
+    """Update: the task's process is gone. Whether it succeeded stands in its manifest, not here.
+
+    Attributes:
+        handle: what ``launch`` returned.
+        code: exit code, or None when a signal ended it or it never started.
+        signal: number of the signal that ended it, or None.
+        cause: a `Failure.cause`, for when there is no manifest: ``killed``, ``out-of-memory``,
+            ``exit``, ``timeout``, ``lost``, ``cancelled``, ``launch``.
+        message: one sentence for people on what happened; ``''`` = derive it from the above.
+        cpu_seconds, peak_memory: of the whole process, when the provider knows; else 0.
+        notes: further sentences for people, for example on processes left behind.
+        manifest: the manifest that the task committed, when the provider holds it already;
+            else the scheduler reads it from the store.
+    """
+
+    handle: Any
+    code: int | None
+    signal: int | None
+    cause: str
+    message: str = ""
+    at: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0
+    notes: tuple[str, ...] = ()
+    manifest: Manifest | None = None
+
+
+Update = Started | Output | Exited
+
+
+class Runtime(Protocol):
+    """What a compute provider gets of the session: how to run an attempt here or elsewhere."""
+
+    @property
+    def flow_name(self) -> str:
+        """Name of the flow."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """JSON data from which another interpreter on this machine rebuilds the session: pass it,
+        with a task, to ``python -m flow_core.task`` (see `flow_core.api.launch_document`)."""
+
+    @property
+    def interactive(self) -> bool:
+        """Whether output of tasks is wanted while they run."""
+
+    def run_attempt(self, task: TaskSpec) -> int:
+        """Run one attempt in this process and return its exit status. For forked children."""
+
+    def setting(self, name: str) -> Any:
+        """Return a setting's value."""
+
+
+class Compute(Protocol):
+    """Starts attempts somewhere and tells what becomes of them. Group ``flow.computes``.
+
+    Called from one thread of the launcher. Order: ``prepare``, ``open``, any number of ``launch``,
+    ``poll``, ``cancel``, then ``close`` (also after errors). After `Exited` the logs of the attempt
+    lie in the store under its `attempt_prefix`, named ``stdout`` and ``stderr`` (absent if empty).
+    Suite: `flow_core.testing.ComputeSuite`.
+    """
+
+    capabilities: ComputeCapabilities
+
+    def prepare(self, runtime: Runtime) -> None:
+        """Called while the launcher has one thread and no open database or store: may fork."""
+
+    def open(self, run: RunRecord, store: Store) -> None:
+        """The run has its id and its ``run.json`` is in the store."""
+
+    def launch(self, task: TaskSpec, command: TaskCommand) -> Any:
+        """Start an attempt; return a hashable handle at once."""
+
+    def poll(self, timeout: float) -> Sequence[Update]:
+        """Return what happened, waiting up to ``timeout`` seconds for the first news."""
+
+    def fileno(self) -> int | None:
+        """A descriptor that becomes readable when `poll` has news; None = poll regularly."""
+
+    def cancel(self, handles: Sequence[Any], grace: float) -> None:
+        """Ask tasks to end, and end them by force after ``grace`` seconds. Their `Exited` follow."""
+
+    def logs(self, task: TaskSpec, stream: str, offset: int = 0) -> bytes:
+        """Return what the attempt wrote to ``stream`` so far, from ``offset``."""
+
+    def close(self) -> None:
+        """Release everything; no process of the provider is left behind."""
+
+
+# --- metadata -----------------------------------------------------------------------------------
+
+
+class StepSummary(NamedTuple):
+    """A step of a run: number of tasks by state, first start, last finish (seconds, or None)."""
+
+    step: str
+    tasks: int
+    states: dict[str, int]
+    started_at: float | None
+    finished_at: float | None
+
+
+class Metadata(Protocol):
+    """An index over runs, for finding them. It can be rebuilt from a store. Group ``flow.metadata``.
+
+    Constructed as ``Metadata(root)`` like a store. Many processes write at once without losing a
+    row. The one who launches a run writes its records, in batches; tasks never do.
+    Suite: `flow_core.testing.MetadataSuite`.
+    """
+
+    @property
+    def url(self) -> str:
+        """The URL by which another process opens the same index."""
+
+    def register_run(self, run: RunRecord) -> None:
+        """Add a run. A run that exists already is a `FlowError`."""
+
+    def update_run(
+        self,
+        flow: str,
+        run: str,
+        *,
+        state: RunState | None = None,
+        finished_at: float | None = None,
+        heartbeat_at: float | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Change what is given. Illegal state transitions raise `StateError`."""
+
+    def write_attempts(self, records: Sequence[AttemptRecord]) -> None:
+        """Insert or replace records by (flow, run, step, task, attempt), all or none."""
+
+    def flows(self) -> list[str]:
+        """Return the names of all flows, sorted."""
+
+    def run(self, flow: str, run: str) -> RunRecord | None:
+        """Return one run, or None."""
+
+    def runs(
+        self,
+        flow: str,
+        *,
+        states: Sequence[RunState] = (),
+        tags: Sequence[str] = (),
+        before: RunRecord | None = None,
+        limit: int = 100,
+    ) -> list[RunRecord]:
+        """Return runs, newest first: those in one of ``states`` (empty = any), carrying all of
+        ``tags`` (user or system), older than ``before``. Page with ``before=page[-1]``."""
+
+    def steps(self, flow: str, run: str) -> list[StepSummary]:
+        """Return the steps of a run in the order in which they first started."""
+
+    def attempts(
+        self,
+        flow: str,
+        run: str,
+        *,
+        step: str | None = None,
+        task: int | None = None,
+        states: Sequence[Any] = (),
+        all_attempts: bool = False,
+        after: int = -1,
+        limit: int = 1000,
+    ) -> list[AttemptRecord]:
+        """Return attempts ordered by (task, attempt) with task > ``after``: the last attempt of
+        each task, or all of them. ``states`` filters what would be returned. ``limit`` counts
+        tasks. Page with ``after=page[-1].task``."""
+
+    def change_tags(
+        self, flow: str, run: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """Change the user's tags of a run in one transaction; return them, sorted."""
+
+    def rebuild(self, store: Store) -> int:
+        """Make the index anew from what lies in ``store``; return the number of runs."""
+
+    def close(self) -> None:
+        """Release the connection."""
+
+
+# --- environments -------------------------------------------------------------------------------
+
+
+class Environment(Protocol):
+    """Makes the interpreter in which the tasks of a step run. Group ``flow.environments``."""
+
+    def resolve(self, step: Any) -> dict[str, Any]:
+        """Return a lock: JSON data from which any machine builds the same environment."""
+
+    def prepare(self, lock: dict[str, Any]) -> str:
+        """Build, or find, the environment of ``lock``; return the path of its interpreter."""
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+class Command(NamedTuple):
+    """A command of the command line. Group ``flow.commands``; the entry point names an instance.
+
+    Attributes:
+        summary: one line for the list of commands.
+        needs_flow: whether it works on a flow file (``flow show my_flow.py``).
+        build: called with the `CommandContext` when the command is used or its help is asked.
+    """
+
+    summary: str
+    needs_flow: bool
+    build: Callable[[CommandContext], click.Command]
+
+
+class CommandContext(Protocol):
+    """What a command gets from the command line around it."""
+
+    @property
+    def flow(self) -> Any:
+        """The flow class, or None when no flow was given."""
+
+    @property
+    def name(self) -> str:
+        """The name under which the command was called."""
+
+    def session(self) -> Any:
+        """Return the `flow_core.api.Session` with the top-level options applied (made once)."""
+
+    def echo(self, text: str = "", *, error: bool = False) -> None:
+        """Write a line to standard output (or standard error), colours removed in a pipe."""

@@ -1,0 +1,311 @@
+"""Decorators are data: one frozen options class is the only declaration of an option.
+
+The class gives the signature, the defaults, the documentation, the ``--with name:option=value``
+grammar and the text form. A decorator made of it attaches one options object to a step and does
+nothing else; the hooks of its plugin read the object later.
+
+    @dataclass(frozen=True)
+    class RetryOptions(Options):
+        '''Try a failed step again.'''
+        times: int = option(3, "How often to try again after the first attempt.")
+
+    retry = StepDecorator("retry", RetryOptions)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import re
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, ParamSpec, TypeVar, Union, overload
+
+from flow_core.errors import DefinitionError, UsageError, did_you_mean
+
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
+
+DECORATORS_ATTRIBUTE = "__flow_decorators__"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Base class for the options of a decorator. Subclass it as a frozen dataclass.
+
+    Override `validate` to refuse combinations; types are checked before it is called.
+    Since 0.1.
+    """
+
+    def __post_init__(self) -> None:
+        for name, annotation in option_types(type(self)).items():
+            value = getattr(self, name)
+            if not _fits(value, annotation):
+                raise DefinitionError(
+                    f"Option '{name}' must be {_type_text(annotation)}, not {value!r}",
+                    why=f"it was given a value of type {type(value).__name__}",
+                )
+        self.validate()
+
+    def validate(self) -> None:
+        """Raise `DefinitionError` when the values do not fit together."""
+
+
+def option(default: Any = dataclasses.MISSING, help: str = "") -> Any:
+    """Declare one option of an `Options` class with its default (none = required) and its help."""
+    metadata = {"help": help}
+    if isinstance(default, (list, dict, set)):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class OptionInfo(typing.NamedTuple):
+    """What is known of one option: for help texts, ``flow plugins show`` and stubs."""
+
+    name: str
+    type: str
+    default: Any  # dataclasses.MISSING when the option is required
+    help: str
+
+
+def describe_options(cls: type[Options]) -> tuple[OptionInfo, ...]:
+    """Return the options of ``cls`` in the order of declaration."""
+    annotations = option_types(cls)
+    return tuple(
+        OptionInfo(
+            field.name,
+            _type_text(annotations[field.name]),
+            field.default_factory()
+            if field.default_factory is not dataclasses.MISSING
+            else field.default,
+            field.metadata.get("help", ""),
+        )
+        for field in dataclasses.fields(cls)
+    )
+
+
+class Attached(typing.NamedTuple):
+    """One decorator as it sits on a step: its name, its options, and where it came from.
+
+    ``source`` is ``"code"`` for a decorator written in the flow file and ``"--with"``,
+    or the name of a plugin, for one that was added later.
+    """
+
+    name: str
+    options: Options
+    source: str = "code"
+
+
+class StepDecorator(Generic[P]):
+    """A decorator for steps: ``@name`` or ``@name(option=value)``.
+
+    Args:
+        name: the name under which the plugin offers it (entry-point group ``flow.decorators``).
+        options: the class that declares its options.
+        allow_multiple: whether a step may carry it more than once.
+
+    Since 0.1.
+    """
+
+    def __init__(
+        self, name: str, options: Callable[P, Options], *, allow_multiple: bool = False
+    ) -> None:
+        self.name = name
+        self.options: type[Options] = options  # type: ignore[assignment]
+        self.allow_multiple = allow_multiple
+        self.__doc__ = self.options.__doc__
+
+    def __repr__(self) -> str:
+        return f"<step decorator {self.name}>"
+
+    @overload
+    def __call__(self, step: F, /) -> F: ...
+    @overload
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Callable[[F], F]: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and isinstance(args[0], types.FunctionType):
+            return self._attach(self.make(), args[0])
+        if args:
+            raise DefinitionError(
+                f"Decorator @{self.name} takes its options by name only",
+                hint=f"@{self.name}({self._signature()})",
+            )
+        options = self.make(**kwargs)
+        return lambda step: self._attach(options, step)
+
+    def make(self, **values: Any) -> Options:
+        """Build the options object; `DefinitionError` for an unknown, missing or ill-typed one."""
+        known = option_types(self.options)
+        for name in values:
+            if name not in known:
+                raise DefinitionError(
+                    f"Decorator @{self.name} has no option '{name}'",
+                    hint=did_you_mean(name, known),
+                )
+        required = [
+            f.name
+            for f in dataclasses.fields(self.options)
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
+        missing = [name for name in required if name not in values]
+        if missing:
+            raise DefinitionError(
+                f"Decorator @{self.name} needs the option '{missing[0]}'",
+                hint=f"@{self.name}({self._signature()})",
+            )
+        try:
+            return self.options(**values)
+        except DefinitionError as error:
+            error.where = error.where or f"decorator @{self.name}"
+            raise
+
+    def parse(self, text: str) -> Options:
+        """Build the options from the text form ``option=value,option=value`` of ``--with``.
+
+        A comma separates options only where ``word=`` follows, so JSON values may hold commas.
+
+        Raises:
+            UsageError: the text does not fit the grammar or an option's type.
+        """
+        annotations = option_types(self.options)
+        values: dict[str, Any] = {}
+        for name, value in _split_options(self.name, text):
+            if name not in annotations:
+                raise UsageError(
+                    f"--with {self.name}: there is no option '{name}'",
+                    hint=did_you_mean(name, annotations),
+                )
+            values[name] = _parse_value(self.name, name, value, annotations[name])
+        try:
+            return self.make(**values)
+        except DefinitionError as error:
+            raise UsageError(
+                f"--with {self.name}: {error.what}", why=error.why, hint=error.hint
+            ) from None
+
+    def to_text(self, options: Options) -> str:
+        """Return the ``--with`` form of ``options``: ``parse`` of it gives an equal object."""
+        shown = []
+        for field in dataclasses.fields(options):
+            value = getattr(options, field.name)
+            default = (
+                field.default_factory()
+                if field.default_factory is not dataclasses.MISSING
+                else field.default
+            )
+            if value != default:
+                text = value if _plain(value) else json.dumps(value)
+                shown.append(f"{field.name}={text}")
+        return self.name + (":" + ",".join(shown) if shown else "")
+
+    def _attach(self, options: Options, step: F) -> F:
+        if not hasattr(step, "__flow_step__"):
+            raise DefinitionError(
+                f"@{self.name} must stand above @step, on a step function",
+                where=_place(step),
+                hint=f"write @{self.name} on the line before @step",
+            )
+        attached: list[Attached] = step.__dict__.setdefault(DECORATORS_ATTRIBUTE, [])
+        if not self.allow_multiple and any(a.name == self.name for a in attached):
+            raise DefinitionError(
+                f"Step '{step.__name__}' has @{self.name} twice",
+                where=_place(step),
+                hint="keep one of them",
+            )
+        attached.append(Attached(self.name, options))
+        return step
+
+    def _signature(self) -> str:
+        return ", ".join(
+            f"{o.name}=…" if o.default is dataclasses.MISSING else f"{o.name}={o.default!r}"
+            for o in describe_options(self.options)
+        )
+
+
+def option_types(cls: type[Options]) -> dict[str, Any]:
+    """Return the declared types of the options of ``cls``, by name, resolved from annotations."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _place(step: Any) -> str | None:
+    code = getattr(step, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else None
+
+
+_NEXT_OPTION = re.compile(r",(?=\s*[A-Za-z_]\w*\s*=)")
+
+
+def _split_options(decorator: str, text: str) -> Iterator[tuple[str, str]]:
+    for part in _NEXT_OPTION.split(text) if text else ():
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(
+                f"--with {decorator}: '{part}' is not of the form option=value",
+                hint=f"--with {decorator}:option=value,option=value",
+            )
+        yield name.strip(), value.strip()
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    for member in _members(annotation):
+        origin = typing.get_origin(member) or member
+        if origin is Any:
+            return True
+        if origin is typing.Literal:
+            if value in typing.get_args(member):
+                return True
+        elif not isinstance(origin, type):
+            return True
+        elif isinstance(value, bool) and origin in (int, float):
+            continue  # bool is an int for Python, but times=True is a mistake
+        elif isinstance(value, origin) or (origin is float and isinstance(value, int)):
+            return True
+    return False
+
+
+def _type_text(annotation: Any) -> str:
+    names = []
+    for member in _members(annotation):
+        if member is type(None):
+            names.append("None")
+        elif typing.get_origin(member) is typing.Literal:
+            names.extend(repr(choice) for choice in typing.get_args(member))
+        else:
+            names.append(getattr(member, "__name__", str(member)))
+    return " or ".join(names)
+
+
+def _parse_value(decorator: str, name: str, text: str, annotation: Any) -> Any:
+    for candidate in _readings(text):
+        if _fits(candidate, annotation):
+            return candidate
+    raise UsageError(
+        f"--with {decorator}: option '{name}' must be {_type_text(annotation)}, not '{text}'",
+        hint=f"--with {decorator}:{name}=…",
+    )
+
+
+def _readings(text: str) -> Iterator[Any]:
+    """Yield the values that ``text`` may stand for, most specific first."""
+    lowered = text.lower()
+    if lowered in ("true", "false", "yes", "no"):
+        yield lowered in ("true", "yes")
+    if lowered in ("none", "null"):
+        yield None
+    with contextlib.suppress(ValueError):
+        yield json.loads(text)
+    yield text
+
+
+def _plain(value: Any) -> bool:
+    """Whether the bare text of ``value`` reads back as the same value."""
+    return isinstance(value, str) and next(_readings(value)) == value and not _NEXT_OPTION.search(value)

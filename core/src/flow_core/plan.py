@@ -1,0 +1,149 @@
+"""TaskPlan: everything that the scheduler, a compute provider or a deployer needs to know of a step.
+
+The kernel folds all decorators of a step into one plan, by letting each plugin add its part to a
+`PlanDraft` (hook ``flow_plan_step``). Nobody looks another plugin up by name: a retry means the same
+thing on every backend because every backend reads ``plan.retry``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from flow_core.errors import DefinitionError
+
+
+@dataclasses.dataclass(frozen=True)
+class RetryPolicy:
+    """How often, and when, a failed attempt is tried again.
+
+    Attributes:
+        times: attempts after the first one; 0 = none.
+        delay: seconds before the first retry.
+        backoff: factor by which the delay grows with each further retry; 1 = constant.
+    """
+
+    times: int = 0
+    delay: float = 0.0
+    backoff: float = 1.0
+
+    def allows(self, attempt: int) -> bool:
+        """Whether a failure of ``attempt`` (0 = the first) is followed by another attempt."""
+        return attempt < self.times
+
+    def wait(self, attempt: int) -> float:
+        """Return the seconds between the failure of ``attempt`` and the next one."""
+        return float(self.delay * self.backoff**attempt)
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskPlan:
+    """The frozen plan of one step.
+
+    Attributes:
+        step: the step's name.
+        compute: the compute provider that runs its tasks.
+        environment: the environment provider that makes its interpreter; None = the launcher's own.
+        resources: amounts by name (``cpu`` cores, ``memory`` MB, ``gpu``, ``disk`` MB, …).
+        retry: the retry policy.
+        timeout: seconds that one attempt may take; None = no limit.
+        handles_failure: a plugin wants to record the final failure in a *fallback* attempt, which
+            runs no user code, when the last attempt died without leaving a manifest.
+        variables: environment variables of the task process.
+        secrets: sources of secrets, by text; resolved in the task, never stored.
+        options: plain data of compute providers and deployers, by plugin.
+
+    Since 0.1.
+    """
+
+    step: str
+    compute: str
+    environment: str | None = None
+    resources: dict[str, float] = dataclasses.field(default_factory=dict)
+    retry: RetryPolicy = RetryPolicy()
+    timeout: float | None = None
+    handles_failure: bool = False
+    variables: dict[str, str] = dataclasses.field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain JSON data, as it is stored in ``run.json``."""
+        return dataclasses.asdict(self)
+
+
+class PlanDraft:
+    """The plan of one step while plugins still add to it. `freeze` makes the `TaskPlan`."""
+
+    def __init__(self, step: str, default_compute: str) -> None:
+        self.step = step
+        self._default_compute = default_compute
+        self._chosen: dict[str, tuple[str, str]] = {}
+        self.resources: dict[str, float] = {}
+        self.retry = RetryPolicy()
+        self.timeout: float | None = None
+        self.handles_failure = False
+        self.variables: dict[str, str] = {}
+        self.secrets: list[str] = []
+        self.options: dict[str, Any] = {}
+
+    def require(self, **amounts: float) -> None:
+        """Ask for resources; of several demands for one name the largest counts."""
+        for name, amount in amounts.items():
+            self.resources[name] = max(amount, self.resources.get(name, amount))
+
+    def use_compute(self, name: str, *, by: str) -> None:
+        """Choose the compute provider; ``by`` is who chooses, for the error when two do."""
+        self._choose("compute", name, by)
+
+    def use_environment(self, name: str, *, by: str) -> None:
+        """Choose the environment provider; ``by`` is who chooses, for the error when two do."""
+        self._choose("environment", name, by)
+
+    def _choose(self, kind: str, name: str, by: str) -> None:
+        earlier = self._chosen.get(kind)
+        if earlier and earlier[0] != name:
+            raise DefinitionError(
+                f"Step '{self.step}' has two {kind} providers: "
+                f"'{earlier[0]}' (from {earlier[1]}) and '{name}' (from {by})",
+                hint=f"remove one of {earlier[1]} and {by}",
+            )
+        self._chosen[kind] = (name, by)
+
+    def freeze(self) -> TaskPlan:
+        """Return the immutable plan."""
+        compute, _ = self._chosen.get("compute", (self._default_compute, ""))
+        environment = self._chosen["environment"][0] if "environment" in self._chosen else None
+        return TaskPlan(
+            step=self.step,
+            compute=compute,
+            environment=environment,
+            resources=dict(self.resources),
+            retry=self.retry,
+            timeout=self.timeout,
+            handles_failure=self.handles_failure,
+            variables=dict(self.variables),
+            secrets=tuple(self.secrets),
+            options=dict(self.options),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RetryAfter:
+    """Decision on a failed attempt: launch another one after ``seconds``."""
+
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Fallback:
+    """Decision on a failed attempt: launch one that runs no user code, so that a plugin can record
+    the failure and the flow goes on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GiveUp:
+    """Decision on a failed attempt: the task has failed for good."""
+
+
+Decision = RetryAfter | Fallback | GiveUp

@@ -1,0 +1,620 @@
+"""Records: what is written down about runs, tasks and attempts, and what is told about them.
+
+Records are immutable values without behaviour beyond conversion. They are `NamedTuple`s, since a run
+makes them by the hundred thousand and a frozen dataclass costs five times as much to make.
+The JSON forms are the stored formats; they carry `FORMAT`, and a reader refuses a newer one.
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from flow_core.errors import FormatError, IntegrityError, StateError
+
+FORMAT = 1
+"""Version of the stored formats (manifest, run.json, task specification) written by this version."""
+
+
+class RunState(str, Enum):
+    """Where a run is in its life. See `RUN_TRANSITIONS` for the ways between the states."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class AttemptState(str, Enum):
+    """Where one attempt of a task is in its life.
+
+    ``caught``: the step failed and a plugin handled it, the flow goes on. ``reused``: the result of
+    an earlier run stands for it. ``cancelled``: the launcher ended it before its end.
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    CAUGHT = "caught"
+    REUSED = "reused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
+    RunState.CREATED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.INTERRUPTED}),
+    RunState.RUNNING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.INTERRUPTED}),
+    RunState.SUCCEEDED: frozenset(),
+    RunState.FAILED: frozenset(),
+    RunState.INTERRUPTED: frozenset(),
+}
+
+ATTEMPT_TRANSITIONS: Mapping[AttemptState, frozenset[AttemptState]] = {
+    AttemptState.QUEUED: frozenset(
+        {AttemptState.RUNNING, AttemptState.REUSED, AttemptState.CANCELLED}
+    ),
+    AttemptState.RUNNING: frozenset(
+        {
+            AttemptState.SUCCEEDED,
+            AttemptState.CAUGHT,
+            AttemptState.FAILED,
+            AttemptState.CANCELLED,
+        }
+    ),
+    AttemptState.SUCCEEDED: frozenset(),
+    AttemptState.CAUGHT: frozenset(),
+    AttemptState.REUSED: frozenset(),
+    AttemptState.FAILED: frozenset(),
+    AttemptState.CANCELLED: frozenset(),
+}
+
+OK_STATES = frozenset({AttemptState.SUCCEEDED, AttemptState.CAUGHT, AttemptState.REUSED})
+"""The states after which the flow goes on."""
+
+
+def advance_run(old: RunState, new: RunState) -> RunState:
+    """Return ``new`` if a run may go there from ``old``; else raise `StateError`."""
+    if new not in RUN_TRANSITIONS[old]:
+        raise StateError(f"A run cannot go from '{old.value}' to '{new.value}'")
+    return new
+
+
+def advance_attempt(old: AttemptState, new: AttemptState) -> AttemptState:
+    """Return ``new`` if an attempt may go there from ``old``; else raise `StateError`."""
+    if new not in ATTEMPT_TRANSITIONS[old]:
+        raise StateError(f"An attempt cannot go from '{old.value}' to '{new.value}'")
+    return new
+
+
+class ArtifactRef(NamedTuple):
+    """Where the value of one artifact is.
+
+    Attributes:
+        hash: BLAKE3 of the packed bytes, 64 hex digits: equal hash = equal value.
+        size: length of the packed bytes.
+        type: qualified name of the value's class, for display.
+        serializer: tag of the serializer that reads it.
+        value: the packed bytes as base64, or the JSON value for the tag ``json``, when the artifact
+            is small enough to travel inside the manifest.
+        inline: whether ``value`` counts; else the bytes are the blob ``hash``.
+    """
+
+    hash: str
+    size: int
+    type: str
+    serializer: str
+    inline: bool = False
+    value: Any = None
+
+
+class InputRange(NamedTuple):
+    """Attempts that feed a task: tasks ``first`` to ``last`` (inclusive) of ``step``, in order.
+
+    A join of 10,000 foreach tasks is one range, not 10,000 records.
+    """
+
+    step: str
+    first: int
+    last: int
+    attempt: int
+
+
+class InputRef(NamedTuple):
+    """One attempt that feeds a task."""
+
+    step: str
+    task: int
+    attempt: int
+
+
+def pack_inputs(refs: Iterable[InputRef]) -> tuple[InputRange, ...]:
+    """Fold consecutive references into ranges; order is kept."""
+    ranges: list[InputRange] = []
+    for step, task, attempt in refs:
+        if ranges:
+            last = ranges[-1]
+            if (last.step, last.last + 1, last.attempt) == (step, task, attempt):
+                ranges[-1] = last._replace(last=task)
+                continue
+        ranges.append(InputRange(step, task, task, attempt))
+    return tuple(ranges)
+
+
+def unpack_inputs(ranges: Iterable[InputRange]) -> Iterator[InputRef]:
+    """Undo `pack_inputs`."""
+    for step, first, last, attempt in ranges:
+        for task in range(first, last + 1):
+            yield InputRef(step, task, attempt)
+
+
+class ForeachFrame(NamedTuple):
+    """One foreach around a task: which item of which split it is.
+
+    Attributes:
+        step, task, attempt: the attempt that split.
+        artifact: name of the artifact that was split over.
+        index: number of this task's item, from 0.
+        count: number of items.
+    """
+
+    step: str
+    task: int
+    attempt: int
+    artifact: str
+    index: int
+    count: int
+
+
+class Failure(NamedTuple):
+    """Why an attempt failed, as data.
+
+    Attributes:
+        cause: ``error`` (an exception of the user's code), ``killed`` (a signal), ``out-of-memory``,
+            ``exit`` (the process ended without a result), ``timeout``, ``lost`` (machine or
+            launcher gone), ``cancelled``, ``launch`` (it could not be started), ``store`` (the
+            result could not be written).
+        type: qualified name of the exception, or the signal's name, or ``''``.
+        message: one sentence for people.
+        traceback: text of the traceback, without frames of flow-core; ``''`` if none.
+    """
+
+    cause: str
+    type: str
+    message: str
+    traceback: str = ""
+
+
+class Transition(NamedTuple):
+    """The way that a finished task took.
+
+    Attributes:
+        targets: the steps that follow; empty after the end step.
+        artifact: for a foreach, the artifact that was split over.
+        count: for a foreach, the number of items; else None.
+        items: for a foreach, hash of the blob that holds the items one by one.
+    """
+
+    targets: tuple[str, ...] = ()
+    artifact: str | None = None
+    count: int | None = None
+    items: str | None = None
+
+
+class TaskSpec(NamedTuple):
+    """All that a task process must be told, besides the run: the rest it reads from the store."""
+
+    flow: str
+    run: str
+    step: str
+    task: int
+    attempt: int = 0
+    inputs: tuple[InputRange, ...] = ()
+    foreach: tuple[ForeachFrame, ...] = ()
+    previous: Failure | None = None
+    fallback: bool = False
+
+    @property
+    def pathspec(self) -> str:
+        """``Flow/run/step/task``."""
+        return f"{self.flow}/{self.run}/{self.step}/{self.task}"
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Indices in the surrounding foreaches, outermost first: with the step, what the task is."""
+        return tuple(frame.index for frame in self.foreach)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"format": FORMAT, **self._asdict()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TaskSpec:
+        """Undo `to_json`; `FormatError` for a newer format."""
+        check_format(data, "task specification")
+        return cls(
+            flow=data["flow"],
+            run=data["run"],
+            step=data["step"],
+            task=data["task"],
+            attempt=data["attempt"],
+            inputs=tuple(InputRange(*r) for r in data["inputs"]),
+            foreach=tuple(ForeachFrame(*f) for f in data["foreach"]),
+            previous=Failure(*data["previous"]) if data["previous"] else None,
+            fallback=data["fallback"],
+        )
+
+
+class Manifest(NamedTuple):
+    """The commit point of one attempt: what came of it. No manifest: the attempt did not happen.
+
+    Attributes:
+        state: how the attempt ended.
+        transition: the way taken; None unless ``state`` is one of `OK_STATES`.
+        artifacts: name → reference; artifacts set before a failure are kept.
+        inputs, foreach: as in the `TaskSpec`.
+        origin: pathspec with attempt (``Flow/run/step/task/attempt``) when reused, else None.
+        started, finished: seconds since the epoch.
+        cpu_seconds: user + system time of the process and its ended children.
+        peak_memory: bytes of resident memory at the peak.
+        failure: why it failed or was caught; None on success.
+        notes: JSON data of plugins, by name.
+        host, pid: where it ran.
+    """
+
+    flow: str
+    run: str
+    step: str
+    task: int
+    attempt: int
+    state: AttemptState
+    transition: Transition | None = None
+    artifacts: Mapping[str, ArtifactRef] = {}
+    inputs: tuple[InputRange, ...] = ()
+    foreach: tuple[ForeachFrame, ...] = ()
+    origin: str | None = None
+    started: float = 0.0
+    finished: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0
+    failure: Failure | None = None
+    notes: Mapping[str, Any] = {}
+    host: str = ""
+    pid: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the flow goes on after this attempt."""
+        return self.state in OK_STATES
+
+    @property
+    def pathspec(self) -> str:
+        """``Flow/run/step/task``."""
+        return f"{self.flow}/{self.run}/{self.step}/{self.task}"
+
+    @property
+    def key(self) -> str:
+        """The store key under which this manifest lies."""
+        return manifest_key(self.flow, self.run, self.step, self.task, self.attempt)
+
+    def encode(self) -> bytes:
+        """Return the stored form: a line ``flow-manifest FORMAT HASH``, then a JSON document.
+
+        HASH is the BLAKE3 of the document, so that a damaged manifest is never believed.
+        """
+        data = self._asdict()
+        data["artifacts"] = {
+            # Most references end in two defaults; leaving them out keeps big tables short.
+            name: ref[:4] if not ref.inline else ref
+            for name, ref in self.artifacts.items()
+        }
+        return seal("flow-manifest", data)
+
+    @classmethod
+    def decode(cls, raw: bytes, key: str) -> Manifest:
+        """Undo `encode`. ``key`` names the place in errors.
+
+        Raises:
+            IntegrityError: the bytes are not what was written.
+            FormatError: a newer format.
+        """
+        data = unseal("flow-manifest", raw, key)
+        transition = data["transition"]
+        return cls(
+            flow=data["flow"],
+            run=data["run"],
+            step=data["step"],
+            task=data["task"],
+            attempt=data["attempt"],
+            state=AttemptState(data["state"]),
+            transition=Transition(tuple(transition[0]), *transition[1:]) if transition else None,
+            artifacts={name: ArtifactRef(*ref) for name, ref in data["artifacts"].items()},
+            inputs=tuple(InputRange(*r) for r in data["inputs"]),
+            foreach=tuple(ForeachFrame(*f) for f in data["foreach"]),
+            origin=data["origin"],
+            started=data["started"],
+            finished=data["finished"],
+            cpu_seconds=data["cpu_seconds"],
+            peak_memory=data["peak_memory"],
+            failure=Failure(*data["failure"]) if data["failure"] else None,
+            notes=data["notes"],
+            host=data["host"],
+            pid=data["pid"],
+        )
+
+
+class RunRecord(NamedTuple):
+    """What the metadata provider keeps of a run. Times are seconds since the epoch.
+
+    ``tags`` are the user's, ``system_tags`` flow-core's (``user:ada``). ``heartbeat_at`` is the last
+    sign of life of the launcher: a run that is ``running`` without one for a minute is lost.
+    """
+
+    flow: str
+    run: str
+    state: RunState
+    created_at: float
+    finished_at: float | None = None
+    user: str = ""
+    host: str = ""
+    pid: int = 0
+    origin: str | None = None
+    tags: tuple[str, ...] = ()
+    system_tags: tuple[str, ...] = ()
+    heartbeat_at: float | None = None
+    message: str = ""
+
+    @property
+    def pathspec(self) -> str:
+        """``Flow/run``."""
+        return f"{self.flow}/{self.run}"
+
+
+class AttemptRecord(NamedTuple):
+    """What the metadata provider keeps of one attempt: enough to find and list it.
+
+    ``indices`` are the foreach indices, outermost first. ``message`` is the failure in one line.
+    """
+
+    flow: str
+    run: str
+    step: str
+    task: int
+    attempt: int
+    state: AttemptState
+    indices: tuple[int, ...] = ()
+    started_at: float | None = None
+    finished_at: float | None = None
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0
+    origin: str | None = None
+    cause: str = ""
+    message: str = ""
+
+    @property
+    def pathspec(self) -> str:
+        """``Flow/run/step/task``."""
+        return f"{self.flow}/{self.run}/{self.step}/{self.task}"
+
+
+class RunDocument(NamedTuple):
+    """The content of ``run.json``: what is fixed when a run starts.
+
+    Attributes:
+        parameters: parameter name → reference to its value.
+        constants: class constant → reference to its value.
+        code: hash of the blob with the code snapshot (a tar archive), or None.
+        graph: the graph as JSON data.
+        plans: the plan of each step as JSON data.
+        origin: pathspec of the run that this one resumes.
+        info: versions, git state, script name, user, host: JSON data for people.
+    """
+
+    flow: str
+    run: str
+    created_at: float
+    parameters: Mapping[str, ArtifactRef]
+    constants: Mapping[str, ArtifactRef]
+    code: str | None
+    graph: Mapping[str, Any]
+    plans: Mapping[str, Any]
+    origin: str | None = None
+    tags: tuple[str, ...] = ()
+    system_tags: tuple[str, ...] = ()
+    user: str = ""
+    info: Mapping[str, Any] = {}
+
+    def encode(self) -> bytes:
+        """Return the stored form: a line ``flow-run FORMAT HASH``, then a JSON document."""
+        return seal("flow-run", self._asdict())
+
+    @classmethod
+    def decode(cls, raw: bytes, key: str) -> RunDocument:
+        """Undo `encode`; errors as `Manifest.decode`."""
+        data = unseal("flow-run", raw, key)
+        del data["format"]
+        for table in ("parameters", "constants"):
+            data[table] = {name: ArtifactRef(*ref) for name, ref in data[table].items()}
+        data["tags"] = tuple(data["tags"])
+        data["system_tags"] = tuple(data["system_tags"])
+        return cls(**data)
+
+
+class RunResult(NamedTuple):
+    """The content of ``finished.json``: how a run ended. It is written once."""
+
+    flow: str
+    run: str
+    state: RunState
+    finished_at: float
+    message: str = ""
+    failed: tuple[str, ...] = ()  # pathspecs of the tasks that failed for good
+
+    def encode(self) -> bytes:
+        """Return the stored form: a line ``flow-result FORMAT HASH``, then a JSON document."""
+        return seal("flow-result", self._asdict())
+
+    @classmethod
+    def decode(cls, raw: bytes, key: str) -> RunResult:
+        """Undo `encode`; errors as `Manifest.decode`."""
+        data = unseal("flow-result", raw, key)
+        return cls(
+            data["flow"],
+            data["run"],
+            RunState(data["state"]),
+            data["finished_at"],
+            data["message"],
+            tuple(data["failed"]),
+        )
+
+
+# --- keys of the store ------------------------------------------------------------------------
+
+
+def blob_key(digest: str) -> str:
+    """``blobs/ab/abcdef…``: content by its BLAKE3 hash."""
+    return f"blobs/{digest[:2]}/{digest}"
+
+
+def run_prefix(flow: str, run: str) -> str:
+    """``runs/Flow/run/``."""
+    return f"runs/{flow}/{run}/"
+
+
+def run_key(flow: str, run: str) -> str:
+    """Key of the `RunDocument`."""
+    return f"runs/{flow}/{run}/run.json"
+
+
+def result_key(flow: str, run: str) -> str:
+    """Key of the `RunResult`."""
+    return f"runs/{flow}/{run}/finished.json"
+
+
+def attempt_prefix(flow: str, run: str, step: str, task: int, attempt: int) -> str:
+    """Everything that an attempt leaves behind lies below this: manifest, stdout, stderr, cards."""
+    return f"runs/{flow}/{run}/{step}/{task}/{attempt}/"
+
+
+def manifest_key(flow: str, run: str, step: str, task: int, attempt: int) -> str:
+    """Key of the `Manifest` of an attempt."""
+    return f"runs/{flow}/{run}/{step}/{task}/{attempt}/manifest"
+
+
+# --- events -----------------------------------------------------------------------------------
+
+
+class RunStarted(NamedTuple):
+    """A run begins. ``steps`` are the step names in topological order."""
+
+    run: RunRecord
+    steps: tuple[str, ...]
+    at: float
+
+
+class TaskQueued(NamedTuple):
+    """``count`` tasks of ``step`` became ready to run (many at once for a foreach)."""
+
+    flow: str
+    run: str
+    step: str
+    count: int
+    at: float
+
+
+class TaskStarted(NamedTuple):
+    """An attempt was launched. ``pid`` is its process or job id, ``''`` when there is none."""
+
+    spec: TaskSpec
+    pid: str
+    at: float
+
+
+class TaskOutput(NamedTuple):
+    """An attempt wrote to ``stream`` (``stdout`` or ``stderr``). ``data`` may end within a line."""
+
+    spec: TaskSpec
+    pid: str
+    stream: str
+    data: bytes
+    at: float
+
+
+class TaskFinished(NamedTuple):
+    """An attempt ended. ``retry_in`` = seconds until the next one; None when there is none."""
+
+    spec: TaskSpec
+    pid: str
+    manifest: Manifest
+    retry_in: float | None
+    at: float
+    notes: tuple[str, ...] = ()  # things a person should know: children left behind, lost output
+
+
+class Message(NamedTuple):
+    """Something to tell the person who watches: ``level`` is ``info``, ``warning`` or ``error``."""
+
+    text: str
+    level: str = "info"
+    at: float = 0.0
+
+
+class RunFinished(NamedTuple):
+    """A run ended. ``seconds`` is its wall time."""
+
+    run: RunRecord
+    result: RunResult
+    seconds: float
+    at: float
+
+
+Event = RunStarted | TaskQueued | TaskStarted | TaskOutput | TaskFinished | Message | RunFinished
+
+
+# --- stored form ------------------------------------------------------------------------------
+
+
+def check_format(data: Mapping[str, Any], what: str, where: str | None = None) -> None:
+    """Raise `FormatError` when ``data`` was written by a newer flow-core."""
+    found = data.get("format", 0)
+    if not isinstance(found, int) or found > FORMAT:
+        raise FormatError(
+            f"This {what} has format {found}; this flow-core reads formats up to {FORMAT}",
+            where=where,
+            why="it was written by a newer version of flow-core",
+            hint="pip install --upgrade flow-core",
+        )
+
+
+def seal(kind: str, data: Mapping[str, Any]) -> bytes:
+    """Return ``kind FORMAT HASH`` and a newline, then ``data`` as JSON."""
+    from blake3 import blake3
+
+    body = json.dumps({"format": FORMAT, **data}, separators=(",", ":")).encode()
+    return f"{kind} {FORMAT} {blake3(body).hexdigest()}\n".encode() + body
+
+
+def unseal(kind: str, raw: bytes, where: str) -> dict[str, Any]:
+    """Undo `seal`.
+
+    Raises:
+        IntegrityError: another kind, or the hash does not fit the bytes.
+        FormatError: a newer format.
+    """
+    from blake3 import blake3
+
+    head, _, body = raw.partition(b"\n")
+    words = head.split(b" ")
+    if len(words) == 3 and words[0] == kind.encode() and words[1].isdigit():
+        check_format({"format": int(words[1])}, kind.removeprefix("flow-") + " record", where)
+        if blake3(body).hexdigest().encode() == words[2]:
+            return typing.cast("dict[str, Any]", json.loads(body))
+    raise IntegrityError(
+        f"The {kind.removeprefix('flow-')} record is damaged",
+        where=where,
+        why="its bytes do not have the hash that it carries",
+        hint="restore the file from a copy, or run the flow again",
+    )
