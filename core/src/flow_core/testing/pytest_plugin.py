@@ -1,0 +1,1 @@
+"""The pytest plugin of flow-core: fixtures for testing flows and plugins."""
