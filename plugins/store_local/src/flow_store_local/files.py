@@ -1,0 +1,175 @@
+"""System calls on files: whole reads, whole writes, and moves that happen entirely or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flow_core.api import Buffer
+
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)  # the latter for Windows
+_GATHER = 1 << 18
+_MOST_PARTS = 512  # systems take 1024 in one call
+_NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
+
+
+def read_file(path: str, offset: int = 0, length: int | None = None) -> bytes:
+    """Return up to ``length`` bytes (None = all) of a file from ``offset``."""
+    file = os.open(path, os.O_RDONLY | _FLAGS)
+    try:
+        wanted = os.fstat(file).st_size - offset
+        if length is not None and length < wanted:
+            wanted = length
+        if offset:
+            os.lseek(file, offset, os.SEEK_SET)
+        data = os.read(file, max(wanted, 0))
+        if len(data) < wanted:  # one call reads 2 GiB at most
+            data = _read_rest(file, data, wanted)
+        return data
+    finally:
+        os.close(file)
+
+
+def _read_rest(file: int, data: bytes, wanted: int) -> bytes:
+    parts, got = [data], len(data)
+    while got < wanted and parts[-1]:
+        parts.append(os.read(file, wanted - got))
+        got += len(parts[-1])
+    return b"".join(parts)
+
+
+def write_all(file: int, content: Buffer) -> None:
+    """Write all of ``content``, however often the system takes only a part."""
+    view = _flat(content)
+    done = os.write(file, view)
+    while done < len(view):
+        done += os.write(file, memoryview(view)[done:])
+
+
+def write_chunks(
+    chunks: Iterable[Buffer], file: int, reported: AbstractContextManager[None]
+) -> None:
+    """Write ``chunks`` one after the other, small ones together.
+
+    Only ``bytes`` are held back for that: their maker may use any other buffer again.
+
+    Args:
+        chunks: the content.
+        file: descriptor to write to.
+        reported: entered around the system calls, but not around the code that makes the chunks.
+    """
+    parts: list[bytes | bytearray | memoryview] = []
+    size = 0
+    for chunk in chunks:
+        part = _flat(chunk)
+        parts.append(part)
+        size += len(part)
+        if size >= _GATHER or len(parts) == _MOST_PARTS or type(part) is not bytes:
+            with reported:
+                _write_parts(file, parts, size)
+            parts, size = [], 0
+    if size:
+        with reported:
+            _write_parts(file, parts, size)
+
+
+def _write_parts(file: int, parts: list[bytes | bytearray | memoryview], size: int) -> None:
+    if len(parts) == 1 or not hasattr(os, "writev"):
+        for part in parts:
+            write_all(file, part)
+        return
+    done = os.writev(file, parts)
+    for part in parts if done < size else ():
+        if done < len(part):
+            write_all(file, memoryview(part)[done:])
+        done = max(done - len(part), 0)
+
+
+def _flat(content: Buffer) -> bytes | bytearray | memoryview:
+    """Return ``content`` as something whose ``len`` is its number of bytes; a copy only if it must."""
+    if not isinstance(content, memoryview):
+        return content
+    return content.cast("B") if content.c_contiguous else content.tobytes()
+
+
+def move_over(source: str, target: str) -> bool:
+    """Move a file to ``target``, replacing what is there in one instant."""
+    os.replace(source, target)
+    return True
+
+
+def move_new(source: str, target: str) -> bool:
+    """Move a file to ``target`` unless something is there; of many processes exactly one wins.
+
+    Returns:
+        whether it was moved; if not, ``source`` is gone too.
+
+    Raises:
+        IsADirectoryError: ``target`` is a folder.
+    """
+    try:
+        os.link(source, target)
+        moved = True
+    except FileExistsError:
+        moved = False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        moved = _move_locked(source, target)
+    if not moved and os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
+    remove(source)
+    return moved
+
+
+def _move_locked(source: str, target: str) -> bool:
+    """`move_new` for file systems without hard links, such as FAT."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows, where a rename never replaces
+        try:
+            os.rename(source, target)
+        except FileExistsError:
+            return False
+        return True
+    # All who create new objects come by this lock, which the system takes from dead processes.
+    lock = os.open(os.path.join(os.path.dirname(source), "lock"), os.O_RDWR | os.O_CREAT | _FLAGS)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.lexists(target):
+            return False
+        os.rename(source, target)
+        return True
+    finally:
+        os.close(lock)
+
+
+def remove(path: str) -> None:
+    """Remove a file, if it is there."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def make_folders(path: str) -> None:
+    """Make a folder and those above it; whoever makes one of them first, it is no error."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
+    except FileNotFoundError:
+        make_folders(os.path.dirname(path))
+        make_folders(path)
+
+
+def sync_folder(path: str) -> None:
+    """Wait until the entries of a folder are on the disk."""
+    file = os.open(path, os.O_RDONLY | _FLAGS)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
