@@ -89,12 +89,12 @@ class Store(Protocol):
     def size(self, key: str) -> int | None:
         """Return the size of an object in bytes; None when it is missing."""
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Yield all objects whose key starts with ``prefix``, sorted by key."""
-
     def folders(self, prefix: str = "") -> list[str]:
         """Return the distinct next parts of keys below ``prefix`` (which ends with ``/`` or is
         ``""``), sorted: the ``ls`` of one level, objects and folders alike."""
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield all objects whose key starts with ``prefix``, sorted by key."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; missing ones are no error."""
