@@ -46,11 +46,13 @@ _TABLES = (
         message TEXT NOT NULL,
         PRIMARY KEY (run_id, step, task, attempt)
     ) WITHOUT ROWID""",
-    # These two answer the summary of a run's steps without touching the table.
+    # These two answer the summary of a run's steps without touching the table; for that even the
+    # column of their condition must be in them.
     """CREATE INDEX attempts_latest
-        ON attempts (run_id, step, state, task, started_at, finished_at) WHERE latest = 1""",
+        ON attempts (run_id, step, state, task, started_at, finished_at, latest)
+        WHERE latest = 1""",
     """CREATE INDEX attempts_superseded
-        ON attempts (run_id, step, started_at, finished_at) WHERE latest = 0""",
+        ON attempts (run_id, step, started_at, finished_at, latest) WHERE latest = 0""",
 )
 
 
