@@ -1,0 +1,25 @@
+"""One attempt in an interpreter of its own: ``python -m flow_compute_local.attempt``.
+
+Reads ``{"session": …, "task": …}`` from its standard input. It is `flow_core.task` for sessions
+that are not the kernel's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from flow_core.api import TaskSpec
+
+
+def main() -> int:
+    """Run the attempt; return the exit status."""
+    from flow_compute_local.interpreter import rebuild
+
+    document = json.load(sys.stdin)
+    runtime = rebuild(document["session"])
+    return int(runtime.run_attempt(TaskSpec.from_json(document["task"])))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The attempts that a server runs, and the verdict on how each one's process ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from flow_compute_local.protocol import Ending
+
+PATIENCE = 0.25
+"""Seconds that children of a task get to end by themselves after it: helpers of `multiprocessing`
+end when they notice that their task is gone."""
+
+
+class ServedAttempt:
+    """One attempt in the server, from its fork until nothing is left of it."""
+
+    __slots__ = (
+        "cancelled",
+        "ended",
+        "kill_at",
+        "left",
+        "logs",
+        "name",
+        "number",
+        "pid",
+        "seen",
+        "title",
+    )
+
+    def __init__(self, number: int, name: str, title: str, logs: tuple[str, str]) -> None:
+        self.number = number
+        self.name = name
+        self.title = title
+        self.logs = logs
+        self.pid = 0
+        self.cancelled = False
+        self.kill_at: float | None = None
+        self.ended: Ending | None = None
+        self.left: dict[int, str] = {}
+        self.seen = 0
+
+    def grew(self) -> bool:
+        """Whether the logs are longer than at the last call."""
+        size = sum(log_sizes(self.logs))
+        grew, self.seen = size > self.seen, size
+        return grew
+
+    def notes(self) -> list[str]:
+        """Return what a person should know: which processes had to be ended after the task."""
+        if self.cancelled or not self.left:
+            return []
+        many = len(self.left) > 1
+        count = f"{len(self.left)} child {'processes were' if many else 'process was'} left behind"
+        names = ", ".join(self.left.values())
+        return [f"{count} and {'were' if many else 'was'} ended: {names}"]
+
+
+def log_sizes(logs: tuple[str, str]) -> list[int]:
+    """Return the sizes of two files; 0 for one that is missing."""
+    sizes = []
+    for path in logs:
+        try:
+            sizes.append(os.stat(path).st_size)
+        except OSError:
+            sizes.append(0)
+    return sizes
+
+
+class OomWatch:
+    """Notices that the kernel killed something for want of memory.
+
+    The counters cover the machine or the container, so only what happened within the last seconds
+    counts, and only where a process was killed at that time.
+    """
+
+    def __init__(self) -> None:
+        self._older = self._newer = read_oom_count()
+
+    def tick(self) -> None:
+        """Take a new sample. Call it now and then: it moves what counts as "before"."""
+        self._older, self._newer = self._newer, read_oom_count()
+
+    def happened(self) -> bool:
+        """Whether there was such a kill since the last sample but one."""
+        return read_oom_count() > self._older
+
+
+def read_oom_count() -> int:
+    """Return how many processes the kernel killed so far for want of memory."""
+    count = _field("/proc/vmstat", b"oom_kill")
+    return count + _field("/sys/fs/cgroup/memory.events", b"oom_kill")
+
+
+def _field(path: str, name: bytes) -> int:
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                key, _, value = line.partition(b" ")
+                if key == name:
+                    return int(value)
+    except OSError:
+        pass
+    return 0
+
+
+def judge(status: int, usage: Any, *, cancelled: bool, out_of_memory: bool) -> Ending:
+    """Turn what ``wait4`` tells into an `Ending`."""
+    code = os.waitstatus_to_exitcode(status)
+    killer = -code if code < 0 else None
+    cause, message = _explain(code, cancelled=cancelled, out_of_memory=out_of_memory)
+    return Ending(
+        code=code if code >= 0 else None,
+        signal=killer,
+        cause=cause,
+        message=message,
+        at=time.time(),
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_memory=usage.ru_maxrss * _MAXRSS_UNIT,
+    )
+
+
+_MAXRSS_UNIT = 1 if os.uname().sysname == "Darwin" else 1024
+
+
+def _explain(code: int, *, cancelled: bool, out_of_memory: bool) -> tuple[str, str]:
+    if cancelled:
+        return "cancelled", "the task was cancelled"
+    if code >= 0:
+        return "exit", (
+            f"the process ended by itself with exit status {code} before the step was finished"
+            " (os._exit, or a crash of the interpreter)"
+        )
+    if -code == signal.SIGKILL and out_of_memory:
+        return "out-of-memory", "killed by the kernel: out of memory"
+    return "killed", f"killed by {signal_name(-code)}{_HINTS.get(-code, '')}"
+
+
+_CRASH = ": the process crashed, often in C code"
+_HINTS = {
+    int(number): _CRASH
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
+}
+
+
+def signal_name(number: int) -> str:
+    """Return ``SIGTERM`` for 15."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

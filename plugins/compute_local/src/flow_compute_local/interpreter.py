@@ -1,0 +1,102 @@
+"""Interpreters of their own: for a server where the launcher must not fork or another Python is
+asked for, and for a single attempt where the server must not fork either."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from flow_compute_local import child, descriptors, forking, processes
+from flow_compute_local.protocol import Order, encode, receive_one
+from flow_compute_local.server import Server
+
+REBUILD = "rebuild"
+"""Key of a session's document: ``module:function`` that makes a runtime of the document, where it
+is not that of a `flow_core.api.Session`. Conformance tests use it."""
+
+
+def start_server(interpreter: str, variables: Mapping[str, str]) -> tuple[int, socket.socket]:
+    """Start a server; return its process id and the launcher's end of the connection."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [interpreter, "-m", "flow_compute_local.server", str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+            env={**os.environ, **variables},
+        )
+    _disown(process)
+    return process.pid, ours
+
+
+def start_attempt(runtime: Any, order: Order, stdout: int, stderr: int) -> int:
+    """Run one attempt in a fresh interpreter; return its process id."""
+    with tempfile.TemporaryFile() as document:
+        document.write(json.dumps(_document(runtime, order)).encode())
+        document.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", _module(runtime)],
+            stdin=document,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=order["folder"],
+            start_new_session=True,
+            env={**os.environ, processes.MARKER: order["name"], **order["variables"]},
+        )
+    _disown(process)
+    return process.pid
+
+
+def _disown(process: subprocess.Popen[bytes]) -> None:
+    # The status is taken by wait4, with the use of resources; `subprocess` must not take it before.
+    process.returncode = 0
+
+
+def _module(runtime: Any) -> str:
+    return "flow_compute_local.attempt" if REBUILD in runtime.document else "flow_core.task"
+
+
+def _document(runtime: Any, order: Order) -> dict[str, Any]:
+    if REBUILD in runtime.document:
+        return {"session": runtime.document, "task": order["task"]}
+    from flow_core.api import TaskSpec, launch_document
+
+    return launch_document(runtime, TaskSpec.from_json(order["task"]))
+
+
+def rebuild(document: dict[str, Any]) -> Any:
+    """Make the runtime that ``document`` describes."""
+    if REBUILD in document:
+        module, _, function = document[REBUILD].partition(":")
+        return getattr(importlib.import_module(module), function)(document)
+    from flow_core.api import Session
+
+    return Session.from_document(document)
+
+
+def serve_spawned(connection: socket.socket) -> NoReturn:
+    """Rebuild the session that the launcher describes, then serve attempts."""
+    launcher = os.getppid()
+    connection.set_inheritable(False)
+    try:
+        _, document, watch, fork = receive_one(connection)
+        runtime = rebuild(document)
+        reasons = forking.unsafe_reasons() if fork == "auto" else ["the setting 'fork' is 'never'"]
+        connection.sendall(encode(["ready", reasons[0] if reasons else None]))
+        keep_alive = child.become_template()
+        plain = descriptors.give_up({connection.fileno()})
+        Server(connection, runtime, launcher, watch=watch, fork=not reasons).run(plain)
+        del keep_alive
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)

@@ -1,0 +1,99 @@
+"""The two logs of an attempt, seen from the launcher: shown while they grow, kept within bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from flow_core.api import Store
+
+STREAMS = ("stdout", "stderr")
+CHUNK = 1 << 16
+MEGABYTE = 1_000_000
+
+
+class Log:
+    """One stream of one attempt: a file that its process appends to.
+
+    Args:
+        key: where it belongs in the store.
+        path: the file.
+        stored: whether the file is already the store's own.
+    """
+
+    __slots__ = ("key", "path", "shown", "stored")
+
+    def __init__(self, key: str, path: str, *, stored: bool) -> None:
+        self.key = key
+        self.path = path
+        self.stored = stored
+        self.shown = 0
+
+    def size(self) -> int:
+        """Return the length of the file; 0 when it does not exist."""
+        try:
+            return os.stat(self.path).st_size
+        except OSError:
+            return 0
+
+    def read(self, offset: int, length: int = -1) -> bytes:
+        """Return a part of the file; nothing when it does not exist."""
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                file.seek(offset)
+                return file.read(length) or b""
+        except FileNotFoundError:
+            return b""
+
+    def news(self, limit: int) -> Iterator[bytes]:
+        """Yield what came since the last call, in chunks, ``limit`` bytes at most."""
+        while limit > 0 and (data := self.read(self.shown, min(CHUNK, limit))):
+            self.shown += len(data)
+            limit -= len(data)
+            yield data
+
+    def settle(self, store: Store, limit: int) -> None:
+        """Bring the finished log into the store, cut to ``limit`` bytes; remove an empty one."""
+        size = self.size()
+        if size > limit:
+            store.write([(self.key, self.cut(size, limit))])
+        elif size and not self.stored:
+            store.write([(self.key, self.read(0))])
+        if not (self.stored and size):
+            self.remove()
+
+    def cut(self, size: int, limit: int) -> bytes:
+        """Return the first and the last half of what may be kept, and say what is missing."""
+        half = limit // 2
+        left_out = (size - 2 * half) / MEGABYTE
+        note = f"[flow: {left_out:.1f} MB of output left out here; --max-log-size raises the limit]"
+        return b"\n".join((self.read(0, half), note.encode(), self.read(size - half, half)))
+
+    def remove(self) -> None:
+        """Delete the file if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+
+class Window:
+    """How much of an attempt's output may still be shown while it runs."""
+
+    __slots__ = ("left", "told")
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+        self.told = False
+
+    def take(self, logs: tuple[Log, Log]) -> Iterator[tuple[str, bytes]]:
+        """Yield (stream, data) that is new; once, at the limit, a line that there is more."""
+        for stream, log in zip(STREAMS, logs, strict=True):
+            for data in log.news(self.left):
+                self.left -= len(data)
+                yield stream, data
+        if self.left <= 0 and not self.told and any(log.size() > log.shown for log in logs):
+            self.told = True
+            yield "stderr", _MORE
+
+
+_MORE = b"\n[flow: this task writes more than is shown; --max-log-size raises the limit]\n"

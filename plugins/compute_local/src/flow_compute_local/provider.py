@@ -1,0 +1,316 @@
+"""The compute provider ``local``: hands attempts to a server of tasks and tells what becomes of them."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from flow_compute_local import forking
+from flow_compute_local.link import LaunchedAttempt, Link
+from flow_compute_local.logs import MEGABYTE, STREAMS, Log
+from flow_compute_local.protocol import Ending, Order
+from flow_core.api import (
+    ComputeCapabilities,
+    Exited,
+    Output,
+    RunRecord,
+    Runtime,
+    Started,
+    Store,
+    TaskCommand,
+    TaskSpec,
+    Update,
+    attempt_prefix,
+)
+
+_BATCH = 4 * MEGABYTE  # bytes of output that one call of `poll` returns, about
+_FAREWELL = 0.9  # seconds that a server gets to end its tasks when the run is over
+_AT_START = ("PYTHON", "LD_", "DYLD_")  # variables that a server of another Python starts with
+
+_Key = tuple[str | None, tuple[tuple[str, str], ...]]
+
+
+class LocalCompute:
+    """Runs each attempt as a process of this machine, forked from a server where that is safe.
+
+    Attributes:
+        notice: why tasks are not forked, as a sentence for people; None when they are.
+    """
+
+    capabilities = ComputeCapabilities()
+
+    def __init__(self) -> None:
+        self.notice: str | None = None
+        self._owner = os.getpid()
+        self._runtime: Runtime | None = None
+        self._store: Store | None = None
+        self._scratch: str | None = None
+        self._links: dict[_Key, Link] = {}
+        self._attempts: dict[int, LaunchedAttempt] = {}
+        self._last_number = 0
+        self._news: deque[tuple[Link, list[Any] | None]] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._more = os.pipe()  # readable while `_news` is not empty
+        self._more_is_told = False
+        self._selector.register(self._more[0], selectors.EVENT_READ)
+        self._limit = 10 * MEGABYTE
+        self._closed = False
+
+    # --- the contract ---
+
+    def prepare(self, runtime: Runtime) -> None:
+        """Fork the server while this process is fit for it."""
+        self._runtime = runtime
+        self._limit = int(float(runtime.setting("max_log_size") or 10) * MEGABYTE)
+        reasons = self._reasons()
+        if reasons:
+            self._tell_reason(reasons[0])
+        else:
+            self._add_link((None, ()), Link.forked(runtime))
+
+    def open(self, run: RunRecord, store: Store) -> None:
+        """Remember where logs belong."""
+        self._store = store
+
+    def launch(self, task: TaskSpec, command: TaskCommand) -> int:
+        """Send the attempt to the server of its interpreter; return its number."""
+        self._last_number += 1
+        number = self._last_number
+        key = self._key(command)
+        link = self._link(key)
+        attempt = LaunchedAttempt(number, task, link, self._make_logs(task), self._limit)
+        message = ["launch", number, _order(attempt, command)]
+        try:
+            link.send(message)
+        except OSError:  # it died since; `poll` tells the fate of the tasks that it had
+            link = attempt.link = self._start(key)
+            link.send(message)
+        link.attempts[number] = self._attempts[number] = attempt
+        return number
+
+    def poll(self, timeout: float) -> Sequence[Update]:
+        """Return what happened; wait up to ``timeout`` seconds for it."""
+        deadline = time.monotonic() + timeout
+        while True:
+            self._listen(max(0.0, deadline - time.monotonic()))
+            updates = list(self._digest())
+            if updates or time.monotonic() >= deadline:
+                return updates
+
+    def fileno(self) -> int | None:
+        """Return the descriptor of the selector that watches all servers."""
+        selector: Any = self._selector
+        return int(selector.fileno()) if hasattr(selector, "fileno") else None
+
+    def cancel(self, handles: Sequence[Any], grace: float) -> None:
+        """End attempts: SIGTERM now, SIGKILL after ``grace`` seconds."""
+        numbers: dict[Link, list[int]] = {}
+        for handle in handles:
+            if attempt := self._attempts.get(handle):
+                numbers.setdefault(attempt.link, []).append(handle)
+        for link, of_link in numbers.items():
+            try:
+                link.send(["cancel", of_link, grace])
+            except OSError:  # its tasks died with it; `poll` tells
+                continue
+
+    def logs(self, task: TaskSpec, stream: str, offset: int = 0) -> bytes:
+        """Return what an attempt wrote to ``stream``, also while it runs."""
+        for attempt in self._attempts.values():
+            if attempt.task == task:
+                return attempt.logs[STREAMS.index(stream)].read(offset)
+        assert self._store is not None
+        key = _log_key(task, stream)
+        length = (self._store.size(key) or 0) - offset
+        return (self._store.read_range(key, offset, length) or b"") if length > 0 else b""
+
+    def close(self) -> None:
+        """End all servers and their tasks."""
+        if self._closed or os.getpid() != self._owner:
+            return  # a forked task that inherited this object must not end its siblings
+        self._closed = True
+        for link in self._links.values():
+            if link.alive:
+                self._selector.unregister(link.connection)
+                link.connection.close()
+        for link in self._links.values():
+            link.close(_FAREWELL)
+        self._selector.close()
+        for end in self._more:
+            os.close(end)
+        self._remove_scratch()
+
+    # --- servers ---
+
+    def _reasons(self) -> list[str]:
+        assert self._runtime is not None
+        if self._runtime.setting("fork") == "never":
+            return ["the setting 'fork' is 'never'"]
+        return forking.unsafe_reasons()
+
+    def _tell_reason(self, reason: str) -> None:
+        self.notice = f"tasks are spawned, not forked: {reason} (each start takes longer)"
+
+    def _key(self, command: TaskCommand) -> _Key:
+        if command.interpreter is None:
+            return None, ()
+        early = [(k, v) for k, v in command.variables.items() if k.startswith(_AT_START)]
+        return command.interpreter, tuple(sorted(early))
+
+    def _link(self, key: _Key) -> Link:
+        link = self._links.get(key)
+        return link if link is not None and link.alive else self._start(key)
+
+    def _start(self, key: _Key) -> Link:
+        # Never by a fork: by now the launcher has a database open.
+        assert self._runtime is not None
+        interpreter, variables = key
+        fork = str(self._runtime.setting("fork") or "auto")
+        link = Link.spawned(self._runtime, interpreter or sys.executable, dict(variables), fork)
+        self._add_link(key, link)
+        return link
+
+    def _add_link(self, key: _Key, link: Link) -> None:
+        self._links[key] = link
+        self._selector.register(link.connection, selectors.EVENT_READ, link)
+
+    # --- news ---
+
+    def _listen(self, timeout: float) -> None:
+        for key, _ in self._selector.select(0 if self._news else timeout):
+            if isinstance(link := key.data, Link):
+                self._news.extend((link, message) for message in link.receive())
+                if not link.alive:
+                    self._selector.unregister(link.connection)
+                    self._news.append((link, None))
+
+    def _digest(self) -> Iterator[Update]:
+        """Yield updates until all news are used up, or enough output for one time is collected."""
+        size = 0
+        while self._news and size < _BATCH:
+            link, message = self._news.popleft()
+            for update in self._translate(link, message):
+                size += len(update.data) if isinstance(update, Output) else 0
+                yield update
+        self._signal_more()
+
+    def _signal_more(self) -> None:
+        """Keep `fileno` readable as long as there are news."""
+        if self._news and not self._more_is_told:
+            os.write(self._more[1], b".")
+        elif self._more_is_told and not self._news:
+            os.read(self._more[0], 1)
+        self._more_is_told = bool(self._news)
+
+    def _translate(self, link: Link, message: list[Any] | None) -> Iterator[Update]:
+        if message is None:
+            yield from self._lost(link)
+            return
+        kind, *rest = message
+        if kind == "started":
+            yield self._started(*rest)
+        elif kind == "exited":
+            yield from self._exited(rest[0], Ending(*rest[1]))
+        elif kind == "grown":
+            for number in rest[0]:
+                yield from self._output(self._attempts[number])
+        elif kind == "ready":
+            link.ready = True
+            if rest[0]:
+                self._tell_reason(rest[0])
+
+    def _started(self, number: int, pid: int, at: float) -> Started:
+        self._attempts[number].pid = pid
+        return Started(number, str(pid), at)
+
+    def _exited(self, number: int, ending: Ending) -> Iterator[Update]:
+        attempt = self._attempts[number]
+        if any(ending.written):
+            yield from self._output(attempt)
+            self._settle(attempt)
+        self._forget(attempt)
+        yield Exited(
+            number,
+            ending.code,
+            ending.signal,
+            ending.cause,
+            ending.message,
+            ending.at,
+            ending.cpu_seconds,
+            ending.peak_memory,
+            tuple(ending.notes),
+        )
+
+    def _output(self, attempt: LaunchedAttempt) -> Iterator[Output]:
+        for stream, data in attempt.window.take(attempt.logs):
+            yield Output(attempt.number, stream, data, time.time())
+
+    def _settle(self, attempt: LaunchedAttempt) -> None:
+        assert self._store is not None
+        for log in attempt.logs:
+            log.settle(self._store, self._limit)
+
+    def _forget(self, attempt: LaunchedAttempt) -> None:
+        del self._attempts[attempt.number]
+        del attempt.link.attempts[attempt.number]
+
+    def _lost(self, link: Link) -> Iterator[Update]:
+        link.bury()
+        if not link.ready:
+            cause, message = "launch", "the server of tasks ended before it was ready; see above"
+        else:
+            cause, message = "lost", "the server of tasks ended unexpectedly, and the task with it"
+        for attempt in list(link.attempts.values()):
+            yield from self._output(attempt)
+            self._settle(attempt)
+            self._forget(attempt)
+            yield Exited(attempt.number, None, None, cause, message, time.time())
+
+    # --- logs ---
+
+    def _make_logs(self, task: TaskSpec) -> tuple[Log, Log]:
+        stdout, stderr = (self._make_log(task, stream) for stream in STREAMS)
+        return stdout, stderr
+
+    def _make_log(self, task: TaskSpec, stream: str) -> Log:
+        assert self._store is not None
+        key = _log_key(task, stream)
+        path = self._store.local_path(key)
+        if path is not None:
+            return Log(key, path, stored=True)
+        return Log(key, os.path.join(self._scratch_folder(), key.replace("/", "-")), stored=False)
+
+    def _scratch_folder(self) -> str:
+        if self._scratch is None:
+            import tempfile  # only for stores whose objects are not files of this machine
+
+            self._scratch = tempfile.mkdtemp(prefix="flow-logs-")
+        return self._scratch
+
+    def _remove_scratch(self) -> None:
+        if self._scratch is not None:
+            import shutil
+
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _order(attempt: LaunchedAttempt, command: TaskCommand) -> Order:
+    own = command.interpreter is None
+    return {
+        "task": attempt.task.to_json(),
+        "name": attempt.name,
+        "variables": command.variables,
+        "folder": command.folder,
+        "stdout": attempt.logs[0].path,
+        "stderr": attempt.logs[1].path,
+        "fresh": own and forking.needs_fresh_interpreter(command.variables),
+    }
+
+
+def _log_key(task: TaskSpec, stream: str) -> str:
+    return attempt_prefix(task.flow, task.run, task.step, task.task, task.attempt) + stream
