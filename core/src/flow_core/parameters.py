@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from flow_core.errors import DefinitionError, ParameterError
@@ -310,7 +310,7 @@ def collect_parameters(flow: type) -> tuple[Parameter, ...]:
 
 
 def resolve_parameters(
-    parameters: tuple[Parameter, ...], given: Mapping[str, Any], flow_name: str, user: str
+    parameters: Iterable[Parameter], given: Mapping[str, Any], flow_name: str, user: str
 ) -> dict[str, Any]:
     """Return the value of each parameter, by name. ``given`` maps names to values from outside."""
     from flow_core.errors import did_you_mean

@@ -195,13 +195,13 @@ class Transition(NamedTuple):
         targets: the steps that follow; empty after the end step.
         artifact: for a foreach, the artifact that was split over.
         count: for a foreach, the number of items; else None.
-        items: for a foreach, hash of the blob that holds the items one by one.
+        items: for a foreach, reference to the blob that holds the items one by one.
     """
 
     targets: tuple[str, ...] = ()
     artifact: str | None = None
     count: int | None = None
-    items: str | None = None
+    items: ArtifactRef | None = None
 
 
 class TaskSpec(NamedTuple):
@@ -330,7 +330,7 @@ class Manifest(NamedTuple):
             task=data["task"],
             attempt=data["attempt"],
             state=AttemptState(data["state"]),
-            transition=Transition(tuple(transition[0]), *transition[1:]) if transition else None,
+            transition=_decode_transition(transition) if transition else None,
             artifacts={name: ArtifactRef(*ref) for name, ref in data["artifacts"].items()},
             inputs=tuple(InputRange(*r) for r in data["inputs"]),
             foreach=tuple(ForeachFrame(*f) for f in data["foreach"]),
@@ -344,6 +344,11 @@ class Manifest(NamedTuple):
             host=data["host"],
             pid=data["pid"],
         )
+
+
+def _decode_transition(data: list[Any]) -> Transition:
+    targets, artifact, count, items = data
+    return Transition(tuple(targets), artifact, count, ArtifactRef(*items) if items else None)
 
 
 class RunRecord(NamedTuple):

@@ -1,1 +1,48 @@
-"""Conformance suites and fakes for authors of plugins. Needs pytest, which flow-core does not."""
+"""Conformance suites and fakes for authors of plugins: ``pip install "flow-core[testing]"``.
+
+An author subclasses the suite for the kind of provider and gives it the provider as a fixture:
+
+    class TestMyStore(StoreSuite):
+        @pytest.fixture
+        def store(self, tmp_path): return MyStore(str(tmp_path))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flow_core.testing.compute_suite import ComputeSuite as ComputeSuite
+    from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
+    from flow_core.testing.fakes import MemoryStore as MemoryStore
+    from flow_core.testing.metadata_suite import MetadataSuite as MetadataSuite
+    from flow_core.testing.processes import in_children as in_children
+    from flow_core.testing.serializer_suite import SerializerSuite as SerializerSuite
+    from flow_core.testing.store_suite import StoreSuite as StoreSuite
+
+_HOME = {
+    "ComputeSuite": "compute_suite",
+    "MemoryMetadata": "fakes",
+    "MemoryStore": "fakes",
+    "MetadataSuite": "metadata_suite",
+    "SerializerSuite": "serializer_suite",
+    "StoreSuite": "store_suite",
+    "in_children": "processes",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - computed, so that each name is written once
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'flow_core.testing' has no attribute '{name}'")
+    module = f"flow_core.testing.{_HOME[name]}"
+    if module.endswith("_suite"):
+        import pytest
+
+        # So that a failed assertion of a suite shows both sides, as it does in a test file.
+        pytest.register_assert_rewrite(module)
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value

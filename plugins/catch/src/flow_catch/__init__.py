@@ -1,1 +1,48 @@
-"""The catch decorator: lets a flow go on after a failed step."""
+"""flow-catch: let a flow go on after a failed step (``@catch``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flow_core.api import Failure, Options, StepDecorator, option
+
+
+@dataclass(frozen=True)
+class CatchOptions(Options):
+    """Let the flow go on when the step has failed for good, that is, after its retries.
+
+    What the step set before the failure is kept. Since 0.1.
+    """
+
+    var: str | None = option(
+        None, "Artifact that gets the failure (`CaughtFailure`), or None when there was none."
+    )
+    print_exception: bool = option(True, "Whether the traceback goes to the step's log.")
+
+
+catch = StepDecorator("catch", CatchOptions)
+
+
+@dataclass(frozen=True)
+class CaughtFailure:
+    """A failure that ``@catch`` handled, as plain text: it can be read where the exception cannot.
+
+    Attributes:
+        cause: ``error``, ``killed``, ``out-of-memory``, ``exit``, ``timeout`` or ``lost``.
+        type: qualified name of the exception or name of the signal.
+        message: its text.
+        traceback: its traceback; ``''`` if there is none.
+    """
+
+    cause: str
+    type: str
+    message: str
+    traceback: str = ""
+
+    @classmethod
+    def from_failure(cls, failure: Failure) -> CaughtFailure:
+        """Copy the kernel's record of a failure."""
+        return cls(failure.cause, failure.type, failure.message, failure.traceback)
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.type else self.message

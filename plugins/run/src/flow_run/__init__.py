@@ -1,1 +1,1 @@
-"""The run and resume commands of flows."""
+"""flow-run: the commands ``run`` and ``resume``."""

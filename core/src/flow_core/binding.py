@@ -1,0 +1,434 @@
+"""What stands behind a flow object in a task: its artifacts, its place in the foreaches, its way on.
+
+`ReadBinding` shows a finished attempt (an element of ``inputs``); `FlowBinding` is a running one.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+from flow_core.artifacts import ArtifactStore
+from flow_core.errors import (
+    ArtifactError,
+    IntegrityError,
+    MergeError,
+    NotFound,
+    TransitionError,
+    did_you_mean,
+)
+from flow_core.flowspec import BINDING, FlowSpec
+from flow_core.graph import FOREACH, NEXT_FORMS, Node
+from flow_core.parameters import Parameter
+from flow_core.records import (
+    ArtifactRef,
+    ForeachFrame,
+    InputRef,
+    Manifest,
+    RunDocument,
+    TaskSpec,
+    Transition,
+    manifest_key,
+    unpack_inputs,
+)
+
+_BATCH = 128
+
+
+def bind(cls: type[FlowSpec], binding: Any) -> FlowSpec:
+    """Return a flow object that belongs to ``binding``."""
+    flow = object.__new__(cls)
+    flow.__dict__[BINDING] = binding
+    return flow
+
+
+class RunReader:
+    """Reads what a run has left in the store: manifests, artifacts, parameters.
+
+    Args:
+        artifacts: the store with its serializers.
+        document: the run's ``run.json``.
+    """
+
+    def __init__(self, artifacts: ArtifactStore, document: RunDocument) -> None:
+        self.artifacts = artifacts
+        self.document = document
+
+    def manifests(self, refs: Sequence[InputRef]) -> Iterator[Manifest]:
+        """Yield the manifests of attempts, in order.
+
+        Raises:
+            IntegrityError: one is missing or damaged.
+        """
+        keys = [manifest_key(self.document.flow, self.document.run, *ref) for ref in refs]
+        for key, raw in zip(keys, self.artifacts.store.read(keys), strict=True):
+            if raw is None:
+                raise IntegrityError(
+                    "The record of a finished task is missing",
+                    where=key,
+                    why="the file was removed after the task had ended",
+                    hint="run the flow again",
+                )
+            yield Manifest.decode(raw, key)
+
+    def value(self, table: Mapping[str, ArtifactRef], name: str, owner: str) -> Any:
+        """Load the artifact ``name`` of ``table``; ``owner`` is for errors."""
+        return self.artifacts.load(table[name], f"artifact '{name}' of {owner}")
+
+    def parameter(self, parameter: Parameter) -> Any:
+        """Return the value that a parameter has in this run."""
+        table = self.document.parameters
+        if parameter.name not in table:
+            return None  # a resumed run that is older than the parameter, read by the client
+        return self.value(table, parameter.name, f"run {self.document.flow}/{self.document.run}")
+
+    def item(self, frame: ForeachFrame) -> Any:
+        """Return the item of one foreach frame."""
+        ref = InputRef(frame.step, frame.task, frame.attempt)
+        transition = next(self.manifests([ref])).transition
+        owner = f"{self.document.flow}/{self.document.run}/{frame.step}/{frame.task}"
+        if transition is None or transition.items is None:
+            raise NotFound(f"Task {owner} has no foreach items")
+        what = f"item {frame.index} of '{frame.artifact}' of {owner}"
+        return self.artifacts.load_item(transition.items, frame.index, frame.count, what)
+
+
+class ReadBinding:
+    """A finished attempt as a flow object: artifacts can be read, nothing can be changed."""
+
+    def __init__(
+        self,
+        reader: RunReader,
+        table: Mapping[str, ArtifactRef],
+        foreach: tuple[ForeachFrame, ...],
+        pathspec: str,
+    ) -> None:
+        self.reader = reader
+        self.table = dict(table)
+        self.foreach = foreach
+        self.pathspec = pathspec
+        self._items: dict[int, Any] = {}
+
+    def artifact(self, name: str) -> Any:
+        if name not in self.table:
+            raise KeyError(did_you_mean(name, self.table))
+        return self.reader.value(self.table, name, self.pathspec)
+
+    def parameter(self, parameter: Parameter) -> Any:
+        return self.reader.parameter(parameter)
+
+    def check_assignment(self, name: str) -> None:
+        raise AttributeError(
+            f"'{name}' cannot be set here: elements of 'inputs' are read-only; assign to self.{name}"
+        )
+
+    def forget(self, name: str) -> bool:
+        raise AttributeError(f"'{name}' cannot be deleted: elements of 'inputs' are read-only")
+
+    def next(self, targets: Sequence[Any], options: Mapping[str, Any]) -> None:
+        raise TransitionError("next() was called on an element of 'inputs'", hint="self.next(...)")
+
+    @property
+    def index(self) -> int | None:
+        return self.foreach[-1].index if self.foreach else None
+
+    @property
+    def input(self) -> Any:
+        return self._item(len(self.foreach) - 1) if self.foreach else None
+
+    def foreach_stack(self) -> list[tuple[int, int, Any]]:
+        return [(f.index, f.count, self._item(n)) for n, f in enumerate(self.foreach)]
+
+    def merge(self, inputs: Any, include: Sequence[str], exclude: Sequence[str]) -> None:
+        raise MergeError("merge_artifacts was called on an element of 'inputs'", ())
+
+    def _item(self, depth: int) -> Any:
+        if depth not in self._items:
+            self._items[depth] = self.reader.item(self.foreach[depth])
+        return self._items[depth]
+
+
+class FlowBinding(ReadBinding):
+    """The attempt that runs now.
+
+    Args:
+        reader: the run.
+        spec: which attempt.
+        node: the step in the graph.
+        constants: names of class constants, which cannot be assigned.
+        steps: names of steps, which cannot be assigned.
+        table: artifacts that came with the inputs (empty in a join).
+    """
+
+    def __init__(
+        self,
+        reader: RunReader,
+        spec: TaskSpec,
+        node: Node,
+        constants: Sequence[str],
+        steps: Sequence[str],
+        table: Mapping[str, ArtifactRef],
+    ) -> None:
+        super().__init__(reader, table, spec.foreach, spec.pathspec)
+        self.spec = spec
+        self.node = node
+        self.transition: Transition | None = None
+        self._constants = frozenset(constants)
+        self._steps = frozenset(steps)
+        self._loaded: dict[str, Any] = {}
+
+    def artifact(self, name: str) -> Any:
+        if name not in self.table and self.node.joins:
+            raise KeyError("In a join, artifacts of the branches are on 'inputs'.")
+        value = super().artifact(name)
+        self._loaded[name] = value
+        return value
+
+    def check_assignment(self, name: str) -> None:
+        if name in self._constants:
+            raise AttributeError(
+                f"'{name}' is a constant of the class and cannot be changed in a step; "
+                "assign to another name"
+            )
+        if name in self._steps:
+            raise AttributeError(f"'{name}' is a step; assign to another name")
+        if name in ("name", "input", "index"):
+            raise AttributeError(f"self.{name} is flow-core's own; assign to another name")
+
+    def forget(self, name: str) -> bool:
+        return self.table.pop(name, None) is not None
+
+    # --- the way on -----------------------------------------------------------------------------
+
+    def next(self, targets: Sequence[Any], options: Mapping[str, Any]) -> None:
+        if self.transition is not None:
+            raise self._wrong("self.next was called twice", "call it once, at the end")
+        names = tuple(getattr(t, "__name__", str(t)) for t in targets)
+        if names != self.node.targets or options.get("foreach") != self.node.foreach:
+            raise self._wrong(
+                f"self.next went to {', '.join(names) or 'nothing'}, which is not what the "
+                "source of the step says",
+                NEXT_FORMS,
+            )
+        self.transition = Transition(names, self.node.foreach)
+
+    def default_transition(self) -> Transition:
+        """The way that the step goes when its body was not run to its end, but is excused."""
+        return Transition(self.node.targets)
+
+    def _wrong(self, what: str, hint: str) -> TransitionError:
+        where = f"{self.node.file}:{self.node.next_line or self.node.line}"
+        return TransitionError(f"Step '{self.node.name}': {what}", where=where, hint=hint)
+
+    def finish(self, flow: FlowSpec) -> Transition:
+        """Return the transition with its foreach items stored; call when the body has ended well.
+
+        Raises:
+            TransitionError: ``self.next`` was not called, or its foreach has nothing to go over.
+        """
+        if self.node.kind == "end":
+            return Transition()
+        if self.transition is None:
+            raise self._wrong("it ended without self.next(...)", NEXT_FORMS)
+        if self.node.kind != FOREACH:
+            return self.transition
+        name = str(self.node.foreach)
+        items, count = self.reader.artifacts.save_items(name, self._foreach_items(flow, name))
+        if count == 0:
+            raise self._wrong(
+                f"the foreach over 'self.{name}' has no items, so no task would run",
+                f"make sure that self.{name} is not empty, or end the flow earlier",
+            )
+        return self.transition._replace(count=count, items=items)
+
+    def _foreach_items(self, flow: FlowSpec, name: str) -> Any:
+        try:
+            values = getattr(flow, name)
+        except AttributeError:
+            raise self._wrong(
+                f"foreach='{name}', but self.{name} was never set",
+                did_you_mean(name, self.names(flow)) or f"self.{name} = […]",
+            ) from None
+        return foreach_items(values, name, self._wrong)
+
+    # --- artifacts ------------------------------------------------------------------------------
+
+    def names(self, flow: FlowSpec) -> list[str]:
+        """Return the names of all artifacts that ``flow`` has now."""
+        own = (n for n in flow.__dict__ if not n.startswith("__"))
+        return sorted({*self.table, *own})
+
+    def save(self, flow: FlowSpec) -> tuple[dict[str, ArtifactRef], ArtifactError | None]:
+        """Store what was set or read; what was not touched travels by reference.
+
+        Returns:
+            the table, and the error of the first artifact that cannot be stored (the others are).
+        """
+        table = dict(self.table)
+        failed: ArtifactError | None = None
+        for name, value in flow.__dict__.items():
+            if name.startswith("__"):
+                continue
+            previous = self.table.get(name)
+            if previous and self.reader.artifacts.unchanged(value, self._loaded.get(name, self)):
+                continue
+            try:
+                table[name] = self.reader.artifacts.save(name, value, previous)
+            except ArtifactError as error:
+                table.pop(name, None)
+                error.where = f"{self.node.file}:{self.node.line}, step '{self.node.name}'"
+                failed = failed or error
+        return table, failed
+
+    def merge(self, inputs: Any, include: Sequence[str], exclude: Sequence[str]) -> None:
+        if not isinstance(inputs, Inputs) or not self.node.joins:
+            raise MergeError(
+                "merge_artifacts works in a join only", (), hint="self.merge_artifacts(inputs)"
+            )
+        if include and exclude:
+            raise MergeError("merge_artifacts takes include= or exclude=, not both", ())
+        found: dict[str, set[str]] = {}
+        refs: dict[str, ArtifactRef] = {}
+        for manifest in inputs.manifests():
+            for name, ref in manifest.artifacts.items():
+                found.setdefault(name, set()).add(ref.hash)
+                refs[name] = ref
+        wanted = include or [n for n in found if n not in exclude]
+        set_already = getattr(inputs.owner, "__dict__", {})
+        self._check_merge(found, wanted, include, set_already)
+        self.table.update({name: refs[name] for name in wanted if name not in set_already})
+
+    def _check_merge(
+        self,
+        found: Mapping[str, set[str]],
+        wanted: Sequence[str],
+        include: Sequence[str],
+        set_already: Mapping[str, Any],
+    ) -> None:
+        where = f"{self.node.file}:{self.node.line}, step '{self.node.name}'"
+        missing = [name for name in include if name not in found]
+        if missing:
+            raise MergeError(
+                f"merge_artifacts: no branch has {_quoted(missing)}",
+                missing,
+                where=where,
+                hint=did_you_mean(missing[0], found),
+            )
+        differing = [n for n in wanted if len(found[n]) > 1 and n not in set_already]
+        if differing:
+            raise MergeError(
+                f"merge_artifacts: the branches have different values of {_quoted(differing)}",
+                differing,
+                where=where,
+                hint=f"set self.{differing[0]} = … before merging, "
+                f"or leave it out: exclude=[{_quoted(differing)}]",
+            )
+
+
+class Inputs(Sequence[Any]):
+    """The branches that a join joins: ``len(inputs)``, ``inputs[0]``, iteration, ``inputs.step_a``.
+
+    Elements are in the order of the split's targets, or of the foreach's items. Each is a flow
+    object whose artifacts are read lazily. An element is kept only as long as the step holds it, so
+    a loop over 10,000 branches does not hold them all.
+    """
+
+    def __init__(self, cls: type[FlowSpec], reader: RunReader, spec: TaskSpec) -> None:
+        self._cls = cls
+        self._reader = reader
+        self._refs = tuple(unpack_inputs(spec.inputs))
+        self._alive: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+        self.owner: FlowSpec | None = None
+
+    def __len__(self) -> int:
+        return len(self._refs)
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return [self[n] for n in range(*number.indices(len(self)))]
+        number = range(len(self))[number]  # IndexError, and negative numbers, as for a list
+        found = self._alive.get(number)
+        if found is None:
+            found = self._view(number, next(self._reader.manifests([self._refs[number]])))
+        return found
+
+    def __iter__(self) -> Iterator[Any]:
+        number = 0
+        for manifest in self.manifests():
+            found = self._alive.get(number)
+            yield found if found is not None else self._view(number, manifest)
+            number += 1
+
+    def __getattr__(self, step: str) -> Any:
+        if step.startswith("_"):
+            raise AttributeError(step)
+        numbers = [n for n, ref in enumerate(self._refs) if ref.step == step]
+        if len(numbers) == 1:
+            return self[numbers[0]]
+        steps = sorted({ref.step for ref in self._refs})
+        if numbers:
+            raise AttributeError(
+                f"inputs.{step} is not one branch but {len(numbers)}: loop over 'inputs'"
+            )
+        raise AttributeError(f"No branch ends with step '{step}' ({did_you_mean(step, steps)})")
+
+    def __repr__(self) -> str:
+        steps = ", ".join(sorted({ref.step for ref in self._refs}))
+        return f"<inputs: {len(self)} from {steps}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("'inputs' cannot be stored: take from it what you need")
+
+    def manifests(self) -> Iterator[Manifest]:
+        """Yield the manifest of each input, reading many at a time."""
+        for start in range(0, len(self._refs), _BATCH):
+            yield from self._reader.manifests(self._refs[start : start + _BATCH])
+
+    def _view(self, number: int, manifest: Manifest) -> Any:
+        binding = ReadBinding(
+            self._reader, manifest.artifacts, manifest.foreach, manifest.pathspec
+        )
+        view = bind(self._cls, binding)
+        self._alive[number] = view
+        return view
+
+
+def foreach_items(values: Any, name: str, wrong: Any) -> Any:
+    """Return what a foreach goes over, by kind of value.
+
+    Lists, tuples, ranges, arrays and everything else that Python iterates over: its elements. A
+    dict: its (key, value) pairs. A set: its elements in sorted order, or, where they cannot be
+    compared, in the order of their text. Text, bytes and iterators are refused: the first is
+    nearly always a mistake, the last can be read only once.
+    """
+    if isinstance(values, (str, bytes)):
+        raise wrong(
+            f"foreach over 'self.{name}', which is {type(values).__name__}, not a collection",
+            f"self.{name} = [self.{name}] or a list of what you mean",
+        )
+    if isinstance(values, dict):
+        return list(values.items())
+    if isinstance(values, (set, frozenset)):
+        try:
+            return sorted(values)
+        except TypeError:
+            return sorted(values, key=lambda v: (type(v).__name__, repr(v)))
+    if hasattr(values, "__next__"):
+        raise wrong(
+            f"foreach over 'self.{name}', which is a {type(values).__name__}: "
+            "it can be read only once and cannot be stored",
+            f"self.{name} = list(self.{name})",
+        )
+    try:
+        iter(values)
+    except TypeError:
+        raise wrong(
+            f"foreach over 'self.{name}', which is a {type(values).__name__} and has no items",
+            f"self.{name} = [...]",
+        ) from None
+    return values
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{n}'" for n in sorted(names))

@@ -1,0 +1,297 @@
+"""The command line: ``flow COMMAND …`` and ``python my_flow.py COMMAND …``.
+
+This is only the shell: every command is a provider of a plugin. It knows the top-level options, finds
+and loads the flow file for commands that need one, and shows errors.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from flow_core import __version__
+from flow_core.errors import FlowError, PluginError, UsageError, did_you_mean
+from flow_core.index import PluginIndex, installed
+from flow_core.settings import Settings
+
+GROUP = "flow.commands"
+
+
+class Context:
+    """What a command gets from the command line around it; see `flow_core.api.CommandContext`."""
+
+    def __init__(self, flow: Any, index: PluginIndex, settings: Settings) -> None:
+        self.flow = flow
+        self.script = flow is not None
+        self.name = ""
+        self.index = index
+        self.settings = settings
+        self.decorators: list[str] = []
+        self.blocked: list[str] = []
+        self.modules: list[str] = []
+        self._session: Any = None
+
+    def session(self) -> Any:
+        """Return the session, made once."""
+        if self._session is None:
+            from flow_core.session import Session
+
+            self._session = Session(
+                self.flow,
+                settings=self.settings,
+                index=self.index,
+                decorators=self.decorators,
+                blocked=self.blocked,
+                modules=self.modules,
+            )
+        return self._session
+
+    def echo(self, text: str = "", *, error: bool = False) -> None:
+        """Write a line to standard output (or standard error), colours removed in a pipe."""
+        click.echo(text, err=error, color=False if self.settings.no_color() else None)
+
+    def close(self) -> None:
+        """Close the session, if there is one."""
+        if self._session is not None:
+            self._session.close()
+
+
+class Shell(click.Group):
+    """A click group whose commands come from the entry points of plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all installed commands."""
+        return list(ctx.obj.index.names(GROUP))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, and the flow file behind it where the command needs one."""
+        context: Context = ctx.obj
+        name, rest = args[0], args[1:]
+        provider = context.index.load(GROUP, name) if self._known(context, name) else None
+        if provider is None:
+            raise UsageError(
+                _no_command(context.index, name), hint=did_you_mean(name, self.list_commands(ctx))
+            )
+        if provider.needs_flow and context.flow is None:
+            if not rest or rest[0] in ("--help", "-h"):
+                return name, _needs_file(name, provider.summary), rest
+            context.flow = _load(rest[0], name)
+            rest = rest[1:]
+        context.name = name
+        return name, provider.build(context), rest
+
+    def _known(self, context: Context, name: str) -> bool:
+        return name in context.index.group(GROUP)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands; a broken one is shown as such."""
+        rows = []
+        for name in self.list_commands(ctx):
+            try:
+                rows.append((name, ctx.obj.index.load(GROUP, name).summary))
+            except PluginError as error:
+                rows.append((name, f"(cannot be used: {error.what})"))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _no_command(index: PluginIndex, name: str) -> str:
+    return f"no plugin provides the command '{name}': pip install flow-{name}"
+
+
+def _needs_file(name: str, summary: str) -> click.Command:
+    """The help of a command whose options are known only once the flow is."""
+
+    def missing() -> NoReturn:
+        raise UsageError(
+            f"'flow {name}' needs a flow file", hint=f"flow {name} my_flow.py"
+        )
+
+    return click.Command(
+        name,
+        callback=missing,
+        help=f"{summary}\n\nUsage: flow {name} FILE [OPTIONS]. "
+        f"The options depend on the flow: flow {name} FILE --help",
+        options_metavar="FILE [OPTIONS]",
+        add_help_option=True,
+    )
+
+
+def _load(text: str, command: str) -> Any:
+    from flow_core.session import load_flow
+
+    if text.startswith("-"):
+        raise UsageError(
+            f"'flow {command}' needs a flow file before its options",
+            why=f"it was given '{text}'",
+            hint=f"flow {command} my_flow.py {text}",
+        )
+    return load_flow(text)
+
+
+def _options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--with", "decorators"],
+            multiple=True,
+            metavar="NAME[:OPTION=VALUE,…]",
+            help="Add a decorator to every step that lacks it; may be repeated.",
+        ),
+        click.Option(
+            ["-p", "plugins"],
+            multiple=True,
+            metavar="no:NAME|MODULE",
+            help="Leave a plugin out, or add a hook module; may be repeated.",
+        ),
+        click.Option(["--datastore"], metavar="NAME|URL", help="Where artifacts are stored."),
+        click.Option(["--metadata"], metavar="NAME|URL", help="Where runs are indexed."),
+    ]
+
+
+def _shell(name: str, script: bool, help_text: str) -> Shell:
+    return Shell(
+        name,
+        params=_options(),
+        callback=_apply,
+        help=help_text,
+        no_args_is_help=True,
+        subcommand_metavar="COMMAND [ARGS]…" if script else "COMMAND [FILE] [ARGS]…",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
+@click.pass_obj
+def _apply(
+    context: Context,
+    decorators: tuple[str, ...],
+    plugins: tuple[str, ...],
+    datastore: str | None,
+    metadata: str | None,
+) -> None:
+    context.decorators.extend(decorators)
+    for text in plugins:
+        if text.startswith("no:"):
+            context.blocked.append(text[3:])
+        else:
+            context.modules.append(text)
+    for name, value in (("datastore", datastore), ("metadata", metadata)):
+        if value is not None:
+            context.settings.override(name, value, f"--{name}")
+    context.index = context.index.without(context.blocked)
+
+
+def main(arguments: Sequence[str] | None = None, *, flow: Any = None) -> NoReturn:
+    """Run the command line and exit.
+
+    Args:
+        arguments: without the program's name; None = those of this process.
+        flow: the flow class, when its script is the program.
+
+    Exit status: 0 = done, 1 = the flow or the command failed, 2 = called wrongly.
+    """
+    sys.exit(run(arguments, flow=flow))
+
+
+def run(arguments: Sequence[str] | None = None, *, flow: Any = None) -> int:
+    """As `main`, but return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--version" in given[:1]:
+        click.echo(f"flow-core {__version__}")
+        return 0
+    debug = False
+    context: Context | None = None
+    try:
+        settings = Settings()
+        debug = settings["debug"]
+        context = Context(flow, installed(), settings)
+        name = f"python {os.path.basename(sys.argv[0])}" if flow is not None else "flow"
+        shell = _shell(name, flow is not None, _help(flow))
+        shell.main(given, prog_name=name, obj=context, standalone_mode=False)
+        status = 0
+    except click.exceptions.Exit as stop:
+        status = stop.exit_code
+    except click.ClickException as error:
+        status = _show_usage(error)
+    except (FlowError, KeyboardInterrupt, click.Abort, BrokenPipeError) as error:
+        status = _show(error, debug)
+    except Exception as error:
+        status = _show_bug(error, debug)
+    finally:
+        if context is not None:
+            context.close()
+    return status
+
+
+def _help(flow: Any) -> str:
+    if flow is None:
+        return "Run and inspect data-science workflows. Every command is a plugin."
+    doc = (flow.__doc__ or "").strip().partition("\n\n")[0]
+    return f"{doc or f'The flow {flow.__name__}.'}"
+
+
+def _show_usage(error: click.ClickException) -> int:
+    """Show an error of click's in our four parts, with near misses for options."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.ctx.get_help())
+        return 2
+    where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else None
+    hint = f"{where} --help" if where else None
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        known = [o for p in error.ctx.command.params for o in p.opts]
+        hint = did_you_mean(error.option_name, known) or hint
+    what = error.format_message().rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        what = f"There is no option {error.option_name}"
+    _show(UsageError(what, where=where, hint=hint), False)
+    return 2
+
+
+def _show(error: BaseException, debug: bool) -> int:
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        click.echo("Interrupted.", err=True)
+        return 1
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output is gone (`| head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    assert isinstance(error, FlowError)
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    click.echo(click.style("error: ", fg="red", bold=True) + error.what, err=True)
+    for label, text in error.parts():
+        first, *rest = text.splitlines()
+        click.echo("  " + click.style(f"{label + ':':<7}", dim=True) + first, err=True)
+        for line in rest:
+            click.echo("         " + line, err=True)
+    return error.exit_code
+
+
+def _show_bug(error: Exception, debug: bool) -> int:
+    """An exception that is none of ours: keep the traceback, but out of the person's way."""
+    import tempfile
+    import traceback
+
+    if debug:
+        traceback.print_exception(error)
+        return 1
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="flow-error-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(error, file=file)
+    return _show(
+        FlowError(
+            f"flow-core itself failed: {type(error).__name__}: {error}",
+            where=f"the traceback is in {file.name}",
+            why="this is a bug in flow-core or in a plugin",
+            hint="FLOW_DEBUG=1 shows the traceback here; please report it",
+        ),
+        False,
+    )

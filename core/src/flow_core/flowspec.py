@@ -1,0 +1,255 @@
+"""FlowSpec and `step`: what a person writes a flow with."""
+
+from __future__ import annotations
+
+import contextvars
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FunctionType
+from typing import Any, NoReturn, Protocol, TypeVar
+
+from flow_core.errors import DefinitionError, TransitionError
+from flow_core.parameters import Parameter
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BINDING = "__flow__"
+RESERVED_STEPS = frozenset({"name", "next", "input", "index", "foreach_stack", "merge_artifacts"})
+
+
+class FlowLoaded(BaseException):
+    """Ends the loading of a flow file where it would start the command line."""
+
+    def __init__(self, flow: type[FlowSpec]) -> None:
+        super().__init__(flow)
+        self.flow = flow
+
+
+loading: contextvars.ContextVar[bool] = contextvars.ContextVar("loading", default=False)
+"""True while a flow file is loaded for its classes: `FlowSpec` then starts no command line."""
+
+
+def step(function: F) -> F:
+    """Make a method of a flow a step. It stands nearest to the function, below other decorators.
+
+    A step is ``def name(self)``, or ``def name(self, inputs)`` for a join, and ends with
+    ``self.next(...)``, save the step ``end``. Since 0.1.
+    """
+    if not isinstance(function, FunctionType):
+        raise DefinitionError(
+            f"@step was put on {function!r}, which is no plain function",
+            hint="put @step directly above 'def', below all other decorators",
+        )
+    function.__flow_step__ = True  # type: ignore[attr-defined]
+    return function
+
+
+class Binding(Protocol):
+    """What a flow object asks of the task that it belongs to. For the kernel."""
+
+    def artifact(self, name: str) -> Any:
+        """Return the value of an artifact; `KeyError` when there is none."""
+
+    def parameter(self, parameter: Parameter) -> Any:
+        """Return the value of a parameter."""
+
+    def check_assignment(self, name: str) -> None:
+        """Raise `AttributeError` when ``self.name = …`` is not allowed."""
+
+    def forget(self, name: str) -> bool:
+        """Drop an artifact of an earlier step; False when there is none."""
+
+    def next(self, targets: Sequence[Any], options: Mapping[str, Any]) -> None:
+        """Take the transition."""
+
+    @property
+    def input(self) -> Any:
+        """The item of the innermost foreach."""
+
+    @property
+    def index(self) -> int | None:
+        """The number of that item."""
+
+    def foreach_stack(self) -> list[tuple[int, int, Any]]:
+        """All surrounding foreaches."""
+
+    def merge(self, inputs: Any, include: Sequence[str], exclude: Sequence[str]) -> None:
+        """Take over artifacts of the branches."""
+
+
+class FlowSpec:
+    """Base class of flows: steps are methods marked with `step`, artifacts are attributes.
+
+    What a step assigns to ``self`` is an *artifact*: it is stored when the step ends and can be read
+    in every later step, and by the client when the run is over. Reading is lazy. Names that begin
+    with ``__`` are not stored.
+
+    ``MyFlow()`` in a script starts the command line.
+    Since 0.1.
+    """
+
+    def __init__(self) -> None:
+        cls = type(self)
+        if loading.get():
+            raise FlowLoaded(cls)
+        if cls.__module__ != "__main__":
+            raise DefinitionError(
+                f"{cls.__name__}() starts the command line, which only a script can do",
+                why=f"it was called from an import of '{cls.__module__}'",
+                hint=f"flow run {cls.__module__.replace('.', '/')}.py:{cls.__name__}",
+            )
+        # The one place where a lower layer reaches up: a script begins here.
+        importlib.import_module("flow_core.cli").main(flow=cls)
+
+    # --- in a step ------------------------------------------------------------------------------
+
+    def next(self, *targets: Any, **options: Any) -> None:
+        """Say which step follows; the last statement of every step but ``end``.
+
+        ``self.next(self.a)`` goes on with one step, ``self.next(self.a, self.b)`` with several at
+        once, ``self.next(self.work, foreach="items")`` with one task for each item of the artifact
+        ``items``.
+
+        Raises:
+            TransitionError: called twice, or otherwise than the source of the step says.
+        """
+        self.__binding().next(targets, options)
+
+    @property
+    def name(self) -> str:
+        """Name of the flow."""
+        return type(self).__name__
+
+    @property
+    def input(self) -> Any:
+        """The item of the innermost foreach that this task works on; None outside of a foreach."""
+        return self.__binding().input
+
+    @property
+    def index(self) -> int | None:
+        """The number of the item, from 0; None outside of a foreach."""
+        return self.__binding().index
+
+    def foreach_stack(self) -> list[tuple[int, int, Any]]:
+        """Return (index, number of items, item) of all surrounding foreaches, outermost first."""
+        return self.__binding().foreach_stack()
+
+    def merge_artifacts(
+        self, inputs: Any, exclude: Sequence[str] = (), include: Sequence[str] = ()
+    ) -> None:
+        """In a join, take over the artifacts on which the branches agree.
+
+        An artifact is taken when all branches that have it have the same value (the same hash); a
+        name that is set on ``self`` already is left alone. Nothing is loaded.
+
+        Args:
+            inputs: the join's ``inputs``.
+            exclude: names to leave out.
+            include: take only these names.
+
+        Raises:
+            MergeError: the branches differ in an artifact, an included one is missing, or both
+                ``include`` and ``exclude`` are given.
+        """
+        self.__binding().merge(inputs, tuple(include), tuple(exclude))
+
+    # --- attributes -----------------------------------------------------------------------------
+
+    def __binding(self) -> Binding:
+        binding: Binding | None = self.__dict__.get(BINDING)
+        if binding is None:
+            raise TransitionError(
+                f"This {type(self).__name__} object is not in a task",
+                hint="steps run inside a run: flow run FILE",
+            )
+        return binding
+
+    def __getattr__(self, name: str) -> Any:
+        binding: Binding | None = self.__dict__.get(BINDING)
+        if binding is not None and not name.startswith("__"):
+            try:
+                value = binding.artifact(name)
+            except KeyError as error:
+                hint = f" {error.args[0]}" if error.args and error.args[0] else ""
+                raise AttributeError(
+                    f"Flow '{type(self).__name__}' has no artifact '{name}' here.{hint}"
+                ) from None
+            self.__dict__[name] = value
+            return value
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        binding: Binding | None = self.__dict__.get(BINDING)
+        if binding is not None:
+            binding.check_assignment(name)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        binding: Binding | None = self.__dict__.get(BINDING)
+        forgotten = binding is not None and binding.forget(name)
+        if name in self.__dict__ or not forgotten:
+            super().__delattr__(name)
+
+    def __flow_parameter__(self, parameter: Parameter) -> Any:
+        return self.__binding().parameter(parameter)
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            f"the flow object itself ({type(self).__name__}) cannot be stored: "
+            "was 'self' or 'inputs' assigned to an artifact?"
+        )
+
+    def __repr__(self) -> str:
+        return f"<flow {type(self).__name__}>"
+
+
+def step_functions(flow: type[FlowSpec]) -> dict[str, FunctionType]:
+    """Return the steps of a flow class by name, base classes first, overriding ones in place.
+
+    Raises:
+        DefinitionError: a step has a reserved name.
+    """
+    found: dict[str, FunctionType] = {}
+    for cls in reversed(flow.__mro__):
+        for name, value in vars(cls).items():
+            if getattr(value, "__flow_step__", False):
+                found[name] = value
+            elif name in found:
+                del found[name]  # a subclass replaced the step by something else
+    for name in found:
+        if name in RESERVED_STEPS or name.startswith("_"):
+            raise DefinitionError(
+                f"A step cannot be called '{name}'",
+                where=_place(found[name]),
+                why="the name is reserved" if name in RESERVED_STEPS else "it begins with '_'",
+                hint=f"rename it, for example to '{name.strip('_')}_step'",
+            )
+    return found
+
+
+def constants(flow: type[FlowSpec]) -> dict[str, Any]:
+    """Return the class constants of a flow: public data attributes, inherited ones included."""
+    found: dict[str, Any] = {}
+    for cls in reversed([c for c in flow.__mro__ if issubclass(c, FlowSpec) and c is not FlowSpec]):
+        for name, value in vars(cls).items():
+            found.pop(name, None)
+            if not name.startswith("_") and _is_data(value):
+                found[name] = value
+    return found
+
+
+def _is_data(value: Any) -> bool:
+    """Code is no data: functions, classes, and everything that acts on attribute access."""
+    kind = type(value)
+    return not (callable(value) or hasattr(kind, "__get__") or hasattr(kind, "__set__"))
+
+
+def _place(function: FunctionType) -> str:
+    return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+
+
+def flows_in(namespace: Mapping[str, Any], module: str) -> Iterator[type[FlowSpec]]:
+    """Yield the flow classes that ``module`` itself defines, in order of definition."""
+    for value in namespace.values():
+        if isinstance(value, type) and issubclass(value, FlowSpec) and value.__module__ == module:
+            yield value

@@ -1,0 +1,303 @@
+"""The index of entry points: what is installed, known without importing any of it.
+
+`importlib_metadata` is the authority on distributions, but importing it and walking every
+distribution costs more than a whole small command. So the index scans the ``entry_points.txt`` files
+on ``sys.path`` itself; a test proves that both see the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from flow_core.errors import PluginError, did_you_mean
+
+PREFIX = "flow."
+_KIND = {
+    "flow.commands": "command",
+    "flow.computes": "compute provider",
+    "flow.decorators": "decorator",
+    "flow.environments": "environment provider",
+    "flow.exports": "name",
+    "flow.metadata": "metadata provider",
+    "flow.plugins": "plugin",
+    "flow.serializers": "serializer",
+    "flow.stores": "store",
+}
+
+
+class EntryPoint(NamedTuple):
+    """One name that a distribution provides.
+
+    Attributes:
+        group: ``flow.commands``, ``flow.stores``, …
+        name: the name within the group.
+        value: ``module`` or ``module:attribute``.
+        distribution: normalised name of the distribution, ``flow-retry``.
+        version: its version, ``""`` when its folder does not tell.
+        location: the folder of its metadata.
+    """
+
+    group: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+    location: str
+
+    @property
+    def plugin(self) -> str:
+        """Short name of the distribution, as used by ``-p no:NAME``: ``flow-retry`` → ``retry``."""
+        return self.distribution.removeprefix("flow-")
+
+    def load(self) -> Any:
+        """Import and return the object.
+
+        Raises:
+            PluginError: importing it failed, for whatever reason.
+        """
+        module, _, attribute = self.value.partition(":")
+        try:
+            loaded: Any = importlib.import_module(module)
+            for part in attribute.split(".") if attribute else ():
+                loaded = getattr(loaded, part)
+        except Exception as error:
+            raise PluginError(
+                f"The {_KIND.get(self.group, self.group)} '{self.name}' cannot be loaded",
+                where=f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.value}",
+                why=f"{type(error).__name__}: {error}",
+                hint=f"repair it (pip install --force-reinstall {self.distribution}), "
+                f"or leave it out: -p no:{self.plugin}",
+            ) from error
+        return loaded
+
+
+class PluginIndex:
+    """All entry points of the groups ``flow.*``; an immutable value.
+
+    Args:
+        entry_points: what is there. Tests pass their own; `installed` gives those of ``sys.path``.
+    """
+
+    def __init__(self, entry_points: Iterable[EntryPoint]) -> None:
+        self.entry_points = tuple(sorted(entry_points))
+        self._groups: dict[str, dict[str, list[EntryPoint]]] = {}
+        for entry in self.entry_points:
+            self._groups.setdefault(entry.group, {}).setdefault(entry.name, []).append(entry)
+
+    def without(self, plugins: Iterable[str]) -> PluginIndex:
+        """Return the index without the named plugins (short or full distribution names)."""
+        blocked = set(plugins)
+        return PluginIndex(
+            e for e in self.entry_points if not {e.plugin, e.distribution} & blocked
+        )
+
+    def only(self, plugins: Iterable[str]) -> PluginIndex:
+        """Return the index with nothing but the named plugins."""
+        kept = set(plugins)
+        return PluginIndex(e for e in self.entry_points if {e.plugin, e.distribution} & kept)
+
+    def names(self, group: str) -> list[str]:
+        """Return the names in ``group``, sorted."""
+        return list(self._groups.get(group, {}))
+
+    def group(self, group: str) -> Mapping[str, list[EntryPoint]]:
+        """Return name → entry points; more than one is a clash."""
+        return self._groups.get(group, {})
+
+    def plugins(self) -> list[str]:
+        """Return the short names of all distributions that provide anything, sorted."""
+        return sorted({e.plugin for e in self.entry_points})
+
+    def find(self, group: str, name: str) -> EntryPoint:
+        """Return the one entry point of this name.
+
+        Raises:
+            PluginError: there is none, or two distributions provide it.
+        """
+        found = self._groups.get(group, {}).get(name, [])
+        kind = _KIND.get(group, group)
+        if not found:
+            raise PluginError(
+                f"no plugin provides the {kind} '{name}': pip install flow-{name}",
+                why=did_you_mean(name, self.names(group)) or f"no {kind} is installed",
+            )
+        if len(found) > 1:
+            first, second = found[0], found[1]
+            raise PluginError(
+                f"Two plugins provide the {kind} '{name}': {first.distribution} "
+                f"{first.version} and {second.distribution} {second.version}",
+                where=f"{first.location} and {second.location}",
+                hint=f"leave one out: -p no:{first.plugin} or -p no:{second.plugin}",
+            )
+        return found[0]
+
+    def load(self, group: str, name: str) -> Any:
+        """Find and import; errors as `find` and `EntryPoint.load`."""
+        return self.find(group, name).load()
+
+    def export_names(self) -> list[str]:
+        """Return the names that ``from flow_core import …`` offers from plugins."""
+        return sorted({*self.names("flow.decorators"), *self.names("flow.exports")})
+
+
+@functools.lru_cache(maxsize=8)
+def _scan_cached(path: tuple[str, ...]) -> PluginIndex:
+    return PluginIndex(scan(path))
+
+
+def installed() -> PluginIndex:
+    """Return the index of what is on ``sys.path`` now."""
+    return _scan_cached(tuple(sys.path))
+
+
+def load_export(name: str) -> Any:
+    """Import what a plugin offers as ``flow_core.<name>``: a decorator or an export.
+
+    Raises:
+        ImportError: no plugin offers it; says what to install.
+    """
+    index = installed()
+    for group in ("flow.decorators", "flow.exports"):
+        if name in index.group(group):
+            return index.load(group, name)
+    close = did_you_mean(name, index.export_names())
+    raise ImportError(
+        f"flow_core has no '{name}', and no installed plugin offers it.\n"
+        f"  try:   pip install flow-{name.replace('_', '-').lower()}   ({close})",
+        name=f"flow_core.{name}",
+    )
+
+
+def scan(path: Iterable[str]) -> Iterator[EntryPoint]:
+    """Yield the ``flow.*`` entry points of all distributions on ``path``.
+
+    Of two copies of one distribution the first on the path counts, as for imports.
+    """
+    seen: set[str] = set()
+    for folder in dict.fromkeys(p or os.curdir for p in path):
+        try:
+            names = sorted(os.listdir(folder))
+        except NotADirectoryError:
+            yield from _scan_with_library(folder, seen)
+            continue
+        except OSError:
+            continue  # a path entry that does not exist is normal
+        for name in names:
+            if name.endswith((".dist-info", ".egg-info")):
+                yield from _scan_distribution(os.path.join(folder, name), name, seen)
+
+
+def _scan_distribution(location: str, folder: str, seen: set[str]) -> Iterator[EntryPoint]:
+    distribution, version = _split_folder(folder)
+    if distribution in seen:
+        return
+    seen.add(distribution)
+    try:
+        with open(os.path.join(location, "entry_points.txt"), encoding="utf-8") as file:
+            text = file.read()
+    except OSError:
+        return  # most distributions have none; an egg-info may be a plain file
+    if PREFIX in text:
+        for group, name, value in parse_entry_points(text):
+            if group.startswith(PREFIX):
+                yield EntryPoint(group, name, value, distribution, version, location)
+
+
+def _scan_with_library(archive: str, seen: set[str]) -> Iterator[EntryPoint]:
+    """Zip archives on the path are rare: there the library that is the authority does the work."""
+    if not os.path.isfile(archive):
+        return
+    import importlib_metadata
+
+    for found in importlib_metadata.distributions(path=[archive]):
+        distribution = normalise(found.metadata["Name"])
+        if distribution not in seen:
+            seen.add(distribution)
+            for entry in found.entry_points:
+                if entry.group.startswith(PREFIX):
+                    yield EntryPoint(
+                        entry.group, entry.name, entry.value, distribution, found.version, archive
+                    )
+
+
+def _split_folder(folder: str) -> tuple[str, str]:
+    """``flow_retry-0.1.0.dist-info`` → (``flow-retry``, ``0.1.0``)."""
+    stem = folder.rpartition(".")[0]
+    name, _, rest = stem.partition("-")
+    return normalise(name), rest.partition("-")[0]
+
+
+def normalise(name: str) -> str:
+    """Return a distribution's name in the normal form of the packaging standards."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def parse_entry_points(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield (group, name, value) of an ``entry_points.txt``."""
+    group = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            group = line[1:-1]
+        elif line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            # An extra ("module:attr [extra]") says what else to install, not what to import.
+            yield group, name.strip(), value.partition("[")[0].strip()
+
+
+def core_requirement(entry: EntryPoint) -> str:
+    """Return what the distribution of ``entry`` requires of flow-core (``>=0.1,<1``), or ``''``."""
+    for file in ("METADATA", "PKG-INFO"):
+        try:
+            with open(os.path.join(entry.location, file), encoding="utf-8") as lines:
+                for line in lines:
+                    if not line.strip():
+                        break  # the headers end at the first empty line
+                    found = re.match(r"Requires-Dist:\s*flow[-_.]core\b\s*\(?([^;)]*)", line, re.I)
+                    if found:
+                        return found.group(1).replace(" ", "").strip()
+        except OSError:
+            continue  # an egg-info has the other file
+    return ""
+
+
+def satisfies(version: str, requirement: str) -> bool:
+    """Whether ``version`` fits ``requirement``: comma-separated ``>= > <= < == != ~=`` clauses.
+
+    Only release numbers are compared (``1.2rc1`` counts as ``1.2``), which is what a range of the
+    plugin API means; the full grammar would cost an import that every command pays.
+    """
+    mine = _release(version)
+    for clause in filter(None, requirement.split(",")):
+        found = re.fullmatch(r"(>=|<=|==|!=|~=|>|<)v?([\d.]+)(\.\*)?.*", clause)
+        if found and not _compare(mine, found.group(1), _release(found.group(2)), found.group(3)):
+            return False
+    return True
+
+
+def _release(version: str) -> tuple[int, ...]:
+    found = re.match(r"v?(\d+(?:\.\d+)*)", version)
+    numbers = [int(n) for n in found.group(1).split(".")] if found else [0]
+    while len(numbers) > 1 and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _compare(
+    mine: tuple[int, ...], sign: str, other: tuple[int, ...], wildcard: str | None
+) -> bool:
+    equal = mine[: len(other)] == other if wildcard else mine == other
+    return {
+        ">=": mine >= other,
+        "<=": mine <= other,
+        ">": mine > other,
+        "<": mine < other,
+        "==": equal,
+        "!=": not equal,
+        "~=": mine >= other and mine[: len(other) - 1] == other[:-1],
+    }[sign]

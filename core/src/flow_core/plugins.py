@@ -1,0 +1,189 @@
+"""The plugin manager: loads the hook modules of installed plugins and orders their hooks.
+
+Each plugin is loaded by itself: a broken one is remembered with its cause and stops nothing but runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from types import FunctionType
+from typing import Any
+
+import pluggy
+
+from flow_core import __version__, hookspecs
+from flow_core.errors import PluginError, did_you_mean
+from flow_core.index import EntryPoint, PluginIndex, core_requirement, satisfies
+
+GROUP = "flow.plugins"
+
+
+class Plugins:
+    """Loaded hook modules and the hooks they implement.
+
+    Args:
+        index: what is installed (without what the person blocked).
+        modules: further hook modules by import name (``-p my_plugin``), or objects.
+
+    Attributes:
+        hook: calls hooks: ``plugins.hook.flow_event(event=…)``.
+        broken: plugin → why it could not be loaded.
+    """
+
+    def __init__(self, index: PluginIndex, modules: Iterable[Any] = ()) -> None:
+        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager.add_hookspecs(hookspecs)
+        self.broken: dict[str, PluginError] = {}
+        loaded = self._load_installed(index)
+        for module in modules:
+            loaded[getattr(module, "__name__", str(module))] = self._load_module(module)
+        self._register({name: p for name, p in loaded.items() if p is not None})
+        self.manager.hook.flow_add_hooks.call_historic(kwargs={"plugins": self.manager})
+        self._check_names()
+
+    @property
+    def hook(self) -> Any:
+        """The hook caller."""
+        return self.manager.hook
+
+    def implemented(self, hook: str) -> bool:
+        """Whether any plugin implements ``hook``; hot loops skip hooks that nobody hears."""
+        caller = getattr(self.manager.hook, hook)
+        return bool(caller.get_hookimpls())
+
+    def require_sound(self) -> None:
+        """Raise the error of the first broken plugin: a run starts with all of them or not at all."""
+        for error in self.broken.values():
+            raise error
+
+    # --- loading --------------------------------------------------------------------------------
+
+    def _load_installed(self, index: PluginIndex) -> dict[str, Any]:
+        loaded: dict[str, Any] = {}
+        for name in index.names(GROUP):
+            try:
+                entry = index.find(GROUP, name)
+                _check_core(entry)
+                loaded[name] = entry.load()
+            except PluginError as error:
+                self.broken[name] = error
+        return loaded
+
+    def _load_module(self, module: Any) -> Any:
+        if not isinstance(module, str):
+            return module
+        try:
+            return importlib.import_module(module)
+        except Exception as error:
+            self.broken[module] = PluginError(
+                f"The plugin module '{module}' cannot be loaded",
+                why=f"{type(error).__name__}: {error}",
+                hint=f"repair it, or leave it out: no '-p {module}'",
+            )
+            return None
+
+    def _register(self, loaded: dict[str, Any]) -> None:
+        # pluggy calls the plugin that was registered last first.
+        for name in reversed(_call_order(loaded)):
+            try:
+                self.manager.register(loaded[name], name)
+            except pluggy.PluginValidationError as error:
+                # pluggy has registered part of it: undo that, or half a plugin would act.
+                if self.manager.get_plugin(name) is not None:
+                    self.manager.unregister(name=name)
+                self.broken[name] = _bad_hook(name, loaded[name], str(error))
+
+    def _check_names(self) -> None:
+        """Report hooks that do not exist, and functions that look like hooks but are not marked."""
+        known = {n for n in dir(hookspecs) if n.startswith("flow_")} | {
+            n for n in vars(self.manager.hook) if not n.startswith("_")
+        }
+        for name, plugin in self.manager.list_name_plugin():
+            for attribute, value in vars(plugin).items() if hasattr(plugin, "__dict__") else ():
+                marked = getattr(value, f"{hookspecs.PROJECT}_impl", None)
+                declared = getattr(getattr(self.manager.hook, attribute, None), "spec", None)
+                if marked and not declared and not marked["optionalhook"]:
+                    self.broken[name] = _unknown_hook(name, attribute, value, known)
+                elif isinstance(value, FunctionType) and declared and not marked:
+                    self.broken[name] = _unmarked(name, attribute, value)
+
+
+def _check_core(entry: EntryPoint) -> None:
+    requirement = core_requirement(entry)
+    if not satisfies(__version__, requirement):
+        raise PluginError(
+            f"The plugin '{entry.plugin}' needs flow-core {requirement}; this is {__version__}",
+            where=f"{entry.distribution} {entry.version}",
+            hint=f"pip install --upgrade flow-core {entry.distribution}, "
+            f"or leave it out: -p no:{entry.plugin}",
+        )
+
+
+def _bad_hook(name: str, plugin: Any, why: str) -> PluginError:
+    return PluginError(
+        f"The plugin '{name}' has a hook that does not fit its specification",
+        where=getattr(plugin, "__file__", None),
+        why=why.strip(),
+        hint=f"correct the arguments (flow_core.hookspecs), or leave it out: -p no:{name}",
+    )
+
+
+def _unknown_hook(name: str, hook: str, value: Any, known: Iterable[str]) -> PluginError:
+    return PluginError(
+        f"The plugin '{name}' implements a hook that does not exist: {hook}",
+        where=_place(value),
+        hint=f"{did_you_mean(hook, known)} Or leave the plugin out: -p no:{name}",
+    )
+
+
+def _unmarked(name: str, hook: str, value: Any) -> PluginError:
+    return PluginError(
+        f"The plugin '{name}' has a function {hook} that is not marked as a hook",
+        where=_place(value),
+        hint="put @hookimpl above it (from flow_core.api import hookimpl)",
+    )
+
+
+def _place(value: Any) -> str | None:
+    code = getattr(value, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else None
+
+
+# --- order --------------------------------------------------------------------------------------
+
+
+def _call_order(loaded: dict[str, Any]) -> list[str]:
+    """Sort plugins by name, except where a hook says ``before=`` or ``after=``.
+
+    Raises:
+        PluginError: the wishes go round in a ring.
+    """
+    earlier: dict[str, set[str]] = {name: set() for name in loaded}
+    for name, plugin in loaded.items():
+        before, after = _wishes(plugin)
+        earlier[name] |= after & set(loaded)
+        for later in before & set(loaded):
+            earlier[later].add(name)
+    order: list[str] = []
+    while len(order) < len(loaded):
+        free = [n for n in sorted(loaded) if n not in order and earlier[n] <= set(order)]
+        if not free:
+            ring = sorted(set(loaded) - set(order))
+            raise PluginError(
+                f"The plugins {', '.join(ring)} each want to come before another of them",
+                hint=f"leave one out: -p no:{ring[0]}",
+            )
+        order.append(free[0])
+    return order
+
+
+def _wishes(plugin: Any) -> tuple[set[str], set[str]]:
+    before: set[str] = set()
+    after: set[str] = set()
+    for value in list(getattr(plugin, "__dict__", {}).values()):
+        wish = getattr(value, hookspecs.ORDER_ATTRIBUTE, None)
+        if wish:
+            before.update(wish[0])
+            after.update(wish[1])
+    return before, after

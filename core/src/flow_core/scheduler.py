@@ -1,0 +1,709 @@
+"""The scheduler: which task runs when. One loop over events, with O(1) work for each.
+
+Foreach tasks are expanded when they are launched, joins count arrivals, nothing is scanned twice;
+what waits costs bytes, not objects. The scheduler reads only plans and manifests: it knows no
+decorator and no backend.
+"""
+
+from __future__ import annotations
+
+import heapq
+import select
+import signal
+import threading
+import time
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from flow_core.errors import FlowError, StateError
+from flow_core.graph import FOREACH, SPLIT
+from flow_core.interfaces import Compute, Exited, Output, Started, TaskCommand, Update
+from flow_core.plan import Decision, Fallback, GiveUp, RetryAfter
+from flow_core.records import (
+    AttemptRecord,
+    AttemptState,
+    Failure,
+    ForeachFrame,
+    InputRange,
+    InputRef,
+    Manifest,
+    Message,
+    RunDocument,
+    RunFinished,
+    RunRecord,
+    RunResult,
+    RunStarted,
+    RunState,
+    TaskFinished,
+    TaskOutput,
+    TaskQueued,
+    TaskSpec,
+    TaskStarted,
+    advance_attempt,
+    advance_run,
+    manifest_key,
+    pack_inputs,
+    result_key,
+)
+
+if TYPE_CHECKING:
+    from flow_core.session import Session
+
+_FLUSH_SECONDS = 0.25
+_FLUSH_RECORDS = 500
+_HEARTBEAT_SECONDS = 10.0
+_WAKE_SECONDS = 0.2
+
+
+class _Frame:
+    """One open split: where its branches come from, and what has arrived at its join."""
+
+    __slots__ = (
+        "arrived",
+        "artifact",
+        "attempts",
+        "count",
+        "index",
+        "outer",
+        "reused",
+        "split",
+        "steps",
+        "tasks",
+    )
+
+    def __init__(
+        self, outer: _Frame | None, index: int, split: InputRef, artifact: str | None, count: int
+    ) -> None:
+        self.outer = outer
+        self.index = index  # which branch of `outer` this split stands in
+        self.split = split
+        self.artifact = artifact  # None for a static split
+        self.count = count
+        self.arrived = 0
+        self.reused = True
+        self.steps: list[str] | str = ""  # one name while all branches end in the same step
+        self.tasks = array("q", bytes(8 * count))
+        self.attempts = bytearray(count)
+
+    def arrive(self, index: int, ref: InputRef, reused: bool) -> bool:
+        """Note that a branch has reached the join; True when it was the last one."""
+        if not self.arrived:
+            self.steps = ref.step
+        elif isinstance(self.steps, str) and self.steps != ref.step:
+            self.steps = [self.steps] * self.count
+        if isinstance(self.steps, list):
+            self.steps[index] = ref.step
+        self.tasks[index] = ref.task
+        self.attempts[index] = ref.attempt
+        self.arrived += 1
+        self.reused = self.reused and reused
+        return self.arrived == self.count
+
+    def inputs(self) -> tuple[InputRange, ...]:
+        """Return all branches in order."""
+        return pack_inputs(
+            InputRef(
+                self.steps if isinstance(self.steps, str) else self.steps[n],
+                self.tasks[n],
+                self.attempts[n],
+            )
+            for n in range(self.count)
+        )
+
+
+class _Task:
+    """A task that is ready, running, or waits for its next attempt."""
+
+    __slots__ = (
+        "attempt",
+        "fallback",
+        "frame",
+        "id",
+        "index",
+        "inputs",
+        "inputs_reused",
+        "pid",
+        "previous",
+        "spec",
+        "started",
+        "state",
+        "step",
+    )
+
+    def __init__(
+        self,
+        step: str,
+        task_id: int,
+        frame: _Frame | None,
+        index: int,
+        inputs: tuple[InputRange, ...],
+        inputs_reused: bool,
+    ) -> None:
+        self.step = step
+        self.id = task_id
+        self.frame = frame
+        self.index = index
+        self.inputs = inputs
+        self.inputs_reused = inputs_reused
+        self.attempt = 0
+        self.previous: Failure | None = None
+        self.fallback = False
+        self.pid = ""
+        self.started = 0.0
+        self.state = AttemptState.QUEUED
+        self.spec: TaskSpec | None = None
+
+
+class _Range:
+    """The tasks of a foreach that are not expanded yet: one object for all of them."""
+
+    __slots__ = ("first_id", "frame", "inputs", "next", "reused", "step")
+
+    def __init__(
+        self, step: str, frame: _Frame, first_id: int, inputs: tuple[InputRange, ...], reused: bool
+    ) -> None:
+        self.step = step
+        self.frame = frame
+        self.first_id = first_id
+        self.inputs = inputs
+        self.reused = reused
+        self.next = 0
+
+    def pop(self) -> _Task:
+        """Return the next task."""
+        index = self.next
+        self.next += 1
+        return _Task(
+            self.step, self.first_id + index, self.frame, index, self.inputs, self.reused
+        )
+
+
+class Scheduler:
+    """Runs one run to its end.
+
+    Args:
+        session: the session, with its compute providers prepared.
+        document: the run, already in the store and recorded as ``created``.
+        max_workers: tasks that run at the same time.
+    """
+
+    def __init__(self, session: Session, document: RunDocument, max_workers: int) -> None:
+        self._session = session
+        self._document = document
+        self._flow = document.flow
+        self._run = document.run
+        self._graph = session.graph
+        self._plans = session.plans
+        self._max_workers = max(1, max_workers)
+        self._hook = session.plugins.hook
+        self._heard = {
+            name: session.plugins.implemented(name)
+            for name in (
+                "flow_event",
+                "flow_reuse_task",
+                "flow_task_command",
+                "flow_task_launched",
+                "flow_task_finished",
+                "flow_attempt_decision",
+            )
+        }
+        self._ready: deque[_Task | _Range] = deque()
+        self._delayed: list[tuple[float, int, _Task]] = []
+        self._running: dict[tuple[str, Any], _Task] = {}
+        self._next_id = 1
+        self._records: dict[tuple[str, int, int], AttemptRecord] = {}
+        self._flushed = self._heartbeat = time.time()
+        self._failed: list[tuple[_Task, Failure]] = []
+        self._interrupts = 0
+        self._cancelled = False
+        self._end_reached = False
+        self._state = RunState.CREATED
+        self._error: FlowError | None = None
+        self._computes: dict[str, Compute] = {
+            name: session.compute(name) for name in {p.compute for p in self._plans.values()}
+        }
+
+    # --- the run --------------------------------------------------------------------------------
+
+    def execute(self) -> RunResult:
+        """Run all tasks; return how the run ended. The result is in the store and the index."""
+        started = time.time()
+        record = self._begin()
+        try:
+            with self._signals():
+                self._loop()
+        except FlowError as error:
+            self._error = error
+        finally:
+            for compute in self._computes.values():
+                compute.close()
+        result = self._finish(record)
+        self._emit(RunFinished(record, result, time.time() - started, time.time()))
+        if self._error is not None:
+            raise self._error
+        return result
+
+    def _begin(self) -> RunRecord:
+        found = self._session.metadata.run(self._flow, self._run)
+        assert found is not None, "the run was registered"
+        for compute in self._computes.values():
+            compute.open(found, self._session.store)
+        self._set_state(RunState.RUNNING)
+        record = found._replace(state=self._state)
+        steps = tuple(node.name for node in self._graph.order())
+        self._emit(RunStarted(record, steps, time.time()))
+        for compute in self._computes.values():
+            notice = getattr(compute, "notice", None)
+            if notice:
+                self._emit(Message(notice, "info", time.time()))
+        self._hook.flow_run_started(session=self._session, run=record, graph=self._graph)
+        self._add("start", None, 0, (), True)
+        return record
+
+    def _loop(self) -> None:
+        while self._pending():
+            if self._interrupts or self._failed:
+                self._wind_down()
+            else:
+                self._fill()
+            for name, update in self._wait():
+                self._handle(name, update)
+            self._keep_up()
+
+    def _pending(self) -> bool:
+        if self._running:
+            return True
+        return not (self._interrupts or self._failed) and bool(self._ready or self._delayed)
+
+    def _finish(self, record: RunRecord) -> RunResult:
+        if self._interrupts:
+            state, message = RunState.INTERRUPTED, "interrupted by a signal (Ctrl-C)"
+        elif self._error is not None:
+            state, message = RunState.FAILED, self._error.what
+        elif self._failed:
+            task, failure = self._failed[0]
+            state, message = RunState.FAILED, f"step '{task.step}': {failure.message}"
+        elif not self._end_reached:
+            raise StateError(f"Run {self._flow}/{self._run} stopped before its end step")
+        else:
+            state, message = RunState.SUCCEEDED, ""
+        failed = tuple(f"{record.pathspec}/{t.step}/{t.id}" for t, _ in self._failed)
+        result = RunResult(self._flow, self._run, state, time.time(), message, failed)
+        self._flush()
+        self._session.store.write(
+            [(result_key(self._flow, self._run), result.encode())], create_only=True
+        )
+        self._set_state(state, finished_at=result.finished_at, message=message)
+        self._hook.flow_run_finished(session=self._session, run=record, result=result)
+        return result
+
+    def _set_state(self, state: RunState, **changes: Any) -> None:
+        self._state = advance_run(self._state, state)
+        self._session.metadata.update_run(
+            self._flow, self._run, state=state, heartbeat_at=time.time(), **changes
+        )
+
+    # --- launching ------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        while self._delayed and self._delayed[0][0] <= time.time():
+            self._ready.appendleft(heapq.heappop(self._delayed)[2])
+        while len(self._running) < self._max_workers and self._ready and not self._interrupts:
+            task = self._take()
+            reused = self._reuse(task) if self._heard["flow_reuse_task"] else None
+            if reused is not None:
+                self._settled(task, reused)
+            else:
+                self._launch(task)
+
+    def _take(self) -> _Task:
+        first = self._ready[0]
+        if isinstance(first, _Range):
+            task = first.pop()
+            if first.next == first.frame.count:
+                self._ready.popleft()
+            return task
+        self._ready.popleft()
+        return first
+
+    def _spec(self, task: _Task) -> TaskSpec:
+        return TaskSpec(
+            self._flow,
+            self._run,
+            task.step,
+            task.id,
+            task.attempt,
+            task.inputs,
+            _foreach(task),
+            task.previous,
+            task.fallback,
+        )
+
+    def _launch(self, task: _Task) -> None:
+        task.spec = spec = self._spec(task)
+        plan = self._plans[task.step]
+        command = TaskCommand()
+        command.variables.update(plan.variables)
+        if self._heard["flow_task_command"]:
+            self._hook.flow_task_command(task=spec, plan=plan, command=command)
+        handle = self._computes[plan.compute].launch(spec, command)
+        task.started = time.time()
+        task.state = advance_attempt(task.state, AttemptState.RUNNING)
+        self._running[plan.compute, handle] = task
+        if self._heard["flow_task_launched"]:
+            self._hook.flow_task_launched(task=spec, handle=handle)
+        self._record(task, AttemptState.RUNNING)
+
+    def _reuse(self, task: _Task) -> Manifest | None:
+        """Let an earlier result stand for the task, if a plugin offers one; commit it as ours."""
+        if task.attempt:
+            return None
+        spec = self._spec(task)
+        found: Manifest | None = self._hook.flow_reuse_task(
+            task=spec, inputs_reused=task.inputs_reused
+        )
+        if found is None or not self._goes_the_same_way(found):
+            return None
+        task.spec = spec
+        now = time.time()
+        manifest = found._replace(
+            run=self._run,
+            task=task.id,
+            attempt=0,
+            state=advance_attempt(task.state, AttemptState.REUSED),
+            inputs=task.inputs,
+            foreach=spec.foreach,
+            origin=f"{found.pathspec}/{found.attempt}",
+            started=now,
+            finished=now,
+            cpu_seconds=0.0,
+        )
+        self._session.store.write([(manifest.key, manifest.encode())], create_only=True)
+        return manifest
+
+    def _goes_the_same_way(self, found: Manifest) -> bool:
+        """Today's code may go on otherwise than the earlier run did: then the task runs again."""
+        node = self._graph[found.step]
+        transition = found.transition
+        return (
+            transition is not None
+            and transition.targets == node.targets
+            and transition.artifact == node.foreach
+        )
+
+    # --- waiting --------------------------------------------------------------------------------
+
+    def _wait(self) -> Iterator[tuple[str, Update]]:
+        timeout = self._timeout()
+        if len(self._computes) == 1:
+            ((name, compute),) = self._computes.items()
+            if self._running:
+                yield from ((name, update) for update in compute.poll(timeout))
+            elif timeout:
+                time.sleep(timeout)
+            return
+        sources = [c.fileno() for c in self._computes.values()]
+        if timeout:
+            readable = [s for s in sources if s is not None]
+            select.select(readable, [], [], timeout if len(readable) == len(sources) else 0.05)
+        for name, compute in self._computes.items():
+            yield from ((name, update) for update in compute.poll(0.0))
+
+    def _timeout(self) -> float:
+        if self._ready and len(self._running) < self._max_workers and not self._failed:
+            return 0.0
+        if self._delayed:
+            return min(_WAKE_SECONDS, max(0.0, self._delayed[0][0] - time.time()))
+        # Signals set a flag, which must be seen soon; and the index is written now and then.
+        return _WAKE_SECONDS
+
+    def _handle(self, name: str, update: Update) -> None:
+        task = self._running.get((name, update.handle))
+        if task is None:
+            return  # news of a task that has ended already
+        if isinstance(update, Output):
+            self._output(task, update)
+        elif isinstance(update, Started):
+            task.pid = update.pid
+            self._emit_started(task, update.at)
+        else:
+            del self._running[name, update.handle]
+            self._settled(task, self._manifest(task, update), update)
+
+    def _output(self, task: _Task, update: Output) -> None:
+        if self._heard["flow_event"] and task.spec is not None:
+            self._emit(TaskOutput(task.spec, task.pid, update.stream, update.data, update.at))
+
+    def _emit_started(self, task: _Task, at: float) -> None:
+        if self._heard["flow_event"] and task.spec is not None:
+            self._emit(TaskStarted(task.spec, task.pid, at))
+
+    def _manifest(self, task: _Task, exited: Exited) -> Manifest:
+        """Return what the attempt committed; when it committed nothing, commit that it failed."""
+        if exited.manifest is not None:
+            return exited.manifest
+        key = manifest_key(self._flow, self._run, task.step, task.id, task.attempt)
+        raw = next(iter(self._session.store.read([key])))
+        if raw is None:
+            dead = self._dead(task, exited)
+            # Create-only: a result that was on its way after all comes first, or never.
+            if self._session.store.write([(key, dead.encode())], create_only=True)[0]:
+                return dead
+            raw = next(iter(self._session.store.read([key])))
+            assert raw is not None
+        return Manifest.decode(raw, key)
+
+    def _dead(self, task: _Task, exited: Exited) -> Manifest:
+        failure = Failure(exited.cause, _signal_name(exited), _death(exited))
+        assert task.spec is not None
+        return Manifest(
+            self._flow,
+            self._run,
+            task.step,
+            task.id,
+            task.attempt,
+            AttemptState.CANCELLED if exited.cause == "cancelled" else AttemptState.FAILED,
+            inputs=task.inputs,
+            foreach=task.spec.foreach,
+            started=task.started,
+            finished=exited.at or time.time(),
+            cpu_seconds=exited.cpu_seconds,
+            peak_memory=exited.peak_memory,
+            failure=failure,
+        )
+
+    # --- after an attempt -----------------------------------------------------------------------
+
+    def _settled(self, task: _Task, manifest: Manifest, exited: Exited | None = None) -> None:
+        if manifest.state is not AttemptState.REUSED:
+            task.state = advance_attempt(task.state, manifest.state)
+        retry = None if manifest.ok else self._decide(task, manifest)
+        self._record(task, manifest.state, manifest)
+        assert task.spec is not None
+        if self._heard["flow_task_finished"]:
+            self._hook.flow_task_finished(task=task.spec, manifest=manifest)
+        if self._heard["flow_event"]:
+            notes = exited.notes if exited else ()
+            self._emit(TaskFinished(task.spec, task.pid, manifest, retry, time.time(), notes))
+        if manifest.ok:
+            self._go_on(task, manifest)
+
+    def _decide(self, task: _Task, manifest: Manifest) -> float | None:
+        """Schedule the next attempt and return the seconds until then, or None when all is lost."""
+        failure = manifest.failure or Failure("exit", "", "it failed without saying why")
+        decision = self._decision(task, manifest)
+        if isinstance(decision, GiveUp) or self._interrupts:
+            if manifest.state is not AttemptState.CANCELLED:
+                self._failed.append((task, failure))
+            return None
+        seconds = decision.seconds if isinstance(decision, RetryAfter) else 0.0
+        again = _Task(
+            task.step, task.id, task.frame, task.index, task.inputs, task.inputs_reused
+        )
+        again.attempt = task.attempt + 1
+        again.previous = failure
+        again.fallback = isinstance(decision, Fallback)
+        heapq.heappush(self._delayed, (time.time() + seconds, task.id, again))
+        return seconds
+
+    def _decision(self, task: _Task, manifest: Manifest) -> Decision:
+        plan = self._plans[task.step]
+        if manifest.state is AttemptState.CANCELLED or task.fallback:
+            return GiveUp()
+        if self._heard["flow_attempt_decision"]:
+            decided: Decision | None = self._hook.flow_attempt_decision(
+                task=task.spec, plan=plan, manifest=manifest
+            )
+            if decided is not None:
+                return decided
+        if plan.retry.allows(task.attempt):
+            return RetryAfter(plan.retry.wait(task.attempt))
+        died = manifest.failure is not None and manifest.failure.cause not in ("error", "store")
+        return Fallback() if plan.handles_failure and died else GiveUp()
+
+    def _go_on(self, task: _Task, manifest: Manifest) -> None:
+        """Queue what follows a finished task."""
+        transition = manifest.transition
+        assert transition is not None, "a manifest that is ok has a transition"
+        reused = manifest.state is AttemptState.REUSED
+        ref = InputRef(task.step, task.id, manifest.attempt)
+        node = self._graph[task.step]
+        if not transition.targets:
+            self._end_reached = True
+        elif node.kind == FOREACH:
+            count = transition.count or 0
+            frame = _Frame(task.frame, task.index, ref, transition.artifact, count)
+            inputs = (InputRange(ref.step, ref.task, ref.task, ref.attempt),)
+            self._add_range(transition.targets[0], frame, inputs, reused)
+        elif node.kind == SPLIT:
+            frame = _Frame(task.frame, task.index, ref, None, len(transition.targets))
+            for index, target in enumerate(transition.targets):
+                self._follow(target, frame, index, ref, reused)
+        else:
+            self._follow(transition.targets[0], task.frame, task.index, ref, reused)
+
+    def _follow(
+        self, target: str, frame: _Frame | None, index: int, ref: InputRef, reused: bool
+    ) -> None:
+        if not self._graph[target].joins:
+            inputs = (InputRange(ref.step, ref.task, ref.task, ref.attempt),)
+            self._add(target, frame, index, inputs, reused)
+        else:
+            assert frame is not None, "lint lets no join stand outside of a split"
+            if frame.arrive(index, ref, reused):
+                self._add(target, frame.outer, frame.index, frame.inputs(), frame.reused)
+
+    def _add(
+        self,
+        step: str,
+        frame: _Frame | None,
+        index: int,
+        inputs: tuple[InputRange, ...],
+        reused: bool,
+    ) -> None:
+        # In front of what waits: a foreach item goes on to its join before the next one begins,
+        # so that the number of half-done items stays near the number of workers.
+        self._ready.appendleft(_Task(step, self._next_id, frame, index, inputs, reused))
+        self._next_id += 1
+        self._emit_queued(step, 1)
+
+    def _add_range(
+        self, step: str, frame: _Frame, inputs: tuple[InputRange, ...], reused: bool
+    ) -> None:
+        self._ready.append(_Range(step, frame, self._next_id, inputs, reused))
+        self._next_id += frame.count
+        self._emit_queued(step, frame.count)
+
+    def _emit_queued(self, step: str, count: int) -> None:
+        if self._heard["flow_event"]:
+            self._emit(TaskQueued(self._flow, self._run, step, count, time.time()))
+
+    # --- ending early ---------------------------------------------------------------------------
+
+    def _wind_down(self) -> None:
+        """Start nothing more; end what runs, after a grace time that depends on why we stop."""
+        if not self._running or (self._cancelled and self._interrupts < 2):
+            return
+        settings = self._session.settings
+        if self._interrupts:
+            grace = settings["cancel_grace"] if self._interrupts == 1 else 0.0
+            self._interrupts = max(self._interrupts, 1)
+        else:
+            grace = settings["failure_grace"]
+            self._emit(
+                Message(
+                    f"A step failed: {len(self._running)} running tasks are ended "
+                    f"within {grace:g} s, then resume continues them.",
+                    "warning",
+                    time.time(),
+                )
+            )
+        self._cancelled = True
+        for name, compute in self._computes.items():
+            handles = [handle for owner, handle in self._running if owner == name]
+            if handles:
+                compute.cancel(handles, grace)
+        if self._interrupts > 1:
+            self._interrupts = 1  # the next Ctrl-C counts as a new second one
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Turn Ctrl-C, SIGTERM and SIGHUP into an orderly end. Only a main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def interrupt(number: int, frame: Any) -> None:
+            self._interrupts += 1
+
+        names = [n for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+        earlier = {getattr(signal, n): signal.getsignal(getattr(signal, n)) for n in names}
+        for number in earlier:
+            signal.signal(number, interrupt)
+        try:
+            yield
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+
+    # --- writing down ---------------------------------------------------------------------------
+
+    def _record(self, task: _Task, state: AttemptState, manifest: Manifest | None = None) -> None:
+        assert task.spec is not None
+        record = AttemptRecord(
+            self._flow,
+            self._run,
+            task.step,
+            task.id,
+            task.attempt,
+            state,
+            task.spec.indices,
+            task.started or None,
+        )
+        if manifest is not None:
+            failure = manifest.failure
+            record = record._replace(
+                started_at=manifest.started,
+                finished_at=manifest.finished,
+                cpu_seconds=manifest.cpu_seconds,
+                peak_memory=manifest.peak_memory,
+                origin=manifest.origin,
+                cause=failure.cause if failure else "",
+                message=_first_line(failure.message) if failure else "",
+            )
+        # A task that starts and ends between two writes is written once.
+        self._records[task.step, task.id, task.attempt] = record
+
+    def _keep_up(self) -> None:
+        now = time.time()
+        if len(self._records) >= _FLUSH_RECORDS or now - self._flushed > _FLUSH_SECONDS:
+            self._flush()
+        if now - self._heartbeat > _HEARTBEAT_SECONDS:
+            self._heartbeat = now
+            self._session.metadata.update_run(self._flow, self._run, heartbeat_at=now)
+
+    def _flush(self) -> None:
+        self._flushed = time.time()
+        if self._records:
+            self._session.metadata.write_attempts(list(self._records.values()))
+            self._records.clear()
+
+    def _emit(self, event: Any) -> None:
+        if self._heard["flow_event"]:
+            self._hook.flow_event(event=event)
+
+
+def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:
+    """Return the foreaches around a task, outermost first; static splits do not show."""
+    frames: list[ForeachFrame] = []
+    frame, index = task.frame, task.index
+    while frame is not None:
+        if frame.artifact is not None:
+            frames.append(ForeachFrame(*frame.split, frame.artifact, index, frame.count))
+        frame, index = frame.outer, frame.index
+    return tuple(reversed(frames))
+
+
+def _signal_name(exited: Exited) -> str:
+    if exited.signal is None:
+        return ""
+    try:
+        return signal.Signals(exited.signal).name
+    except ValueError:
+        return f"signal {exited.signal}"
+
+
+def _death(exited: Exited) -> str:
+    if exited.message:
+        return exited.message
+    if exited.signal is not None:
+        return f"the process was killed by {_signal_name(exited)}"
+    return f"the process ended with exit status {exited.code} before the step was finished"
+
+
+def _first_line(text: str) -> str:
+    lines: Iterable[str] = text.strip().splitlines()
+    return next(iter(lines), "")[:500]

@@ -1,0 +1,235 @@
+"""Settings: typed values from the environment, ``pyproject.toml``, the user's file, or a default.
+
+``FLOW_*`` variables > ``[tool.flow]`` of the nearest ``pyproject.toml`` >
+``~/.config/flow/config.toml`` (with ``[profile.NAME]`` tables chosen by ``FLOW_PROFILE``) > default.
+This is the only module of the kernel that looks at environment variables.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from flow_core.errors import SettingsError, did_you_mean
+
+
+class Setting(NamedTuple):
+    """The declaration of one setting. ``choices`` is empty when any value of the type will do."""
+
+    name: str
+    default: Any
+    help: str
+    type: type
+    choices: tuple[str, ...] = ()
+
+
+def _cpus() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _declarations() -> tuple[Setting, ...]:
+    return (
+        Setting("datastore", "local", "Store: a name, or a URL like s3://bucket/prefix.", str),
+        Setting("metadata", "local", "Metadata provider: a name, or name://place.", str),
+        Setting("compute", "local", "Compute provider of steps that name none.", str),
+        Setting("max_workers", _cpus(), "Tasks that run at the same time.", int),
+        Setting("max_log_size", 10.0, "Megabytes kept of each output stream of a task.", float),
+        Setting("inline_limit", 4096, "Bytes up to which a value travels in the manifest.", int),
+        Setting("failure_grace", 5.0, "Seconds that running tasks get after a failure.", float),
+        Setting("cancel_grace", 3.0, "Seconds that tasks get after Ctrl-C.", float),
+        Setting("fork", "auto", "Whether tasks may be forked.", str, ("auto", "never")),
+        Setting("with", "", "Decorators for every step, separated by spaces.", str),
+        Setting("plugins", "", "Plugins: no:NAME or module, separated by commas.", str),
+        Setting("code_suffixes", ".py", "File endings in the code snapshot, by commas.", str),
+        Setting("code_limit", 50.0, "Megabytes that a code snapshot may hold.", float),
+        Setting("user", "", "Name under which runs are recorded.", str),
+        Setting("debug", False, "Show tracebacks of flow-core itself.", bool),
+    )
+
+
+class Settings:
+    """The settings in force. Unknown ``FLOW_*`` variables are left alone: they may be others'.
+
+    Args:
+        environment: variables; None = those of this process.
+        folder: where the search for ``pyproject.toml`` begins; None = the current folder.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str] | None = None, folder: str | None = None
+    ) -> None:
+        self._environment = dict(os.environ if environment is None else environment)
+        self._folder = folder or os.getcwd()
+        self._declared = {s.name: s for s in _declarations()}
+        self._overrides: dict[str, tuple[Any, str]] = {}
+        self._files: list[tuple[str, Mapping[str, Any]]] | None = None
+
+    def declare(
+        self, name: str, default: Any, help: str, *, choices: tuple[str, ...] = ()
+    ) -> None:
+        """Add a setting of a plugin; the name begins with the plugin's own."""
+        self._declared[name] = Setting(name, default, help, type(default), choices)
+
+    def declared(self) -> list[Setting]:
+        """Return all declarations, sorted by name."""
+        return [self._declared[name] for name in sorted(self._declared)]
+
+    def override(self, name: str, value: Any, source: str) -> None:
+        """Set a value that beats all others, for example from the command line."""
+        self._overrides[name] = (self._typed(self._declaration(name), value, source), source)
+
+    def overrides(self) -> dict[str, Any]:
+        """Return what `override` set, by name."""
+        return {name: value for name, (value, _) in self._overrides.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.lookup(name)[0]
+
+    def lookup(self, name: str) -> tuple[Any, str]:
+        """Return (value, where it came from).
+
+        Raises:
+            SettingsError: there is no such setting, or its value has the wrong type.
+        """
+        setting = self._declaration(name)
+        if name in self._overrides:
+            return self._overrides[name]
+        variable = "FLOW_" + name.upper()
+        if variable in self._environment:
+            return self._typed(setting, self._environment[variable], variable), variable
+        for source, table in self._tables():
+            if name in table:
+                return self._typed(setting, table[name], source), source
+        return setting.default, "default"
+
+    def user(self) -> str:
+        """Return the name of the person: setting, else ``SUDO_USER``, ``USER``, ``USERNAME``."""
+        named = self["user"]
+        for variable in ("SUDO_USER", "USER", "USERNAME", "LOGNAME"):
+            named = named or self._environment.get(variable, "")
+        return named or f"uid-{os.getuid() if hasattr(os, 'getuid') else 0}"
+
+    def no_color(self) -> bool:
+        """Whether the person asked programs not to use colour (``NO_COLOR``, see no-color.org)."""
+        return bool(self._environment.get("NO_COLOR"))
+
+    def script_environment(self) -> dict[str, str]:
+        """Return the environment variables that this object was made from."""
+        return dict(self._environment)
+
+    def _declaration(self, name: str) -> Setting:
+        try:
+            return self._declared[name]
+        except KeyError:
+            raise SettingsError(
+                f"There is no setting '{name}'", hint=did_you_mean(name, self._declared)
+            ) from None
+
+    def _typed(self, setting: Setting, value: Any, source: str) -> Any:
+        try:
+            typed = _CONVERTERS.get(setting.type, setting.type)(value)
+        except (ValueError, TypeError):
+            raise SettingsError(
+                f"Setting '{setting.name}' must be {_TYPE_TEXT.get(setting.type, 'text')}, "
+                f"not {value!r}",
+                where=source,
+                hint=setting.help,
+            ) from None
+        if setting.choices and typed not in setting.choices:
+            raise SettingsError(
+                f"Setting '{setting.name}' cannot be '{typed}'",
+                where=source,
+                hint="one of: " + ", ".join(setting.choices),
+            )
+        return typed
+
+    def _tables(self) -> list[tuple[str, Mapping[str, Any]]]:
+        if self._files is None:
+            self._files = [*self._project_table(), *self._user_tables()]
+        return self._files
+
+    def _project_table(self) -> list[tuple[str, Mapping[str, Any]]]:
+        folder = os.path.abspath(self._folder)
+        while True:
+            path = os.path.join(folder, "pyproject.toml")
+            data = _read_toml(path, must_contain=b"tool.flow")
+            if data is not None:
+                table = data.get("tool", {}).get("flow", {})
+                return [(f"[tool.flow] of {path}", _flat(table))]
+            parent = os.path.dirname(folder)
+            if parent == folder:
+                return []
+            folder = parent
+
+    def _user_tables(self) -> list[tuple[str, Mapping[str, Any]]]:
+        base = self._environment.get("XDG_CONFIG_HOME") or os.path.join(
+            self._environment.get("HOME", os.path.expanduser("~")), ".config"
+        )
+        path = os.path.join(base, "flow", "config.toml")
+        data = _read_toml(path)
+        if not data:
+            return []
+        tables = []
+        profile = self._environment.get("FLOW_PROFILE")
+        if profile:
+            profiles = data.get("profile", {})
+            if profile not in profiles:
+                raise SettingsError(
+                    f"There is no profile '{profile}'",
+                    where=path,
+                    hint=did_you_mean(profile, profiles) or f"add [profile.{profile}] to it",
+                )
+            tables.append((f"[profile.{profile}] of {path}", _flat(profiles[profile])))
+        return [*tables, (path, _flat(data))]
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """``max-workers`` → ``max_workers``; lists of words become the text form of a setting."""
+    return {
+        key.replace("-", "_"): ",".join(map(str, value)) if isinstance(value, list) else value
+        for key, value in table.items()
+    }
+
+
+def _read_toml(path: str, must_contain: bytes = b"") -> dict[str, Any] | None:
+    try:
+        with open(path, "rb") as file:
+            raw = file.read()
+    except OSError:
+        return None  # no such file: the usual case
+    if must_contain and must_contain not in raw:
+        # The nearest pyproject.toml counts even when it says nothing to us; parsing it would
+        # cost every command some milliseconds.
+        return {}
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(raw.decode())
+    except ValueError as error:
+        raise SettingsError(
+            "A settings file is not valid TOML", where=path, why=str(error)
+        ) from None
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"1": True, "true": True, "yes": True, "on": True}
+    words |= {"0": False, "false": False, "no": False, "off": False, "": False}
+    return words[str(value).lower()]
+
+
+def _strict_boolean(value: Any) -> bool:
+    try:
+        return _boolean(value)
+    except KeyError:
+        raise ValueError(value) from None
+
+
+_CONVERTERS: dict[type, Callable[[Any], Any]] = {bool: _strict_boolean}
+_TYPE_TEXT = {int: "an integer", float: "a number", bool: "true or false"}

@@ -1,0 +1,369 @@
+"""One attempt of a task in this process: bind the inputs, run the body, store, commit.
+
+Nothing here knows whether the process was forked, spawned, or runs in a container: all that an
+attempt needs is its `TaskSpec` and a store.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from flow_core.binding import FlowBinding, Inputs, RunReader, bind
+from flow_core.context import Current, current
+from flow_core.errors import FlowError, StoreError
+from flow_core.flowspec import FlowSpec, constants
+from flow_core.graph import Node
+from flow_core.hookspecs import hookimpl
+from flow_core.options import Options
+from flow_core.plan import TaskPlan
+from flow_core.records import (
+    FORMAT,
+    ArtifactRef,
+    AttemptState,
+    Failure,
+    Manifest,
+    RunDocument,
+    TaskSpec,
+    Transition,
+    check_format,
+    unpack_inputs,
+)
+
+if TYPE_CHECKING:
+    from flow_core.interfaces import Runtime
+    from flow_core.session import Session, StepDefinition
+
+EXIT_OK, EXIT_FAILED, EXIT_NOT_COMMITTED = 0, 1, 75
+
+
+class AttemptFailed(FlowError):
+    """Stands, in a fallback attempt, for the failure of the attempt before, whose process died.
+
+    Attributes:
+        failure: what is known of it.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message, why=failure.cause)
+        self.failure = failure
+
+
+class TaskContext:
+    """What hooks in the task process get of the attempt.
+
+    Attributes:
+        spec: which attempt.
+        plan: the plan of the step.
+        node: the step in the graph.
+        run: the run's fixed facts.
+        current: the user's `current`; a plugin adds to it with ``task.current.provide``.
+        session: the session of this process.
+        notes: JSON data for the manifest, by name: see `note`.
+    """
+
+    def __init__(
+        self, session: Session, spec: TaskSpec, reader: RunReader, step: StepDefinition
+    ) -> None:
+        self.session = session
+        self.spec = spec
+        self.plan: TaskPlan = session.plans[spec.step]
+        self.node: Node = session.graph[spec.step]
+        self.run: RunDocument = reader.document
+        self.current: Current = current
+        self.notes: dict[str, Any] = {}
+        self.caught: Failure | None = None
+        self._step = step
+        self._reader = reader
+        self._inputs: Inputs | None = None
+
+    def options(self, decorator: str) -> Options | None:
+        """Return the options of a decorator of this step, or None when it does not carry it."""
+        return self._step.options(decorator)
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether the plan allows no further attempt after this one."""
+        return self.spec.fallback or not self.plan.retry.allows(self.spec.attempt)
+
+    def note(self, name: str, value: Any) -> None:
+        """Add JSON data to the manifest under ``name``."""
+        self.notes[name] = value
+
+    def excuse(self, error: BaseException) -> None:
+        """Let the flow go on although the body failed: the attempt ends as ``caught``.
+
+        For a wrapper of ``flow_task_call`` that handles ``error`` instead of passing it on. What
+        the step set before the failure is kept, and it goes on to its one next step.
+        """
+        self.caught = describe_failure(error)
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Return what the step function takes besides ``self``: ``inputs`` for a join."""
+        return (self._inputs,) if self._inputs is not None else ()
+
+    def call(self, flow: Any) -> None:
+        """Run the body of the step."""
+        if self.spec.fallback:
+            lost = Failure("lost", "", "the previous attempt left no record")
+            raise AttemptFailed(self.spec.previous or lost)
+        self._step.function(flow, *self.arguments())
+
+
+class KernelHooks:
+    """The kernel's own implementation of hooks."""
+
+    @hookimpl
+    def flow_task_call(self, task: TaskContext, flow: Any) -> None:
+        """Run the step function."""
+        task.call(flow)
+
+
+def run_attempt(session: Session, spec: TaskSpec, document: RunDocument) -> int:
+    """Run one attempt and commit its manifest.
+
+    Returns:
+        exit status: 0 = the flow goes on, 1 = the attempt failed (both committed), 75 = the
+        manifest could not be written, so that the attempt did not happen.
+    """
+    started = time.time()
+    reader = RunReader(session.artifacts, document)
+    task = TaskContext(session, spec, reader, session.definition.steps[spec.step])
+    try:
+        flow, binding = _bind(session, task, reader)
+    except FlowError as error:
+        return _commit(task, started, _failed(task, describe_failure(error)), error)
+    error = _call(session, task, flow)
+    manifest, shown = _settle(task, flow, binding, error)
+    current.end()
+    return _commit(task, started, manifest, shown)
+
+
+def _bind(
+    session: Session, task: TaskContext, reader: RunReader
+) -> tuple[FlowSpec, FlowBinding]:
+    spec, cls = task.spec, session.flow
+    assert cls is not None
+    table: Mapping[str, ArtifactRef] = {}
+    if task.node.joins:
+        task._inputs = Inputs(cls, reader, spec)
+    elif spec.inputs:
+        table = next(reader.manifests(list(unpack_inputs(spec.inputs)))).artifacts
+    binding = FlowBinding(
+        reader, spec, task.node, list(constants(cls)), list(session.graph.nodes), table
+    )
+    flow = bind(cls, binding)
+    if task._inputs is not None:
+        task._inputs.owner = flow
+    current.begin(_facts(task))
+    return flow, binding
+
+
+def _facts(task: TaskContext) -> dict[str, Any]:
+    spec, run = task.spec, task.run
+    return {
+        "flow_name": spec.flow,
+        "run_id": spec.run,
+        "step_name": spec.step,
+        "task_id": str(spec.task),
+        "retry_count": spec.attempt,
+        "origin_run_id": run.origin.partition("/")[2] if run.origin else None,
+        "username": run.user,
+        "namespace": f"user:{run.user}",
+        "pathspec": spec.pathspec,
+        "parameter_names": tuple(run.parameters),
+        "graph": run.graph,
+        "tags": frozenset(run.tags),
+    }
+
+
+def _call(session: Session, task: TaskContext, flow: FlowSpec) -> BaseException | None:
+    """Run setup, body and teardown; return the exception that ended the body, if any."""
+    hook = session.plugins.hook
+    error: BaseException | None = None
+    try:
+        hook.flow_task_setup(task=task, flow=flow)
+        hook.flow_task_call(task=task, flow=flow)
+    except (Exception, SystemExit, KeyboardInterrupt) as raised:
+        error = raised
+    try:
+        hook.flow_task_teardown(task=task, flow=flow, error=error)
+    except Exception as raised:
+        message = f"{type(raised).__name__}: {raised}"
+        task.note("teardown", message)
+        sys.stderr.write(f"A plugin failed after step '{task.spec.step}': {message}\n")
+    return error
+
+
+def _settle(
+    task: TaskContext, flow: FlowSpec, binding: FlowBinding, error: BaseException | None
+) -> tuple[Manifest, BaseException | None]:
+    """Store the artifacts and decide how the attempt ended; return the error to show."""
+    transition: Transition | None = None
+    if error is None:
+        try:
+            excused = task.caught and binding.transition is None
+            transition = binding.default_transition() if excused else binding.finish(flow)
+        except FlowError as raised:
+            error = raised
+    try:
+        table, unstorable = binding.save(flow)
+    except StoreError as raised:
+        return _failed(task, describe_failure(raised)), raised
+    if error is None and unstorable is not None:
+        error = unstorable
+    if error is not None:
+        return _failed(task, describe_failure(error))._replace(artifacts=table), error
+    state = AttemptState.CAUGHT if task.caught else AttemptState.SUCCEEDED
+    manifest = _manifest(task)._replace(
+        state=state, transition=transition, artifacts=table, failure=task.caught
+    )
+    return manifest, None
+
+
+def _manifest(task: TaskContext) -> Manifest:
+    spec = task.spec
+    return Manifest(
+        spec.flow,
+        spec.run,
+        spec.step,
+        spec.task,
+        spec.attempt,
+        AttemptState.FAILED,
+        inputs=spec.inputs,
+        foreach=spec.foreach,
+        notes=task.notes,
+        host=os.uname().nodename if hasattr(os, "uname") else "",
+        pid=os.getpid(),
+    )
+
+
+def _failed(task: TaskContext, failure: Failure) -> Manifest:
+    return _manifest(task)._replace(failure=failure)
+
+
+def _commit(
+    task: TaskContext, started: float, manifest: Manifest, error: BaseException | None
+) -> int:
+    if error is not None:
+        _show(task, error)
+    cpu_seconds, peak_memory = _usage()
+    manifest = manifest._replace(
+        started=started, finished=time.time(), cpu_seconds=cpu_seconds, peak_memory=peak_memory
+    )
+    try:
+        committed = task.session.store.write(
+            [(manifest.key, manifest.encode())], create_only=True
+        )[0]
+    except (StoreError, TypeError, ValueError) as refused:  # a note that is no JSON is a TypeError
+        sys.stderr.write(f"The result of {task.spec.pathspec} could not be stored.\n{refused}\n")
+        return EXIT_NOT_COMMITTED
+    if not committed:
+        sys.stderr.write(
+            f"The result of {task.spec.pathspec} is not used: "
+            f"attempt {task.spec.attempt} was settled already.\n"
+        )
+        return EXIT_NOT_COMMITTED
+    return EXIT_OK if manifest.ok else EXIT_FAILED
+
+
+def _usage() -> tuple[float, int]:
+    """Return CPU seconds and peak memory in bytes of this process and its ended children."""
+    try:
+        import resource
+    except ImportError:  # not on this platform
+        return time.process_time(), 0
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    unit = 1 if sys.platform == "darwin" else 1024
+    return seconds, max(own.ru_maxrss, children.ru_maxrss) * unit
+
+
+# --- failures -----------------------------------------------------------------------------------
+
+
+def describe_failure(error: BaseException) -> Failure:
+    """Return an exception as data."""
+    if isinstance(error, AttemptFailed):
+        return error.failure
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else _qualified(kind)
+    if isinstance(error, SystemExit):
+        return Failure("error", name, f"the step called sys.exit({error.code!r})", trace(error))
+    cause = "store" if isinstance(error, StoreError) else "error"
+    message = error.what if isinstance(error, FlowError) else str(error)
+    return Failure(cause, name, message.strip() or name, trace(error))
+
+
+def _qualified(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def trace(error: BaseException) -> str:
+    """Return the traceback as text, without the frames of flow-core and its hook machinery."""
+    import traceback
+
+    if isinstance(error, FlowError) and not _user_frames(error):
+        return str(error)
+    exception = traceback.TracebackException.from_exception(error)
+    pending: list[Any] = [exception]
+    while pending:
+        one = pending.pop()
+        kept = [f for f in one.stack if not _is_ours(f.filename)]
+        one.stack[:] = kept or one.stack
+        pending.extend(e for e in (one.__cause__, one.__context__) if e is not None)
+    return "".join(exception.format()).rstrip()
+
+
+def _user_frames(error: BaseException) -> bool:
+    step = error.__traceback__
+    while step is not None:
+        if not _is_ours(step.tb_frame.f_code.co_filename):
+            return True
+        step = step.tb_next
+    return False
+
+
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(_OURS) or f"{os.sep}pluggy{os.sep}" in file
+
+
+def _show(task: TaskContext, error: BaseException) -> None:
+    """Write the failure to the task's stderr, for its log."""
+    text = task.spec.previous.message if task.spec.fallback and task.spec.previous else trace(error)
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+# --- another process ----------------------------------------------------------------------------
+
+
+def launch_document(runtime: Runtime, task: TaskSpec) -> dict[str, Any]:
+    """Return the JSON document from which ``python -m flow_core.task`` runs an attempt."""
+    return {"format": FORMAT, "session": runtime.document, "task": task.to_json()}
+
+
+def main() -> int:
+    """Run the attempt whose `launch_document` is on standard input; return the exit status."""
+    import json
+
+    from flow_core.session import Session
+
+    document = json.load(sys.stdin)
+    check_format(document, "launch document")
+    session = Session.from_document(document["session"])
+    return session.run_attempt(TaskSpec.from_json(document["task"]))
+
+
+if __name__ == "__main__":
+    # Under this name the module is '__main__', which the flow file must be: hand over at once.
+    from flow_core.task import main as run_main
+
+    sys.exit(run_main())

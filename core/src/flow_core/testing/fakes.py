@@ -1,0 +1,387 @@
+"""Providers that keep everything in the memory of one process, for tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from flow_core.errors import FlowError, NotFound, StoreError, UsageError
+from flow_core.interfaces import (
+    Buffer,
+    StepSummary,
+    Store,
+    StoreCapabilities,
+    StoredObject,
+)
+from flow_core.records import (
+    AttemptRecord,
+    Manifest,
+    RunDocument,
+    RunRecord,
+    RunResult,
+    RunState,
+    advance_run,
+    result_key,
+    run_key,
+    run_prefix,
+)
+
+
+class MemoryStore:
+    """A store in the memory of this process: threads share it, other processes get a copy at best.
+
+    Args:
+        root: a name for the URL; it says nothing about the content.
+
+    Since 0.1.
+    """
+
+    capabilities = StoreCapabilities(shared=False, mappable=False, create_only=True)
+
+    def __init__(self, root: str | None = None) -> None:
+        self.root = root or f"{id(self):x}"
+        self._objects: dict[str, tuple[bytes, float]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """``memory://`` and the name."""
+        return f"memory://{self.root}"
+
+    def read(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        """Yield the content of each key, in order; None where there is none."""
+        for key in keys:
+            yield self._read(key)
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes | None:
+        """Return up to ``length`` bytes from ``offset``; None when the key is missing."""
+        if offset < 0 or length < 0:
+            raise StoreError(f"Cannot read bytes {offset} to {offset + length} of '{key}'")
+        content = self._read(key)
+        return None if content is None else content[offset : offset + length]
+
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
+        """Write each (key, content); say for each whether it was written."""
+        return [self._write(key, bytes(content), create_only) for key, content in items]
+
+    def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
+        """Write one object whose key is known only when ``chunks`` is used up."""
+        content = b"".join([bytes(chunk) for chunk in chunks])
+        return self._write(key(), content, create_only=True)
+
+    def exists(self, keys: Sequence[str]) -> list[bool]:
+        """Say for each key whether it exists."""
+        return [self._read(key) is not None for key in keys]
+
+    def size(self, key: str) -> int | None:
+        """Return the size of an object in bytes; None when it is missing."""
+        content = self._read(key)
+        return None if content is None else len(content)
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Return the distinct next parts of keys below ``prefix``, sorted."""
+        with self._lock:
+            below = [key[len(prefix) :] for key in self._objects if key.startswith(prefix)]
+        return sorted({rest.partition("/")[0] for rest in below})
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield all objects whose key starts with ``prefix``, sorted by key."""
+        with self._lock:
+            found = sorted(item for item in self._objects.items() if item[0].startswith(prefix))
+        for key, (content, modified) in found:
+            yield StoredObject(key, len(content), modified)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; missing ones are no error."""
+        for key in keys:
+            _check_key(key)
+            with self._lock:
+                self._objects.pop(key, None)
+
+    def local_path(self, key: str) -> str | None:
+        """Return None: there are no files."""
+        _check_key(key)
+        return None
+
+    def _read(self, key: str) -> bytes | None:
+        _check_key(key)
+        with self._lock:
+            found = self._objects.get(key)
+        return found[0] if found else None
+
+    def _write(self, key: str, content: bytes, create_only: bool) -> bool:
+        _check_key(key)
+        with self._lock:
+            if create_only and key in self._objects:
+                return False
+            self._objects[key] = (content, time.time())
+            return True
+
+
+def _check_key(key: str) -> None:
+    if "\0" in key or any(part in ("", ".", "..") for part in key.split("/")):
+        raise StoreError(
+            "The store refuses a key",
+            where=f"key {key!r}",
+            why="a key is made of parts with '/' between; none is empty, '.' or '..'",
+            hint="use a relative key such as 'folder/name'",
+        )
+
+
+class MemoryMetadata:
+    """A metadata provider in the memory of this process.
+
+    Args:
+        root: a name for the URL; it says nothing about the content.
+
+    Attributes:
+        problems: what the last `rebuild` could not read, one sentence each.
+
+    Since 0.1.
+    """
+
+    def __init__(self, root: str | None = None) -> None:
+        self.root = root or f"{id(self):x}"
+        self.problems: list[str] = []
+        self._runs: dict[tuple[str, str], RunRecord] = {}
+        self._attempts: dict[tuple[str, str], dict[tuple[str, int, int], AttemptRecord]] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def url(self) -> str:
+        """``memory://`` and the name."""
+        return f"memory://{self.root}"
+
+    def register_run(self, run: RunRecord) -> None:
+        """Add a run; `FlowError` when it exists already."""
+        _check_tags(run.tags)
+        tags, system = tuple(sorted(set(run.tags))), tuple(sorted(set(run.system_tags)))
+        with self._lock:
+            if run[:2] in self._runs:
+                raise FlowError(
+                    f"Run '{run.pathspec}' exists already",
+                    where=self.url,
+                    why="it was registered before",
+                    hint="start the run again: it gets an id of its own",
+                )
+            self._runs[run[:2]] = run._replace(tags=tags, system_tags=system)
+            self._attempts[run[:2]] = {}
+
+    def update_run(
+        self,
+        flow: str,
+        run: str,
+        *,
+        state: RunState | None = None,
+        finished_at: float | None = None,
+        heartbeat_at: float | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Change what is given. Illegal state transitions raise `StateError`."""
+        given = {"finished_at": finished_at, "heartbeat_at": heartbeat_at, "message": message}
+        changes: dict[str, Any] = {name: v for name, v in given.items() if v is not None}
+        with self._lock:
+            old = self._existing(flow, run)
+            if state is not None:
+                changes["state"] = advance_run(old.state, state)
+            self._runs[flow, run] = old._replace(**changes)
+
+    def write_attempts(self, records: Sequence[AttemptRecord]) -> None:
+        """Insert or replace records by (flow, run, step, task, attempt), all or none."""
+        with self._lock:
+            for record in records:
+                self._existing(record.flow, record.run)
+            for record in records:
+                self._attempts[record[:2]][record[2:5]] = record
+
+    def flows(self) -> list[str]:
+        """Return the names of all flows, sorted."""
+        with self._lock:
+            return sorted({flow for flow, _ in self._runs})
+
+    def run(self, flow: str, run: str) -> RunRecord | None:
+        """Return one run, or None."""
+        with self._lock:
+            return self._runs.get((flow, run))
+
+    def runs(
+        self,
+        flow: str,
+        *,
+        states: Sequence[RunState] = (),
+        tags: Sequence[str] = (),
+        before: RunRecord | None = None,
+        limit: int = 100,
+    ) -> list[RunRecord]:
+        """Return runs, newest first. Page with ``before=page[-1]``."""
+        with self._lock:
+            found = [r for r in self._runs.values() if r.flow == flow]
+        chosen = [
+            r
+            for r in sorted(found, key=_age, reverse=True)
+            if (not states or r.state in states)
+            and {*tags} <= {*r.tags, *r.system_tags}
+            and (before is None or _age(r) < _age(before))
+        ]
+        return chosen[:limit]
+
+    def steps(self, flow: str, run: str) -> list[StepSummary]:
+        """Return the steps of a run in the order in which they first started."""
+        groups: dict[str, list[AttemptRecord]] = {}
+        for record in self._ordered(flow, run):
+            groups.setdefault(record.step, []).append(record)
+        found = [_summary(step, group) for step, group in groups.items()]
+        # The sort is stable: steps that did not start stay last, in the order of their tasks.
+        return sorted(found, key=lambda s: (s.started_at is None, s.started_at or 0.0))
+
+    def attempts(
+        self,
+        flow: str,
+        run: str,
+        *,
+        step: str | None = None,
+        task: int | None = None,
+        states: Sequence[Any] = (),
+        all_attempts: bool = False,
+        after: int = -1,
+        limit: int = 1000,
+    ) -> list[AttemptRecord]:
+        """Return attempts ordered by (task, attempt) with task > ``after``."""
+        found = self._ordered(flow, run)
+        chosen = [
+            r
+            for r in (found if all_attempts else _latest(found))
+            if r.task > after
+            and (step is None or r.step == step)
+            and (task is None or r.task == task)
+            and (not states or r.state in states)
+        ]
+        tasks = set(sorted({r.task for r in chosen})[:limit])
+        return [r for r in chosen if r.task in tasks]
+
+    def change_tags(
+        self, flow: str, run: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """Change the user's tags of a run; return them, sorted."""
+        with self._lock:
+            old = self._existing(flow, run)
+            new = tuple(sorted({*old.tags} - {*remove} | {*add}))
+            _check_tags(new)
+            self._runs[flow, run] = old._replace(tags=new)
+            return new
+
+    def rebuild(self, store: Store) -> int:
+        """Make the index anew from what lies in ``store``; return the number of runs."""
+        fresh = MemoryMetadata()
+        for flow in store.folders("runs/"):
+            for run in store.folders(f"runs/{flow}/"):
+                try:
+                    _load_run(fresh, store, flow, run)
+                except FlowError as error:
+                    fresh.problems.append(f"{run_key(flow, run)}: {error.what}")
+        with self._lock:
+            for key in fresh._runs.keys() & self._runs.keys():
+                # Tags that were changed after the start are nowhere else.
+                fresh._runs[key] = fresh._runs[key]._replace(tags=self._runs[key].tags)
+            self._runs, self._attempts = fresh._runs, fresh._attempts
+            self.problems = fresh.problems
+            return len(self._runs)
+
+    def close(self) -> None:
+        """Do nothing: the content stays until the object goes."""
+
+    def _existing(self, flow: str, run: str) -> RunRecord:
+        found = self._runs.get((flow, run))
+        if found is None:
+            raise NotFound(f"There is no run '{flow}/{run}'", where=self.url)
+        return found
+
+    def _ordered(self, flow: str, run: str) -> list[AttemptRecord]:
+        with self._lock:
+            found = list(self._attempts.get((flow, run), {}).values())
+        return sorted(found, key=lambda r: (r.task, r.step, r.attempt))
+
+
+def _age(run: RunRecord) -> tuple[float, str]:
+    return run.created_at, run.run
+
+
+def _latest(ordered: Iterable[AttemptRecord]) -> list[AttemptRecord]:
+    return list({(r.step, r.task): r for r in ordered}.values())
+
+
+def _summary(step: str, group: Sequence[AttemptRecord]) -> StepSummary:
+    last = _latest(group)
+    states: dict[str, int] = {}
+    for record in last:
+        states[record.state.value] = states.get(record.state.value, 0) + 1
+    starts = [r.started_at for r in group if r.started_at is not None]
+    ends = [r.finished_at for r in group if r.finished_at is not None]
+    start, end = min(starts, default=None), max(ends, default=None)
+    return StepSummary(step, len(last), states, start, end)
+
+
+def _check_tags(tags: Sequence[str]) -> None:
+    if any(not 1 <= len(tag) <= 500 for tag in tags):
+        raise UsageError("A tag has 1 to 500 characters")
+    if len(set(tags)) > 50:
+        raise UsageError(f"A run carries at most 50 tags, not {len(set(tags))}")
+
+
+def _load_run(index: MemoryMetadata, store: Store, flow: str, run: str) -> None:
+    start, end = store.read([run_key(flow, run), result_key(flow, run)])
+    if start is None:
+        raise NotFound("there is no such record")
+    document = RunDocument.decode(start, run_key(flow, run))
+    result = RunResult.decode(end, result_key(flow, run)) if end else None
+    index.register_run(
+        RunRecord(
+            flow,
+            run,
+            result.state if result else RunState.RUNNING,
+            document.created_at,
+            finished_at=result.finished_at if result else None,
+            user=document.user,
+            origin=document.origin,
+            tags=document.tags,
+            system_tags=document.system_tags,
+            message=result.message if result else "",
+        )
+    )
+    for found in store.list(run_prefix(flow, run)):
+        if found.key.endswith("/manifest"):
+            _load_attempt(index, store, found.key)
+
+
+def _load_attempt(index: MemoryMetadata, store: Store, key: str) -> None:
+    for raw in store.read([key]):
+        try:
+            manifest = Manifest.decode(raw or b"", key)
+        except FlowError as error:
+            index.problems.append(f"{key}: {error.what}")
+            continue
+        index.write_attempts([_attempt_record(manifest)])
+
+
+def _attempt_record(manifest: Manifest) -> AttemptRecord:
+    failure = manifest.failure
+    return AttemptRecord(
+        manifest.flow,
+        manifest.run,
+        manifest.step,
+        manifest.task,
+        manifest.attempt,
+        manifest.state,
+        tuple(frame.index for frame in manifest.foreach),
+        manifest.started,
+        manifest.finished,
+        manifest.cpu_seconds,
+        manifest.peak_memory,
+        manifest.origin,
+        failure.cause if failure else "",
+        failure.message.partition("\n")[0] if failure else "",
+    )

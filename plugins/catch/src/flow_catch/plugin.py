@@ -1,0 +1,62 @@
+"""Hooks: wrap the body of the step and excuse its failure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import Any
+
+from flow_catch import CatchOptions, CaughtFailure
+from flow_core.api import Graph, PlanDraft, Problem, StepDefinition, TaskContext, hookimpl
+
+
+@hookimpl
+def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
+    """Ask for a fallback attempt when the process of the last attempt died."""
+    if step.options("catch") is not None:
+        draft.handles_failure = True
+
+
+@hookimpl
+def flow_check(graph: Graph) -> list[Problem]:
+    """A step that decides how many tasks follow cannot be excused: nobody would know how many."""
+    return [
+        Problem(
+            f"Step '{node.name}' has @catch but splits with foreach",
+            "put @catch on the steps that follow, or the risky work into a step before it",
+            node.file,
+            node.line,
+            node.name,
+        )
+        for node in graph
+        if node.kind == "foreach" and "catch" in node.decorators
+    ]
+
+
+@hookimpl(wrapper=True, before=["timeout"])
+def flow_task_call(task: TaskContext, flow: Any) -> Generator[None, Any, Any]:
+    """Handle the exception of the last attempt."""
+    options = task.options("catch")
+    if not isinstance(options, CatchOptions):
+        return (yield)
+    try:
+        result = yield
+    except Exception as error:
+        if not task.is_last_attempt:
+            raise
+        task.excuse(error)
+        _keep(task, flow, options)
+        return None
+    if options.var:
+        setattr(flow, options.var, None)
+    return result
+
+
+def _keep(task: TaskContext, flow: Any, options: CatchOptions) -> None:
+    assert task.caught is not None
+    if options.print_exception:
+        text = task.caught.traceback or task.caught.message
+        sys.stderr.write(f"@catch goes on after this failure of step '{task.spec.step}':\n")
+        sys.stderr.write("".join(f"> {line}\n" for line in text.splitlines()))
+    if options.var:
+        setattr(flow, options.var, CaughtFailure.from_failure(task.caught))

@@ -1,0 +1,15 @@
+"""Hooks: fold ``@retry`` into the plan, where every backend finds it."""
+
+from __future__ import annotations
+
+from flow_core.api import PlanDraft, RetryPolicy, StepDefinition, hookimpl
+from flow_retry import RetryOptions
+
+
+@hookimpl
+def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
+    """Set the retry policy."""
+    options = step.options("retry")
+    if isinstance(options, RetryOptions):
+        delay = options.delay + 60 * options.minutes_between_retries
+        draft.retry = RetryPolicy(options.times, delay, options.backoff)

@@ -1,0 +1,67 @@
+"""``resume``: go on after a failure with today's code; what was finished is reused by reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from flow_core.api import Command, CommandContext, NotFound, Session, UsageError, did_you_mean
+from flow_run.options import execute, shared
+
+
+def build(context: CommandContext) -> click.Command:
+    """Make the click command."""
+
+    def resume(step: str | None, origin_run_id: str | None, **options: Any) -> None:
+        session = context.session()
+        origin = _origin(session, origin_run_id)
+        if step is not None and step not in session.graph:
+            raise UsageError(
+                f"There is no step '{step}'",
+                where=f"flow {session.definition.name}",
+                hint=did_you_mean(step, session.graph.nodes),
+            )
+        session.resume_from = (origin, step)
+        execute(context, options, origin=origin)
+
+    return click.Command(
+        "resume",
+        callback=resume,
+        params=[
+            click.Argument(["step"], required=False),
+            click.Option(
+                ["--origin-run-id"], metavar="RUN", help="The run to resume (default: the latest)."
+            ),
+            *shared(),
+        ],
+        help="Go on after a failed or interrupted run, in a new run: tasks that were finished are "
+        "reused by reference, the rest runs with today's code and the old parameters. With STEP, "
+        "that step and what follows it run again.",
+    )
+
+
+def _origin(session: Session, run_id: str | None) -> str:
+    """Return the pathspec of the run to resume, checked before a new run is announced."""
+    flow = session.definition.name
+    if run_id is None:
+        latest = session.metadata.runs(flow, limit=1)
+        if not latest:
+            raise NotFound(
+                f"There is no run of {flow} to resume",
+                where=session.metadata.url,
+                hint="start one with: run",
+            )
+        return latest[0].pathspec
+    run_id = run_id.removeprefix(f"{flow}/")
+    if session.metadata.run(flow, run_id) is None:
+        known = [r.run for r in session.metadata.runs(flow, limit=20)]
+        raise NotFound(
+            f"There is no run {flow}/{run_id}",
+            where=session.metadata.url,
+            hint=did_you_mean(run_id, known) or "start one with: run",
+        )
+    return f"{flow}/{run_id}"
+
+
+command = Command("Go on after a failed run; finished tasks are reused.", True, build)
