@@ -1,0 +1,543 @@
+"""What every store must do. Subclass `StoreSuite` and give it a fixture ``store``."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from flow_core.errors import StoreError
+from flow_core.interfaces import Buffer, Store
+from flow_core.testing.processes import in_children
+
+ODD_KEYS = [
+    "with space/in the/middle of it",
+    " leading and trailing ",
+    "größe/naïve/日本語/🦆",
+    "e\u0301 and \u00e9",
+    "100%/%2F/%00/%zz",
+    "a+b/c&d=e?f#g",
+    "back\\slash",
+    "quote'and\"double",
+    "-dash/--option",
+    ".hidden/..also/...three",
+    "colon:and;semicolon",
+    "star*and[brackets]{braces}",
+    "new\nline",
+    "x" * 200,
+    "/".join("d" * 40 for _ in range(12)),
+]
+
+BAD_KEYS = [
+    "",
+    "/",
+    "/a",
+    "a/",
+    "a//b",
+    ".",
+    "..",
+    "./a",
+    "../a",
+    "a/../b",
+    "a/./b",
+    "a/..",
+    "a\0b",
+]
+
+
+def read_one(store: Store, key: str) -> bytes | None:
+    """Return the content of one key."""
+    (content,) = store.read([key])
+    return content
+
+
+class Interrupted(Exception):
+    """Raised by a test in the middle of a write."""
+
+
+class StoreSuite:
+    """Inherit it as ``class TestMine(StoreSuite)`` with a fixture ``store`` that gives an empty store.
+
+    Attributes:
+        in_process: True when other processes cannot see the store's content, as with one that lives
+            in memory: what needs them is skipped.
+        racers: how many threads and processes fight for a key.
+    """
+
+    in_process = False
+    racers = 8
+
+    @pytest.fixture
+    def store(self) -> Store:
+        """Give an empty store. Override this."""
+        raise NotImplementedError("the subclass of StoreSuite must define the fixture 'store'")
+
+    def reopen(self, store: Store) -> Store:
+        """Return another instance on the same content: by default, made from the URL."""
+        _, _, root = store.url.partition("://")
+        return type(store)(root)  # type: ignore[call-arg] # the protocol has no constructor
+
+    # --- content ----------------------------------------------------------------------------
+
+    def test_round_trip(self, store: Store) -> None:
+        assert store.write([("runs/F/1/run.json", b"hello")]) == [True], "a new object was written"
+        assert read_one(store, "runs/F/1/run.json") == b"hello"
+
+    def test_empty_object(self, store: Store) -> None:
+        store.write([("empty", b"")])
+        assert read_one(store, "empty") == b"", "an empty object is not a missing one"
+        assert store.size("empty") == 0
+        assert store.exists(["empty"]) == [True]
+
+    def test_all_byte_values(self, store: Store) -> None:
+        content = bytes(range(256)) * 3
+        store.write([("bytes", content)])
+        assert read_one(store, "bytes") == content, "content must not be changed on its way"
+
+    def test_large_object(self, store: Store) -> None:
+        content = os.urandom(8 << 20)
+        store.write([("large", content)])
+        found = read_one(store, "large")
+        assert found is not None
+        assert hashlib.sha256(found).digest() == hashlib.sha256(content).digest()
+
+    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+    def test_kinds_of_buffer(self, store: Store, kind: Callable[[bytes], Buffer]) -> None:
+        assert store.write([("kind", kind(b"content"))]) == [True]
+        assert read_one(store, "kind") == b"content"
+
+    def test_wide_memoryview_counts_bytes(self, store: Store) -> None:
+        wide = memoryview(bytes(range(64))).cast("Q")
+        store.write([("wide", wide)])
+        assert read_one(store, "wide") == bytes(range(64)), "8-byte items are 8 bytes each"
+
+    def test_strided_memoryview(self, store: Store) -> None:
+        store.write([("strided", memoryview(b"a-b-c-")[::2])])
+        assert read_one(store, "strided") == b"abc"
+
+    def test_content_is_taken_at_the_call(self, store: Store) -> None:
+        content = bytearray(b"before")
+        store.write([("mutable", content)])
+        content[:] = b"after!"
+        assert read_one(store, "mutable") == b"before", "the caller may use its buffer again"
+
+    # --- keys -------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("key", ODD_KEYS, ids=range(len(ODD_KEYS)))
+    def test_odd_key(self, store: Store, key: str) -> None:
+        store.write([(key, key.encode())])
+        assert read_one(store, key) == key.encode()
+        assert [o.key for o in store.list()] == [key], "a listing gives the key as it was written"
+        store.delete([key])
+        assert store.exists([key]) == [False]
+
+    def test_similar_keys_are_different(self, store: Store) -> None:
+        keys = ["a", "a ", " a", "a%20", "a+", "a%2Fb", "aa", "a-b", "a.b"]
+        store.write([(key, key.encode()) for key in keys])
+        assert list(store.read(keys)) == [key.encode() for key in keys]
+
+    @pytest.mark.parametrize("key", BAD_KEYS, ids=repr)
+    def test_invalid_key_is_refused(self, store: Store, key: str) -> None:
+        for use in (
+            lambda: store.write([(key, b"x")]),
+            lambda: read_one(store, key),
+            lambda: store.delete([key]),
+            lambda: store.write_content([b"x"], lambda: key),
+        ):
+            with pytest.raises(StoreError) as caught:
+                use()
+            assert caught.value.what, "the error says what is wrong"
+        assert list(store.list()) == [], "nothing was written for a refused key"
+
+    # --- write ------------------------------------------------------------------------------
+
+    def test_overwrite(self, store: Store) -> None:
+        store.write([("key", b"a long first content")])
+        assert store.write([("key", b"second")]) == [True]
+        assert read_one(store, "key") == b"second", "nothing of a longer content is left"
+
+    def test_many_in_one_call(self, store: Store) -> None:
+        items = [(f"many/{number}", str(number).encode()) for number in range(50)]
+        assert store.write(iter(items)) == [True] * 50
+        assert list(store.read([key for key, _ in items])) == [content for _, content in items]
+
+    def test_no_items(self, store: Store) -> None:
+        assert store.write([]) == []
+        assert list(store.read([])) == []
+        assert store.exists([]) == []
+        store.delete([])
+
+    def test_later_item_of_a_call_wins(self, store: Store) -> None:
+        store.write([("key", b"first"), ("key", b"second")])
+        assert read_one(store, "key") == b"second"
+
+    def test_create_only_keeps_the_first(self, store: Store) -> None:
+        self._needs_create_only(store)
+        assert store.write([("key", b"first")], create_only=True) == [True]
+        assert store.write([("key", b"second")], create_only=True) == [False]
+        assert read_one(store, "key") == b"first"
+
+    def test_create_only_answers_for_each_item(self, store: Store) -> None:
+        self._needs_create_only(store)
+        store.write([("b", b"old")])
+        items = [("a", b"new"), ("b", b"new"), ("c", b"new"), ("a", b"newer")]
+        assert store.write(items, create_only=True) == [True, False, True, False]
+        assert list(store.read(["a", "b", "c"])) == [b"new", b"old", b"new"]
+
+    def test_create_only_after_delete(self, store: Store) -> None:
+        self._needs_create_only(store)
+        store.write([("key", b"first")])
+        store.delete(["key"])
+        assert store.write([("key", b"second")], create_only=True) == [True]
+        assert read_one(store, "key") == b"second"
+
+    def test_threads_race_for_a_key(self, store: Store) -> None:
+        self._needs_create_only(store)
+        start = threading.Barrier(self.racers)
+
+        def claim(number: int) -> list[bool]:
+            start.wait()
+            keys = [f"race/{race}" for race in range(10)]
+            return store.write([(key, b"%d" % number) for key in keys], create_only=True)
+
+        with ThreadPoolExecutor(self.racers) as pool:
+            results = list(pool.map(claim, range(self.racers)))
+        self._check_winners(store, results)
+
+    def test_processes_race_for_a_key(self, store: Store) -> None:
+        self._needs_create_only(store)
+        self._needs_processes()
+
+        def claim(number: int) -> list[bool]:
+            keys = [f"race/{race}" for race in range(10)]
+            return store.write([(key, b"%d" % number) for key in keys], create_only=True)
+
+        self._check_winners(store, in_children(self.racers, claim))
+
+    def test_threads_write_different_keys(self, store: Store) -> None:
+        def fill(number: int) -> None:
+            store.write([(f"t/{number}/{i}", b"%d" % i) for i in range(20)])
+
+        with ThreadPoolExecutor(self.racers) as pool:
+            list(pool.map(fill, range(self.racers)))
+        found = [o.key for o in store.list("t/")]
+        assert len(found) == self.racers * 20, "no write of a thread is lost"
+
+    def test_reader_never_sees_half_an_object(self, store: Store) -> None:
+        size = 1 << 18
+        contents = [bytes([letter]) * size for letter in b"abc"]
+        store.write([("key", contents[0])])
+        done = threading.Event()
+
+        def overwrite() -> None:
+            while not done.is_set():
+                for content in contents:
+                    store.write([("key", content)])
+
+        writer = threading.Thread(target=overwrite)
+        writer.start()
+        try:
+            end = time.monotonic() + 0.4
+            while time.monotonic() < end:
+                found = read_one(store, "key")
+                assert found in contents, f"a mixture, or a part, of {size} bytes was read"
+        finally:
+            done.set()
+            writer.join()
+
+    # --- write_content ----------------------------------------------------------------------
+
+    def test_key_is_asked_when_the_chunks_are_used_up(self, store: Store) -> None:
+        digest = hashlib.sha256()
+
+        def chunks() -> Iterator[bytes]:
+            for part in (b"one", b"two", b"", b"three"):
+                digest.update(part)
+                yield part
+
+        assert store.write_content(chunks(), lambda: f"blobs/{digest.hexdigest()}") is True
+        key = f"blobs/{hashlib.sha256(b'onetwothree').hexdigest()}"
+        assert read_one(store, key) == b"onetwothree", "the key is that of the whole content"
+
+    def test_content_that_exists_is_not_written_again(self, store: Store) -> None:
+        assert store.write_content([b"same"], lambda: "blobs/x") is True
+        assert store.write_content([b"same"], lambda: "blobs/x") is False
+        assert [o.key for o in store.list()] == ["blobs/x"], "nothing is kept of the second"
+
+    def test_content_without_chunks(self, store: Store) -> None:
+        assert store.write_content([], lambda: "nothing") is True
+        assert read_one(store, "nothing") == b""
+
+    def test_content_of_many_kinds_and_sizes(self, store: Store) -> None:
+        big = os.urandom(3 << 20)
+        chunks: list[Buffer] = [b"head", memoryview(big), bytearray(b"mid"), b"", b"tail"]
+        chunks += [b"%d" % i for i in range(2000)]
+        assert store.write_content(iter(chunks), lambda: "mixed") is True
+        assert read_one(store, "mixed") == b"".join(bytes(chunk) for chunk in chunks)
+
+    def test_chunk_buffer_may_be_used_again(self, store: Store) -> None:
+        def chunks() -> Iterator[bytearray]:
+            buffer = bytearray(4)
+            for letter in b"abc":
+                buffer[:] = bytes([letter]) * 4
+                yield buffer
+
+        store.write_content(chunks(), lambda: "reused")
+        assert read_one(store, "reused") == b"aaaabbbbcccc", "a chunk is taken when it is given"
+
+    def test_wide_chunks_count_bytes(self, store: Store) -> None:
+        wide = memoryview(bytes(range(64))).cast("q")
+        store.write_content([b"x", wide, wide], lambda: "wide")
+        assert read_one(store, "wide") == b"x" + bytes(range(64)) * 2
+
+    def test_failure_between_chunks_leaves_nothing(self, store: Store) -> None:
+        def chunks() -> Iterator[bytes]:
+            yield b"x" * (1 << 20)
+            raise Interrupted
+
+        with pytest.raises(Interrupted):
+            store.write_content(chunks(), lambda: "never")
+        assert list(store.list()) == []
+        assert store.exists(["never"]) == [False]
+
+    def test_system_error_of_the_chunks_passes_unchanged(self, store: Store) -> None:
+        def chunks() -> Iterator[bytes]:
+            yield b"x"
+            raise FileNotFoundError(2, "what the caller reads from is gone")
+
+        with pytest.raises(FileNotFoundError):
+            store.write_content(chunks(), lambda: "never")
+        assert list(store.list()) == []
+
+    def test_failure_of_the_key_leaves_nothing(self, store: Store) -> None:
+        def key() -> str:
+            raise Interrupted
+
+        with pytest.raises(Interrupted):
+            store.write_content([b"content"], key)
+        assert list(store.list()) == []
+
+    def test_processes_write_the_same_content(self, store: Store) -> None:
+        self._needs_processes()
+        content = os.urandom(1 << 16)
+        results = in_children(
+            self.racers, lambda _: store.write_content([content], lambda: "blobs/same")
+        )
+        assert True in results, "somebody wrote it"
+        assert read_one(store, "blobs/same") == content
+
+    # --- read -------------------------------------------------------------------------------
+
+    def test_missing_is_none(self, store: Store) -> None:
+        assert read_one(store, "missing") is None
+        assert read_one(store, "deep/er/missing") is None
+
+    def test_read_keeps_the_order(self, store: Store) -> None:
+        store.write([("a", b"1"), ("b", b"2")])
+        keys = ["b", "missing", "a", "b", "a/below", "a"]
+        assert list(store.read(keys)) == [b"2", None, b"1", b"2", None, b"1"]
+
+    def test_folder_is_no_object(self, store: Store) -> None:
+        store.write([("a/b/c", b"1")])
+        assert list(store.read(["a", "a/b"])) == [None, None]
+        assert store.exists(["a", "a/b", "a/b/c"]) == [False, False, True]
+        assert store.size("a") is None
+
+    @pytest.mark.parametrize(
+        ("offset", "length", "expected"),
+        [
+            (0, 10, b"0123456789"),
+            (0, 3, b"012"),
+            (4, 3, b"456"),
+            (8, 10, b"89"),
+            (0, 1 << 40, b"0123456789"),
+            (9, 1, b"9"),
+            (10, 5, b""),
+            (50, 5, b""),
+            (3, 0, b""),
+        ],
+    )
+    def test_read_range(self, store: Store, offset: int, length: int, expected: bytes) -> None:
+        store.write([("digits", b"0123456789")])
+        assert store.read_range("digits", offset, length) == expected
+
+    def test_read_range_of_missing_is_none(self, store: Store) -> None:
+        assert store.read_range("missing", 0, 10) is None
+        assert store.read_range("missing", 0, 0) is None
+
+    @pytest.mark.parametrize(("offset", "length"), [(-1, 5), (0, -1)])
+    def test_negative_range_is_refused(self, store: Store, offset: int, length: int) -> None:
+        store.write([("digits", b"0123456789")])
+        with pytest.raises(StoreError):
+            store.read_range("digits", offset, length)
+
+    def test_exists_and_size(self, store: Store) -> None:
+        store.write([("a", b"123"), ("b/c", b"")])
+        assert store.exists(["b/c", "missing", "a"]) == [True, False, True]
+        assert [store.size(key) for key in ("a", "b/c", "missing")] == [3, 0, None]
+
+    # --- list -------------------------------------------------------------------------------
+
+    def test_list_of_nothing(self, store: Store) -> None:
+        assert list(store.list()) == []
+        assert list(store.list("no/such/")) == []
+        assert store.folders() == []
+        assert store.folders("no/such/") == []
+
+    def test_list_is_sorted_by_key(self, store: Store) -> None:
+        # "a-b" < "a/b" < "a0" although the folder "a" sorts before them all.
+        keys = ["a/b", "a-b", "a0", "a/a/z", "a/a.z", "B", "ä", "a/10", "a/9"]
+        store.write([(key, b"") for key in keys])
+        assert [o.key for o in store.list()] == sorted(keys)
+
+    def test_prefix_need_not_end_at_a_slash(self, store: Store) -> None:
+        keys = ["run/1/a", "run/10/a", "run/2/a", "runs/1"]
+        store.write([(key, b"") for key in keys])
+        assert [o.key for o in store.list("run/1")] == ["run/1/a", "run/10/a"]
+        assert [o.key for o in store.list("run/1/")] == ["run/1/a"]
+        assert [o.key for o in store.list("run")] == sorted(keys)
+        assert [o.key for o in store.list("runs/1")] == ["runs/1"]
+        assert [o.key for o in store.list("x")] == []
+
+    def test_list_tells_size_and_time(self, store: Store) -> None:
+        before = time.time()
+        store.write([("a", b"123")])
+        (found,) = store.list()
+        assert (found.key, found.size) == ("a", 3)
+        assert before - 60 < found.modified < time.time() + 60, "seconds since the epoch"
+
+    def test_list_while_writing(self, store: Store) -> None:
+        store.write([(f"k/{i:03}", b"") for i in range(100)])
+        keys = []
+        for found in store.list("k/"):
+            keys.append(found.key)
+            store.write([(f"other/{found.key}", b"")])
+        assert keys == [f"k/{i:03}" for i in range(100)]
+
+    def test_list_while_deleting(self, store: Store) -> None:
+        store.write([(f"k/{i:03}", b"") for i in range(20)])
+        for found in store.list("k/"):
+            store.delete([found.key])
+        assert list(store.list()) == []
+
+    def test_folders_are_one_level(self, store: Store) -> None:
+        store.write([(key, b"") for key in ("a/b/c", "a/b/d", "a/e", "f", "g/h")])
+        assert store.folders() == ["a", "f", "g"]
+        assert store.folders("a/") == ["b", "e"]
+        assert store.folders("a/b/") == ["c", "d"]
+        assert store.folders("f/") == []
+
+    def test_numbers_are_sorted_as_text(self, store: Store) -> None:
+        store.write([(f"runs/F/{i}/run.json", b"") for i in (1, 2, 10)])
+        assert store.folders("runs/F/") == ["1", "10", "2"]
+
+    # --- delete -----------------------------------------------------------------------------
+
+    def test_delete(self, store: Store) -> None:
+        store.write([("a/b", b"1"), ("a/c", b"2")])
+        store.delete(iter(["a/b"]))
+        assert list(store.read(["a/b", "a/c"])) == [None, b"2"]
+
+    def test_delete_of_missing_is_no_error(self, store: Store) -> None:
+        store.write([("a/b", b"1")])
+        store.delete(["a/b", "a/b", "missing", "a"])
+        store.delete(["a/b"])
+        assert list(store.list()) == []
+
+    def test_deleting_a_folder_deletes_nothing(self, store: Store) -> None:
+        store.write([("a/b", b"1")])
+        store.delete(["a"])
+        assert read_one(store, "a/b") == b"1"
+
+    def test_emptied_folder_disappears(self, store: Store) -> None:
+        store.write([("a/b/c", b"1"), ("d", b"2")])
+        store.delete(["a/b/c"])
+        assert store.folders() == ["d"], "a folder is nothing but the keys below it"
+
+    # --- files ------------------------------------------------------------------------------
+
+    def test_local_path_holds_the_object(self, store: Store) -> None:
+        path = self._local_path(store, "blobs/ab/abc")
+        store.write([("blobs/ab/abc", b"mapped content")])
+        assert Path(path).read_bytes() == b"mapped content"
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            assert view[:6] == b"mapped"
+
+    def test_mapped_object_survives_its_replacement(self, store: Store) -> None:
+        path = self._local_path(store, "key")
+        store.write([("key", b"old" * 1000)])
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            store.write([("key", b"new")])
+            assert view[:3] == b"old", "writing never changes bytes that a reader has mapped"
+
+    def test_logs_are_appended_at_the_local_path(self, store: Store) -> None:
+        path = Path(self._local_path(store, "runs/F/1/start/0/0/stdout"))
+        path.parent.mkdir(parents=True)
+        for line in (b"one\n", b"two\n"):
+            with open(path, "ab") as log:
+                log.write(line)
+        assert read_one(store, "runs/F/1/start/0/0/stdout") == b"one\ntwo\n"
+        assert store.read_range("runs/F/1/start/0/0/stdout", 4, 100) == b"two\n"
+
+    def test_no_local_path_unless_mappable(self, store: Store) -> None:
+        if store.capabilities.mappable:
+            pytest.skip("this store is mappable")
+        assert store.local_path("key") is None
+
+    # --- the same store elsewhere -----------------------------------------------------------
+
+    def test_url_has_a_scheme(self, store: Store) -> None:
+        scheme, separator, _ = store.url.partition("://")
+        assert scheme, "the scheme is the name of the provider"
+        assert separator, f"'{store.url}' is not of the form name://place"
+
+    def test_url_opens_the_same_store(self, store: Store) -> None:
+        store.write([("key", b"content")])
+        other = self.reopen(store)
+        assert other.url == store.url
+        assert read_one(other, "key") == b"content"
+        other.write([("back", b"again")])
+        assert read_one(store, "back") == b"again"
+
+    def test_use_in_a_forked_child(self, store: Store) -> None:
+        self._needs_processes()
+        store.write([("parent", b"1")])
+
+        def child(number: int) -> bytes | None:
+            store.write([(f"child/{number}", b"%d" % number)])
+            return read_one(store, "parent")
+
+        assert in_children(3, child) == [b"1"] * 3
+        assert list(store.read([f"child/{i}" for i in range(3)])) == [b"0", b"1", b"2"]
+        store.write([("parent", b"2")])
+        assert read_one(store, "parent") == b"2", "the parent's instance works on"
+
+    # --- parts ------------------------------------------------------------------------------
+
+    def _check_winners(self, store: Store, results: list[list[bool]]) -> None:
+        for race, answers in enumerate(zip(*results, strict=True)):
+            winners = [number for number, won in enumerate(answers) if won]
+            assert len(winners) == 1, f"exactly one writer wins, here {winners} did"
+            assert read_one(store, f"race/{race}") == b"%d" % winners[0], "the winner's content"
+
+    def _local_path(self, store: Store, key: str) -> str:
+        if not store.capabilities.mappable:
+            pytest.skip("this store is not mappable")
+        path = store.local_path(key)
+        assert path is not None, "a mappable store gives a path, also for a key that is missing"
+        return path
+
+    def _needs_create_only(self, store: Store) -> None:
+        if not store.capabilities.create_only:
+            pytest.skip("this store has no atomic create_only")
+
+    def _needs_processes(self) -> None:
+        if self.in_process or not hasattr(os, "fork"):
+            pytest.skip("other processes cannot see this store")

@@ -1,0 +1,24 @@
+"""The local store passes the suite for stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flow_core.testing import StoreSuite
+from flow_store_local.store import LocalStore
+
+
+class TestLocalStore(StoreSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> LocalStore:
+        return LocalStore(str(tmp_path / "store"))
+
+
+class TestLocalStoreThatWaitsForTheDisk(StoreSuite):
+    racers = 3
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> LocalStore:
+        return LocalStore(str(tmp_path / "store"), fsync=True)
