@@ -34,18 +34,24 @@ _OWN = {
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    import importlib
-
     if name in _OWN:
+        import importlib
+
         value = getattr(importlib.import_module(_OWN[name]), name)
+    elif name.startswith("_") or _is_module(name):
+        raise AttributeError(name)  # for a module, the import system goes on to import it
     else:
         from flow_core.index import load_export
 
         value = load_export(name)
     globals()[name] = value
     return value
+
+
+def _is_module(name: str) -> bool:
+    import os.path
+
+    return os.path.exists(os.path.join(os.path.dirname(__file__), name + ".py"))
 
 
 def __dir__() -> list[str]:

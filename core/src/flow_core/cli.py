@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -34,6 +34,19 @@ class Context:
         self.blocked: list[str] = []
         self.modules: list[str] = []
         self._session: Any = None
+
+    def apply(self, options: Mapping[str, Any]) -> None:
+        """Take over the top-level options."""
+        self.decorators.extend(options["decorators"])
+        for text in options["plugins"]:
+            if text.startswith("no:"):
+                self.blocked.append(text[3:])
+            else:
+                self.modules.append(text)
+        for name in ("datastore", "metadata"):
+            if options[name] is not None:
+                self.settings.override(name, options[name], f"--{name}")
+        self.index = self.index.without(self.blocked)
 
     def session(self) -> Any:
         """Return the session, made once."""
@@ -72,6 +85,7 @@ class Shell(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, and the flow file behind it where the command needs one."""
         context: Context = ctx.obj
+        context.apply(ctx.params)  # click would call a callback only after this
         name, rest = args[0], args[1:]
         provider = context.index.load(GROUP, name) if self._known(context, name) else None
         if provider is None:
@@ -158,32 +172,11 @@ def _shell(name: str, script: bool, help_text: str) -> Shell:
     return Shell(
         name,
         params=_options(),
-        callback=_apply,
         help=help_text,
         no_args_is_help=True,
         subcommand_metavar="COMMAND [ARGS]…" if script else "COMMAND [FILE] [ARGS]…",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-
-
-@click.pass_obj
-def _apply(
-    context: Context,
-    decorators: tuple[str, ...],
-    plugins: tuple[str, ...],
-    datastore: str | None,
-    metadata: str | None,
-) -> None:
-    context.decorators.extend(decorators)
-    for text in plugins:
-        if text.startswith("no:"):
-            context.blocked.append(text[3:])
-        else:
-            context.modules.append(text)
-    for name, value in (("datastore", datastore), ("metadata", metadata)):
-        if value is not None:
-            context.settings.override(name, value, f"--{name}")
-    context.index = context.index.without(context.blocked)
 
 
 def main(arguments: Sequence[str] | None = None, *, flow: Any = None) -> NoReturn:

@@ -184,6 +184,12 @@ class Session:
 
     # --- the flow -------------------------------------------------------------------------------
 
+    def add_decorators(self, texts: Sequence[str]) -> None:
+        """Attach further decorators to every step, as ``--with`` does; before the graph is read."""
+        self._decorators.extend(texts)
+        for text in texts:
+            self.definition.attach_everywhere(text, "--with")
+
     @cached_property
     def definition(self) -> FlowDefinition:
         """The flow's definition with ``--with`` and the plugins' changes."""
@@ -351,8 +357,9 @@ class Session:
 
         self.start()
         self.check()
+        self._close_metadata()  # compute providers may fork: nothing may be open then
         for name in sorted({p.compute for p in self.plans.values()}):
-            self.compute(name).prepare(self)  # may fork: nothing is open yet
+            self.compute(name).prepare(self)
         document = self._register(request)
         scheduler = Scheduler(self, document, request.max_workers or self.settings["max_workers"])
         result = scheduler.execute()
@@ -447,6 +454,9 @@ class Session:
         if self._started:
             self._started = False
             self.plugins.hook.flow_session_finished(session=self)
+        self._close_metadata()
+
+    def _close_metadata(self) -> None:
         metadata = self.__dict__.pop("metadata", None)
         if metadata is not None:
             metadata.close()

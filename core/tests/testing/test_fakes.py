@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flow_core.interfaces import Store
-from flow_core.testing import MemoryStore, StoreSuite
+from flow_core.interfaces import Metadata, Store
+from flow_core.testing import MemoryMetadata, MemoryStore, MetadataSuite, StoreSuite
 
 
 class TestMemoryStore(StoreSuite):
@@ -17,3 +17,14 @@ class TestMemoryStore(StoreSuite):
 
     def reopen(self, store: Store) -> Store:
         return store
+
+
+class TestMemoryMetadata(MetadataSuite):
+    in_process = True
+
+    @pytest.fixture
+    def metadata(self) -> MemoryMetadata:
+        return MemoryMetadata()
+
+    def reopen(self, metadata: Metadata) -> Metadata:
+        return metadata

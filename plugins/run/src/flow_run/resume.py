@@ -8,6 +8,7 @@ import click
 
 from flow_core.api import Command, CommandContext, NotFound, Session, UsageError, did_you_mean
 from flow_run.options import execute, shared
+from flow_run.reuse import Reuse
 
 
 def build(context: CommandContext) -> click.Command:
@@ -22,7 +23,7 @@ def build(context: CommandContext) -> click.Command:
                 where=f"flow {session.definition.name}",
                 hint=did_you_mean(step, session.graph.nodes),
             )
-        session.resume_from = (origin, step)
+        session.plugins.manager.register(Reuse(session, origin, step), "resume")
         execute(context, options, origin=origin)
 
     return click.Command(
