@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flow_core.testing.compute_suite import ComputeSuite as ComputeSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
+    from flow_core.testing.in_process import InProcessCompute as InProcessCompute
     from flow_core.testing.metadata_suite import MetadataSuite as MetadataSuite
     from flow_core.testing.processes import in_children as in_children
     from flow_core.testing.serializer_suite import SerializerSuite as SerializerSuite
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ComputeSuite": "compute_suite",
+    "InProcessCompute": "in_process",
     "MemoryMetadata": "fakes",
     "MemoryStore": "fakes",
     "MetadataSuite": "metadata_suite",

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, TypedDict
 
 _LENGTH = struct.Struct(">I")
+_JSON = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` would make one each time
 
 
 class Order(TypedDict):
@@ -59,7 +60,7 @@ class Ending(NamedTuple):
 
 def encode(message: list[Any]) -> bytes:
     """Return the bytes of one message."""
-    body = json.dumps(message, separators=(",", ":")).encode()
+    body = _JSON.encode(message).encode()
     return _LENGTH.pack(len(body)) + body
 
 

@@ -32,6 +32,8 @@ _BATCH = 4 * MEGABYTE  # bytes of output that one call of `poll` returns, about
 _FAREWELL = 0.9  # seconds that a server gets to end its tasks when the run is over
 _AT_START = ("PYTHON", "LD_", "DYLD_")  # variables that a server of another Python starts with
 
+_SPAWNED = "tasks are spawned, not forked, and start slower: {}"
+
 _Key = tuple[str | None, tuple[tuple[str, str], ...]]
 
 
@@ -67,9 +69,11 @@ class LocalCompute:
         """Fork the server while this process is fit for it."""
         self._runtime = runtime
         self._limit = int(float(runtime.setting("max_log_size") or 10) * MEGABYTE)
-        reasons = self._reasons()
-        if reasons:
-            self._tell_reason(reasons[0])
+        if runtime.setting("fork") == "never":
+            self.notice = _SPAWNED.format("the setting 'fork' is 'never'")
+        elif reasons := forking.unsafe_reasons():
+            # The server may still find that it can fork, where only the launcher cannot.
+            self.notice = f"tasks are not forked from this process: {reasons[0]}"
         else:
             self._add_link((None, ()), Link.forked(runtime))
 
@@ -147,15 +151,6 @@ class LocalCompute:
 
     # --- servers ---
 
-    def _reasons(self) -> list[str]:
-        assert self._runtime is not None
-        if self._runtime.setting("fork") == "never":
-            return ["the setting 'fork' is 'never'"]
-        return forking.unsafe_reasons()
-
-    def _tell_reason(self, reason: str) -> None:
-        self.notice = f"tasks are spawned, not forked: {reason} (each start takes longer)"
-
     def _key(self, command: TaskCommand) -> _Key:
         if command.interpreter is None:
             return None, ()
@@ -222,7 +217,7 @@ class LocalCompute:
         elif kind == "ready":
             link.ready = True
             if rest[0]:
-                self._tell_reason(rest[0])
+                self.notice = _SPAWNED.format(rest[0])
 
     def _started(self, number: int, pid: int, at: float) -> Started:
         self._attempts[number].pid = pid
