@@ -75,7 +75,7 @@ class ArtifactStore:
         size = _packed_size(parts)
         if size <= self._inline_limit:
             packed = b"".join(_pack(parts))
-            text = base64.b85encode(packed).decode()
+            text = base64.b64encode(packed).decode()
             digest = blake3(packed).hexdigest()
             return ArtifactRef(digest, size, kind, serializer.tag, True, text)
         if previous is not None and previous.size == size and not previous.inline:
@@ -95,7 +95,7 @@ class ArtifactStore:
         if ref.inline and ref.serializer == "json":
             return ref.value
         if ref.inline:
-            content: Buffer = bytearray(base64.b85decode(ref.value))
+            content: Buffer = bytearray(base64.b64decode(ref.value))
             _verify(content, ref.hash, ref.size, what, "its manifest")
         else:
             content = self._content(ref.hash, ref.size, what)
@@ -140,7 +140,7 @@ class ArtifactStore:
         size = total + len(rows) * _ROW.size
         if total <= self._inline_limit and size <= 2 * self._inline_limit:
             packed = b"".join(small)
-            text = base64.b85encode(packed).decode()
+            text = base64.b64encode(packed).decode()
             ref = ArtifactRef(blake3(packed).hexdigest(), size, "items", "items", True, text)
             return ref, len(rows)
         digest = self._put_stream(_chain(small, stream))
@@ -164,7 +164,7 @@ class ArtifactStore:
 
     def _item_reader(self, ref: ArtifactRef, what: str) -> Callable[[int, int], bytes]:
         if ref.inline:
-            packed = base64.b85decode(ref.value)
+            packed = base64.b64decode(ref.value)
             return lambda offset, length: packed[offset : offset + length]
 
         def read(offset: int, length: int) -> bytes:

@@ -28,25 +28,20 @@ class Context:
         self.flow = flow
         self.script = flow is not None
         self.name = ""
-        self.index = index
         self.settings = settings
         self.decorators: list[str] = []
-        self.blocked: list[str] = []
-        self.modules: list[str] = []
+        self.plugins: list[str] = []
+        self.index = index.choose(settings["plugins"].split(","))
         self._session: Any = None
 
     def apply(self, options: Mapping[str, Any]) -> None:
         """Take over the top-level options."""
         self.decorators.extend(options["decorators"])
-        for text in options["plugins"]:
-            if text.startswith("no:"):
-                self.blocked.append(text[3:])
-            else:
-                self.modules.append(text)
+        self.plugins.extend(options["plugins"])
         for name in ("datastore", "metadata"):
             if options[name] is not None:
                 self.settings.override(name, options[name], f"--{name}")
-        self.index = self.index.without(self.blocked)
+        self.index = self.index.choose(self.plugins)
 
     def session(self) -> Any:
         """Return the session, made once."""
@@ -58,8 +53,7 @@ class Context:
                 settings=self.settings,
                 index=self.index,
                 decorators=self.decorators,
-                blocked=self.blocked,
-                modules=self.modules,
+                plugins=self.plugins,
             )
         return self._session
 
@@ -160,8 +154,8 @@ def _options() -> list[click.Parameter]:
         click.Option(
             ["-p", "plugins"],
             multiple=True,
-            metavar="no:NAME|MODULE",
-            help="Leave a plugin out, or add a hook module; may be repeated.",
+            metavar="no:NAME|only:NAME|MODULE",
+            help="Leave a plugin out, all others out, or add a hook module; may be repeated.",
         ),
         click.Option(["--datastore"], metavar="NAME|URL", help="Where artifacts are stored."),
         click.Option(["--metadata"], metavar="NAME|URL", help="Where runs are indexed."),

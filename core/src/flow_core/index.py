@@ -90,17 +90,22 @@ class PluginIndex:
         for entry in self.entry_points:
             self._groups.setdefault(entry.group, {}).setdefault(entry.name, []).append(entry)
 
-    def without(self, plugins: Iterable[str]) -> PluginIndex:
-        """Return the index without the named plugins (short or full distribution names)."""
-        blocked = set(plugins)
-        return PluginIndex(
-            e for e in self.entry_points if not {e.plugin, e.distribution} & blocked
-        )
+    def choose(self, choices: Iterable[str]) -> PluginIndex:
+        """Return the index as ``-p`` and the setting ``plugins`` ask for it.
 
-    def only(self, plugins: Iterable[str]) -> PluginIndex:
-        """Return the index with nothing but the named plugins."""
-        kept = set(plugins)
-        return PluginIndex(e for e in self.entry_points if {e.plugin, e.distribution} & kept)
+        ``no:NAME`` leaves a plugin out; where there is any ``only:NAME``, all others are left out.
+        NAME is the short or the full name of a distribution. Other texts name hook modules, which
+        are no matter of the index.
+        """
+        texts = list(choices)
+        blocked = {t[3:] for t in texts if t.startswith("no:")}
+        kept = {t[5:] for t in texts if t.startswith("only:")}
+        return PluginIndex(
+            e
+            for e in self.entry_points
+            if not {e.plugin, e.distribution} & blocked
+            and (not kept or {e.plugin, e.distribution} & kept)
+        )
 
     def names(self, group: str) -> list[str]:
         """Return the names in ``group``, sorted."""
@@ -144,6 +149,11 @@ class PluginIndex:
     def export_names(self) -> list[str]:
         """Return the names that ``from flow_core import …`` offers from plugins."""
         return sorted({*self.names("flow.decorators"), *self.names("flow.exports")})
+
+
+def hook_modules(choices: Iterable[str]) -> list[str]:
+    """Return the texts of ``-p`` that name hook modules."""
+    return [t for t in choices if not t.startswith(("no:", "only:"))]
 
 
 @functools.lru_cache(maxsize=8)

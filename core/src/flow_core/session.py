@@ -28,7 +28,7 @@ from flow_core.errors import (
 )
 from flow_core.flowspec import FlowLoaded, FlowSpec, constants, flows_in, loading, step_functions
 from flow_core.graph import Graph, Problem, read_graph
-from flow_core.index import PluginIndex, installed
+from flow_core.index import PluginIndex, hook_modules, installed
 from flow_core.interfaces import Compute, ComputeCapabilities, Metadata, Store
 from flow_core.lint import lint
 from flow_core.options import DECORATORS_ATTRIBUTE, Attached, Options, StepDecorator
@@ -132,8 +132,8 @@ class Session:
         settings: None = those of the environment and the files.
         index: installed plugins; None = those on ``sys.path``.
         decorators: texts of ``--with``.
-        blocked: plugins to leave out (``-p no:NAME``).
-        modules: further hook modules (``-p MODULE``), names or objects.
+        plugins: texts of ``-p``: ``no:NAME``, ``only:NAME`` or a hook module.
+        modules: further hook modules as objects, for tests and notebooks.
         providers: ready objects instead of looked-up providers, by (kind, name), for tests:
             ``{("store", "memory"): MemoryStore()}``.
         interactive: whether output of tasks is wanted while they run.
@@ -146,7 +146,7 @@ class Session:
         settings: Settings | None = None,
         index: PluginIndex | None = None,
         decorators: Sequence[str] = (),
-        blocked: Sequence[str] = (),
+        plugins: Sequence[str] = (),
         modules: Sequence[Any] = (),
         providers: Mapping[tuple[str, str], Any] | None = None,
         interactive: bool = True,
@@ -154,21 +154,22 @@ class Session:
         self.flow = flow
         self.settings = settings or Settings()
         self.interactive = interactive
-        chosen = [c.strip() for c in self.settings["plugins"].split(",") if c.strip()]
-        self._blocked = [*blocked, *(c[3:] for c in chosen if c.startswith("no:"))]
-        self._modules = [*modules, *(c for c in chosen if not c.startswith("no:"))]
+        from_settings = (c.strip() for c in self.settings["plugins"].split(","))
+        self._choices = [*plugins, *filter(None, from_settings)]
+        self._modules = list(modules)
         self._decorators = [*decorators, *self.settings["with"].split()]
         self._providers = dict(providers or {})
         self._computes: dict[str, Compute] = {}
         self._started = False
-        self.index = (index if index is not None else installed()).without(self._blocked)
+        self.index = (index if index is not None else installed()).choose(self._choices)
 
     # --- plugins --------------------------------------------------------------------------------
 
     @cached_property
     def plugins(self) -> Plugins:
         """The loaded hook modules."""
-        plugins = Plugins(self.index, [KernelHooks(), *self._modules])
+        modules = [KernelHooks(), *self._modules, *hook_modules(self._choices)]
+        plugins = Plugins(self.index, modules)
         plugins.hook.flow_settings.call_historic(kwargs={"settings": self.settings})
         return plugins
 
@@ -282,8 +283,7 @@ class Session:
             "arguments": sys.argv,
             "settings": {**self.settings.overrides(), "datastore": self.store_text()},
             "decorators": self._decorators,
-            "blocked": self._blocked,
-            "modules": [m for m in self._modules if isinstance(m, str)],
+            "plugins": self._choices,
         }
 
     def store_text(self) -> str:
@@ -305,8 +305,7 @@ class Session:
             flow,
             settings=settings,
             decorators=document["decorators"],
-            blocked=document["blocked"],
-            modules=document["modules"],
+            plugins=document["plugins"],
         )
 
     def setting(self, name: str) -> Any:

@@ -33,6 +33,11 @@ from flow_core.records import (
     unpack_inputs,
 )
 
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from flow_core.interfaces import Runtime
     from flow_core.session import Session, StepDefinition
@@ -272,9 +277,7 @@ def _commit(
 
 def _usage() -> tuple[float, int]:
     """Return CPU seconds and peak memory in bytes of this process and its ended children."""
-    try:
-        import resource
-    except ImportError:  # not on this platform
+    if resource is None:
         return time.process_time(), 0
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)

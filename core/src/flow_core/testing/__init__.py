@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from flow_core.testing.compute_suite import ComputeSuite as ComputeSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
+    from flow_core.testing.flowtester import FlowTester as FlowTester
+    from flow_core.testing.flowtester import ProcessResult as ProcessResult
+    from flow_core.testing.flowtester import RunOutcome as RunOutcome
     from flow_core.testing.in_process import InProcessCompute as InProcessCompute
     from flow_core.testing.metadata_suite import MetadataSuite as MetadataSuite
     from flow_core.testing.processes import in_children as in_children
@@ -24,11 +27,14 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ComputeSuite": "compute_suite",
+    "FlowTester": "flowtester",
     "InProcessCompute": "in_process",
     "MemoryMetadata": "fakes",
     "MemoryStore": "fakes",
     "MetadataSuite": "metadata_suite",
     "SerializerSuite": "serializer_suite",
+    "ProcessResult": "flowtester",
+    "RunOutcome": "flowtester",
     "StoreSuite": "store_suite",
     "in_children": "processes",
 }

@@ -1,1 +1,20 @@
 """The pytest plugin of flow-core: fixtures for testing flows and plugins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from flow_core.testing.flowtester import FlowTester
+
+
+@pytest.fixture
+def flowtester(tmp_path: Path) -> FlowTester:
+    """A temporary folder in which flows are written and run; see `FlowTester`."""
+    # Imported here: every pytest run loads this plugin, most need nothing of it.
+    from flow_core.testing.flowtester import FlowTester
+
+    return FlowTester(tmp_path)

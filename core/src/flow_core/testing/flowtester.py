@@ -1,0 +1,291 @@
+"""A laboratory for flows and plugins: write a flow, run it, look at what it left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flow_core.artifacts import ArtifactStore
+from flow_core.errors import FlowError
+from flow_core.flowspec import FlowSpec
+from flow_core.hookspecs import hookimpl
+from flow_core.index import PluginIndex, installed
+from flow_core.interfaces import Metadata, Store
+from flow_core.records import Event, Manifest, RunState
+from flow_core.session import RunRequest, Session, load_flow
+from flow_core.settings import Settings
+
+
+def default_plugins() -> list[str]:
+    """Return the short names of the plugins that ``pip install flow-core`` brings."""
+    import importlib_metadata
+
+    names = []
+    for requirement in importlib_metadata.requires("flow-core") or ():
+        name = requirement.partition(">")[0].strip()
+        if name.startswith("flow-"):
+            names.append(name.removeprefix("flow-"))
+    return names
+
+
+@dataclass
+class ProcessResult:
+    """What a command left behind: exit status and output, as text."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    def check(self) -> ProcessResult:
+        """Return self; fail the test with the output when the exit status is not 0."""
+        assert self.returncode == 0, f"exit status {self.returncode}\n{self.stdout}\n{self.stderr}"
+        return self
+
+
+@dataclass
+class RunOutcome:
+    """What a run inside the test's process left behind.
+
+    Attributes:
+        state: how it ended; None when it could not start.
+        error: the error that ended it, or None.
+        run: its id.
+        flow: name of the flow.
+        events: all events, in order.
+        store, metadata: where everything lies.
+    """
+
+    flow: str
+    store: Store
+    metadata: Metadata
+    error: FlowError | None = None
+    state: RunState | None = None
+    run: str = ""
+    events: list[Event] = field(default_factory=list)
+
+    def manifests(self, step: str) -> list[Manifest]:
+        """Return the manifests of all attempts of a step, by (task, attempt)."""
+        found = []
+        prefix = f"runs/{self.flow}/{self.run}/{step}/"
+        for entry in self.store.list(prefix):
+            if entry.key.endswith("/manifest"):
+                raw = next(iter(self.store.read([entry.key])))
+                assert raw is not None
+                found.append(Manifest.decode(raw, entry.key))
+        return sorted(found, key=lambda m: (m.task, m.attempt))
+
+    def artifacts(self, step: str) -> list[dict[str, Any]]:
+        """Return, for each task of a step, its artifacts by name (of the last attempt)."""
+        last = {m.task: m for m in self.manifests(step)}
+        artifacts = ArtifactStore(self.store, installed())
+        return [
+            {name: artifacts.load(ref, f"artifact '{name}'") for name, ref in m.artifacts.items()}
+            for m in last.values()
+        ]
+
+    def artifact(self, step: str, name: str) -> Any:
+        """Return an artifact of a step that has exactly one task."""
+        (only,) = self.artifacts(step)
+        return only[name]
+
+    def output(self, step: str, stream: str = "stdout") -> str:
+        """Return what all attempts of a step wrote, one after the other."""
+        keys = [m.key.removesuffix("manifest") + stream for m in self.manifests(step)]
+        return b"".join(raw or b"" for raw in self.store.read(keys)).decode(errors="replace")
+
+
+class FlowTester:
+    """Fixture ``flowtester``: a temporary folder in which flows are written and run.
+
+    A run sees only the plugins it is given. Since 0.1.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, source: str, name: str = "flow.py") -> Path:
+        """Write ``source``, unindented, to a file of the folder and return its path."""
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(source).lstrip("\n"), encoding="utf-8")
+        return file
+
+    # --- as a process ---------------------------------------------------------------------------
+
+    def python(self, file: Path, *arguments: str, **options: Any) -> ProcessResult:
+        """Run ``python FILE ARGUMENTS`` in the folder; options as for `command`."""
+        return self.command([sys.executable, str(file), *arguments], **options)
+
+    def flow(self, *arguments: str, **options: Any) -> ProcessResult:
+        """Run ``flow ARGUMENTS`` in the folder; options as for `command`."""
+        code = "import sys; from flow_core.cli import main; main()"
+        return self.command([sys.executable, "-c", code, *arguments], **options)
+
+    def command(
+        self,
+        command: Sequence[str],
+        *,
+        plugins: Sequence[str] | None = None,
+        variables: Mapping[str, str] | None = None,
+        timeout: float = 60,
+    ) -> ProcessResult:
+        """Run a command in the folder.
+
+        Args:
+            command: the words of the command.
+            plugins: short names of the plugins to see; None = those that flow-core brings.
+            variables: further environment variables; None as a value is not allowed.
+            timeout: seconds.
+        """
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            env=self.environment(plugins, variables),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        return ProcessResult(done.returncode, done.stdout, done.stderr)
+
+    def environment(
+        self, plugins: Sequence[str] | None = None, variables: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Return the environment of a process: no settings of the person's own are seen."""
+        chosen = default_plugins() if plugins is None else plugins
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("FLOW_")}
+        return {
+            **kept,
+            "HOME": str(self.path),
+            "FLOW_USER": "tester",
+            "FLOW_PLUGINS": ",".join(f"only:{name}" for name in chosen or ["none"]),
+            **(variables or {}),
+        }
+
+    # --- in this process ------------------------------------------------------------------------
+
+    def run(
+        self,
+        flow: str | Path | type[FlowSpec],
+        *,
+        plugins: Sequence[str] = (),
+        modules: Sequence[Any] = (),
+        decorators: Sequence[str] = (),
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        providers: Mapping[tuple[str, str], Any] | None = None,
+        request: RunRequest | None = None,
+    ) -> RunOutcome:
+        """Run a flow inside the test's process, on fakes in memory: fast, and under coverage.
+
+        Args:
+            flow: source, a file, or a flow class.
+            plugins: short names of the installed plugins to see.
+            modules: hook modules, or objects with hooks, to add.
+            decorators: texts of ``--with``.
+            parameters: values by name.
+            settings: settings by name.
+            providers: what to use instead of the fakes, by (kind, name); the names of the fakes
+                are ``local``.
+            request: a whole `RunRequest` instead of ``parameters``.
+        """
+        with _main_kept(), _folder(self.path):
+            cls = flow if isinstance(flow, type) else self.load(flow)
+            session = self.session(
+                cls, plugins, [*modules], decorators, settings or {}, providers or {}
+            )
+            with session:
+                return _execute(session, request or RunRequest(parameters=parameters or {}))
+
+    def load(self, flow: str | Path) -> type[FlowSpec]:
+        """Load the flow class of a file, or of source (text with a line break)."""
+        if isinstance(flow, str) and "\n" in flow:
+            flow = self.write(flow)
+        return load_flow(str(flow))
+
+    def session(
+        self,
+        flow: type[FlowSpec] | None,
+        plugins: Sequence[str] = (),
+        modules: Sequence[Any] = (),
+        decorators: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+        providers: Mapping[tuple[str, str], Any] | None = None,
+    ) -> Session:
+        """Return a session on fakes in memory."""
+        from flow_core.testing.fakes import MemoryMetadata, MemoryStore
+        from flow_core.testing.in_process import InProcessCompute
+
+        chosen = Settings({"HOME": str(self.path), "FLOW_USER": "tester"}, str(self.path))
+        for name, value in (settings or {}).items():
+            chosen.override(name, value, "test")
+        index = installed().choose([f"only:{p}" for p in plugins]) if plugins else PluginIndex([])
+        fakes = {
+            ("store", "local"): MemoryStore(),
+            ("metadata", "local"): MemoryMetadata(),
+            ("compute", "local"): InProcessCompute(),
+        }
+        return Session(
+            flow,
+            settings=chosen,
+            index=index,
+            decorators=decorators,
+            modules=modules,
+            providers={**fakes, **(providers or {})},
+        )
+
+
+class _Recorder:
+    """Keeps all events of a run."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    @hookimpl
+    def flow_event(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def _execute(session: Session, request: RunRequest) -> RunOutcome:
+    recorder = _Recorder()
+    session.plugins.manager.register(recorder, "flowtester")
+    outcome = RunOutcome(session.definition.name, session.store, session.metadata)
+    outcome.events = recorder.events
+    try:
+        session.execute(request)
+    except FlowError as error:
+        outcome.error = error
+    newest = session.metadata.runs(outcome.flow, limit=1)
+    if newest:
+        outcome.run, outcome.state = newest[0].run, newest[0].state
+    return outcome
+
+
+@contextmanager
+def _main_kept() -> Iterator[None]:
+    """Loading a flow file replaces ``__main__`` and adds to the path: put both back."""
+    main, path, arguments = sys.modules["__main__"], list(sys.path), list(sys.argv)
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        sys.path[:] = path
+        sys.argv[:] = arguments
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    earlier = os.getcwd()
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(earlier)
