@@ -100,7 +100,9 @@ def _stream(number: int, mode: str, old: TextIO | None) -> Any:
     encoding = getattr(old, "encoding", None) or sys.getdefaultencoding()
     errors = getattr(old, "errors", None) or ("backslashreplace" if number == 2 else "strict")
     buffering = 1 if mode == "w" else -1
-    return open(number, mode, buffering, encoding, errors, closefd=False)
+    stream: Any = open(number, mode, buffering, encoding, errors, closefd=False)  # noqa: SIM115
+    stream.buffer.raw.name = ("<stdin>", "<stdout>", "<stderr>")[number]
+    return stream
 
 
 def enter(order: Order, server: int, name: str, stdout: int, stderr: int) -> None:

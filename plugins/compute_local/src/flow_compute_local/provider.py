@@ -73,7 +73,7 @@ class LocalCompute:
             self.notice = _SPAWNED.format("the setting 'fork' is 'never'")
         elif reasons := forking.unsafe_reasons():
             # The server may still find that it can fork, where only the launcher cannot.
-            self.notice = f"tasks are not forked from this process: {reasons[0]}"
+            self.notice = f"tasks cannot be forked from this process and start slower: {reasons[0]}"
         else:
             self._add_link((None, ()), Link.forked(runtime))
 

@@ -82,7 +82,7 @@ class Server:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _ignore)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, _ignore)  # SIG_IGN would stay in interpreters it starts
         signal.signal(signal.SIGTERM, self._stop)
 
     def _stop(self, *_: object) -> None:

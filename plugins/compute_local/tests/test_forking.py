@@ -1,0 +1,78 @@
+"""The decision whether forking is safe."""
+
+import threading
+
+import pytest
+
+from flow_compute_local.forking import (
+    Observation,
+    needs_fresh_interpreter,
+    observe,
+    unsafe_reasons,
+)
+
+
+def test_a_plain_process_is_safe():
+    assert unsafe_reasons(Observation()) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (Observation(has_fork=False), "this platform cannot fork"),
+        (Observation(platform="darwin"), "macOS"),
+        (Observation(on_main_thread=False), "main thread"),
+        (Observation(threads=("watcher",)), "thread 'watcher' is running"),
+        (Observation(native_threads=("python",)), "native thread 'python'"),
+        (Observation(native_threads=("jemalloc",), modules={"numpy"}), "native thread 'jemalloc'"),
+        (Observation(cuda="CUDA is initialised"), "CUDA"),
+        (Observation(modules={"grpc"}), "gRPC"),
+    ],
+)
+def test_what_makes_it_unsafe(seen, reason):
+    (only,) = unsafe_reasons(seen)
+    assert reason in only
+
+
+def test_threads_of_numpy_are_explained():
+    seen = Observation(native_threads=("python", "python"), modules={"numpy"})
+    assert unsafe_reasons(seen) == []
+
+
+def test_a_running_thread_is_observed():
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait, name="watcher")
+    thread.start()
+    try:
+        seen = observe()
+        assert "watcher" in seen.threads
+        assert "thread 'watcher' is running" in unsafe_reasons()
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_another_thread_is_not_the_main_one():
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(observe()))
+    thread.start()
+    thread.join()
+    assert not seen[0].on_main_thread
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, False),
+        ({"TOKEN": "x"}, False),
+        ({"OMP_NUM_THREADS": "1"}, True),
+        ({"PYTHONHASHSEED": "3"}, True),
+        ({"LD_LIBRARY_PATH": "/opt/lib"}, True),
+        ({"PYTHONUTF8": "already"}, False),
+    ],
+)
+def test_variables_that_count_at_the_start(monkeypatch, variables, expected):
+    monkeypatch.setenv("PYTHONUTF8", "already")
+    for name in ("OMP_NUM_THREADS", "PYTHONHASHSEED", "LD_LIBRARY_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    assert needs_fresh_interpreter(variables) is expected
