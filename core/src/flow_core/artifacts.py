@@ -322,10 +322,10 @@ def _is_json_scalar(value: Any, limit: int) -> bool:
     """Scalars that JSON gives back exactly, in every language."""
     kind = type(value)
     if kind is str:
-        return len(value) <= limit // 4 and value.isprintable()
+        return len(value) <= limit // 4 and bool(value.isprintable())
     if kind is int:
         return -(2**53) < value < 2**53
-    return value is None or kind is bool or (kind is float and math.isfinite(value))
+    return bool(value is None or kind is bool or (kind is float and math.isfinite(value)))
 
 
 def _json_ref(value: Any, kind: str) -> ArtifactRef:
@@ -522,7 +522,7 @@ def find_unpicklable(path: str, value: Any) -> tuple[str, Any]:
 def _picklable(value: Any) -> bool:
     try:
         _dump_stream(value, None)
-    except Exception:  # noqa: BLE001 - any error of any type means "cannot be stored"
+    except Exception:  # of any type: it cannot be stored
         return False
     return True
 

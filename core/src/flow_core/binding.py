@@ -354,11 +354,9 @@ class Inputs(Sequence[Any]):
         return found
 
     def __iter__(self) -> Iterator[Any]:
-        number = 0
-        for manifest in self.manifests():
+        for number, manifest in enumerate(self.manifests()):
             found = self._alive.get(number)
             yield found if found is not None else self._view(number, manifest)
-            number += 1
 
     def __getattr__(self, step: str) -> Any:
         if step.startswith("_"):
@@ -386,9 +384,7 @@ class Inputs(Sequence[Any]):
             yield from self._reader.manifests(self._refs[start : start + _BATCH])
 
     def _view(self, number: int, manifest: Manifest) -> Any:
-        binding = ReadBinding(
-            self._reader, manifest.artifacts, manifest.foreach, manifest.pathspec
-        )
+        binding = ReadBinding(self._reader, manifest.artifacts, manifest.foreach, manifest.pathspec)
         view = bind(self._cls, binding)
         self._alive[number] = view
         return view

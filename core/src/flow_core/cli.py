@@ -117,9 +117,7 @@ def _needs_file(name: str, summary: str) -> click.Command:
     """The help of a command whose options are known only once the flow is."""
 
     def missing() -> NoReturn:
-        raise UsageError(
-            f"'flow {name}' needs a flow file", hint=f"flow {name} my_flow.py"
-        )
+        raise UsageError(f"'flow {name}' needs a flow file", hint=f"flow {name} my_flow.py")
 
     return click.Command(
         name,

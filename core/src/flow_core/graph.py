@@ -21,9 +21,7 @@ LINEAR, SPLIT, FOREACH, SWITCH, PARALLEL, END = (
     "end",
 )
 
-NEXT_FORMS = (
-    "self.next(self.a)   self.next(self.a, self.b)   self.next(self.a, foreach='items')"
-)
+NEXT_FORMS = "self.next(self.a)   self.next(self.a, self.b)   self.next(self.a, foreach='items')"
 
 
 class Problem(NamedTuple):
@@ -257,9 +255,7 @@ def _read_next(node: Node, call: ast.Call) -> Node:
         return node._replace(kind=SWITCH, targets=targets)
     targets = tuple(filter(None, map(_step_name, call.args)))
     if len(targets) != len(call.args) or not targets:
-        return _wrong(
-            node, "its self.next(...) is not understood", NEXT_FORMS, call.lineno
-        )
+        return _wrong(node, "its self.next(...) is not understood", NEXT_FORMS, call.lineno)
     node = node._replace(targets=targets)
     if "num_parallel" in keywords:
         return node._replace(kind=PARALLEL)

@@ -11,7 +11,7 @@ that is not enough, and ``@hookimpl(wrapper=True)`` wraps all others.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import pluggy
 
@@ -33,8 +33,19 @@ _pluggy_impl = pluggy.HookimplMarker(PROJECT)
 ORDER_ATTRIBUTE = "flow_core_order"
 
 
+@overload
+def hookimpl(function: F, /) -> F: ...
+@overload
+def hookimpl(
+    *,
+    wrapper: bool = False,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+    optionalhook: bool = False,
+) -> Callable[[F], F]: ...
 def hookimpl(
     function: F | None = None,
+    /,
     *,
     wrapper: bool = False,
     before: Sequence[str] = (),

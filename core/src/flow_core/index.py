@@ -268,7 +268,7 @@ def core_requirement(entry: EntryPoint) -> str:
                 for line in lines:
                     if not line.strip():
                         break  # the headers end at the first empty line
-                    found = re.match(r"Requires-Dist:\s*flow[-_.]core\b\s*\(?([^;)]*)", line, re.I)
+                    found = re.match(r"Requires-Dist:\s*flow[-_.]core\b\s*\(?([^;)]*)", line, re.IGNORECASE)
                     if found:
                         return found.group(1).replace(" ", "").strip()
         except OSError:

@@ -66,7 +66,9 @@ class Store(Protocol):
     def read_range(self, key: str, offset: int, length: int) -> bytes | None:
         """Return up to ``length`` bytes from ``offset``; None when the key is missing."""
 
-    def write(self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False) -> list[bool]:
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
         """Write each (key, content).
 
         Returns:

@@ -152,9 +152,7 @@ def _balance(graph: Graph) -> list[Problem]:
     return problems
 
 
-def _leave(
-    parent: Node, target: str, inside: dict[str, tuple[Split, ...]]
-) -> tuple[Split, ...]:
+def _leave(parent: Node, target: str, inside: dict[str, tuple[Split, ...]]) -> tuple[Split, ...]:
     """Return the splits that are open on the way from ``parent`` to ``target``."""
     own = () if parent.kind == LINEAR else ((parent.name, target),)
     return (*inside[parent.name], *own)

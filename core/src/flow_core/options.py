@@ -308,4 +308,8 @@ def _readings(text: str) -> Iterator[Any]:
 
 def _plain(value: Any) -> bool:
     """Whether the bare text of ``value`` reads back as the same value."""
-    return isinstance(value, str) and next(_readings(value)) == value and not _NEXT_OPTION.search(value)
+    return (
+        isinstance(value, str)
+        and next(_readings(value)) == value
+        and not _NEXT_OPTION.search(value)
+    )

@@ -13,7 +13,20 @@ from typing import Any, NamedTuple
 from flow_core.errors import DefinitionError, ParameterError
 
 RESERVED = frozenset(
-    "with tag tags namespace run-id-file max-workers run-id task-id help params name".split()
+    {
+        "help",
+        "max-log-size",
+        "max-workers",
+        "name",
+        "namespace",
+        "params",
+        "run-id",
+        "run-id-file",
+        "tag",
+        "tags",
+        "task-id",
+        "with",
+    }
 )
 """Parameter names that clash with options of the commands (``-`` and ``_`` count as one)."""
 

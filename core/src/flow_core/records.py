@@ -165,8 +165,9 @@ class ForeachFrame(NamedTuple):
     task: int
     attempt: int
     artifact: str
-    index: int
-    count: int
+    # A tuple has methods of these names; nobody needs them of a record.
+    index: int  # type: ignore[assignment]
+    count: int  # type: ignore[assignment]
 
 
 class Failure(NamedTuple):
@@ -200,7 +201,7 @@ class Transition(NamedTuple):
 
     targets: tuple[str, ...] = ()
     artifact: str | None = None
-    count: int | None = None
+    count: int | None = None  # type: ignore[assignment]
     items: ArtifactRef | None = None
 
 
@@ -526,7 +527,7 @@ class TaskQueued(NamedTuple):
     flow: str
     run: str
     step: str
-    count: int
+    count: int  # type: ignore[assignment]
     at: float
 
 

@@ -176,9 +176,7 @@ class _Range:
         """Return the next task."""
         index = self.next
         self.next += 1
-        return _Task(
-            self.step, self.first_id + index, self.frame, index, self.inputs, self.reused
-        )
+        return _Task(self.step, self.first_id + index, self.frame, index, self.inputs, self.reused)
 
 
 class Scheduler:
@@ -500,9 +498,7 @@ class Scheduler:
                 self._failed.append((task, failure))
             return None
         seconds = decision.seconds if isinstance(decision, RetryAfter) else 0.0
-        again = _Task(
-            task.step, task.id, task.frame, task.index, task.inputs, task.inputs_reused
-        )
+        again = _Task(task.step, task.id, task.frame, task.index, task.inputs, task.inputs_reused)
         again.attempt = task.attempt + 1
         again.previous = failure
         again.fallback = isinstance(decision, Fallback)
@@ -683,7 +679,8 @@ def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:
     while frame is not None:
         if frame.artifact is not None:
             frames.append(ForeachFrame(*frame.split, frame.artifact, index, frame.count))
-        frame, index = frame.outer, frame.index
+        index = frame.index
+        frame = frame.outer
     return tuple(reversed(frames))
 
 

@@ -578,9 +578,7 @@ def _import_failed(path: str, error: Exception) -> DefinitionError:
     )
 
 
-def _pick(
-    namespace: Mapping[str, Any], module: str, path: str, name: str
-) -> type[FlowSpec]:
+def _pick(namespace: Mapping[str, Any], module: str, path: str, name: str) -> type[FlowSpec]:
     flows = {cls.__name__: cls for cls in flows_in(namespace, module)}
     if name:
         if name not in flows:

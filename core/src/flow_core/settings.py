@@ -67,9 +67,7 @@ class Settings:
         self._overrides: dict[str, tuple[Any, str]] = {}
         self._files: list[tuple[str, Mapping[str, Any]]] | None = None
 
-    def declare(
-        self, name: str, default: Any, help: str, *, choices: tuple[str, ...] = ()
-    ) -> None:
+    def declare(self, name: str, default: Any, help: str, *, choices: tuple[str, ...] = ()) -> None:
         """Add a setting of a plugin; the name begins with the plugin's own."""
         self._declared[name] = Setting(name, default, help, type(default), choices)
 
@@ -209,11 +207,12 @@ def _read_toml(path: str, must_contain: bytes = b"") -> dict[str, Any] | None:
     else:
         import tomli as tomllib
     try:
-        return tomllib.loads(raw.decode())
+        data: dict[str, Any] = tomllib.loads(raw.decode())
     except ValueError as error:
         raise SettingsError(
             "A settings file is not valid TOML", where=path, why=str(error)
         ) from None
+    return data
 
 
 def _boolean(value: Any) -> bool:

@@ -139,17 +139,15 @@ def run_attempt(session: Session, spec: TaskSpec, document: RunDocument) -> int:
     task = TaskContext(session, spec, reader, session.definition.steps[spec.step])
     try:
         flow, binding = _bind(session, task, reader)
-    except FlowError as error:
-        return _commit(task, started, _failed(task, describe_failure(error)), error)
+    except FlowError as raised:
+        return _commit(task, started, _failed(task, describe_failure(raised)), raised)
     error = _call(session, task, flow)
     manifest, shown = _settle(task, flow, binding, error)
     current.end()
     return _commit(task, started, manifest, shown)
 
 
-def _bind(
-    session: Session, task: TaskContext, reader: RunReader
-) -> tuple[FlowSpec, FlowBinding]:
+def _bind(session: Session, task: TaskContext, reader: RunReader) -> tuple[FlowSpec, FlowBinding]:
     spec, cls = task.spec, session.flow
     assert cls is not None
     table: Mapping[str, ArtifactRef] = {}
@@ -260,9 +258,9 @@ def _commit(
         started=started, finished=time.time(), cpu_seconds=cpu_seconds, peak_memory=peak_memory
     )
     try:
-        committed = task.session.store.write(
-            [(manifest.key, manifest.encode())], create_only=True
-        )[0]
+        committed = task.session.store.write([(manifest.key, manifest.encode())], create_only=True)[
+            0
+        ]
     except (StoreError, TypeError, ValueError) as refused:  # a note that is no JSON is a TypeError
         sys.stderr.write(f"The result of {task.spec.pathspec} could not be stored.\n{refused}\n")
         return EXIT_NOT_COMMITTED

@@ -36,9 +36,7 @@ class Reuse:
     def _read_index(self) -> None:
         after = -1
         while True:
-            page = self._session.metadata.attempts(
-                self._flow, self._run, after=after, limit=_PAGE
-            )
+            page = self._session.metadata.attempts(self._flow, self._run, after=after, limit=_PAGE)
             for record in page:
                 # The index of a run whose launcher was killed lags behind: a task that it
                 # believes to be running may have committed its manifest.
