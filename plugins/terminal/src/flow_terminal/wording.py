@@ -1,0 +1,142 @@
+"""Wording: what is said of the events of a run, the same in every view."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from flow_core.api import (
+    AttemptState,
+    RunFinished,
+    RunStarted,
+    RunState,
+    TaskFinished,
+    TaskQueued,
+    TaskSpec,
+    TaskStarted,
+)
+from flow_terminal.progress import StepProgress
+from flow_terminal.quantities import duration, plural
+
+
+def prefix(spec: TaskSpec, pid: str) -> str:
+    """``[run/step/task (pid N)] ``: stands before everything that concerns one task."""
+    process = f" (pid {pid})" if pid else ""
+    return f"[{spec.run}/{spec.step}/{spec.task}{process}] "
+
+
+def run_started(event: RunStarted) -> str:
+    """``MoviesFlow/12 starts, user ada, resumes MoviesFlow/11``."""
+    run = event.run
+    user = f", user {run.user}" if run.user else ""
+    origin = f", resumes {run.origin}" if run.origin else ""
+    return f"{run.pathspec} starts{user}{origin}"
+
+
+def foreach(event: TaskQueued) -> str:
+    """``[12/work] foreach yields 3,200 tasks``."""
+    return f"[{event.run}/{event.step}] foreach yields {plural(event.count, 'task')}"
+
+
+def started(event: TaskStarted) -> str:
+    """``Task is starting``, with the attempt where it is not the first."""
+    spec = event.spec
+    if spec.fallback:
+        return "Task failed in every attempt; its failure is being handled"
+    return f"Task is starting (attempt {spec.attempt})" if spec.attempt else "Task is starting"
+
+
+def finished(event: TaskFinished) -> str:
+    """Say how an attempt ended, and what follows, in one line."""
+    manifest = event.manifest
+    took = duration(manifest.finished - manifest.started)
+    if manifest.state is AttemptState.SUCCEEDED:
+        return f"Task finished successfully in {took}"
+    if manifest.state is AttemptState.REUSED:
+        return f"Task is reused from {manifest.origin}"
+    if manifest.state is AttemptState.CAUGHT:
+        return f"Task failed after {took}, and the failure was caught: {reason(manifest)}"
+    if manifest.state is AttemptState.CANCELLED:
+        return f"Task was cancelled after {took}"
+    return f"Task failed after {took}{_next_attempt(event.retry_in)}: {reason(manifest)}"
+
+
+def _next_attempt(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f" and will be tried again in {seconds:g} s" if seconds else " and will be tried again"
+
+
+def reason(manifest: Any) -> str:
+    """Why an attempt failed, in one line."""
+    failure = manifest.failure
+    return one_line(describe(failure)) if failure else "it did not say why"
+
+
+def describe(failure: Any) -> str:
+    """``KeyError: 'title'``: the type, unless the message begins with it, and the message."""
+    message: str = failure.message
+    name = failure.type.rpartition(".")[2]
+    if not name or name in message:
+        return message
+    return f"{name}: {message}" if message else name
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """Return ``text`` with newlines shown as blanks, cut to ``limit`` characters."""
+    joined = " ".join(text[: 2 * limit].split())
+    return joined if len(joined) <= limit else joined[: limit - 1] + "…"
+
+
+def run_finished(event: RunFinished) -> str:
+    """``Done: MoviesFlow/12 in 3.2 s``, or that it failed or was interrupted."""
+    took = duration(event.seconds)
+    pathspec = event.run.pathspec
+    if event.result.state is RunState.SUCCEEDED:
+        return f"Done: {pathspec} in {took}"
+    word = "Interrupted" if event.result.state is RunState.INTERRUPTED else "Failed"
+    return f"{word}: {pathspec} after {took}"
+
+
+def tally(step: StepProgress) -> str:
+    """``3,200 of 10,000 tasks done, 8 running, 2 retried``."""
+    parts = [f"{step.done:,} of {plural(step.total, 'task')} done"]
+    if step.running:
+        parts.append(f"{step.running:,} running")
+    return ", ".join([*parts, *exceptions(step)])
+
+
+def exceptions(step: StepProgress) -> list[str]:
+    """Return what went otherwise than well in a step: ``["2 retried", "1 failed"]``."""
+    counts = {
+        "failed": step.failed,
+        "cancelled": step.cancelled,
+        "retried": step.retried,
+        "caught": step.caught,
+        "reused": step.reused,
+    }
+    return [f"{count:,} {word}" for word, count in counts.items() if count]
+
+
+def command_line(command: str, file: str | None) -> str:
+    """Return how a person calls ``command`` for the flow that runs now.
+
+    Args:
+        file: the flow file.
+    """
+    script = sys.argv[0]
+    if script.endswith(".py") or file is None:
+        return f"python {script} {command}"
+    return f"flow {command} {os.path.relpath(file)}"
+
+
+def place(failure: Any) -> str:
+    """Return ``file.py:12, in work`` of the innermost frame of a failure, ``''`` if unknown."""
+    for line in reversed(failure.traceback.splitlines()):
+        head, found, rest = line.partition('File "')
+        if found and not head.strip():
+            file, _, tail = rest.partition('", line ')
+            number, _, function = tail.partition(", in ")
+            return f"{file}:{number}" + (f", in {function}" if function else "")
+    return ""
