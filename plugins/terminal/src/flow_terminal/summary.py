@@ -34,7 +34,9 @@ def summary(
     yield from outcome(progress, event, style, commands)
 
 
-def table(steps: list[StepProgress], start: float, seconds: float, style: Style) -> Iterator[str]:
+def table(
+    steps: list[StepProgress], start: float, seconds: float, style: Style, columns: int = 0
+) -> Iterator[str]:
     """Yield one line per step: numbers, and a bar that shows when in the run it ran."""
     names = [clip(s.name, _LONGEST_NAME, style.ellipsis) for s in steps]
     column = max(4, *map(width, names))
