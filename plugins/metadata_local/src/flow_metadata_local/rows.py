@@ -177,7 +177,8 @@ def attempt_streams(connection: Connection, step: str, wanted: Wanted) -> Iterat
         clauses, values = clauses + " AND task = ?", [*values, wanted.task]
     tail = " ORDER BY task, attempt"
     if not wanted.all_attempts:
-        clauses += " AND latest = 1"
+        # One attempt of a task is the latest; to sort by attempt, too, would cost a sort.
+        clauses, tail = clauses + " AND latest = 1", " ORDER BY task"
     if not wanted.states:
         yield connection.execute(
             f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE {clauses}{tail}", values
