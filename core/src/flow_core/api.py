@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import StoredObject as StoredObject
     from flow_core.interfaces import TaskCommand as TaskCommand
     from flow_core.interfaces import Update as Update
+    from flow_core.launch import launch_document as launch_document
     from flow_core.lint import lint as lint
     from flow_core.options import Attached as Attached
     from flow_core.options import OptionInfo as OptionInfo
@@ -116,7 +117,6 @@ if TYPE_CHECKING:
     from flow_core.session import load_flow as load_flow
     from flow_core.settings import Settings as Settings
     from flow_core.task import TaskContext as TaskContext
-    from flow_core.task import launch_document as launch_document
 
 _HOME = {
     "artifacts": "ArtifactStore PickleSerializer",
@@ -143,7 +143,8 @@ _HOME = {
     " unpack_inputs",
     "session": "FlowDefinition RunRequest Session StepDefinition load_flow",
     "settings": "Settings",
-    "task": "TaskContext launch_document",
+    "launch": "launch_document",
+    "task": "TaskContext",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 

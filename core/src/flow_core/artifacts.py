@@ -324,7 +324,7 @@ def _is_json_scalar(value: Any, limit: int) -> bool:
     if kind is str:
         return len(value) <= limit // 4 and bool(value.isprintable())
     if kind is int:
-        return -(2**53) < value < 2**53
+        return bool(-(2**53) < value < 2**53)
     return bool(value is None or kind is bool or (kind is float and math.isfinite(value)))
 
 

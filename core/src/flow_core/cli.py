@@ -81,11 +81,7 @@ class Shell(click.Group):
         context: Context = ctx.obj
         context.apply(ctx.params)  # click would call a callback only after this
         name, rest = args[0], args[1:]
-        provider = context.index.load(GROUP, name) if self._known(context, name) else None
-        if provider is None:
-            raise UsageError(
-                _no_command(context.index, name), hint=did_you_mean(name, self.list_commands(ctx))
-            )
+        provider = context.index.load(GROUP, name)
         if provider.needs_flow and context.flow is None:
             if not rest or rest[0] in ("--help", "-h"):
                 return name, _needs_file(name, provider.summary), rest
@@ -93,9 +89,6 @@ class Shell(click.Group):
             rest = rest[1:]
         context.name = name
         return name, provider.build(context), rest
-
-    def _known(self, context: Context, name: str) -> bool:
-        return name in context.index.group(GROUP)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands; a broken one is shown as such."""
@@ -109,10 +102,6 @@ class Shell(click.Group):
             formatter.write_dl(rows)
 
 
-def _no_command(index: PluginIndex, name: str) -> str:
-    return f"no plugin provides the command '{name}': pip install flow-{name}"
-
-
 def _needs_file(name: str, summary: str) -> click.Command:
     """The help of a command whose options are known only once the flow is."""
 
@@ -122,8 +111,7 @@ def _needs_file(name: str, summary: str) -> click.Command:
     return click.Command(
         name,
         callback=missing,
-        help=f"{summary}\n\nUsage: flow {name} FILE [OPTIONS]. "
-        f"The options depend on the flow: flow {name} FILE --help",
+        help=f"{summary}\n\nFurther options depend on the flow: flow {name} FILE --help",
         options_metavar="FILE [OPTIONS]",
         add_help_option=True,
     )
@@ -157,7 +145,21 @@ def _options() -> list[click.Parameter]:
         ),
         click.Option(["--datastore"], metavar="NAME|URL", help="Where artifacts are stored."),
         click.Option(["--metadata"], metavar="NAME|URL", help="Where runs are indexed."),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Show the version and exit.",
+        ),
     ]
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"flow-core {__version__}")
+        ctx.exit()
 
 
 def _shell(name: str, script: bool, help_text: str) -> Shell:
@@ -186,9 +188,6 @@ def main(arguments: Sequence[str] | None = None, *, flow: Any = None) -> NoRetur
 def run(arguments: Sequence[str] | None = None, *, flow: Any = None) -> int:
     """As `main`, but return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if "--version" in given[:1]:
-        click.echo(f"flow-core {__version__}")
-        return 0
     debug = False
     context: Context | None = None
     try:

@@ -108,6 +108,10 @@ class PluginError(FlowError):
     """A plugin cannot be found, loaded or used."""
 
 
+class UnknownName(UsageError, PluginError):
+    """A command, decorator, store or other provider is named that no plugin provides."""
+
+
 class SettingsError(UsageError):
     """A setting has a value that it cannot have."""
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from flow_core.errors import PluginError, did_you_mean
+from flow_core.errors import PluginError, UnknownName, did_you_mean, near_misses
 
 PREFIX = "flow."
 _KIND = {
@@ -128,10 +128,7 @@ class PluginIndex:
         found = self._groups.get(group, {}).get(name, [])
         kind = _KIND.get(group, group)
         if not found:
-            raise PluginError(
-                f"no plugin provides the {kind} '{name}': pip install flow-{name}",
-                why=did_you_mean(name, self.names(group)) or f"no {kind} is installed",
-            )
+            raise self._unknown(group, kind, name)
         if len(found) > 1:
             first, second = found[0], found[1]
             raise PluginError(
@@ -141,6 +138,15 @@ class PluginIndex:
                 hint=f"leave one out: -p no:{first.plugin} or -p no:{second.plugin}",
             )
         return found[0]
+
+    def _unknown(self, group: str, kind: str, name: str) -> UnknownName:
+        known = self.names(group)
+        if near_misses(name, known):
+            return UnknownName(f"There is no {kind} '{name}'", hint=did_you_mean(name, known))
+        return UnknownName(
+            f"no plugin provides the {kind} '{name}': pip install flow-{name}",
+            why=f"installed are: {', '.join(known)}" if known else f"no {kind} is installed",
+        )
 
     def load(self, group: str, name: str) -> Any:
         """Find and import; errors as `find` and `EntryPoint.load`."""
@@ -268,7 +274,9 @@ def core_requirement(entry: EntryPoint) -> str:
                 for line in lines:
                     if not line.strip():
                         break  # the headers end at the first empty line
-                    found = re.match(r"Requires-Dist:\s*flow[-_.]core\b\s*\(?([^;)]*)", line, re.IGNORECASE)
+                    found = re.match(
+                        r"Requires-Dist:\s*flow[-_.]core\b\s*\(?([^;)]*)", line, re.IGNORECASE
+                    )
                     if found:
                         return found.group(1).replace(" ", "").strip()
         except OSError:

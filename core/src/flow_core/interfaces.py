@@ -226,7 +226,7 @@ class Runtime(Protocol):
     @property
     def document(self) -> dict[str, Any]:
         """JSON data from which another interpreter on this machine rebuilds the session: pass it,
-        with a task, to ``python -m flow_core.task`` (see `flow_core.api.launch_document`)."""
+        with a task, to ``python -m flow_core.launch`` (see `flow_core.api.launch_document`)."""
 
     @property
     def interactive(self) -> bool:

@@ -21,7 +21,6 @@ from flow_core.hookspecs import hookimpl
 from flow_core.options import Options
 from flow_core.plan import TaskPlan
 from flow_core.records import (
-    FORMAT,
     ArtifactRef,
     AttemptState,
     Failure,
@@ -29,7 +28,6 @@ from flow_core.records import (
     RunDocument,
     TaskSpec,
     Transition,
-    check_format,
     unpack_inputs,
 )
 
@@ -39,7 +37,6 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from flow_core.interfaces import Runtime
     from flow_core.session import Session, StepDefinition
 
 EXIT_OK, EXIT_FAILED, EXIT_NOT_COMMITTED = 0, 1, 75
@@ -341,30 +338,3 @@ def _show(task: TaskContext, error: BaseException) -> None:
     text = task.spec.previous.message if task.spec.fallback and task.spec.previous else trace(error)
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
-
-
-# --- another process ----------------------------------------------------------------------------
-
-
-def launch_document(runtime: Runtime, task: TaskSpec) -> dict[str, Any]:
-    """Return the JSON document from which ``python -m flow_core.task`` runs an attempt."""
-    return {"format": FORMAT, "session": runtime.document, "task": task.to_json()}
-
-
-def main() -> int:
-    """Run the attempt whose `launch_document` is on standard input; return the exit status."""
-    import json
-
-    from flow_core.session import Session
-
-    document = json.load(sys.stdin)
-    check_format(document, "launch document")
-    session = Session.from_document(document["session"])
-    return session.run_attempt(TaskSpec.from_json(document["task"]))
-
-
-if __name__ == "__main__":
-    # Under this name the module is '__main__', which the flow file must be: hand over at once.
-    from flow_core.task import main as run_main
-
-    sys.exit(run_main())

@@ -1,6 +1,6 @@
 """One attempt in an interpreter of its own: ``python -m flow_compute_local.attempt``.
 
-Reads ``{"session": …, "task": …}`` from its standard input. It is `flow_core.task` for sessions
+Reads ``{"session": …, "task": …}`` from its standard input. It is `flow_core.launch` for sessions
 that are not the kernel's.
 """
 

@@ -26,16 +26,26 @@ is not that of a `flow_core.api.Session`. Conformance tests use it."""
 def start_server(interpreter: str, variables: Mapping[str, str]) -> tuple[int, socket.socket]:
     """Start a server; return its process id and the launcher's end of the connection."""
     ours, theirs = socket.socketpair()
-    with theirs:
-        process = subprocess.Popen(
-            [interpreter, "-m", "flow_compute_local.server", str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-            env={**os.environ, **variables},
-        )
+    try:
+        with theirs:
+            process = _popen_server(interpreter, theirs.fileno(), variables)
+    except OSError:
+        ours.close()
+        raise
     _disown(process)
     return process.pid, ours
+
+
+def _popen_server(
+    interpreter: str, connection: int, variables: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [interpreter, "-m", "flow_compute_local.server", str(connection)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=[connection],
+        start_new_session=True,
+        env={**os.environ, **variables},
+    )
 
 
 def start_attempt(runtime: Any, order: Order, stdout: int, stderr: int) -> int:
@@ -62,7 +72,7 @@ def _disown(process: subprocess.Popen[bytes]) -> None:
 
 
 def _module(runtime: Any) -> str:
-    return "flow_compute_local.attempt" if REBUILD in runtime.document else "flow_core.task"
+    return "flow_compute_local.attempt" if REBUILD in runtime.document else "flow_core.launch"
 
 
 def _document(runtime: Any, order: Order) -> dict[str, Any]:
