@@ -21,13 +21,11 @@ class LaunchedAttempt:
 
     __slots__ = ("link", "logs", "name", "number", "pid", "task", "window")
 
-    def __init__(
-        self, number: int, task: TaskSpec, link: Link, logs: tuple[Log, Log], limit: int
-    ) -> None:
+    def __init__(self, number: int, task: TaskSpec, logs: tuple[Log, Log], limit: int) -> None:
         self.number = number
         self.task = task
         self.name = f"{task.pathspec}/{task.attempt}"
-        self.link = link
+        self.link: Link | None = None
         self.logs = logs
         self.window = Window(limit)
         self.pid = 0
@@ -71,13 +69,16 @@ class Link:
         link.send(["hello", runtime.document, runtime.interactive, fork])
         return link
 
-    def send(self, message: list[Any]) -> None:
-        """Send a message. The server always reads, so this does not wait for long.
+    def send(self, message: list[Any]) -> bool:
+        """Send a message; False when the server is gone, as `receive` will say too.
 
-        Raises:
-            OSError: the server is gone; `receive` will say so too.
+        The server always reads, so this does not wait for long.
         """
-        self.connection.sendall(encode(message))
+        try:
+            self.connection.sendall(encode(message))
+        except OSError:
+            return False
+        return True
 
     def receive(self) -> Iterator[list[Any]]:
         """Yield the messages that have arrived; at the end of the server, clear `alive`."""
@@ -112,7 +113,7 @@ class Link:
     def close(self, timeout: float) -> None:
         """Have the server end its tasks and itself, by force after ``timeout`` seconds."""
         self.connection.close()
-        if self.alive and not processes.wait_for_child(self.pid, timeout):
+        if not self.alive or not processes.wait_for_child(self.pid, timeout):
             self.bury()
         self.alive = False
 

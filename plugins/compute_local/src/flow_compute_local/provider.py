@@ -53,9 +53,10 @@ class LocalCompute:
         self._store: Store | None = None
         self._scratch: str | None = None
         self._links: dict[_Key, Link] = {}
+        self._open: set[Link] = set()
         self._attempts: dict[int, LaunchedAttempt] = {}
         self._last_number = 0
-        self._news: deque[tuple[Link, list[Any] | None]] = deque()
+        self._news: deque[tuple[Link | None, list[Any]]] = deque()
         self._selector = selectors.DefaultSelector()
         self._more = os.pipe()  # readable while `_news` is not empty
         self._more_is_told = False
@@ -85,16 +86,15 @@ class LocalCompute:
         """Send the attempt to the server of its interpreter; return its number."""
         self._last_number += 1
         number = self._last_number
-        key = self._key(command)
-        link = self._link(key)
-        attempt = LaunchedAttempt(number, task, link, self._make_logs(task), self._limit)
-        message = ["launch", number, _order(attempt, command)]
+        attempt = LaunchedAttempt(number, task, self._make_logs(task), self._limit)
+        self._attempts[number] = attempt
         try:
-            link.send(message)
-        except OSError:  # it died since; `poll` tells the fate of the tasks that it had
-            link = attempt.link = self._start(key)
-            link.send(message)
-        link.attempts[number] = self._attempts[number] = attempt
+            self._hand_over(attempt, command)
+        except OSError as error:
+            message = f"no process could be started: {error}"
+            ending = Ending(None, None, "launch", message, time.time())
+            self._news.append((None, ["exited", number, ending]))
+            self._signal_more()
         return number
 
     def poll(self, timeout: float) -> Sequence[Update]:
@@ -115,13 +115,11 @@ class LocalCompute:
         """End attempts: SIGTERM now, SIGKILL after ``grace`` seconds."""
         numbers: dict[Link, list[int]] = {}
         for handle in handles:
-            if attempt := self._attempts.get(handle):
+            attempt = self._attempts.get(handle)
+            if attempt is not None and attempt.link is not None:
                 numbers.setdefault(attempt.link, []).append(handle)
         for link, of_link in numbers.items():
-            try:
-                link.send(["cancel", of_link, grace])
-            except OSError:  # its tasks died with it; `poll` tells
-                continue
+            link.send(["cancel", of_link, grace])  # if it is gone, its tasks are too
 
     def logs(self, task: TaskSpec, stream: str, offset: int = 0) -> bytes:
         """Return what an attempt wrote to ``stream``, also while it runs."""
@@ -138,11 +136,9 @@ class LocalCompute:
         if self._closed or os.getpid() != self._owner:
             return  # a forked task that inherited this object must not end its siblings
         self._closed = True
-        for link in self._links.values():
-            if link.alive:
-                self._selector.unregister(link.connection)
-                link.connection.close()
-        for link in self._links.values():
+        for link in self._open:
+            link.connection.close()  # all servers begin to end at the same time
+        for link in self._open:
             link.close(_FAREWELL)
         self._selector.close()
         for end in self._more:
@@ -150,6 +146,17 @@ class LocalCompute:
         self._remove_scratch()
 
     # --- servers ---
+
+    def _hand_over(self, attempt: LaunchedAttempt, command: TaskCommand) -> None:
+        key = self._key(command)
+        link = self._link(key)
+        message = ["launch", attempt.number, _order(attempt, command)]
+        if not link.send(message):
+            # It died since; `poll` tells the fate of its tasks, and of this one if it comes to that.
+            link = self._start(key)
+            link.send(message)
+        attempt.link = link
+        link.attempts[attempt.number] = attempt
 
     def _key(self, command: TaskCommand) -> _Key:
         if command.interpreter is None:
@@ -172,6 +179,7 @@ class LocalCompute:
 
     def _add_link(self, key: _Key, link: Link) -> None:
         self._links[key] = link
+        self._open.add(link)
         self._selector.register(link.connection, selectors.EVENT_READ, link)
 
     # --- news ---
@@ -182,7 +190,7 @@ class LocalCompute:
                 self._news.extend((link, message) for message in link.receive())
                 if not link.alive:
                     self._selector.unregister(link.connection)
-                    self._news.append((link, None))
+                    self._news.append((link, ["gone"]))
 
     def _digest(self) -> Iterator[Update]:
         """Yield updates until all news are used up, or enough output for one time is collected."""
@@ -202,10 +210,7 @@ class LocalCompute:
             os.read(self._more[0], 1)
         self._more_is_told = bool(self._news)
 
-    def _translate(self, link: Link, message: list[Any] | None) -> Iterator[Update]:
-        if message is None:
-            yield from self._lost(link)
-            return
+    def _translate(self, link: Link | None, message: list[Any]) -> Iterator[Update]:
         kind, *rest = message
         if kind == "started":
             yield self._started(*rest)
@@ -214,10 +219,16 @@ class LocalCompute:
         elif kind == "grown":
             for number in rest[0]:
                 yield from self._output(self._attempts[number])
+        elif link is not None:
+            yield from self._changed(link, *message)
+
+    def _changed(self, link: Link, kind: str, notice: str | None = None) -> Iterator[Update]:
+        if kind == "gone":
+            yield from self._lost(link)
         elif kind == "ready":
             link.ready = True
-            if rest[0]:
-                self.notice = _SPAWNED.format(rest[0])
+            if notice:
+                self.notice = _SPAWNED.format(notice)
 
     def _started(self, number: int, pid: int, at: float) -> Started:
         self._attempts[number].pid = pid
@@ -252,10 +263,12 @@ class LocalCompute:
 
     def _forget(self, attempt: LaunchedAttempt) -> None:
         del self._attempts[attempt.number]
-        del attempt.link.attempts[attempt.number]
+        if attempt.link is not None:
+            del attempt.link.attempts[attempt.number]
 
     def _lost(self, link: Link) -> Iterator[Update]:
         link.bury()
+        self._open.discard(link)
         if not link.ready:
             cause, message = "launch", "the server of tasks ended before it was ready; see above"
         else:

@@ -202,3 +202,23 @@ def leave_zombie(task):
     subprocess.Popen(["true"])
     time.sleep(0.2)
     return 0
+
+
+def tell_parent(task):
+    print(os.getppid())
+    return 0
+
+
+def tell_main(task):
+    print(sys.modules["__main__"].__file__)
+    return 0
+
+
+def tell_executable(task):
+    print(sys.executable, os.getppid())
+    return 0
+
+
+def tell_hash_seed(task):
+    print(hash("a string"))
+    return 0
