@@ -1,0 +1,97 @@
+"""What all objects of the client have in common."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from flow_core.api import NotFound
+
+if TYPE_CHECKING:
+    from flow_client.reader import Reader
+
+C = TypeVar("C", bound="Entity")
+
+_COMPLETIONS = 100
+
+
+class Entity:
+    """One thing with a pathspec. Two are equal when they are of one kind and pathspec."""
+
+    __slots__ = ("_reader",)
+    _reader: Reader
+
+    @property
+    def pathspec(self) -> str:
+        """The full name: ``Flow/run/step/task/artifact``, cut to the depth of this object."""
+        raise NotImplementedError
+
+    @property
+    def id(self) -> str:
+        """The last part of the pathspec."""
+        return self.pathspec.rpartition("/")[2]
+
+    @property
+    def path_components(self) -> list[str]:
+        """The parts of the pathspec."""
+        return self.pathspec.split("/")
+
+    @property
+    def _pinned(self) -> int | None:
+        """The attempt that was asked for, or None for the latest."""
+        return None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Entity) or type(other) is not type(self):
+            return NotImplemented
+        return (self.pathspec, self._pinned) == (other.pathspec, other._pinned)
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self.pathspec, self._pinned))
+
+    def __repr__(self) -> str:
+        attempt = "" if self._pinned is None else f", attempt={self._pinned}"
+        return f"{type(self).__name__}({self.pathspec!r}{attempt})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restore, (type(self), self.pathspec, self._pinned)
+
+    @classmethod
+    def _restore(cls, pathspec: str, attempt: int | None) -> Any:
+        """Find the object again, whatever the namespace."""
+        raise NotImplementedError
+
+
+class Container(Entity, Generic[C]):
+    """An object with children: iterate over them, take one by its id, ask whether there is one."""
+
+    __slots__ = ()
+
+    def _children(self) -> Iterator[C]:
+        raise NotImplementedError
+
+    def _child(self, name: str) -> C:
+        """Return one child; `ObjectNotFound` when there is none."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[C]:
+        return self._children()
+
+    def __getitem__(self, name: str | int) -> C:
+        return self._child(str(name))
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self._child(str(name))
+        except NotFound:
+            return False
+        return True
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [child.id for child in itertools.islice(self._children(), _COMPLETIONS)]
+
+
+def restore(cls: type[Entity], pathspec: str, attempt: int | None) -> Any:
+    """Undo pickling. Its name is part of the pickled form."""
+    return cls._restore(pathspec, attempt)

@@ -1,0 +1,40 @@
+"""Hooks: inside a task the client reads from the task's session, and ``current`` knows its run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flow_core.api import hookimpl
+
+if TYPE_CHECKING:
+    from flow_core.api import TaskContext
+
+
+@hookimpl
+def flow_task_setup(task: TaskContext) -> None:
+    """Provide ``current.run`` and ``current.task``."""
+    from flow_client.scope import enter_task
+
+    enter_task(task.session)
+    task.current.provide("run", lambda: _run(task))
+    task.current.provide("task", lambda: _task(task))
+
+
+@hookimpl
+def flow_task_teardown() -> None:
+    """Forget the task's session."""
+    from flow_client.scope import leave_task
+
+    leave_task()
+
+
+def _run(task: TaskContext) -> Any:
+    from flow_client.run import running
+
+    return running(task)
+
+
+def _task(task: TaskContext) -> Any:
+    from flow_client.task import running
+
+    return running(task)

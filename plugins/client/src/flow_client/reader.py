@@ -1,0 +1,171 @@
+"""Reads runs, attempts, manifests and logs of one session, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from flow_core.api import (
+    AttemptRecord,
+    AttemptState,
+    Manifest,
+    RunDocument,
+    RunRecord,
+    RunState,
+    attempt_prefix,
+    manifest_key,
+)
+
+if TYPE_CHECKING:
+    from flow_core.api import Session
+
+PAGE = 1000
+_WIDEST = 8 * PAGE
+_DOCUMENTS = 32
+_LOG_CHUNK = 1 << 20
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Return seconds since the epoch as an aware datetime in the local time zone."""
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(seconds, timezone.utc).astimezone()
+
+
+class Reader:
+    """Reads through one session.
+
+    Args:
+        session: its index finds, its store holds the content.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._documents: dict[tuple[str, str], RunDocument] = {}
+
+    # --- runs -----------------------------------------------------------------------------------
+
+    def run(self, flow: str, run: str) -> RunRecord | None:
+        """Return one run, or None."""
+        return self.session.metadata.run(flow, run)
+
+    def runs(
+        self,
+        flow: str,
+        states: Sequence[RunState] = (),
+        tags: Sequence[str] = (),
+        page: int = PAGE,
+    ) -> Iterator[RunRecord]:
+        """Yield runs, newest first, reading ``page`` of them at a time."""
+        before: RunRecord | None = None
+        while True:
+            found = self.session.metadata.runs(
+                flow, states=states, tags=tags, before=before, limit=page
+            )
+            yield from found
+            if len(found) < page:
+                return
+            before = found[-1]
+
+    def document(self, flow: str, run: str) -> RunDocument:
+        """Return the ``run.json`` of a run, which never changes; the last few are kept."""
+        key = (flow, run)
+        if key not in self._documents:
+            if len(self._documents) >= _DOCUMENTS:
+                del self._documents[next(iter(self._documents))]
+            self._documents[key] = self.session.run_document(flow, run)
+        return self._documents[key]
+
+    # --- attempts -------------------------------------------------------------------------------
+
+    def attempts_of(self, flow: str, run: str, step: str, task: int) -> list[AttemptRecord]:
+        """Return all attempts of one task, in order."""
+        return self.session.metadata.attempts(flow, run, step=step, task=task, all_attempts=True)
+
+    def upwards(self, flow: str, run: str, step: str, after: int = -1) -> Iterator[AttemptRecord]:
+        """Yield the last attempt of each task of a step with an id above ``after``, in order."""
+        while True:
+            found = self.session.metadata.attempts(flow, run, step=step, after=after, limit=PAGE)
+            yield from found
+            if len(found) < PAGE:
+                return
+            after = found[-1].task
+
+    def downwards(
+        self, flow: str, run: str, step: str, states: Sequence[AttemptState] = ()
+    ) -> Iterator[AttemptRecord]:
+        """Yield the last attempt of each task of a step, newest first.
+
+        The index pages upwards only: so windows of ids are read, from the highest id down.
+        """
+        top, width = self._highest(flow, run, step), PAGE
+        while top >= 0:
+            low = max(top - width, -1)
+            found = self.session.metadata.attempts(
+                flow, run, step=step, states=states, after=low, limit=width
+            )
+            yield from (r for r in reversed(found) if r.task <= top)
+            # The ids of a step may lie far apart: its window then grows, within bounds.
+            width = min(2 * width, _WIDEST) if len(found) < PAGE // 2 else PAGE
+            top = low
+
+    def newest(self, flow: str, run: str, step: str) -> AttemptRecord | None:
+        """Return the last attempt of the task with the highest id of a step, or None."""
+        top = self._highest(flow, run, step)
+        return self.first(flow, run, step, top - 1) if top >= 0 else None
+
+    def _highest(self, flow: str, run: str, step: str) -> int:
+        """Return the highest task id of a step, or -1, found by doubling, then halving."""
+        found = self.first(flow, run, step, -1)
+        if found is None:
+            return -1
+        low, stride = found.task, 1
+        while (found := self.first(flow, run, step, low + stride - 1)) is not None:
+            low, stride = found.task, 2 * stride
+        high = low + stride  # there is no task from here on
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = self.first(flow, run, step, middle - 1)
+            low, high = (found.task, high) if found is not None else (low, middle)
+        return low
+
+    def first(self, flow: str, run: str, step: str, after: int = -1) -> AttemptRecord | None:
+        """Return the last attempt of the first task of a step with an id above ``after``."""
+        found = self.session.metadata.attempts(flow, run, step=step, after=after, limit=1)
+        return found[0] if found else None
+
+    def manifest(self, record: AttemptRecord) -> Manifest | None:
+        """Return what an attempt committed, or None while it has not.
+
+        Raises:
+            IntegrityError: it is damaged.
+        """
+        return self._manifest(manifest_key(*record[:5]))
+
+    def _manifest(self, key: str) -> Manifest | None:
+        raw = next(iter(self.session.store.read([key])))
+        return None if raw is None else Manifest.decode(raw, key)
+
+    # --- logs -----------------------------------------------------------------------------------
+
+    def log_size(self, record: AttemptRecord, stream: str) -> int:
+        """Return the length in bytes of what an attempt wrote to a stream."""
+        return self.session.store.size(self._log_prefix(record) + stream) or 0
+
+    def log(self, record: AttemptRecord, stream: str) -> Iterator[bytes]:
+        """Yield what an attempt wrote to a stream, a megabyte at a time."""
+        key, offset = self._log_prefix(record) + stream, 0
+        while chunk := self.session.store.read_range(key, offset, _LOG_CHUNK):
+            yield chunk
+            offset += len(chunk)
+
+    def _log_prefix(self, record: AttemptRecord) -> str:
+        """A reused task wrote nothing: its logs are where it really ran, maybe some runs back."""
+        prefix, origin = attempt_prefix(*record[:5]), record.origin
+        while origin:
+            flow, run, step, task, attempt = origin.split("/")
+            prefix = attempt_prefix(flow, run, step, int(task), int(attempt))
+            manifest = self._manifest(prefix + "manifest")
+            origin = manifest.origin if manifest else None
+        return prefix

@@ -1,0 +1,124 @@
+"""What the client reads from, and which runs it shows: the session in force and the namespace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flow_client.reader import Reader
+    from flow_core.api import Session
+
+_DEFAULT = object()
+_USER_VARIABLES = ("USER", "SUDO_USER", "USERNAME", "LOGNAME", "HOME", "XDG_CONFIG_HOME")
+
+
+class _Scope:
+    """The state of the client in this process.
+
+    Attributes:
+        task: what is read inside a task: the task's own session. Not a context variable, so that
+            threads which the step starts see it too.
+        default: what is read elsewhere, and the folder and settings for which it was made.
+        namespace: what `namespace` set; `_DEFAULT` = nothing.
+    """
+
+    def __init__(self) -> None:
+        self.task: Reader | None = None
+        self.default: tuple[Any, Reader] | None = None
+        self.namespace: Any = _DEFAULT
+
+
+_scope = _Scope()
+_using: ContextVar[Reader | None] = ContextVar("flow_client_using", default=None)
+
+
+def reader() -> Reader:
+    """Return what is to be read: `using`, else the task's session, else that of the settings."""
+    return _using.get() or _scope.task or _default_reader()
+
+
+def _default_reader() -> Reader:
+    from flow_client.reader import Reader
+    from flow_core.api import Session, Settings
+
+    settings = Settings()
+    variables = settings.script_environment()
+    named = {n: v for n, v in variables.items() if n.startswith("FLOW_") or n in _USER_VARIABLES}
+    # A notebook that changes its folder or a variable then reads from there.
+    key = (os.getcwd(), named)
+    if _scope.default is None or _scope.default[0] != key:
+        _scope.default = key, Reader(Session(settings=settings))
+    return _scope.default[1]
+
+
+@contextmanager
+def using(session: Session) -> Iterator[None]:
+    """Let the client read from ``session`` within a ``with`` block.
+
+    Objects made inside keep it. Other threads are not affected. Since 0.1.
+    """
+    from flow_client.reader import Reader
+
+    token = _using.set(Reader(session))
+    try:
+        yield
+    finally:
+        _using.reset(token)
+
+
+def enter_task(session: Session) -> None:
+    """Let the client of this process read from the session of its task. For the plugin's hooks."""
+    from flow_client.reader import Reader
+
+    _scope.task = Reader(session)
+
+
+def leave_task() -> None:
+    """Undo `enter_task`."""
+    _scope.task = None
+
+
+# --- namespace ----------------------------------------------------------------------------------
+
+
+def namespace(name: str | None) -> str | None:
+    """Show only runs that carry the tag ``name``; None shows all runs.
+
+    It filters what is listed and found; it protects nothing. It holds for the whole process.
+
+    Returns:
+        the namespace now in force.
+
+    Since 0.1.
+    """
+    _scope.namespace = name
+    return name
+
+
+def get_namespace() -> str | None:
+    """Return the namespace in force; None = all runs. Since 0.1."""
+    if _scope.namespace is _DEFAULT:
+        return _default_namespace()
+    chosen: str | None = _scope.namespace
+    return chosen
+
+
+def default_namespace() -> str:
+    """Go back to the default namespace, ``user:NAME``, and return it.
+
+    NAME is who started the run inside a task, else the setting ``user``, else the user of the
+    operating system. Since 0.1.
+    """
+    _scope.namespace = _DEFAULT
+    return _default_namespace()
+
+
+def _default_namespace() -> str:
+    from flow_core.api import current
+
+    in_task: str | None = current.namespace
+    return in_task or f"user:{reader().session.settings.user()}"
