@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 
+# Compiling every module in every process that a test starts would double the time of the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 # No path is written out below, so a new folder in plugins/ is a new distribution.
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := core $(PLUGINS)
