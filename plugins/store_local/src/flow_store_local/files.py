@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
@@ -155,15 +156,28 @@ def remove(path: str) -> None:
 
 
 def make_folders(path: str) -> None:
-    """Make a folder and those above it; whoever makes one of them first, it is no error."""
+    """Make a folder and those above it, whoever else makes or removes some of them meanwhile."""
+    while True:
+        try:
+            os.mkdir(path)
+            return
+        except FileExistsError:
+            kind = _kind(path)
+            if stat.S_ISDIR(kind) or (stat.S_ISLNK(kind) and os.path.isdir(path)):
+                return
+            if kind:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
+        except FileNotFoundError:
+            make_folders(os.path.dirname(path))
+
+
+def _kind(path: str) -> int:
+    """Return what lies at ``path``, as the mode of `os.lstat`; 0 for nothing."""
+    # One look only: of two, the second may see what another process made or removed in between.
     try:
-        os.mkdir(path)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
+        return os.lstat(path).st_mode
     except FileNotFoundError:
-        make_folders(os.path.dirname(path))
-        make_folders(path)
+        return 0
 
 
 def sync_folder(path: str) -> None:
