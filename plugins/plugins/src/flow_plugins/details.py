@@ -1,0 +1,129 @@
+"""All that is known of one plugin, for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator
+
+import click
+
+from flow_core.api import EntryPoint, OptionInfo, PluginError, describe_options
+from flow_plugins.reports import BLOCKED, OK, Hook, Report, Reports
+from flow_plugins.texts import error_lines, kind, status_style
+
+
+def lines(reports: Reports, name: str) -> Iterator[str]:
+    """Yield what is known of the plugin ``name``.
+
+    Raises:
+        NotFound: there is no such plugin.
+    """
+    report = reports.find(name)
+    yield from _head(report)
+    if report.error is not None:
+        yield ""
+        yield from error_lines(report.error)
+    yield from _provides(report)
+    yield from _section("Hooks", [_hook(hook) for hook in report.hooks])
+    yield from _section("Settings", list(_settings(reports, report)))
+
+
+def _section(title: str, content: list[str]) -> Iterator[str]:
+    if content:
+        yield ""
+        yield click.style(title, bold=True)
+        yield from (f"  {line}" if line else "" for line in content)
+
+
+def _head(report: Report) -> Iterator[str]:
+    status = click.style(report.status, fg=status_style(report.status))
+    yield f"{click.style(report.name, bold=True)} {report.version}".rstrip() + f": {status}"
+    summary, requirement = _metadata(report.location)
+    facts = {
+        "about": summary,
+        "distribution": report.distribution,
+        "location": report.location,
+        "needs": requirement,
+        "to use it": f"leave out no:{report.name} (-p, FLOW_PLUGINS or the setting 'plugins')"
+        if report.status == BLOCKED
+        else "",
+    }
+    for label, text in facts.items():
+        if text:
+            yield "  " + click.style(f"{label:<14}", dim=True) + text
+
+
+def _metadata(location: str) -> tuple[str, str]:
+    """Return the distribution's summary, and what it requires of flow-core."""
+    from email.parser import HeaderParser
+
+    for file in ("METADATA", "PKG-INFO"):  # a wheel has the one, an egg-info the other
+        try:
+            with open(os.path.join(location, file), encoding="utf-8") as text:
+                headers = HeaderParser().parse(text)
+        except OSError:
+            continue
+        needs = headers.get_all("Requires-Dist", [])
+        core = [n for n in needs if re.match(r"flow[-_.]core\b", n, re.IGNORECASE)]
+        return str(headers.get("Summary", "")), "".join(core[:1])
+    return "", ""
+
+
+# --- what it provides ---------------------------------------------------------------------------
+
+
+def _provides(report: Report) -> Iterator[str]:
+    names = [f"{kind(e.group)} {e.name}" for e in report.entry_points]
+    column = max(map(len, names), default=0)
+    content = []
+    for name, entry in zip(names, report.entry_points, strict=True):
+        content.append(f"{name:<{column}}  {click.style(entry.value, dim=True)}")
+        if entry.group == "flow.decorators" and report.status == OK:
+            content.extend(f"    {line}" if line else "" for line in _decorator(entry))
+    yield from _section("Provides", content)
+
+
+def _decorator(entry: EntryPoint) -> Iterator[str]:
+    try:
+        decorator = entry.load()
+        options = describe_options(decorator.options)
+    except PluginError as error:
+        yield from error_lines(error)
+        return
+    about = (decorator.__doc__ or "").strip().partition("\n\n")[0]
+    yield from about.splitlines()
+    rows = [(option.name, option.type, _default(option), option.help) for option in options]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+    for row in rows:
+        yield "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+
+
+def _default(option: OptionInfo) -> str:
+    if option.default is dataclasses.MISSING:
+        return "required"
+    return f"default {option.default!r}"
+
+
+# --- hooks and settings -------------------------------------------------------------------------
+
+
+def _hook(hook: Hook) -> str:
+    notes = ["wraps the others"] if hook.wrapper else []
+    notes += [f"before {name}" for name in hook.before]
+    notes += [f"after {name}" for name in hook.after]
+    return hook.name + (f"  ({', '.join(notes)})" if notes else "")
+
+
+def _settings(reports: Reports, report: Report) -> Iterator[str]:
+    """Yield the settings under the plugin's prefix: that is whose they are, by convention."""
+    prefix = report.name.replace("-", "_") + "_"
+    found = [s for s in reports.session.settings.declared() if s.name.startswith(prefix)]
+    column = max((len(s.name) for s in found), default=0)
+    for setting in found:
+        choices = " or ".join(setting.choices) or setting.type.__name__
+        yield f"{setting.name:<{column}}  {setting.help}"
+        yield (
+            " " * column + f"  {choices}; default {setting.default!r}; FLOW_{setting.name.upper()}"
+        )
