@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 import click
 
 from flow_core.api import PluginError
-from flow_plugins.reports import BLOCKED, HOOK_MODULES, OK, Report, Reports
+from flow_plugins.reports import BLOCKED, HOOK_MODULES, Report, Reports
 from flow_plugins.texts import error_lines, kind, plural, status_style
 
 _HEAD = ("name", "distribution", "version", "status", "provides", "hooks")
 _GAP = "  "
-_NARROWEST = 20  # columns of a cell that is wrapped
+_NARROWEST = 12  # columns of a cell that is wrapped
 
 
 def json_text(reports: Reports, name: str | None = None) -> str:
@@ -50,54 +50,52 @@ def _terminal_columns() -> int:
 
 
 def _table(reports: Sequence[Report], columns: int) -> Iterator[str]:
-    rows = [_cells(report) for report in reports]
-    widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
-    if columns:
-        widths = _fit(widths, columns)
-    yield click.style(_line(_HEAD, widths), dim=True)
-    for report, row in zip(reports, rows, strict=True):
-        yield from _row(report, row, widths)
+    rows = [_HEAD, *map(_cells, reports)]
+    widths = _widths(rows)
+    if columns and sum(widths) + len(_GAP) * (len(widths) - 1) > columns:
+        rows = [_compact(row) for row in rows]
+        widths = _widths(rows)
+        widths[-1] = max(_NARROWEST, columns - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1))
+    yield click.style(_join(rows[0], widths), dim=True)
+    status = rows[0].index("status")
+    for report, row in zip(reports, rows[1:], strict=True):
+        yield from _row(row, widths, status, status_style(report.status))
 
 
-def _fit(widths: list[int], columns: int) -> list[int]:
-    """Divide what the first columns leave between the last two, which may be wrapped."""
-    *fixed, provides, hooks = widths
-    room = columns - sum(fixed) - len(_GAP) * len(fixed) - len(_GAP)
-    for_provides = max(_NARROWEST, min(provides, max(room // 2, room - hooks)))
-    return [*fixed, for_provides, max(_NARROWEST, min(hooks, room - for_provides))]
+def _widths(rows: Sequence[tuple[str, ...]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
 
 
-def _row(report: Report, cells: tuple[str, ...], widths: list[int]) -> Iterator[str]:
-    wrapped = [
-        textwrap.wrap(c, w, break_long_words=False) for c, w in zip(cells, widths, strict=True)
-    ]
-    for number in range(max(1, *map(len, wrapped))):
-        part = [cell[number] if number < len(cell) else "" for cell in wrapped]
-        padded = [text.ljust(width) for text, width in zip(part, widths, strict=True)]
-        padded[0] = click.style(padded[0], bold=True)
-        padded[3] = click.style(padded[3], fg=status_style(report.status))
-        yield _GAP.join(padded).rstrip()
+def _compact(cells: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out the distribution, and put the hooks to what is provided."""
+    name, _, version, status, provided, hooks = cells
+    if cells == _HEAD:
+        return name, version, status, provided
+    both = [provided] if provided else []
+    return name, version, status, "; ".join([*both, f"hooks {hooks}"] if hooks else both)
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+def _row(row: tuple[str, ...], widths: list[int], status: int, colour: str) -> Iterator[str]:
+    *cells, last = row
+    wrapper = textwrap.TextWrapper(widths[-1], break_long_words=False, break_on_hyphens=False)
+    first, *more = wrapper.wrap(last) or [""]
+    padded = [text.ljust(width) for text, width in zip(cells, widths, strict=False)]
+    padded[0] = click.style(padded[0], bold=True)
+    padded[status] = click.style(padded[status], fg=colour)
+    yield _GAP.join([*padded, first]).rstrip()
+    indent = " " * (sum(widths[:-1]) + len(_GAP) * len(cells))
+    yield from (indent + line for line in more)
+
+
+def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
     return _GAP.join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
 
 
 def _cells(report: Report) -> tuple[str, ...]:
     hooks = ", ".join(dict.fromkeys(h.name.removeprefix("flow_") for h in report.hooks))
-    status = report.status
-    if status == BLOCKED:
-        status = f"blocked by no:{report.name}"
-    elif status != OK and not report.distribution:
-        status += " (-p)"
-    return (
-        report.name,
-        report.distribution or "-p",
-        report.version,
-        status,
-        provides(report),
-        hooks,
-    )
+    status = f"blocked by no:{report.name}" if report.status == BLOCKED else report.status
+    distribution = report.distribution or "-p"
+    return report.name, distribution, report.version, status, provides(report), hooks
 
 
 def provides(report: Report) -> str:

@@ -79,7 +79,7 @@ def outcome(
         return
     colour = "bold yellow" if state is RunState.INTERRUPTED else "bold red"
     yield style.paint(wording.run_finished(event), colour)
-    if not progress.failures and event.result.message:
+    if not progress.failures and event.result.message and state is RunState.FAILED:
         yield f"  {wording.one_line(event.result.message)}"
     for spec, failure in progress.failures[:_SHOWN_FAILURES]:
         yield from _failure(spec, failure, style, commands)
