@@ -296,6 +296,9 @@ class Metadata(Protocol):
     Suite: `flow_core.testing.MetadataSuite`.
     """
 
+    problems: list[str]
+    """What the last `rebuild` could not read."""
+
     @property
     def url(self) -> str:
         """The URL by which another process opens the same index."""
@@ -361,7 +364,10 @@ class Metadata(Protocol):
         """Change the user's tags of a run in one transaction; return them, sorted."""
 
     def rebuild(self, store: Store) -> int:
-        """Make the index anew from what lies in ``store``; return the number of runs."""
+        """Make the index anew from what lies in ``store``; return the number of runs.
+
+        Records that cannot be read are left out and named in ``problems``.
+        """
 
     def close(self) -> None:
         """Release the connection."""

@@ -405,6 +405,27 @@ class AttemptRecord(NamedTuple):
         """``Flow/run/step/task``."""
         return f"{self.flow}/{self.run}/{self.step}/{self.task}"
 
+    @classmethod
+    def from_manifest(cls, manifest: Manifest) -> AttemptRecord:
+        """Return what the index keeps of a manifest."""
+        failure = manifest.failure
+        return cls(
+            manifest.flow,
+            manifest.run,
+            manifest.step,
+            manifest.task,
+            manifest.attempt,
+            manifest.state,
+            tuple(frame.index for frame in manifest.foreach),
+            manifest.started,
+            manifest.finished,
+            manifest.cpu_seconds,
+            manifest.peak_memory,
+            manifest.origin,
+            failure.cause if failure else "",
+            failure.message.strip().partition("\n")[0][:500] if failure else "",
+        )
+
 
 class RunDocument(NamedTuple):
     """The content of ``run.json``: what is fixed when a run starts.

@@ -14,7 +14,7 @@ import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -353,7 +353,7 @@ class Scheduler:
         self._running[plan.compute, handle] = task
         if self._heard["flow_task_launched"]:
             self._hook.flow_task_launched(task=spec, handle=handle)
-        self._record(task, AttemptState.RUNNING)
+        self._record(task)
 
     def _reuse(self, task: _Task) -> Manifest | None:
         """Let an earlier result stand for the task, if a plugin offers one; commit it as ours."""
@@ -479,7 +479,7 @@ class Scheduler:
         if manifest.state is not AttemptState.REUSED:
             task.state = advance_attempt(task.state, manifest.state)
         retry = None if manifest.ok else self._decide(task, manifest)
-        self._record(task, manifest.state, manifest)
+        self._record(task, manifest)
         assert task.spec is not None
         if self._heard["flow_task_finished"]:
             self._hook.flow_task_finished(task=task.spec, manifest=manifest)
@@ -627,29 +627,24 @@ class Scheduler:
 
     # --- writing down ---------------------------------------------------------------------------
 
-    def _record(self, task: _Task, state: AttemptState, manifest: Manifest | None = None) -> None:
+    def _record(self, task: _Task, manifest: Manifest | None = None) -> None:
+        """Note for the index that the task runs, or, with its manifest, how it ended."""
         assert task.spec is not None
-        record = AttemptRecord(
-            self._flow,
-            self._run,
-            task.step,
-            task.id,
-            task.attempt,
-            state,
-            task.spec.indices,
-            task.started or None,
-        )
-        if manifest is not None:
-            failure = manifest.failure
-            record = record._replace(
-                started_at=manifest.started,
-                finished_at=manifest.finished,
-                cpu_seconds=manifest.cpu_seconds,
-                peak_memory=manifest.peak_memory,
-                origin=manifest.origin,
-                cause=failure.cause if failure else "",
-                message=_first_line(failure.message) if failure else "",
+        if manifest is None:
+            started = task.started
+            indices = task.spec.indices
+            record = AttemptRecord(
+                self._flow,
+                self._run,
+                task.step,
+                task.id,
+                task.attempt,
+                task.state,
+                indices,
+                started,
             )
+        else:
+            record = AttemptRecord.from_manifest(manifest)
         # A task that starts and ends between two writes is written once.
         self._records[task.step, task.id, task.attempt] = record
 
@@ -699,8 +694,3 @@ def _death(exited: Exited) -> str:
     if exited.signal is not None:
         return f"the process was killed by {_signal_name(exited)}"
     return f"the process ended with exit status {exited.code} before the step was finished"
-
-
-def _first_line(text: str) -> str:
-    lines: Iterable[str] = text.strip().splitlines()
-    return next(iter(lines), "")[:500]

@@ -364,24 +364,4 @@ def _load_attempt(index: MemoryMetadata, store: Store, key: str) -> None:
         except FlowError as error:
             index.problems.append(f"{key}: {error.what}")
             continue
-        index.write_attempts([_attempt_record(manifest)])
-
-
-def _attempt_record(manifest: Manifest) -> AttemptRecord:
-    failure = manifest.failure
-    return AttemptRecord(
-        manifest.flow,
-        manifest.run,
-        manifest.step,
-        manifest.task,
-        manifest.attempt,
-        manifest.state,
-        tuple(frame.index for frame in manifest.foreach),
-        manifest.started,
-        manifest.finished,
-        manifest.cpu_seconds,
-        manifest.peak_memory,
-        manifest.origin,
-        failure.cause if failure else "",
-        failure.message.partition("\n")[0] if failure else "",
-    )
+        index.write_attempts([AttemptRecord.from_manifest(manifest)])

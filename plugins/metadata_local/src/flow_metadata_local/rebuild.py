@@ -98,7 +98,7 @@ def _read_attempts(store: Store, run: RunRecord, problems: list[str]) -> Iterato
             if raw is None:
                 continue  # deleted since it was listed
             try:
-                yield _attempt(Manifest.decode(raw, key))
+                yield AttemptRecord.from_manifest(Manifest.decode(raw, key))
             except FlowError as error:
                 problems.append(_problem(error, key))
 
@@ -106,26 +106,6 @@ def _read_attempts(store: Store, run: RunRecord, problems: list[str]) -> Iterato
 def _is_manifest(rest: str) -> bool:
     parts = rest.split("/")
     return len(parts) == 4 and parts[3] == "manifest"
-
-
-def _attempt(manifest: Manifest) -> AttemptRecord:
-    failure = manifest.failure
-    return AttemptRecord(
-        manifest.flow,
-        manifest.run,
-        manifest.step,
-        manifest.task,
-        manifest.attempt,
-        manifest.state,
-        tuple(frame.index for frame in manifest.foreach),
-        manifest.started,
-        manifest.finished,
-        manifest.cpu_seconds,
-        manifest.peak_memory,
-        manifest.origin,
-        failure.cause if failure else "",
-        failure.message.partition("\n")[0] if failure else "",
-    )
 
 
 def _problem(error: FlowError, key: str) -> str:
