@@ -8,7 +8,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from flow_compute_local import processes
 from flow_compute_local.logs import Log, Window
@@ -45,15 +45,13 @@ class Link:
     @classmethod
     def forked(cls, runtime: Runtime) -> Link:
         """Fork a server from this process, which must be fit for it."""
-        from flow_compute_local.server import serve_forked
-
         launcher = os.getpid()
         ours, theirs = socket.socketpair()
         _flush_streams()
         pid = _fork_quietly()
         if pid == 0:
             ours.close()
-            serve_forked(theirs, runtime, launcher)
+            _be_server(theirs, runtime, launcher)
         theirs.close()
         return cls(pid, ours)
 
@@ -116,6 +114,16 @@ class Link:
         if not self.alive or not processes.wait_for_child(self.pid, timeout):
             self.bury()
         self.alive = False
+
+
+def _be_server(connection: socket.socket, runtime: Runtime, launcher: int) -> NoReturn:
+    try:
+        # Only here, so that the launcher goes on while the server gets ready.
+        from flow_compute_local.server import serve_forked
+
+        serve_forked(connection, runtime, launcher)
+    finally:
+        os._exit(1)
 
 
 def _flush_streams() -> None:
