@@ -363,11 +363,13 @@ class Session:
         scheduler = Scheduler(self, document, request.max_workers or self.settings["max_workers"])
         result = scheduler.execute()
         if result.state is not RunState.SUCCEEDED:
-            raise _run_failed(document, result)
+            raise _run_failed(document, result, self.graph.file)
         return result
 
     def _register(self, request: RunRequest) -> RunDocument:
         """Claim a run id by writing ``run.json``, and record the run."""
+        if request.run_id_file:
+            _check_run_id_file(request.run_id_file)
         flow = self.definition.name
         user = self.settings.user()
         document = RunDocument(
@@ -493,12 +495,28 @@ def _write_run_id(path: str, run: str) -> None:
         with open(path, "w", encoding="utf-8") as file:
             file.write(run)
     except OSError as error:
-        raise UsageError(
-            f"The run id cannot be written to '{path}'", why=error.strerror, where="--run-id-file"
-        ) from None
+        raise _no_run_id_file(path, error.strerror) from None
 
 
-def _run_failed(document: RunDocument, result: RunResult) -> RunFailed:
+def _check_run_id_file(path: str) -> None:
+    """Raise what `_write_run_id` would raise, while there is no run yet."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise _no_run_id_file(path, f"there is no folder '{folder}'")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise _no_run_id_file(path, "permission denied")
+
+
+def _no_run_id_file(path: str, why: str | None) -> UsageError:
+    return UsageError(
+        f"The run id cannot be written to '{path}'",
+        where="--run-id-file",
+        why=why,
+        hint="name a file in a folder that exists and is yours",
+    )
+
+
+def _run_failed(document: RunDocument, result: RunResult, graph_file: str) -> RunFailed:
     pathspec = f"{document.flow}/{document.run}"
     word = "was interrupted" if result.state is RunState.INTERRUPTED else "failed"
     return RunFailed(
@@ -507,8 +525,16 @@ def _run_failed(document: RunDocument, result: RunResult) -> RunFailed:
         state=result.state.value,
         where=", ".join(result.failed[:3]) or None,
         why=result.message or None,
-        hint=f"python {document.info['script']} resume --origin-run-id {document.run}",
+        hint=f"{_resume_command(graph_file)} --origin-run-id {document.run}",
     )
+
+
+def _resume_command(graph_file: str) -> str:
+    """Return what a person types to resume, in the form in which they started the run."""
+    program = sys.argv[0]
+    if program.endswith(".py") and os.path.basename(program) == os.path.basename(graph_file):
+        return f"python {program} resume"
+    return f"flow resume {os.path.relpath(graph_file)}"
 
 
 # --- loading a flow file ------------------------------------------------------------------------

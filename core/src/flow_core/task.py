@@ -311,7 +311,10 @@ def trace(error: BaseException) -> str:
     pending: list[Any] = [exception]
     while pending:
         one = pending.pop()
-        kept = [f for f in one.stack if not _is_ours(f.filename)]
+        # Before the step function stand the plugins that wrap it.
+        calls = [n for n, f in enumerate(one.stack) if (f.filename, f.name) == _STEP_CALL]
+        own = one.stack[calls[-1] + 1 :] if calls else one.stack
+        kept = [f for f in own if not _is_ours(f.filename)]
         one.stack[:] = kept or one.stack
         pending.extend(e for e in (one.__cause__, one.__context__) if e is not None)
     return "".join(exception.format()).rstrip()
@@ -327,6 +330,9 @@ def _user_frames(error: BaseException) -> bool:
 
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+_STEP_CALL = (TaskContext.call.__code__.co_filename, TaskContext.call.__name__)
 
 
 def _is_ours(file: str) -> bool:

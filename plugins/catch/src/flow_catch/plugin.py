@@ -41,7 +41,7 @@ def flow_task_call(task: TaskContext, flow: Any) -> Generator[None, Any, Any]:
         return (yield)
     try:
         result = yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not task.is_last_attempt:
             raise
         task.excuse(error)

@@ -10,6 +10,8 @@ from flow_core.api import (
     TaskSpec,
     hookimpl,
     manifest_key,
+    result_key,
+    run_prefix,
 )
 
 _PAGE = 5000
@@ -32,14 +34,15 @@ class Reuse:
         self._step_to_rerun = step_to_rerun
         self._finished: dict[tuple[str, tuple[int, ...]], tuple[int, int]] = {}
         self._read_index()
+        if not session.store.exists([result_key(self._flow, self._run)])[0]:
+            self._read_store()
 
     def _read_index(self) -> None:
         after = -1
         while True:
             page = self._session.metadata.attempts(self._flow, self._run, after=after, limit=_PAGE)
             for record in page:
-                # The index of a run whose launcher was killed lags behind: a task that it
-                # believes to be running may have committed its manifest.
+                # A task that the launcher left running may have committed its manifest since.
                 if record.state in OK_STATES or record.state is AttemptState.RUNNING:
                     key = (record.step, record.indices)
                     self._finished[key] = (record.task, record.attempt)
@@ -47,13 +50,32 @@ class Reuse:
                 return
             after = page[-1].task
 
+    def _read_store(self) -> None:
+        """Find what the index lacks: that of a run whose launcher was killed lags behind."""
+        known = {(step, *found) for (step, _), found in self._finished.items()}
+        prefix = run_prefix(self._flow, self._run)
+        for entry in self._session.store.list(prefix):
+            parts = entry.key.removeprefix(prefix).split("/")
+            if len(parts) != 4 or parts[3] != "manifest":
+                continue
+            if (parts[0], int(parts[1]), int(parts[2])) not in known:
+                self._add(entry.key)
+
+    def _add(self, key: str) -> None:
+        manifest = self._read(key)
+        if manifest is not None and manifest.ok:
+            indices = tuple(frame.index for frame in manifest.foreach)
+            self._finished[manifest.step, indices] = (manifest.task, manifest.attempt)
+
+    def _read(self, key: str) -> Manifest | None:
+        raw = next(iter(self._session.store.read([key])))
+        return Manifest.decode(raw, key) if raw is not None else None
+
     @hookimpl
     def flow_reuse_task(self, task: TaskSpec, inputs_reused: bool) -> Manifest | None:
         """Reuse a task only when everything that it reads was reused: else its inputs differ."""
         found = self._finished.get((task.step, task.indices))
         if found is None or not inputs_reused or task.step == self._step_to_rerun:
             return None
-        key = manifest_key(self._flow, self._run, task.step, *found)
-        raw = next(iter(self._session.store.read([key])))
-        manifest = Manifest.decode(raw, key) if raw is not None else None
+        manifest = self._read(manifest_key(self._flow, self._run, task.step, *found))
         return manifest if manifest is not None and manifest.ok else None
