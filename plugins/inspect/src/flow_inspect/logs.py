@@ -1,0 +1,188 @@
+"""``logs``: what past and running tasks wrote."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from flow_core.api import (
+    AttemptRecord,
+    AttemptState,
+    Command,
+    CommandContext,
+    NotFound,
+    RunState,
+    attempt_prefix,
+)
+from flow_inspect.place import Place, attempts, check_exists, read_manifest, read_place
+
+if TYPE_CHECKING:
+    from flow_core.api import Session
+
+_CHUNK = 1 << 20
+_POLL_SECONDS = 0.5
+_SILENCE = 60.0
+_OPEN_ATTEMPTS = frozenset({AttemptState.QUEUED, AttemptState.RUNNING})
+_OPEN_RUNS = frozenset({RunState.CREATED, RunState.RUNNING})
+
+
+def build(context: CommandContext) -> click.Command:
+    """Make the click command."""
+
+    def logs(pathspec: str, streams: str, attempt: int | None, follow: bool) -> None:
+        place = read_place(context, pathspec)
+        session = context.session()
+        check_exists(session, place)
+        chosen = ("stdout", "stderr") if streams == "both" else (streams,)
+        reader = _Logs(context, session, place, chosen, attempt)
+        if follow:
+            reader.follow()
+        else:
+            reader.show()
+
+    return click.Command(
+        "logs",
+        callback=logs,
+        params=[
+            click.Argument(["pathspec"]),
+            _stream("--stdout", "Only standard output."),
+            _stream("--stderr", "Only standard error."),
+            _stream("--both", "Both, the default.", default=True),
+            click.Option(
+                ["--attempt"],
+                type=click.IntRange(min=0),
+                metavar="N",
+                help="Attempt N, from 0, instead of the last one.",
+            ),
+            click.Option(["--follow", "-f"], is_flag=True, help="Go on until the run has ended."),
+        ],
+        help="Show what the tasks of a run, a step, or one task wrote: Flow/run[/step[/task]]. "
+        "In a flow file the flow may be left out.",
+    )
+
+
+def _stream(option: str, text: str, default: bool = False) -> click.Option:
+    value = option.removeprefix("--")
+    if default:
+        return click.Option([option, "streams"], flag_value=value, default="both", help=text)
+    return click.Option([option, "streams"], flag_value=value, help=text)
+
+
+class _Stream:
+    """One stream of one attempt: how far it was read, and the line that is not complete yet."""
+
+    __slots__ = ("decoder", "offset", "rest")
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.rest = ""
+        # A character may be cut in two by the end of a chunk.
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+
+class _Logs:
+    """Prints the logs of the tasks of a place."""
+
+    def __init__(
+        self,
+        context: CommandContext,
+        session: Session,
+        place: Place,
+        streams: Sequence[str],
+        number: int | None,
+    ) -> None:
+        self._context = context
+        self._session = session
+        self._place = place
+        self._streams = streams
+        self._number = number
+        self._open: dict[tuple[str, int, int, str], _Stream] = {}
+        self._done: set[tuple[str, int, int]] = set()
+
+    def show(self) -> None:
+        """Print what there is."""
+        for record in attempts(self._session, self._place, self._number):
+            self._print(record, last=True)
+            self._done.add(record[2:5])
+        self._check_attempt()
+
+    def follow(self) -> None:
+        """Print what there is and what comes, until the run has ended or is lost."""
+        while True:
+            # Looked at first, so that what came before the end is read after it.
+            over = self._is_over()
+            for record in attempts(self._session, self._place, self._number):
+                if record[2:5] not in self._done:
+                    ended = over or record.state not in _OPEN_ATTEMPTS
+                    self._print(record, last=ended)
+                    if ended:
+                        self._done.add(record[2:5])
+            if over:
+                self._check_attempt()
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def _check_attempt(self) -> None:
+        if self._number is not None and not self._done:
+            raise NotFound(
+                f"There is no attempt {self._number}",
+                where="/".join(str(part) for part in self._place if part is not None),
+                why="attempts are counted from 0, and there is a second one only after a failure",
+                hint="without --attempt the last one is shown",
+            )
+
+    def _is_over(self) -> bool:
+        run = self._session.metadata.run(self._place.flow, self._place.run)
+        if run is None or run.state not in _OPEN_RUNS:
+            return True
+        if time.time() - (run.heartbeat_at or run.created_at) <= _SILENCE:
+            return False
+        note = f"Run {run.pathspec} has given no sign of life for a minute: it seems to be lost."
+        self._context.echo(click.style(note, fg="yellow"), error=True)
+        return True
+
+    def _print(self, record: AttemptRecord, *, last: bool) -> None:
+        """Print what is new of an attempt; with ``last`` also a line that has no end."""
+        prefix, origin = self._home(record)
+        label = f"[{record.run}/{record.step}/{record.task}] "
+        if origin is not None and last:
+            note = f"{label}reused: this is what {origin} wrote"
+            self._context.echo(click.style(note, dim=True), error=True)
+        for name in self._streams:
+            key = (record.step, record.task, record.attempt, name)
+            stream = self._open.setdefault(key, _Stream())
+            self._print_stream(prefix + name, stream, self._label(label), last)
+            if last:
+                del self._open[key]
+
+    def _label(self, label: str) -> str:
+        return "" if self._place.task is not None else click.style(label, dim=True)
+
+    def _print_stream(self, key: str, stream: _Stream, label: str, last: bool) -> None:
+        while data := self._session.store.read_range(key, stream.offset, _CHUNK):
+            stream.offset += len(data)
+            *lines, stream.rest = (stream.rest + stream.decoder.decode(data)).split("\n")
+            for line in lines:
+                self._context.echo(label + line)
+        if last:
+            rest = stream.rest + stream.decoder.decode(b"", final=True)
+            if rest:
+                self._context.echo(label + rest)
+
+    def _home(self, record: AttemptRecord) -> tuple[str, str | None]:
+        """Return where the logs of an attempt lie: a reused one's where it really ran."""
+        place, origin = record[:5], record.origin
+        named = origin
+        while origin:
+            flow, run, step, task, attempt = origin.split("/")
+            place, named = (flow, run, step, int(task), int(attempt)), origin
+            manifest = read_manifest(self._session, AttemptRecord(*place, AttemptState.REUSED))
+            origin = manifest.origin if manifest is not None else None
+        return attempt_prefix(*place), named
+
+
+command = Command("Show what the tasks of a past run wrote.", False, build)

@@ -1,0 +1,70 @@
+"""``output-dot``: the graph of a flow as Graphviz source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from flow_core.api import Command, CommandContext
+
+if TYPE_CHECKING:
+    from flow_core.api import Graph, Node
+
+
+def build(context: CommandContext) -> click.Command:
+    """Make the click command."""
+
+    def output_dot() -> None:
+        for line in _dot(context.session().graph):
+            context.echo(line)
+
+    return click.Command(
+        "output-dot",
+        callback=output_dot,
+        help="Print the graph as Graphviz source. To see it: … output-dot | dot -Tsvg > flow.svg",
+    )
+
+
+def _dot(graph: Graph) -> Iterator[str]:
+    yield f"digraph {_quoted(graph.name)} {{"
+    yield "  rankdir=LR;"
+    yield '  node [shape=box, style=rounded, fontname="Helvetica"];'
+    yield '  edge [fontname="Helvetica", fontsize=10];'
+    for node in graph:
+        yield f"  {_quoted(node.name)} [{_shape(node)}];"
+    for node in graph:
+        for target in node.targets:
+            yield f"  {_quoted(node.name)} -> {_quoted(target)}{_edge(node)};"
+    yield "}"
+
+
+def _shape(node: Node) -> str:
+    label = f"label={_quoted(node.name)}"
+    if node.joins:
+        return f"{label}, shape=invtrapezium"
+    if node.kind == "foreach":
+        return f"{label}, shape=trapezium, peripheries=2"
+    if node.kind == "split":
+        return f"{label}, shape=trapezium"
+    if node.kind == "switch":
+        return f"{label}, shape=diamond"
+    if node.name in ("start", "end"):
+        return f"{label}, shape=ellipse"
+    return label
+
+
+def _edge(node: Node) -> str:
+    if node.kind == "foreach":
+        label = _quoted(f"for each of {node.foreach}")
+        return f' [label={label}, color="black:invis:black"]'
+    return ""
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+command = Command("Print the graph of a flow as Graphviz source.", True, build)

@@ -1,0 +1,156 @@
+"""``show``: what a flow is: its documentation, its parameters, its steps and the ways between them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flow_core.api import Command, CommandContext
+
+if TYPE_CHECKING:
+    from flow_core.api import Attached, Graph, Node, Parameter, Session
+
+
+def build(context: CommandContext) -> click.Command:
+    """Make the click command."""
+
+    def show(as_json: bool) -> None:
+        session = context.session()
+        if as_json:
+            context.echo(json.dumps(_data(session), indent=2))
+            return
+        for line in _text(session):
+            context.echo(line)
+
+    return click.Command(
+        "show",
+        callback=show,
+        params=[click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")],
+        help="Show the flow: its documentation, parameters, and steps with what follows each.",
+    )
+
+
+def _text(session: Session) -> Iterator[str]:
+    graph, definition = session.graph, session.definition
+    place = f"{os.path.relpath(graph.file)}:{graph.line}"
+    yield f"{click.style(graph.name, bold=True)}  {click.style(place, dim=True)}"
+    yield from _indented(graph.doc, "  ")
+    if definition.parameters:
+        yield ""
+        yield click.style("Parameters", bold=True)
+        yield from _parameters(definition.parameters)
+    yield ""
+    yield click.style("Steps", bold=True)
+    for number, node in enumerate(graph.order()):
+        if number:
+            yield ""
+        yield from _step(graph, node, definition.steps[node.name].attached)
+    problems = session.problems()
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        yield ""
+        yield click.style(f"The graph has {count}: the command 'check' tells.", fg="red")
+
+
+def _parameters(parameters: tuple[Parameter, ...]) -> Iterator[str]:
+    width = max(len(f"{p.option} {p.type_name}") for p in parameters)
+    for parameter in parameters:
+        name = f"{parameter.option} {parameter.type_name}".ljust(width)
+        head, *rest = parameter.help.splitlines() or [""]
+        texts = [text for text in (head, _note(parameter)) if text]
+        yield f"  {click.style(name, fg='cyan')}  {' '.join(texts)}".rstrip()
+        yield from (f"  {'':{width}}  {line}" for line in rest)
+
+
+def _note(parameter: Parameter) -> str:
+    if parameter.required:
+        return click.style("(required)", dim=True)
+    if parameter.default is None:
+        return ""
+    default = "computed" if callable(parameter.default) else repr(parameter.default)
+    return click.style(f"(default: {default})", dim=True)
+
+
+def _step(graph: Graph, node: Node, attached: list[Attached]) -> Iterator[str]:
+    joins = f"  joins {_listed(node.parents)}" if node.joins else ""
+    yield f"  {click.style(node.name, fg='green', bold=True)}{click.style(joins, dim=True)}"
+    yield from _indented(node.doc, "    ")
+    for decorator in attached:
+        origin = "" if decorator.source == "code" else f"  (from {decorator.source})"
+        yield f"    {click.style(_decorator(decorator), fg='yellow')}{origin}"
+    if node.targets or node.name != graph.end:
+        yield f"    {click.style(_way(node), fg='blue')}"
+
+
+def _decorator(attached: Attached) -> str:
+    """``@retry(times=5)``: the options that are not the defaults."""
+    given = []
+    for field in dataclasses.fields(attached.options):
+        value = getattr(attached.options, field.name)
+        made = field.default_factory
+        default = made() if made is not dataclasses.MISSING else field.default
+        if value != default:
+            given.append(f"{field.name}={value!r}")
+    return f"@{attached.name}" + (f"({', '.join(given)})" if given else "")
+
+
+def _way(node: Node) -> str:
+    if not node.targets:
+        return "→ ?"
+    if node.kind == "foreach":
+        return f"→ {node.targets[0]}, once for each of self.{node.foreach}"
+    if node.kind == "split":
+        return f"→ {_listed(node.targets)}, at the same time"
+    return f"→ {_listed(node.targets)}"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + "".join(names[-1:])
+
+
+def _indented(text: str, margin: str) -> Iterator[str]:
+    yield from ((margin + line).rstrip() for line in text.splitlines())
+
+
+def _data(session: Session) -> dict[str, Any]:
+    data: dict[str, Any] = session.graph.to_json()
+    for name, step in session.definition.steps.items():
+        data["steps"][name]["decorators"] = [
+            {"name": a.name, "options": _options(a), "source": a.source} for a in step.attached
+        ]
+    data["parameters"] = [_parameter(p) for p in session.definition.parameters]
+    return data
+
+
+def _options(attached: Attached) -> dict[str, Any]:
+    fields = dataclasses.fields(attached.options)
+    values = {field.name: getattr(attached.options, field.name) for field in fields}
+    return {name: _jsonable(value) for name, value in values.items()}
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    computed = callable(parameter.default)
+    return {
+        "name": parameter.name,
+        "type": parameter.type_name,
+        "default": None if computed else _jsonable(parameter.default),
+        "computed": computed,
+        "required": parameter.required,
+        "help": parameter.help,
+    }
+
+
+def _jsonable(value: Any) -> Any:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return repr(value)
+    return value
+
+
+command = Command("Show a flow: documentation, parameters, steps.", True, build)
