@@ -250,6 +250,10 @@ class Compute(Protocol):
 
     capabilities: ComputeCapabilities
 
+    @property
+    def notice(self) -> str | None:
+        """After `prepare`: one line on a choice that a person should know of; None = nothing."""
+
     def prepare(self, runtime: Runtime) -> None:
         """Called while the launcher has one thread and no open database or store: may fork."""
 

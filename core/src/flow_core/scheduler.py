@@ -254,9 +254,8 @@ class Scheduler:
         steps = tuple(node.name for node in self._graph.order())
         self._emit(RunStarted(record, steps, time.time()))
         for compute in self._computes.values():
-            notice = getattr(compute, "notice", None)
-            if notice:
-                self._emit(Message(notice, "info", time.time()))
+            if compute.notice:
+                self._emit(Message(compute.notice, "info", time.time()))
         self._hook.flow_run_started(session=self._session, run=record, graph=self._graph)
         self._add("start", None, 0, (), True)
         return record

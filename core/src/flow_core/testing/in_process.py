@@ -34,6 +34,7 @@ class InProcessCompute:
     """
 
     capabilities = ComputeCapabilities()
+    notice: str | None = None
 
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
