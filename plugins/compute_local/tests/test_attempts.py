@@ -69,7 +69,7 @@ def test_counters_are_readable():
 
 
 def test_notes_on_what_was_left():
-    attempt = ServedAttempt(1, "F/1/start/1/0", "1.0 start", ("out", "err"))
+    attempt = ServedAttempt(1, "mark", "1.0 start", ("out", "err"))
     assert attempt.notes() == []
     attempt.left = {5: "5 (sleep 1)"}
     assert attempt.notes() == ["1 child process was left behind and was ended: 5 (sleep 1)"]

@@ -141,3 +141,15 @@ def test_order_of_updates(bench):
 def server_of(pid):
     with open(f"/proc/{pid}/stat") as file:
         return int(file.read().rpartition(")")[2].split()[1])
+
+
+def test_tasks_of_another_launcher_are_left_alone(start, processes):
+    _, is_alive = processes
+    other, ours = start(), start()  # with the same names of flow, run, step and task
+    for bench in (other, ours):
+        bench.handle = bench.launch("say_pid_and_wait")
+        bench.until(lambda bench=bench: bench.shown(bench.handle, "stdout") != b"")
+    theirs, mine = (int(b.shown(b.handle, "stdout")) for b in (other, ours))
+    os.kill(server_of(mine), signal.SIGKILL)
+    assert ours.wait(ours.handle)[0].cause == "lost"
+    assert is_alive(theirs)

@@ -23,16 +23,16 @@ class ServedAttempt:
         "kill_at",
         "left",
         "logs",
-        "name",
+        "mark",
         "number",
         "pid",
         "seen",
         "title",
     )
 
-    def __init__(self, number: int, name: str, title: str, logs: tuple[str, str]) -> None:
+    def __init__(self, number: int, mark: str, title: str, logs: tuple[str, str]) -> None:
         self.number = number
-        self.name = name
+        self.mark = mark
         self.title = title
         self.logs = logs
         self.pid = 0

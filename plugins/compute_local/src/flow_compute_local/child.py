@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import BufferedRandom, BufferedWriter, TextIOWrapper
 from typing import Any, NoReturn, TextIO
 
@@ -115,7 +115,7 @@ def enter(order: Order, server: int, name: str, stdout: int, stderr: int) -> Non
     os.close(stdout)
     os.close(stderr)
     _default_handlers()
-    _set_variables(order["variables"], order["name"])
+    _set_variables(order)
     if order["folder"] is not None:
         os.chdir(order["folder"])
     reseed()
@@ -130,11 +130,16 @@ def _default_handlers() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _set_variables(variables: Mapping[str, str], name: str) -> None:
-    os.environ[processes.MARKER] = name
-    os.environ.update(variables)
-    if "TZ" in variables:
+def _set_variables(order: Order) -> None:
+    os.environ.update(task_variables(order))
+    if "TZ" in order["variables"]:
         time.tzset()
+
+
+def task_variables(order: Order) -> dict[str, str]:
+    """Return the environment variables that a task has beyond those of the launcher."""
+    known = {processes.TASK_ID: order["name"], processes.MARK: order["mark"]}
+    return {**known, **order["variables"]}
 
 
 def reseed() -> None:

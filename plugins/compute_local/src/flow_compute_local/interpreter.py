@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from flow_compute_local import child, descriptors, forking, processes
+from flow_compute_local import child, descriptors, forking
 from flow_compute_local.protocol import Order, encode, receive_one
 from flow_compute_local.server import Server
 
@@ -60,7 +60,7 @@ def start_attempt(runtime: Any, order: Order, stdout: int, stderr: int) -> int:
             stderr=stderr,
             cwd=order["folder"],
             start_new_session=True,
-            env={**os.environ, processes.MARKER: order["name"], **order["variables"]},
+            env={**os.environ, **child.task_variables(order)},
         )
     _disown(process)
     return process.pid

@@ -19,12 +19,14 @@ from flow_core.api import Runtime, TaskSpec
 class LaunchedAttempt:
     """One attempt in the launcher, until its end was told."""
 
-    __slots__ = ("link", "logs", "name", "number", "pid", "task", "window")
+    __slots__ = ("link", "logs", "mark", "number", "pid", "task", "window")
 
-    def __init__(self, number: int, task: TaskSpec, logs: tuple[Log, Log], limit: int) -> None:
+    def __init__(
+        self, number: int, mark: str, task: TaskSpec, logs: tuple[Log, Log], limit: int
+    ) -> None:
         self.number = number
         self.task = task
-        self.name = f"{task.pathspec}/{task.attempt}"
+        self.mark = mark
         self.link: Link | None = None
         self.logs = logs
         self.window = Window(limit)
@@ -99,12 +101,12 @@ class Link:
 
     def _end_tasks(self) -> None:
         groups = [attempt.pid for attempt in self.attempts.values() if attempt.pid]
-        names = {attempt.name for attempt in self.attempts.values()}
+        marks = {attempt.mark for attempt in self.attempts.values()}
         for group in groups:
             processes.signal_group(group, signal.SIGKILL)
-        for process in processes.everyone() if names else ():
+        for process in processes.everyone() if marks else ():
             # Those who left the group, or whose start the server had not told yet.
-            if process.pid != os.getpid() and processes.marker_of(process.pid) in names:
+            if process.pid != os.getpid() and processes.mark_of(process.pid) in marks:
                 processes.signal_process(process.pid, signal.SIGKILL)
         processes.wait_until_gone(groups, 0.5)
 

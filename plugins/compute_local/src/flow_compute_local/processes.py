@@ -15,8 +15,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-MARKER = "FLOW_TASK_ID"
-"""Environment variable that tells to which attempt a process belongs."""
+TASK_ID = "FLOW_TASK_ID"
+"""Environment variable that tells people, and programs, to which attempt a process belongs."""
+
+MARK = "FLOW_TASK_MARK"
+"""The same for this package: unlike a pathspec, a mark is of one launcher only, and another run of
+the same name, in another store, has others."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -104,9 +108,9 @@ def children() -> list[int]:
         return []
 
 
-def marker_of(pid: int) -> str | None:
-    """Return the attempt to which a process belongs by its environment, if it says so."""
-    start = MARKER.encode() + b"="
+def mark_of(pid: int) -> str | None:
+    """Return the mark of the attempt to which a process belongs by its environment, if any."""
+    start = MARK.encode() + b"="
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             variables = file.read().split(b"\0")

@@ -31,12 +31,14 @@ _JSON = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` would
 class Order(TypedDict):
     """What a server must be told of one attempt.
 
-    ``task`` is the JSON form of the `TaskSpec`, ``name`` its pathspec with the attempt, ``stdout``
-    and ``stderr`` the files for its output, ``fresh`` whether it needs an interpreter of its own.
+    ``task`` is the JSON form of the `TaskSpec`, ``name`` its pathspec with the attempt, ``mark``
+    what its processes are known by, ``stdout`` and ``stderr`` the files for its output, ``fresh``
+    whether it needs an interpreter of its own.
     """
 
     task: dict[str, Any]
     name: str
+    mark: str
     variables: dict[str, str]
     folder: str | None
     stdout: str

@@ -49,6 +49,7 @@ class LocalCompute:
     def __init__(self) -> None:
         self.notice: str | None = None
         self._owner = os.getpid()
+        self._token = os.urandom(8).hex()  # no other launcher's tasks are taken for this one's
         self._runtime: Runtime | None = None
         self._store: Store | None = None
         self._scratch: str | None = None
@@ -86,7 +87,9 @@ class LocalCompute:
         """Send the attempt to the server of its interpreter; return its number."""
         self._last_number += 1
         number = self._last_number
-        attempt = LaunchedAttempt(number, task, self._make_logs(task), self._limit)
+        attempt = LaunchedAttempt(
+            number, f"{self._token}-{number}", task, self._make_logs(task), self._limit
+        )
         self._attempts[number] = attempt
         try:
             self._hand_over(attempt, command)
@@ -311,7 +314,8 @@ def _order(attempt: LaunchedAttempt, command: TaskCommand) -> Order:
     own = command.interpreter is None
     return {
         "task": attempt.task.to_json(),
-        "name": attempt.name,
+        "name": f"{attempt.task.pathspec}/{attempt.task.attempt}",
+        "mark": attempt.mark,
         "variables": command.variables,
         "folder": command.folder,
         "stdout": attempt.logs[0].path,

@@ -148,7 +148,7 @@ class Server:
     def _launch(self, number: int, order: Order) -> None:
         title = f"{order['task']['task']}.{order['task']['attempt']} {order['task']['step']}"
         logs = (order["stdout"], order["stderr"])
-        attempt = ServedAttempt(number, order["name"], title, logs)
+        attempt = ServedAttempt(number, order["mark"], title, logs)
         started = time.time()
         try:
             attempt.pid = self._start(attempt, order)
@@ -268,8 +268,9 @@ class Server:
         # A mere fork has the task's process name, a program that was started has the variable.
         if process.name == attempt.title[: processes.NAME_LENGTH]:
             return True
-        marker = processes.marker_of(pid)
-        return marker == attempt.name or (marker is None and not self._running)
+        mark = processes.mark_of(pid)
+        # One that hides its variables can only be told apart when there is just one attempt.
+        return mark == attempt.mark or (mark is None and len(self._attempts) == 1)
 
     def _look_after(self, now: float) -> None:
         for attempt in list(self._lingering):
