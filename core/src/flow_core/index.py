@@ -66,7 +66,7 @@ class EntryPoint(NamedTuple):
             loaded: Any = importlib.import_module(module)
             for part in attribute.split(".") if attribute else ():
                 loaded = getattr(loaded, part)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"The {_KIND.get(self.group, self.group)} '{self.name}' cannot be loaded",
                 where=f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.value}",
@@ -97,7 +97,7 @@ class PluginIndex:
         NAME is the short or the full name of a distribution. Other texts name hook modules, which
         are no matter of the index.
         """
-        texts = list(choices)
+        texts = [choice.strip() for choice in choices]
         blocked = {t[3:] for t in texts if t.startswith("no:")}
         kept = {t[5:] for t in texts if t.startswith("only:")}
         return PluginIndex(
@@ -215,7 +215,8 @@ def _scan_distribution(location: str, folder: str, seen: set[str]) -> Iterator[E
         return
     seen.add(distribution)
     try:
-        with open(os.path.join(location, "entry_points.txt"), encoding="utf-8") as file:
+        path = os.path.join(location, "entry_points.txt")
+        with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read()
     except OSError:
         return  # most distributions have none; an egg-info may be a plain file
@@ -300,16 +301,19 @@ def satisfies(version: str, requirement: str) -> bool:
 
 def _release(version: str) -> tuple[int, ...]:
     found = re.match(r"v?(\d+(?:\.\d+)*)", version)
-    numbers = [int(n) for n in found.group(1).split(".")] if found else [0]
-    while len(numbers) > 1 and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
+    return tuple(int(n) for n in found.group(1).split(".")) if found else (0,)
 
 
 def _compare(
     mine: tuple[int, ...], sign: str, other: tuple[int, ...], wildcard: str | None
 ) -> bool:
-    equal = mine[: len(other)] == other if wildcard else mine == other
+    # 1 = 1.0 = 1.0.0: both get the same length; what a prefix is depends on the length as written.
+    length = max(len(mine), len(other))
+    prefix = len(other) if wildcard else len(other) - 1
+    written = other
+    mine += (0,) * (length - len(mine))
+    other += (0,) * (length - len(other))
+    equal = mine[:prefix] == written if wildcard else mine == other
     return {
         ">=": mine >= other,
         "<=": mine <= other,
@@ -317,5 +321,5 @@ def _compare(
         "<": mine < other,
         "==": equal,
         "!=": not equal,
-        "~=": mine >= other and mine[: len(other) - 1] == other[:-1],
+        "~=": mine >= other and mine[:prefix] == written[:prefix],
     }[sign]

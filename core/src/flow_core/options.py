@@ -196,8 +196,7 @@ class StepDecorator(Generic[P]):
                 else field.default
             )
             if value != default:
-                text = value if _plain(value) else json.dumps(value)
-                shown.append(f"{field.name}={text}")
+                shown.append(f"{field.name}={value if _plain(value) else _json(value)}")
         return self.name + (":" + ",".join(shown) if shown else "")
 
     def _attach(self, options: Options, step: F) -> F:
@@ -288,6 +287,8 @@ def _parse_value(decorator: str, name: str, text: str, annotation: Any) -> Any:
     for candidate in _readings(text):
         if _fits(candidate, annotation):
             return candidate
+        if isinstance(candidate, list) and _fits(tuple(candidate), annotation):
+            return tuple(candidate)
     raise UsageError(
         f"--with {decorator}: option '{name}' must be {_type_text(annotation)}, not '{text}'",
         hint=f"--with {decorator}:{name}=…",
@@ -311,5 +312,11 @@ def _plain(value: Any) -> bool:
     return (
         isinstance(value, str)
         and next(_readings(value)) == value
+        and value == value.strip()
         and not _NEXT_OPTION.search(value)
     )
+
+
+def _json(value: Any) -> str:
+    """JSON text without a comma that would begin the next option: such a comma is in a string."""
+    return _NEXT_OPTION.sub(r"\\u002c", json.dumps(value))

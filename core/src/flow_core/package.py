@@ -41,15 +41,18 @@ def collect(
 
 
 def _walk(root: str, suffixes: tuple[str, ...]) -> Iterator[str]:
-    with os.scandir(root) as entries:
-        found = sorted(entries, key=lambda e: e.name)
+    try:
+        with os.scandir(root) as entries:
+            found = sorted(entries, key=lambda e: e.name)
+    except PermissionError:
+        return  # others' folders below a shared one, such as /tmp
     for entry in found:
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in _SKIPPED and not _is_environment(entry.path):
                 yield from _walk(entry.path, suffixes)
-        elif entry.name.endswith(suffixes) and entry.is_file():
+        elif entry.name.endswith(suffixes) and entry.is_file() and os.access(entry.path, os.R_OK):
             yield entry.path
 
 

@@ -5,6 +5,7 @@ A `Parameter` is a class attribute of a flow. It declares a value; the value its
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -144,6 +145,9 @@ class Parameter:
             f"Assign to another name, for example self.my_{self.attribute}."
         )
 
+    def __delete__(self, instance: Any) -> None:
+        raise AttributeError(f"Parameter '{self.attribute}' cannot be deleted: it is read-only.")
+
     @property
     def option(self) -> str:
         """The command-line option: ``--learning-rate``."""
@@ -238,6 +242,12 @@ class IncludeFile(Parameter):
         required: bool | None = None,
         show_default: bool = True,
     ) -> None:
+        try:
+            codecs.lookup(encoding)
+        except LookupError as error:
+            raise DefinitionError(
+                f"IncludeFile '{name}' cannot be read", why=str(error), hint="encoding='utf-8'"
+            ) from None
         self.is_text = is_text
         self.encoding = encoding
         self.folder: str | None = None

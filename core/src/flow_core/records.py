@@ -638,7 +638,9 @@ def unseal(kind: str, raw: bytes, where: str) -> dict[str, Any]:
     if len(words) == 3 and words[0] == kind.encode() and words[1].isdigit():
         check_format({"format": int(words[1])}, kind.removeprefix("flow-") + " record", where)
         if blake3(body).hexdigest().encode() == words[2]:
-            return typing.cast("dict[str, Any]", json.loads(body))
+            data = typing.cast("dict[str, Any]", json.loads(body))
+            if str(data.get("format")).encode() == words[1]:
+                return data
     raise IntegrityError(
         f"The {kind.removeprefix('flow-')} record is damaged",
         where=where,

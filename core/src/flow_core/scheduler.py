@@ -219,7 +219,7 @@ class Scheduler:
         self._cancelled = False
         self._end_reached = False
         self._state = RunState.CREATED
-        self._error: FlowError | None = None
+        self._error: Exception | None = None
         self._computes: dict[str, Compute] = {
             name: session.compute(name) for name in {p.compute for p in self._plans.values()}
         }
@@ -229,24 +229,25 @@ class Scheduler:
     def execute(self) -> RunResult:
         """Run all tasks; return how the run ended. The result is in the store and the index."""
         started = time.time()
-        record = self._begin()
+        record = self._session.metadata.run(self._flow, self._run)
+        assert record is not None, "the run was registered"
         try:
             with self._signals():
+                record = self._begin(record)
                 self._loop()
-        except FlowError as error:
+        except Exception as error:  # whatever it is, the run must not look as if it went on
             self._error = error
         finally:
             for compute in self._computes.values():
                 compute.close()
-        result = self._finish(record)
+        result = self._result(record)
+        self._write_down(record, result)
         self._emit(RunFinished(record, result, time.time() - started, time.time()))
         if self._error is not None:
             raise self._error
         return result
 
-    def _begin(self) -> RunRecord:
-        found = self._session.metadata.run(self._flow, self._run)
-        assert found is not None, "the run was registered"
+    def _begin(self, found: RunRecord) -> RunRecord:
         for compute in self._computes.values():
             compute.open(found, self._session.store)
         self._set_state(RunState.RUNNING)
@@ -275,27 +276,40 @@ class Scheduler:
             return True
         return not (self._interrupts or self._failed) and bool(self._ready or self._delayed)
 
-    def _finish(self, record: RunRecord) -> RunResult:
-        if self._interrupts:
-            state, message = RunState.INTERRUPTED, "interrupted by a signal (Ctrl-C)"
-        elif self._error is not None:
-            state, message = RunState.FAILED, self._error.what
+    def _result(self, record: RunRecord) -> RunResult:
+        """Return how the run ended."""
+        if self._error is not None:
+            what = getattr(self._error, "what", f"{type(self._error).__name__}: {self._error}")
+            state, message = RunState.FAILED, what
         elif self._failed:
             task, failure = self._failed[0]
             state, message = RunState.FAILED, f"step '{task.step}': {failure.message}"
-        elif not self._end_reached:
-            raise StateError(f"Run {self._flow}/{self._run} stopped before its end step")
-        else:
+        elif self._end_reached:
             state, message = RunState.SUCCEEDED, ""
+        elif self._interrupts:
+            state, message = RunState.INTERRUPTED, "interrupted by a signal (Ctrl-C)"
+        else:
+            raise StateError(f"Run {record.pathspec} stopped before its end step")
         failed = tuple(f"{record.pathspec}/{t.step}/{t.id}" for t, _ in self._failed)
-        result = RunResult(self._flow, self._run, state, time.time(), message, failed)
-        self._flush()
-        self._session.store.write(
-            [(result_key(self._flow, self._run), result.encode())], create_only=True
+        return RunResult(self._flow, self._run, state, time.time(), message, failed)
+
+    def _write_down(self, record: RunRecord, result: RunResult) -> None:
+        """Record the result wherever that is possible: a full disk must not hide its own error."""
+        steps = (
+            self._flush,
+            lambda: self._session.store.write(
+                [(result_key(self._flow, self._run), result.encode())], create_only=True
+            ),
+            lambda: self._set_state(
+                result.state, finished_at=result.finished_at, message=result.message
+            ),
+            lambda: self._hook.flow_run_finished(session=self._session, run=record, result=result),
         )
-        self._set_state(state, finished_at=result.finished_at, message=message)
-        self._hook.flow_run_finished(session=self._session, run=record, result=result)
-        return result
+        for step in steps:
+            try:
+                step()
+            except FlowError as error:
+                self._error = self._error or error
 
     def _set_state(self, state: RunState, **changes: Any) -> None:
         self._state = advance_run(self._state, state)

@@ -30,6 +30,16 @@ def _cpus() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def _account() -> str:
+    """Return the name of the account of this process, for shells that do not say."""
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):  # Windows; a container whose user has no entry
+        return f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
 def _declarations() -> tuple[Setting, ...]:
     return (
         Setting("datastore", "local", "Store: a name, or a URL like s3://bucket/prefix.", str),
@@ -105,10 +115,10 @@ class Settings:
 
     def user(self) -> str:
         """Return the name of the person: setting, else ``SUDO_USER``, ``USER``, ``USERNAME``."""
-        named = self["user"]
+        named: str = self["user"]
         for variable in ("SUDO_USER", "USER", "USERNAME", "LOGNAME"):
             named = named or self._environment.get(variable, "")
-        return named or f"uid-{os.getuid() if hasattr(os, 'getuid') else 0}"
+        return named or _account()
 
     def no_color(self) -> bool:
         """Whether the person asked programs not to use colour (``NO_COLOR``, see no-color.org)."""
@@ -167,9 +177,7 @@ class Settings:
             self._environment.get("HOME", os.path.expanduser("~")), ".config"
         )
         path = os.path.join(base, "flow", "config.toml")
-        data = _read_toml(path)
-        if not data:
-            return []
+        data = _read_toml(path) or {}
         tables = []
         profile = self._environment.get("FLOW_PROFILE")
         if profile:
@@ -230,5 +238,11 @@ def _strict_boolean(value: Any) -> bool:
         raise ValueError(value) from None
 
 
-_CONVERTERS: dict[type, Callable[[Any], Any]] = {bool: _strict_boolean}
+def _integer(value: Any) -> int:
+    if isinstance(value, (bool, float)):
+        raise TypeError(value)  # int() would cut 2.7 to 2 without a word
+    return int(value)
+
+
+_CONVERTERS: dict[type, Callable[[Any], Any]] = {bool: _strict_boolean, int: _integer}
 _TYPE_TEXT = {int: "an integer", float: "a number", bool: "true or false"}

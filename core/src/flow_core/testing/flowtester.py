@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -27,12 +28,9 @@ def default_plugins() -> list[str]:
     """Return the short names of the plugins that ``pip install flow-core`` brings."""
     import importlib_metadata
 
-    names = []
-    for requirement in importlib_metadata.requires("flow-core") or ():
-        name = requirement.partition(">")[0].strip()
-        if name.startswith("flow-"):
-            names.append(name.removeprefix("flow-"))
-    return names
+    required = importlib_metadata.requires("flow-core") or ()
+    matches = (re.match(r"flow-([\w-]+)", requirement) for requirement in required)
+    return [match[1] for match in matches if match]
 
 
 @dataclass
