@@ -1,0 +1,136 @@
+"""Sound plugins: what the list and the details say of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from flow_core.api import EntryPoint, PluginIndex, Session
+from flow_plugins import listing
+from flow_plugins.reports import Reports
+
+GOOD = """
+from dataclasses import dataclass
+
+from flow_core.api import Options, StepDecorator, hookimpl, option
+
+@dataclass(frozen=True)
+class SweetOptions(Options):
+    '''Make a step sweeter.
+
+    With sugar.
+    '''
+    kind: str = option(help="Which sugar.")
+    spoons: int = option(2, "How much sugar.")
+
+sweet = StepDecorator("sweet", SweetOptions)
+
+@hookimpl
+def flow_settings(settings):
+    settings.declare("sweet_limit", 5, "The most spoons.")
+
+@hookimpl(wrapper=True, before=["retry"])
+def flow_task_call(task, flow):
+    return (yield)
+"""
+
+
+@pytest.fixture
+def sweet(place: Any) -> Any:
+    """A folder in which the plugin 'sweet' is installed."""
+    place.install(
+        "sweet",
+        {"flow.plugins": "sweet = flow_sweet", "flow.decorators": "sweet = flow_sweet:sweet"},
+        GOOD,
+    )
+    return place
+
+
+def test_list(sweet: Any) -> None:
+    done = sweet.flow("plugins")
+    assert done.returncode == 0, done.stderr
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["name", "distribution", "version", "status", "provides", "hooks"]
+    row = next(row for row in rows if row.startswith("sweet "))
+    assert " ".join(row.split()) == "sweet flow-sweet 1.0 ok decorator sweet settings, task_call"
+    assert "\x1b" not in done.stdout  # plain in a pipe
+    assert "error" not in done.stdout
+
+
+def test_details(sweet: Any) -> None:
+    lines = sweet.flow("plugins", "sweet").stdout.splitlines()
+    assert lines[0] == "sweet 1.0: ok"
+    text = "\n".join(line.strip() for line in lines)
+    assert "The sweet of a test." in text
+    assert "flow-core>=0.1,<1" in text
+    assert "flow_sweet-1.0.dist-info" in text
+    assert "decorator sweet  flow_sweet:sweet" in text
+    assert "Make a step sweeter.\n" in text
+    assert "With sugar" not in text
+    assert "spoons  int  default 2  How much sugar." in text
+    assert "kind    str  required   Which sugar." in text
+    assert "flow_task_call  (wraps the others, before retry)" in text
+    assert "sweet_limit  The most spoons." in text
+    assert "int; default 5; FLOW_SWEET_LIMIT" in text
+
+
+def test_details_by_the_name_of_the_distribution(sweet: Any) -> None:
+    assert sweet.flow("plugins", "flow-sweet").stdout.startswith("sweet 1.0: ok")
+
+
+def test_unknown_name_gets_near_misses(sweet: Any) -> None:
+    done = sweet.flow("plugins", "swet")
+    assert done.returncode == 1
+    assert "There is no plugin 'swet'" in done.stderr
+    assert "did you mean 'sweet'?" in done.stderr
+
+
+def test_blocked(sweet: Any) -> None:
+    done = sweet.flow("-p", "no:sweet", "plugins")
+    row = next(row for row in done.stdout.splitlines() if row.startswith("sweet "))
+    assert "blocked by no:sweet" in row
+    assert "task_call" not in row
+    assert "leave out no:sweet" in sweet.flow("-p", "no:sweet", "plugins", "sweet").stdout
+
+
+def test_module_given_by_hand(place: Any) -> None:
+    (place.folder / "mine.py").write_text(
+        "from flow_core.api import hookimpl\n@hookimpl\ndef flow_check(graph):\n    return None\n"
+    )
+    done = place.flow("-p", "mine", "plugins")
+    row = next(row for row in done.stdout.splitlines() if row.startswith("mine "))
+    assert row.split() == ["mine", "-p", "ok", "check"]
+    broken = place.flow("-p", "not_mine", "plugins")
+    assert "The plugin module 'not_mine' cannot be loaded" in broken.stdout
+
+
+def test_json(sweet: Any) -> None:
+    reports = {r["name"]: r for r in json.loads(sweet.flow("plugins", "--json").stdout)}
+    assert reports["sweet"]["status"] == "ok"
+    assert reports["sweet"]["error"] is None
+    assert {h["name"] for h in reports["sweet"]["hooks"]} == {"flow_settings", "flow_task_call"}
+    assert {"group": "flow.decorators", "name": "sweet", "value": "flow_sweet:sweet"} in reports[
+        "sweet"
+    ]["entry_points"]
+
+
+def test_no_plugins_at_all() -> None:
+    nothing = PluginIndex([])
+    reports = Reports(Session(index=nothing), nothing)
+    assert reports.all == []
+    assert next(listing.lines(reports, 0)).startswith("\x1b")
+
+
+def test_narrow_terminal_wraps_what_is_provided() -> None:
+    index = PluginIndex(
+        EntryPoint("flow.commands", f"command-{n}", "x:y", "flow-many", "1.0", "")
+        for n in range(30)
+    )
+    reports = Reports(Session(index=index), index)
+    lines = list(listing.lines(reports, 70))
+    assert len(lines) > 5
+    assert all(len(line) < 90 for line in lines)  # colours count, and are in the first two only
+    assert all(len(line) <= 70 for line in lines[2:])
+    assert lines[2].startswith(" " * 20)
