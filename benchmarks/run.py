@@ -1,0 +1,74 @@
+"""Measures flow-core beside its rival: ``make bench``, or a part of it.
+
+    python benchmarks/run.py [--quick] [--only ROW] [--json FILE] [--no-page]
+
+Needs nothing but Python: it makes its own environments under ``.bench/``. A row is a module
+``row_*.py`` here; see ``docs/performance.md`` for what is measured and how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import environments
+import page
+from harness import Bench, Figure, say
+
+ROWS = ("hello", "foreach", "wide", "commands", "array", "untouched", "client", "scheduler")
+FOLDER = environments.REPOSITORY / ".bench"
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description="Measure flow-core beside its rival.")
+    parser.add_argument("--quick", action="store_true", help="fewer runs and smaller sizes")
+    parser.add_argument("--only", action="append", choices=ROWS, help="may be repeated")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--no-page", action="store_true", help="leave docs/performance.md alone")
+    parser.add_argument("--rival-version", help="of metaflow; default: the newest")
+    parser.add_argument("--keep", action="store_true", help="keep what the runs left behind")
+    parser.add_argument("--no-install", action="store_true", help="the environments are as wanted")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure and report; the exit status says whether all targets were met."""
+    options = arguments()
+    begin = time.time()
+    ours, rival = environments.make(FOLDER, options.rival_version, install=not options.no_install)
+    bench = Bench(ours, rival, FOLDER / "work", quick=options.quick)
+    figures = [f for name in options.only or ROWS for f in measure_row(bench, name)]
+    if not options.keep:
+        shutil.rmtree(bench.root, ignore_errors=True)
+    facts = page.facts(ours, rival, time.time() - begin)
+    print(page.text_table(figures, facts))
+    if options.json:
+        options.json.write_text(page.to_json(figures, facts, bench.notes))
+    whole = not (options.only or options.quick or options.no_page)
+    if whole:
+        page.update(figures, facts, bench.notes)
+    return int(any(figure.met is False for figure in figures))
+
+
+def measure_row(bench: Bench, name: str) -> list[Figure]:
+    """Run one benchmark."""
+    begin = time.time()
+    say(f"--- {name}")
+    bench.enter(name)
+    module = importlib.import_module(f"row_{name}")
+    figures = []
+    for figure in module.rows(bench):
+        say(page.line(figure))
+        figures.append(figure)
+    say(f"      took {time.time() - begin:.0f} s")
+    shutil.rmtree(bench.folder, ignore_errors=True)
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())
