@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
@@ -99,26 +98,16 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def peak_memory() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     idle_cpu, idle_wall = measure(provided, PARALLEL)
     bare_cpu, bare_wall = (value / count * 1e3 for value in measure(bare, count))
-    before = peak_memory()
     cpu, wall = measure(provided, count)
-    grown = peak_memory() - before
     cpu, wall = (cpu - idle_cpu) / count * 1e3, (wall - idle_wall) / count * 1e3
     print(f"bare fork and exit   {bare_cpu:6.2f} ms CPU  {bare_wall:6.2f} ms wall")
     print(f"task, {PARALLEL} at a time    {cpu:6.2f} ms CPU  {wall:6.2f} ms wall")
     print(f"over bare            {cpu - bare_cpu:6.2f} ms CPU, ratio {cpu / bare_cpu:.1f}")
     print(f"server and its start {idle_cpu * 1e3:6.2f} ms CPU  {idle_wall * 1e3:6.2f} ms wall")
-    print(f"launcher's memory    {grown * 1024 / count:6.2f} KiB more per task")
 
 
 if __name__ == "__main__":
