@@ -56,11 +56,11 @@ def _origin(session: Session, run_id: str | None) -> str:
         return latest[0].pathspec
     run_id = run_id.removeprefix(f"{flow}/")
     if session.metadata.run(flow, run_id) is None:
-        latest = [r.run for r in session.metadata.runs(flow, limit=5)]
+        newest = [r.run for r in session.metadata.runs(flow, limit=5)]
         raise UsageError(
             f"There is no run {flow}/{run_id}",
             where=session.metadata.url,
-            hint="the latest are: " + ", ".join(latest) if latest else "start one with: run",
+            hint="the latest are: " + ", ".join(newest) if newest else "start one with: run",
         )
     return f"{flow}/{run_id}"
 
