@@ -48,7 +48,8 @@ class TaskPlan:
         retry: the retry policy.
         timeout: seconds that one attempt may take; None = no limit.
         handles_failure: a plugin wants to record the final failure in a *fallback* attempt, which
-            runs no user code, when the last attempt died without leaving a manifest.
+            runs no user code, when it could not do so in the last attempt: its process died, or
+            it failed outside of the step's body, for example on an artifact that cannot be stored.
         variables: environment variables of the task process.
         secrets: sources of secrets, by text; resolved in the task, never stored.
         options: plain data of compute providers and deployers, by plugin.

@@ -530,8 +530,8 @@ class Scheduler:
                 return decided
         if plan.retry.allows(task.attempt):
             return RetryAfter(plan.retry.wait(task.attempt))
-        died = manifest.failure is not None and manifest.failure.cause not in ("error", "store")
-        return Fallback() if plan.handles_failure and died else GiveUp()
+        # What the plugin could handle in the task itself does not come here as a failure.
+        return Fallback() if plan.handles_failure else GiveUp()
 
     def _go_on(self, task: _Task, manifest: Manifest) -> None:
         """Queue what follows a finished task."""
@@ -602,9 +602,10 @@ class Scheduler:
             self._interrupts = max(self._interrupts, 1)
         else:
             grace = settings["failure_grace"]
+            count = len(self._running)
             self._emit(
                 Message(
-                    f"A step failed: {len(self._running)} running tasks are ended "
+                    f"A step failed: {count} running task{'s are' if count > 1 else ' is'} ended "
                     f"within {grace:g} s, then resume continues them.",
                     "warning",
                     time.time(),
