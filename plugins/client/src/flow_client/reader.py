@@ -15,6 +15,7 @@ from flow_core.api import (
     RunState,
     attempt_prefix,
     manifest_key,
+    run_prefix,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,23 @@ def moment(seconds: float | None) -> datetime | None:
     if not seconds:
         return None
     return datetime.fromtimestamp(seconds, timezone.utc).astimezone()
+
+
+def record_of(manifest: Manifest) -> AttemptRecord:
+    """Return what the index will keep of an attempt that has ended."""
+    failure = manifest.failure
+    return AttemptRecord(
+        *manifest[:5],
+        manifest.state,
+        tuple(frame.index for frame in manifest.foreach),
+        manifest.started,
+        manifest.finished,
+        manifest.cpu_seconds,
+        manifest.peak_memory,
+        manifest.origin,
+        failure.cause if failure else "",
+        failure.message.partition("\n")[0] if failure else "",
+    )
 
 
 class Reader:
@@ -80,8 +98,18 @@ class Reader:
     # --- attempts -------------------------------------------------------------------------------
 
     def attempts_of(self, flow: str, run: str, step: str, task: int) -> list[AttemptRecord]:
-        """Return all attempts of one task, in order."""
-        return self.session.metadata.attempts(flow, run, step=step, task=task, all_attempts=True)
+        """Return all attempts of one task, in order.
+
+        The index is written in batches: what has just ended is in the store before.
+        """
+        found = self.session.metadata.attempts(flow, run, step=step, task=task, all_attempts=True)
+        return found or self._stored_attempts(flow, run, step, task)
+
+    def _stored_attempts(self, flow: str, run: str, step: str, task: int) -> list[AttemptRecord]:
+        folders = self.session.store.folders(f"{run_prefix(flow, run)}{step}/{task}/")
+        numbers = sorted(int(name) for name in folders if name.isdigit())
+        found = [self._manifest(manifest_key(flow, run, step, task, n)) for n in numbers]
+        return [record_of(manifest) for manifest in found if manifest is not None]
 
     def upwards(self, flow: str, run: str, step: str, after: int = -1) -> Iterator[AttemptRecord]:
         """Yield the last attempt of each task of a step with an id above ``after``, in order."""

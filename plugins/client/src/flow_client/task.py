@@ -13,12 +13,11 @@ from flow_client.base import Container
 from flow_client.data import FlowData
 from flow_client.errors import ObjectNotFound, names_hint
 from flow_client.pathspec import split
-from flow_client.reader import moment
+from flow_client.reader import moment, record_of
 from flow_core.api import (
     OK_STATES,
     AttemptRecord,
     AttemptState,
-    Failure,
     UsageError,
 )
 
@@ -290,17 +289,7 @@ class Task(Container[DataArtifact]):
         """The index of a run whose launcher died lags behind: the manifest counts."""
         manifest = self._manifest = self._reader.manifest(self._record)
         if manifest is not None:
-            failure = manifest.failure or Failure("", "", "")
-            self._record = self._record._replace(
-                state=manifest.state,
-                started_at=manifest.started,
-                finished_at=manifest.finished,
-                cpu_seconds=manifest.cpu_seconds,
-                peak_memory=manifest.peak_memory,
-                origin=manifest.origin,
-                cause=failure.cause,
-                message=failure.message.partition("\n")[0],
-            )
+            self._record = record_of(manifest)
 
     def _is_final(self, record: AttemptRecord) -> bool:
         if record.state in OK_STATES or record.state is AttemptState.CANCELLED:

@@ -1,0 +1,106 @@
+"""`Flow`: its runs, newest first, a page at a time."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+import pytest
+
+from flow_client import Flow, ObjectNotFound, Run
+from flow_core.api import RunState, UsageError
+
+
+def test_runs_come_newest_first(past: Any) -> None:
+    for number in range(1, 4):
+        past.run(str(number))
+    flow = Flow("F")
+    assert [run.id for run in flow] == ["3", "2", "1"]
+    assert flow.latest_run == Run("F/3")
+    assert flow["2"] == flow[2] == Run("F/2")
+    assert "2" in flow
+    assert "9" not in flow
+    assert flow.pathspec == flow.id == "F"
+    assert flow.parent is None
+    assert flow._ipython_key_completions_() == ["3", "2", "1"]
+
+
+def test_the_latest_successful_run_is_not_the_latest(past: Any) -> None:
+    past.run("1")
+    past.run("2", "failed")
+    assert Flow("F").latest_successful_run == Run("F/1")
+    assert Flow("F").latest_run == Run("F/2")
+
+
+def test_a_flow_without_success_has_no_latest_successful_run(past: Any) -> None:
+    past.run("1", "failed")
+    assert Flow("F").latest_successful_run is None
+
+
+def test_runs_are_filtered_by_tags_state_and_number(past: Any) -> None:
+    past.run("1", tags=["a", "b"])
+    past.run("2", "failed", tags=["a"])
+    past.run("3", tags=["b"])
+    runs = Flow("F").runs
+    assert [r.id for r in runs("a")] == ["2", "1"]
+    assert [r.id for r in runs("a", "b")] == ["1"]
+    assert [r.id for r in runs(state="failed")] == ["2"]
+    assert [r.id for r in runs(limit=2)] == ["3", "2"]
+    assert list(runs(limit=0)) == []
+
+
+def test_lost_runs_are_told_from_running_ones(past: Any) -> None:
+    past.run("1", "running", heartbeat_at=time.time())
+    past.run("2", "running", heartbeat_at=time.time() - 120)
+    assert [r.id for r in Flow("F").runs(state="running")] == ["1"]
+    assert [r.id for r in Flow("F").runs(state="lost")] == ["2"]
+
+
+def test_an_unknown_state_is_refused(past: Any) -> None:
+    past.run("1")
+    with pytest.raises(UsageError, match="There is no state 'fail' of a run") as caught:
+        Flow("F").runs(state="fail")
+    assert caught.value.hint == "did you mean 'failed'?"
+
+
+def test_a_flow_that_never_ran_says_what_did(past: Any) -> None:
+    past.run("1", flow="MoviesFlow")
+    with pytest.raises(ObjectNotFound) as caught:
+        Flow("MovieFlow")
+    assert str(caught.value) == (
+        "There is no flow 'MovieFlow'\n"
+        "  where: memory://here\n"
+        "  why:   the index knows no run of it\n"
+        "  try:   did you mean 'MoviesFlow'?"
+    )
+
+
+def test_where_nothing_ran_the_hint_says_how_to_run(past: Any) -> None:
+    with pytest.raises(ObjectNotFound) as caught:
+        Flow("F")
+    assert caught.value.hint == "run one first: python my_flow.py run"
+
+
+def test_a_long_history_is_read_page_by_page(past: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(250):
+        past.run(str(number))
+    limits: list[int] = []
+    real = past.session.metadata.runs
+
+    def runs(*arguments: Any, **options: Any) -> Any:
+        limits.append(options["limit"])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(past.session.metadata, "runs", runs)
+    flow = Flow("F")
+    assert len(list(itertools.islice(flow.runs(), 5))) == 5
+    assert limits == [1, 100]
+    assert len({run.id for run in flow}) == 250
+    assert max(limits) == 100
+
+
+def test_states_cover_all_that_the_index_knows() -> None:
+    from flow_client.run import ENDED
+
+    assert {"created", "running", *ENDED} == {s.value for s in RunState}
