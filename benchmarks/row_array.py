@@ -79,7 +79,7 @@ def _mapped(bench: Bench, size: int) -> Iterator[Figure]:
 
 def _run(bench: Bench, tool: Tool, size: int, *, keep: bool) -> Usage:
     _clear(bench, tool)  # what is stored already would not be written again
-    return bench.run(tool, "array", "--size", str(size // 8), "--keep", str(int(keep)))
+    return bench.run(tool, "big_array", "--size", str(size // 8), "--keep", str(int(keep)))
 
 
 def _clear(bench: Bench, tool: Tool) -> None:
