@@ -51,7 +51,8 @@ def __getattr__(name: str) -> Any:
 def _is_module(name: str) -> bool:
     import os.path
 
-    return os.path.exists(os.path.join(os.path.dirname(__file__), name + ".py"))
+    path = os.path.join(os.path.dirname(__file__), name)
+    return os.path.isdir(path) or os.path.exists(path + ".py")
 
 
 def __dir__() -> list[str]:

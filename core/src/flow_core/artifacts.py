@@ -14,10 +14,13 @@ Foreach items: the pickled items one after the other, then a row for each: offse
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import math
 import mmap
+import os
 import pickle
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -211,7 +214,8 @@ class ArtifactStore:
         return hasher.hexdigest()
 
     def _content(self, digest: str, size: int | None, what: str) -> Buffer:
-        content = self._map(digest) if self.store.capabilities.mappable else self._fetch(digest)
+        mappable = self.store.capabilities.mappable
+        content = self._map(digest) if mappable else self._fetch(digest, size)
         if content is None:
             raise _damaged(what, "it is missing", digest)
         _verify(content, digest, size, what, f"blob {digest[:16]}…")
@@ -229,14 +233,17 @@ class ArtifactStore:
         except ValueError:
             return b""  # an empty file cannot be mapped; it fails verification
 
-    def _fetch(self, digest: str) -> Buffer | None:
-        raw = next(self.store.read([blob_key(digest)]))
+    def _fetch(self, digest: str, size: int | None) -> Buffer | None:
+        raw = next(iter(self.store.read([blob_key(digest)])))
         if raw is None:
             return None
-        if raw[:4] == _ZSTD_MAGIC:
+        # Raw bytes of unknown size are never compressed, but may be a zstd frame themselves.
+        if size is not None and raw[:4] == _ZSTD_MAGIC:
             import zstandard
 
             try:
+                if zstandard.frame_content_size(raw) != size:
+                    return b""  # a damaged head may claim any size: nothing is allocated for it
                 raw = zstandard.ZstdDecompressor().decompress(raw)
             except zstandard.ZstdError:
                 return b""  # a damaged frame; it fails verification
@@ -446,13 +453,43 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, (type, FunctionType)) and _only_here(value):
-            import cloudpickle
-
-            module = sys.modules.get("__main__")
-            file = getattr(module, "__file__", None) or ""
-            payload = cloudpickle.dumps(value)
-            return restore_local, (file, value.__module__, value.__qualname__, payload)
+            payload = _by_value(value)
+            return restore_local, (_main_file(), value.__module__, value.__qualname__, payload)
         return NotImplemented
+
+
+def _main_file() -> str:
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return os.path.realpath(file) if file else ""
+
+
+def _by_value(value: Any) -> bytes:
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
+        def reducer_override(self, obj: Any) -> Any:
+            reduced = super().reducer_override(obj)
+            if isinstance(obj, type) and isinstance(reduced, tuple):
+                # cloudpickle gives each class a random number, so that a process that reads it
+                # twice gets one class. Our payloads must be equal for equal code; `_restored`
+                # does the same by the payload.
+                make, arguments, *rest = reduced
+                plain = tuple(None if _is_tracker(a) else a for a in arguments)
+                reduced = (make, plain, *rest)
+            return reduced
+
+    buffer = io.BytesIO()
+    Pickler(buffer, protocol=5).dump(value)
+    return buffer.getvalue()
+
+
+def _is_tracker(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) is not None
+
+
+@functools.lru_cache(maxsize=256)
+def _restored(payload: bytes) -> Any:
+    return pickle.loads(payload)
 
 
 def _only_here(value: Any) -> bool:
@@ -465,14 +502,13 @@ def restore_local(file: str, module: str, qualname: str, payload: bytes) -> Any:
 
     In the flow's own process this is the object of the flow file, so that ``isinstance`` holds.
     """
-    main = sys.modules.get("__main__")
-    if module == "__main__" and file and getattr(main, "__file__", None) == file:
-        found: Any = main
+    if module == "__main__" and file and _main_file() == file:
+        found: Any = sys.modules.get("__main__")
         for part in qualname.split("."):
             found = getattr(found, part, None)
         if found is not None:
             return found
-    return pickle.loads(payload)
+    return _restored(payload)
 
 
 def _dump_stream(value: Any, take: Callable[[pickle.PickleBuffer], Any] | None) -> bytes:
@@ -501,7 +537,7 @@ def _unstorable(name: str, value: Any, error: Exception) -> ArtifactError:
         f"Artifact '{name}' cannot be stored: {path} is a {_type_name(culprit)}",
         why=f"{type(error).__name__}: {error}",
         hint=f"keep what can be stored (data, not connections, locks, files or generators), "
-        f"or give it a name that is not kept: self.__{name.split('[')[0]}",
+        f"or give it a name that is not kept: self.__{name.partition('[')[0].lstrip('_')}",
     )
 
 
@@ -538,8 +574,22 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
         for item in value:
             yield "{…}", item
     elif not isinstance(value, type):
-        for name, item in getattr(value, "__dict__", {}).items():
+        for name, item in _state(value).items():
             yield f".{name}", item
+
+
+def _state(value: Any) -> dict[str, Any]:
+    """Return the attributes that pickle would store; none when the class sees to that itself."""
+    kind = type(value)
+    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
+        return {}
+    try:
+        # Objects have __getstate__ from Python 3.11 on.
+        state = value.__getstate__() if hasattr(value, "__getstate__") else value.__dict__
+    except Exception:
+        return {}  # the class refuses: the object itself is what cannot be stored
+    parts = state if isinstance(state, tuple) else (state,)
+    return {k: v for part in parts if isinstance(part, dict) for k, v in part.items()}
 
 
 def _type_name(value: Any) -> str:

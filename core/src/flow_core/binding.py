@@ -18,7 +18,7 @@ from flow_core.errors import (
     TransitionError,
     did_you_mean,
 )
-from flow_core.flowspec import BINDING, FlowSpec
+from flow_core.flowspec import BINDING, FlowSpec, class_names, is_stored
 from flow_core.graph import FOREACH, NEXT_FORMS, Node
 from flow_core.parameters import Parameter
 from flow_core.records import (
@@ -54,6 +54,17 @@ class RunReader:
     def __init__(self, artifacts: ArtifactStore, document: RunDocument) -> None:
         self.artifacts = artifacts
         self.document = document
+        self._parameters: dict[str, Any] = {}
+        self._recent: tuple[InputRef, Manifest] | None = None
+
+    def manifest(self, ref: InputRef) -> Manifest:
+        """Return the manifest of one attempt; errors as `manifests`.
+
+        The last one is kept: a task asks for its parent's twice, for artifacts and foreach item.
+        """
+        if self._recent is None or self._recent[0] != ref:
+            self._recent = (ref, next(self.manifests([ref])))
+        return self._recent[1]
 
     def manifests(self, refs: Sequence[InputRef]) -> Iterator[Manifest]:
         """Yield the manifests of attempts, in order.
@@ -81,12 +92,15 @@ class RunReader:
         table = self.document.parameters
         if parameter.name not in table:
             return None  # a resumed run that is older than the parameter, read by the client
-        return self.value(table, parameter.name, f"run {self.document.flow}/{self.document.run}")
+        if parameter.name not in self._parameters:
+            owner = f"run {self.document.flow}/{self.document.run}"
+            self._parameters[parameter.name] = self.value(table, parameter.name, owner)
+        return self._parameters[parameter.name]
 
     def item(self, frame: ForeachFrame) -> Any:
         """Return the item of one foreach frame."""
         ref = InputRef(frame.step, frame.task, frame.attempt)
-        transition = next(self.manifests([ref])).transition
+        transition = self.manifest(ref).transition
         owner = f"{self.document.flow}/{self.document.run}/{frame.step}/{frame.task}"
         if transition is None or transition.items is None:
             raise NotFound(f"Task {owner} has no foreach items")
@@ -156,6 +170,7 @@ class FlowBinding(ReadBinding):
         reader: the run.
         spec: which attempt.
         node: the step in the graph.
+        cls: the flow class.
         constants: names of class constants, which cannot be assigned.
         steps: names of steps, which cannot be assigned.
         table: artifacts that came with the inputs (empty in a join).
@@ -166,6 +181,7 @@ class FlowBinding(ReadBinding):
         reader: RunReader,
         spec: TaskSpec,
         node: Node,
+        cls: type[FlowSpec],
         constants: Sequence[str],
         steps: Sequence[str],
         table: Mapping[str, ArtifactRef],
@@ -174,6 +190,7 @@ class FlowBinding(ReadBinding):
         self.spec = spec
         self.node = node
         self.transition: Transition | None = None
+        self._taken = frozenset(n for n in class_names(cls) if is_stored(cls, n))
         self._constants = frozenset(constants)
         self._steps = frozenset(steps)
         self._loaded: dict[str, Any] = {}
@@ -193,8 +210,11 @@ class FlowBinding(ReadBinding):
             )
         if name in self._steps:
             raise AttributeError(f"'{name}' is a step; assign to another name")
-        if name in ("name", "input", "index"):
-            raise AttributeError(f"self.{name} is flow-core's own; assign to another name")
+        if name in self._taken:
+            raise AttributeError(
+                f"'{name}' is defined by the class, so that later steps would read that instead; "
+                "assign to another name"
+            )
 
     def forget(self, name: str) -> bool:
         return self.table.pop(name, None) is not None
@@ -214,7 +234,16 @@ class FlowBinding(ReadBinding):
         self.transition = Transition(names, self.node.foreach)
 
     def default_transition(self) -> Transition:
-        """The way that the step goes when its body was not run to its end, but is excused."""
+        """The way that the step goes when its body was not run to its end, but is excused.
+
+        Raises:
+            TransitionError: only the body could have said over what its foreach goes.
+        """
+        if self.node.kind == FOREACH:
+            raise self._wrong(
+                "it failed before its foreach had items, so nobody knows what follows",
+                "let the step fail, or do the risky work in a step before it",
+            )
         return Transition(self.node.targets)
 
     def _wrong(self, what: str, hint: str) -> TransitionError:
@@ -256,7 +285,7 @@ class FlowBinding(ReadBinding):
 
     def names(self, flow: FlowSpec) -> list[str]:
         """Return the names of all artifacts that ``flow`` has now."""
-        own = (n for n in flow.__dict__ if not n.startswith("__"))
+        own = (n for n in flow.__dict__ if is_stored(type(flow), n))
         return sorted({*self.table, *own})
 
     def save(self, flow: FlowSpec) -> tuple[dict[str, ArtifactRef], ArtifactError | None]:
@@ -268,7 +297,7 @@ class FlowBinding(ReadBinding):
         table = dict(self.table)
         failed: ArtifactError | None = None
         for name, value in flow.__dict__.items():
-            if name.startswith("__"):
+            if not is_stored(type(flow), name):
                 continue
             previous = self.table.get(name)
             if previous and self.reader.artifacts.unchanged(value, self._loaded.get(name, self)):
@@ -290,12 +319,12 @@ class FlowBinding(ReadBinding):
             raise MergeError("merge_artifacts takes include= or exclude=, not both", ())
         found: dict[str, set[str]] = {}
         refs: dict[str, ArtifactRef] = {}
-        for manifest in inputs.manifests():
+        for manifest in inputs._manifests():
             for name, ref in manifest.artifacts.items():
                 found.setdefault(name, set()).add(ref.hash)
                 refs[name] = ref
         wanted = include or [n for n in found if n not in exclude]
-        set_already = getattr(inputs.owner, "__dict__", {})
+        set_already = getattr(inputs._owner, "__dict__", {})
         self._check_merge(found, wanted, include, set_already)
         self.table.update({name: refs[name] for name in wanted if name not in set_already})
 
@@ -326,7 +355,7 @@ class FlowBinding(ReadBinding):
             )
 
 
-class Inputs(Sequence[Any]):
+class Inputs:
     """The branches that a join joins: ``len(inputs)``, ``inputs[0]``, iteration, ``inputs.step_a``.
 
     Elements are in the order of the split's targets, or of the foreach's items. Each is a flow
@@ -339,7 +368,7 @@ class Inputs(Sequence[Any]):
         self._reader = reader
         self._refs = tuple(unpack_inputs(spec.inputs))
         self._alive: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-        self.owner: FlowSpec | None = None
+        self._owner: FlowSpec | None = None
 
     def __len__(self) -> int:
         return len(self._refs)
@@ -350,11 +379,11 @@ class Inputs(Sequence[Any]):
         number = range(len(self))[number]  # IndexError, and negative numbers, as for a list
         found = self._alive.get(number)
         if found is None:
-            found = self._view(number, next(self._reader.manifests([self._refs[number]])))
+            found = self._view(number, self._reader.manifest(self._refs[number]))
         return found
 
     def __iter__(self) -> Iterator[Any]:
-        for number, manifest in enumerate(self.manifests()):
+        for number, manifest in enumerate(self._manifests()):
             found = self._alive.get(number)
             yield found if found is not None else self._view(number, manifest)
 
@@ -378,7 +407,7 @@ class Inputs(Sequence[Any]):
     def __reduce__(self) -> NoReturn:
         raise TypeError("'inputs' cannot be stored: take from it what you need")
 
-    def manifests(self) -> Iterator[Manifest]:
+    def _manifests(self) -> Iterator[Manifest]:
         """Yield the manifest of each input, reading many at a time."""
         for start in range(0, len(self._refs), _BATCH):
             yield from self._reader.manifests(self._refs[start : start + _BATCH])
@@ -388,6 +417,9 @@ class Inputs(Sequence[Any]):
         view = bind(self._cls, binding)
         self._alive[number] = view
         return view
+
+
+Sequence.register(Inputs)  # not its base: a step may be called 'count'
 
 
 def foreach_items(values: Any, name: str, wrong: Any) -> Any:

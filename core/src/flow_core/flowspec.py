@@ -6,7 +6,7 @@ import contextvars
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from flow_core.errors import DefinitionError, TransitionError
 from flow_core.parameters import Parameter
@@ -151,7 +151,9 @@ class FlowSpec:
             MergeError: the branches differ in an artifact, an included one is missing, or both
                 ``include`` and ``exclude`` are given.
         """
-        self.__binding().merge(inputs, tuple(include), tuple(exclude))
+        # A name alone is meant as a list of one; its letters are no names.
+        names = ([n] if isinstance(n, str) else n for n in (include, exclude))
+        self.__binding().merge(inputs, *map(tuple, names))
 
     # --- attributes -----------------------------------------------------------------------------
 
@@ -212,19 +214,49 @@ def step_functions(flow: type[FlowSpec]) -> dict[str, FunctionType]:
     found: dict[str, FunctionType] = {}
     for cls in reversed(flow.__mro__):
         for name, value in vars(cls).items():
+            if name in RESERVED_STEPS and cls is not FlowSpec and issubclass(cls, FlowSpec):
+                raise _reserved(cls, name, value)
             if getattr(value, "__flow_step__", False):
                 found[name] = value
             elif name in found:
                 del found[name]  # a subclass replaced the step by something else
     for name in found:
-        if name in RESERVED_STEPS or name.startswith("_"):
+        if name.startswith("_"):
             raise DefinitionError(
                 f"A step cannot be called '{name}'",
                 where=_place(found[name]),
-                why="the name is reserved" if name in RESERVED_STEPS else "it begins with '_'",
+                why="it begins with '_'",
                 hint=f"rename it, for example to '{name.strip('_')}_step'",
             )
     return found
+
+
+def _reserved(cls: type, name: str, value: Any) -> DefinitionError:
+    step = getattr(value, "__flow_step__", False)
+    return DefinitionError(
+        f"{'A step' if step else 'An attribute'} cannot be called '{name}'",
+        where=_place(value) if isinstance(value, FunctionType) else f"class {cls.__qualname__}",
+        why=f"self.{name} is flow-core's own",
+        hint=f"rename it, for example to '{name}_step'" if step else f"my_{name} = …",
+    )
+
+
+def class_names(flow: type[FlowSpec]) -> dict[str, Any]:
+    """Return everything that the classes of a flow define: what an artifact cannot be called.
+
+    Properties with a setter are not among them: assigning to one calls it.
+    """
+    found: dict[str, Any] = {}
+    for cls in reversed([c for c in flow.__mro__ if c is not object and c is not Generic]):
+        found.update(vars(cls))
+    return {n: v for n, v in found.items() if not hasattr(type(v), "__set__")}
+
+
+def is_stored(flow: type[FlowSpec], name: str) -> bool:
+    """Whether an attribute of this name is an artifact: not ``__x``, which Python calls
+    ``_MyFlow__x`` when it is written in a class."""
+    hidden = ("__", *(f"_{c.__name__.lstrip('_')}__" for c in flow.__mro__))
+    return not name.startswith(hidden)
 
 
 def constants(flow: type[FlowSpec]) -> dict[str, Any]:

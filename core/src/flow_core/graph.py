@@ -170,6 +170,7 @@ class _Sources:
         functions = self._functions[file] = {}
         classes = self._classes[file] = {}
         try:
+            linecache.checkcache(file)  # a notebook or test may have written the file again
             tree = ast.parse("".join(linecache.getlines(file)))
         except SyntaxError:
             return  # edited since it was imported: the steps are reported as unreadable
@@ -195,6 +196,8 @@ def _class_place(cls: type, sources: _Sources) -> tuple[str, int]:
 def _read_node(
     step: str, function: FunctionType, sources: _Sources, decorators: tuple[str, ...]
 ) -> Node:
+    while hasattr(function, "__wrapped__"):  # a decorator of the user's own stands on it
+        function = function.__wrapped__
     code = function.__code__
     tree = sources.function(code.co_filename, code.co_firstlineno)
     node = Node(

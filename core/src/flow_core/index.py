@@ -268,7 +268,10 @@ def parse_entry_points(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def core_requirement(entry: EntryPoint) -> str:
-    """Return what the distribution of ``entry`` requires of flow-core (``>=0.1,<1``), or ``''``."""
+    """Return what the distribution of ``entry`` requires of flow-core (``>=0.1,<1``), or ``''``.
+
+    What only an extra requires does not count.
+    """
     for file in ("METADATA", "PKG-INFO"):
         try:
             with open(os.path.join(entry.location, file), encoding="utf-8") as lines:
@@ -276,9 +279,11 @@ def core_requirement(entry: EntryPoint) -> str:
                     if not line.strip():
                         break  # the headers end at the first empty line
                     found = re.match(
-                        r"Requires-Dist:\s*flow[-_.]core\b\s*\(?([^;)]*)", line, re.IGNORECASE
+                        r"Requires-Dist:\s*flow[-_.]core\s*(?:\[.*?\])?\s*\(?([<>=!~][^;)]*)\)?(.*)",
+                        line,
+                        re.IGNORECASE,
                     )
-                    if found:
+                    if found and "extra" not in found.group(2):
                         return found.group(1).replace(" ", "").strip()
         except OSError:
             continue  # an egg-info has the other file

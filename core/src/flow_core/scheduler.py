@@ -86,7 +86,7 @@ class _Frame:
         self.reused = True
         self.steps: list[str] | str = ""  # one name while all branches end in the same step
         self.tasks = array("q", bytes(8 * count))
-        self.attempts = bytearray(count)
+        self.attempts = array("i", bytes(4 * count))
 
     def arrive(self, index: int, ref: InputRef, reused: bool) -> bool:
         """Note that a branch has reached the join; True when it was the last one."""
@@ -424,7 +424,8 @@ class Scheduler:
             yield from ((name, update) for update in compute.poll(0.0))
 
     def _timeout(self) -> float:
-        if self._ready and len(self._running) < self._max_workers and not self._failed:
+        ending = self._failed or self._interrupts
+        if self._ready and len(self._running) < self._max_workers and not ending:
             return 0.0
         if self._delayed:
             return min(_WAKE_SECONDS, max(0.0, self._delayed[0][0] - time.time()))
@@ -506,7 +507,7 @@ class Scheduler:
         """Schedule the next attempt and return the seconds until then, or None when all is lost."""
         failure = manifest.failure or Failure("exit", "", "it failed without saying why")
         decision = self._decision(task, manifest)
-        if isinstance(decision, GiveUp) or self._interrupts:
+        if isinstance(decision, GiveUp) or self._interrupts or self._failed:
             if manifest.state is not AttemptState.CANCELLED:
                 self._failed.append((task, failure))
             return None

@@ -356,7 +356,7 @@ class Session:
 
         self.start()
         self.check()
-        self._close_metadata()  # compute providers may fork: nothing may be open then
+        self._prepare_to_fork()
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
         document = self._register(request)
@@ -456,6 +456,14 @@ class Session:
             self._started = False
             self.plugins.hook.flow_session_finished(session=self)
         self._close_metadata()
+
+    def _prepare_to_fork(self) -> None:
+        """Compute providers may fork now: nothing may be open, and what each task would import for
+        itself is better imported once, before."""
+        self._close_metadata()
+        name = self.settings["datastore"].partition("://")[0]
+        if ("store", name) not in self._providers:
+            self.index.load("flow.stores", name)
 
     def _close_metadata(self) -> None:
         metadata = self.__dict__.pop("metadata", None)
@@ -577,10 +585,11 @@ def _as_main(path: str) -> dict[str, Any]:
         source = file.read()
     token = loading.set(True)
     try:
-        exec(compile(source, path, "exec"), main.__dict__)
+        exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
     except FlowLoaded as loaded:
         main.__dict__.setdefault("__flow_started__", loaded.flow)
-    except FlowError:
+    except FlowError as error:
+        error.where = error.where or _line_of(path, error)
         raise
     except Exception as error:
         raise _import_failed(path, error) from error
@@ -589,17 +598,19 @@ def _as_main(path: str) -> dict[str, Any]:
     return main.__dict__
 
 
-def _import_failed(path: str, error: Exception) -> DefinitionError:
+def _line_of(path: str, error: Exception) -> str:
     import traceback
 
     if isinstance(error, SyntaxError):
-        line: int | None = error.lineno
-    else:
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
-        line = lines[-1] if lines else None
+        return f"{error.filename}:{error.lineno}"
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+    return f"{path}:{lines[-1]}" if lines else path
+
+
+def _import_failed(path: str, error: Exception) -> DefinitionError:
     return DefinitionError(
         "The flow file cannot be loaded",
-        where=f"{path}:{line}" if line else path,
+        where=_line_of(path, error),
         why=f"{type(error).__name__}: {error}",
     )
 

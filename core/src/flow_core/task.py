@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import pluggy
+
 from flow_core.binding import FlowBinding, Inputs, RunReader, bind
 from flow_core.context import Current, current
 from flow_core.errors import FlowError, StoreError
@@ -151,13 +153,13 @@ def _bind(session: Session, task: TaskContext, reader: RunReader) -> tuple[FlowS
     if task.node.joins:
         task._inputs = Inputs(cls, reader, spec)
     elif spec.inputs:
-        table = next(reader.manifests(list(unpack_inputs(spec.inputs)))).artifacts
+        table = reader.manifest(next(unpack_inputs(spec.inputs))).artifacts
     binding = FlowBinding(
-        reader, spec, task.node, list(constants(cls)), list(session.graph.nodes), table
+        reader, spec, task.node, cls, list(constants(cls)), list(session.graph.nodes), table
     )
     flow = bind(cls, binding)
     if task._inputs is not None:
-        task._inputs.owner = flow
+        task._inputs._owner = flow
     current.begin(_facts(task))
     return flow, binding
 
@@ -187,7 +189,7 @@ def _call(session: Session, task: TaskContext, flow: FlowSpec) -> BaseException 
     try:
         hook.flow_task_setup(task=task, flow=flow)
         hook.flow_task_call(task=task, flow=flow)
-    except (Exception, SystemExit, KeyboardInterrupt) as raised:
+    except BaseException as raised:  # asyncio's CancelledError is no Exception
         error = raised
     try:
         hook.flow_task_teardown(task=task, flow=flow, error=error)
@@ -207,11 +209,11 @@ def _settle(
         try:
             excused = task.caught and binding.transition is None
             transition = binding.default_transition() if excused else binding.finish(flow)
-        except FlowError as raised:
+        except Exception as raised:  # also what the iteration over foreach items raises
             error = raised
     try:
         table, unstorable = binding.save(flow)
-    except StoreError as raised:
+    except Exception as raised:  # also what a serializer raises
         return _failed(task, describe_failure(raised)), raised
     if error is None and unstorable is not None:
         error = unstorable
@@ -293,8 +295,15 @@ def describe_failure(error: BaseException) -> Failure:
     if isinstance(error, SystemExit):
         return Failure("error", name, f"the step called sys.exit({error.code!r})", trace(error))
     cause = "store" if isinstance(error, StoreError) else "error"
-    message = error.what if isinstance(error, FlowError) else str(error)
+    message = error.what if isinstance(error, FlowError) else _text(error)
     return Failure(cause, name, message.strip() or name, trace(error))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""  # its own __str__ fails: the name of its class must do
 
 
 def _qualified(kind: type) -> str:
@@ -316,7 +325,8 @@ def trace(error: BaseException) -> str:
         own = one.stack[calls[-1] + 1 :] if calls else one.stack
         kept = [f for f in own if not _is_ours(f.filename)]
         one.stack[:] = kept or one.stack
-        pending.extend(e for e in (one.__cause__, one.__context__) if e is not None)
+        group = getattr(one, "exceptions", None) or ()
+        pending.extend(e for e in (one.__cause__, one.__context__, *group) if e is not None)
     return "".join(exception.format()).rstrip()
 
 
@@ -329,14 +339,16 @@ def _user_frames(error: BaseException) -> bool:
     return False
 
 
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_OURS = tuple(
+    os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, pluggy.__file__)
+)
 
 
 _STEP_CALL = (TaskContext.call.__code__.co_filename, TaskContext.call.__name__)
 
 
 def _is_ours(file: str) -> bool:
-    return file.startswith(_OURS) or f"{os.sep}pluggy{os.sep}" in file
+    return file.startswith(_OURS)
 
 
 def _show(task: TaskContext, error: BaseException) -> None:
