@@ -70,10 +70,13 @@ class Board:
     def _step(self, step: StepProgress, names: int, columns: int, now: float) -> list[Part]:
         state = step.state
         glyph, colour = self._glyph(step, state)
-        name = pad(clip(step.name, names, self._style.ellipsis), names)
+        name = clip(step.name, names, self._style.ellipsis)
         if state == WAITING:
             return [(f"{glyph} {name}", "dim")]
-        parts: list[Part] = [(f"{glyph} ", colour), (name, self._style.step(step.position))]
+        parts: list[Part] = [
+            (f"{glyph} ", colour),
+            (pad(name, names), self._style.step(step.position)),
+        ]
         if columns >= _BAR_FROM:
             parts += self._bar(step)
         seconds = step.seconds(now)

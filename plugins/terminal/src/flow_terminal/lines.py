@@ -16,7 +16,7 @@ LONGEST = 64 * 1024
 # controls, some of which terminals obey.
 _SUSPICIOUS = bytes({*range(32), 0x7F, 0xC2} - {0x09, 0x0A})
 _ESCAPE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: cursor movement, erasure, colours
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: cursor movement, erasure, colours
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC and its kin: titles, links, clipboard
     r"|\x1b[ -/]*[0-~]?"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"

@@ -61,7 +61,7 @@ def _numbers(step: StepProgress, end: float) -> str:
 def _bar(step: StepProgress, start: float, seconds: float, style: Style) -> str:
     """Return the run as a line of `_BAR` cells, with those filled in which the step ran."""
     if step.started is None or step.finished is None or seconds <= 0:
-        return " " * _BAR
+        return ""
     first = min(_BAR - 1, max(0, int((step.started - start) / seconds * _BAR)))
     last = min(_BAR, max(first + 1, round((step.finished - start) / seconds * _BAR)))
     filled = style.paint(style.full * (last - first), style.step(step.position))
