@@ -6,15 +6,18 @@ Each plugin is loaded by itself: a broken one is remembered with its cause and s
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
-from types import FunctionType
-from typing import Any
+from collections.abc import Container, Iterable
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from flow_core import __version__, hookspecs
 from flow_core.errors import PluginError, did_you_mean
 from flow_core.index import EntryPoint, PluginIndex, core_requirement, satisfies
+
+if TYPE_CHECKING:
+    from flow_core.settings import Settings
 
 GROUP = "flow.plugins"
 
@@ -25,21 +28,28 @@ class Plugins:
     Args:
         index: what is installed (without what the person blocked).
         modules: further hook modules by import name (``-p my_plugin``), or objects.
+        settings: where plugins declare theirs.
 
     Attributes:
         hook: calls hooks: ``plugins.hook.flow_event(event=…)``.
         broken: plugin → why it could not be loaded.
     """
 
-    def __init__(self, index: PluginIndex, modules: Iterable[Any] = ()) -> None:
+    def __init__(
+        self, index: PluginIndex, modules: Iterable[Any] = (), settings: Settings | None = None
+    ) -> None:
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.broken: dict[str, PluginError] = {}
         loaded = self._load_installed(index)
         for module in modules:
-            loaded[getattr(module, "__name__", str(module))] = self._load_module(module)
-        self._register({name: p for name, p in loaded.items() if p is not None})
+            loaded[_free_name(module, loaded)] = self._load_module(module)
+        # Called before anybody is there: pluggy then calls each plugin as it is registered, and
+        # an error is the plugin's own.
         self.manager.hook.flow_add_hooks.call_historic(kwargs={"plugins": self.manager})
+        if settings is not None:
+            self.manager.hook.flow_settings.call_historic(kwargs={"settings": settings})
+        self._register({name: p for name, p in loaded.items() if p is not None})
         self._check_names()
 
     @property
@@ -75,7 +85,7 @@ class Plugins:
             return module
         try:
             return importlib.import_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.broken[module] = PluginError(
                 f"The plugin module '{module}' cannot be loaded",
                 why=f"{type(error).__name__}: {error}",
@@ -85,14 +95,19 @@ class Plugins:
 
     def _register(self, loaded: dict[str, Any]) -> None:
         # pluggy calls the plugin that was registered last first.
-        for name in reversed(_call_order(loaded)):
+        order, ring = _call_order(loaded)
+        for name in ring:
+            self.broken[name] = _in_a_ring(name, ring)
+        for name in reversed(order):
             try:
                 self.manager.register(loaded[name], name)
-            except pluggy.PluginValidationError as error:
+            except Exception as error:
                 # pluggy has registered part of it: undo that, or half a plugin would act.
                 if self.manager.get_plugin(name) is not None:
                     self.manager.unregister(name=name)
-                self.broken[name] = _bad_hook(name, loaded[name], str(error))
+                bad_hook = isinstance(error, pluggy.PluginValidationError)
+                make = _bad_hook if bad_hook else _bad_registration
+                self.broken[name] = make(name, loaded[name], error)
 
     def _check_names(self) -> None:
         """Report hooks that do not exist, and functions that look like hooks but are not marked."""
@@ -100,7 +115,7 @@ class Plugins:
             n for n in vars(self.manager.hook) if not n.startswith("_")
         }
         for name, plugin in self.manager.list_name_plugin():
-            for attribute, value in vars(plugin).items() if hasattr(plugin, "__dict__") else ():
+            for attribute, value in _contents(plugin).items():
                 marked = getattr(value, f"{hookspecs.PROJECT}_impl", None)
                 declared = getattr(getattr(self.manager.hook, attribute, None), "spec", None)
                 if marked and not declared and not marked["optionalhook"]:
@@ -120,11 +135,41 @@ def _check_core(entry: EntryPoint) -> None:
         )
 
 
-def _bad_hook(name: str, plugin: Any, why: str) -> PluginError:
+def _free_name(module: Any, taken: Container[str]) -> str:
+    """Return the name of a hook module, or of an object's class with a number if need be."""
+    if isinstance(module, str):
+        return module
+    name = wanted = getattr(module, "__name__", type(module).__qualname__)
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    return str(name)
+
+
+def _contents(plugin: Any) -> dict[str, Any]:
+    """Return what a hook module, or an object with hooks, holds."""
+    kinds = type(plugin).__mro__ if not isinstance(plugin, ModuleType) else ()
+    found: dict[str, Any] = {}
+    for kind in reversed(kinds):
+        found.update(vars(kind))
+    return {**found, **getattr(plugin, "__dict__", {})}
+
+
+def _bad_registration(name: str, plugin: Any, error: Exception) -> PluginError:
+    return PluginError(
+        f"The plugin '{name}' fails when it is registered",
+        where=getattr(plugin, "__file__", None),
+        why=f"{type(error).__name__}: {error}",
+        hint=f"repair it, or leave it out: -p no:{name}",
+    )
+
+
+def _bad_hook(name: str, plugin: Any, error: Exception) -> PluginError:
     return PluginError(
         f"The plugin '{name}' has a hook that does not fit its specification",
         where=getattr(plugin, "__file__", None),
-        why=why.strip(),
+        why=str(error).strip(),
         hint=f"correct the arguments (flow_core.hookspecs), or leave it out: -p no:{name}",
     )
 
@@ -153,35 +198,39 @@ def _place(value: Any) -> str | None:
 # --- order --------------------------------------------------------------------------------------
 
 
-def _call_order(loaded: dict[str, Any]) -> list[str]:
+def _call_order(loaded: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Sort plugins by name, except where a hook says ``before=`` or ``after=``.
 
-    Raises:
-        PluginError: the wishes go round in a ring.
+    Returns:
+        the order, and the plugins that have no place in it because their wishes go round in a ring.
     """
     earlier: dict[str, set[str]] = {name: set() for name in loaded}
     for name, plugin in loaded.items():
         before, after = _wishes(plugin)
-        earlier[name] |= after & set(loaded)
-        for later in before & set(loaded):
+        others = set(loaded) - {name}
+        earlier[name] |= after & others
+        for later in before & others:
             earlier[later].add(name)
     order: list[str] = []
     while len(order) < len(loaded):
         free = [n for n in sorted(loaded) if n not in order and earlier[n] <= set(order)]
         if not free:
-            ring = sorted(set(loaded) - set(order))
-            raise PluginError(
-                f"The plugins {', '.join(ring)} each want to come before another of them",
-                hint=f"leave one out: -p no:{ring[0]}",
-            )
+            break
         order.append(free[0])
-    return order
+    return order, sorted(set(loaded) - set(order))
+
+
+def _in_a_ring(name: str, ring: list[str]) -> PluginError:
+    return PluginError(
+        f"The plugins {', '.join(ring)} each want to come before another of them",
+        hint=f"leave one out: -p no:{name}",
+    )
 
 
 def _wishes(plugin: Any) -> tuple[set[str], set[str]]:
     before: set[str] = set()
     after: set[str] = set()
-    for value in list(getattr(plugin, "__dict__", {}).values()):
+    for value in _contents(plugin).values():
         wish = getattr(value, hookspecs.ORDER_ATTRIBUTE, None)
         if wish:
             before.update(wish[0])

@@ -169,9 +169,7 @@ class Session:
     def plugins(self) -> Plugins:
         """The loaded hook modules."""
         modules = [KernelHooks(), *self._modules, *hook_modules(self._choices)]
-        plugins = Plugins(self.index, modules)
-        plugins.hook.flow_settings.call_historic(kwargs={"settings": self.settings})
-        return plugins
+        return Plugins(self.index, modules, self.settings)
 
     def start(self) -> None:
         """Tell plugins that the session begins (hook ``flow_session_started``), once."""
