@@ -92,9 +92,9 @@ class Feed:
         self._send(RunFinished(RUN, result, self.at - T0, self.at))
 
 
-def commands(name: str) -> str:
+def commands(name: str, arguments: str) -> str:
     """How a person types a command."""
-    return f"python movies.py {name}"
+    return f"python movies.py {name} {arguments}"
 
 
 class Screen:

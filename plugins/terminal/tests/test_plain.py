@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from flow_core.api import AttemptState, Message, RunState
 from flow_terminal.plain import Plain
 from flow_terminal.style import Style
+from flow_terminal.wording import command_line
 
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ", re.MULTILINE)
 
@@ -188,7 +190,7 @@ def test_summary_of_a_failed_run_says_what_to_type(screen: Any) -> None:
         "Failed: MoviesFlow/12 after 2.0 s\n"
         "  12/work/3 (movies[3]): KeyError: 'title'\n"
         "    where:   movies.py:12, in work\n"
-        "    its log: python movies.py logs 12/work/3\n"
+        "    its log: python movies.py logs MoviesFlow/12/work/3\n"
         "  go on:     python movies.py resume --origin-run-id 12\n"
     )
 
@@ -218,3 +220,19 @@ def test_many_failures_are_cut(screen: Any) -> None:
     screen.feed.end(RunState.FAILED, "x")
     assert screen.text.count("its log:") == 10
     assert "… and 20 more" in screen.text
+
+
+@pytest.mark.parametrize(
+    ("program", "command", "line"),
+    [
+        ("movies.py", "resume", "python movies.py resume ARGS"),
+        ("movies.py", "logs", "python movies.py logs ARGS"),
+        ("/usr/bin/flow", "resume", "flow resume movies.py ARGS"),
+        ("/usr/bin/flow", "logs", "flow logs ARGS"),
+    ],
+)
+def test_commands_fit_how_the_flow_was_started(
+    monkeypatch: pytest.MonkeyPatch, program: str, command: str, line: str
+) -> None:
+    monkeypatch.setattr("sys.argv", [program])
+    assert command_line(command, "ARGS", os.path.abspath("movies.py")) == line

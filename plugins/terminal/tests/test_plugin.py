@@ -197,7 +197,7 @@ def test_failed_run_says_what_to_type(tmp_path: Path) -> None:
     assert "\nFailed: NumbersFlow/1 after " in done.stdout
     assert "  1/work/3 (items[1]): KeyError: 'title'\n" in done.stdout
     assert "numbers_flow.py:14, in work\n" in done.stdout
-    assert "    its log: python numbers_flow.py logs 1/work/3\n" in done.stdout
+    assert "    its log: python numbers_flow.py logs NumbersFlow/1/work/3\n" in done.stdout
     assert "  go on:     python numbers_flow.py resume --origin-run-id 1\n" in done.stdout
 
 

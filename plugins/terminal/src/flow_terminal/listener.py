@@ -12,6 +12,7 @@ from flow_terminal.failures import Failures
 from flow_terminal.plain import Plain
 from flow_terminal.sink import Sink
 from flow_terminal.style import Style
+from flow_terminal.summary import Commands
 from flow_terminal.view import View
 
 
@@ -42,7 +43,7 @@ def choose_view(session: Session, stream: Any = None) -> View | None:
     sink = Sink(stream)
     style = Style(terminal and not settings.no_color(), sink.encoding)
     kind = _kind(mode, terminal, settings["terminal_quiet"])
-    return kind(sink, style, lambda command: wording.command_line(command, _file(session)))
+    return kind(sink, style, _commands(session))
 
 
 def is_terminal(stream: Any, settings: Settings) -> bool:
@@ -62,5 +63,9 @@ def _kind(mode: str, terminal: bool, quiet: bool) -> type[View]:
     return Plain
 
 
-def _file(session: Session) -> str | None:
-    return session.graph.file if session.flow is not None else None
+def _commands(session: Session) -> Commands:
+    def line(command: str, arguments: str) -> str:
+        file = session.graph.file if session.flow is not None else None
+        return wording.command_line(command, arguments, file)
+
+    return line

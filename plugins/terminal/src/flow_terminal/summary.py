@@ -14,8 +14,8 @@ _BAR = 24
 _SHOWN_FAILURES = 10
 _LONGEST_NAME = 32
 
-Commands = Callable[[str], str]
-"""Turns the name of a command into what a person types: ``resume`` → ``python x.py resume``."""
+Commands = Callable[[str, str], str]
+"""Turns a command and its arguments into what a person types: ``python x.py logs 12/work/3``."""
 
 
 def summary(
@@ -86,7 +86,7 @@ def outcome(
     hidden = len(progress.failures) - _SHOWN_FAILURES
     if hidden > 0:
         yield f"  … and {hidden:,} more"
-    yield f"  go on:     {commands('resume')} --origin-run-id {event.run.run}"
+    yield f"  go on:     {commands('resume', f'--origin-run-id {event.run.run}')}"
 
 
 def _failure(spec: TaskSpec, failure: Failure, style: Style, commands: Commands) -> Iterator[str]:
@@ -98,4 +98,4 @@ def _failure(spec: TaskSpec, failure: Failure, style: Style, commands: Commands)
     where = wording.place(failure)
     if where:
         yield f"    where:   {where}"
-    yield f"    its log: {commands('logs')} {place}"
+    yield f"    its log: {commands('logs', spec.pathspec)}"

@@ -119,16 +119,18 @@ def exceptions(step: StepProgress) -> list[str]:
     return [f"{count:,} {word}" for word, count in counts.items() if count]
 
 
-def command_line(command: str, file: str | None) -> str:
+def command_line(command: str, arguments: str, file: str | None) -> str:
     """Return how a person calls ``command`` for the flow that runs now.
 
     Args:
         file: the flow file.
     """
     script = sys.argv[0]
-    if script.endswith(".py") or file is None:
-        return f"python {script} {command}"
-    return f"flow {command} {os.path.relpath(file)}"
+    if script.endswith(".py"):
+        return f"python {script} {command} {arguments}"
+    # The log of a task is found by its pathspec; all that runs a flow needs its file.
+    place = f" {os.path.relpath(file)}" if file and command != "logs" else ""
+    return f"flow {command}{place} {arguments}"
 
 
 def place(failure: Any) -> str:
