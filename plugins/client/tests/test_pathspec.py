@@ -21,7 +21,7 @@ from flow_core.api import UsageError
         (DataArtifact, "F/1/s/2", "it has 4 parts instead of 5", 'Task("F/1/s/2")'),
         (Run, "F/", "one of its parts is empty, '.' or '..'", 'Run("Flow/run")'),
         (Run, "F/..", "one of its parts is empty, '.' or '..'", 'Run("Flow/run")'),
-        (Run, 3, "it is a int, not text", 'Run("Flow/run")'),
+        (Run, 3, "it is of type int, not text", 'Run("Flow/run")'),
     ],
 )
 def test_a_wrong_depth_shows_the_right_form(kind: Any, pathspec: Any, why: str, hint: str) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import flow_client
-from flow_client import Flow, Run
+from flow_client import Flow, Run, plugin
+from flow_core.api import TaskSpec, current, run_key
 
 FLOW = """
 from flow_core import FlowSpec, current, step
@@ -70,3 +73,21 @@ def test_a_real_run_is_read_back(finished: Run) -> None:
     assert [t.pathspec for t in end.parent_tasks] == [start.pathspec]
     assert [t.pathspec for t in start.child_tasks] == [end.pathspec]
     finished._reader.session.close()
+
+
+def test_in_a_task_without_index_the_run_is_known_all_the_same(past: Any) -> None:
+    past.run("1", created_at=1000.0, parameters={"alpha": 1})
+    document = past.session.run_document("F", "1")
+    elsewhere = document._replace(run="7")
+    past.session.store.write([(run_key("F", "7"), elsewhere.encode())])
+    facts = type(current)()
+    spec = TaskSpec("F", "7", "work", 3)
+    task: Any = SimpleNamespace(session=past.session, run=elsewhere, spec=spec, current=facts)
+    facts.begin({"namespace": "user:ada"})
+    plugin.flow_task_setup(task)
+    try:
+        assert (facts.run.pathspec, facts.run.state) == ("F/7", "running")
+        assert facts.run.parameters["alpha"] == 1
+        assert (facts.task.pathspec, facts.task.state) == ("F/7/work/3", "running")
+    finally:
+        plugin.flow_task_teardown()

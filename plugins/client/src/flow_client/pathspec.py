@@ -19,7 +19,7 @@ def split(kind: str, pathspec: Any) -> list[str]:
     """
     depth = _KINDS.index(kind) + 1
     if not isinstance(pathspec, str):
-        raise _wrong(kind, depth, pathspec, f"it is a {type(pathspec).__name__}, not text")
+        raise _wrong(kind, depth, pathspec, f"it is of type {type(pathspec).__name__}, not text")
     parts = pathspec.split("/")
     if len(parts) != depth:
         count = f"{len(parts)} part{'s' if len(parts) > 1 else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -60,7 +61,7 @@ class Reader:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._documents: dict[tuple[str, str], RunDocument] = {}
+        self._document = functools.lru_cache(_DOCUMENTS)(session.run_document)
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -88,12 +89,7 @@ class Reader:
 
     def document(self, flow: str, run: str) -> RunDocument:
         """Return the ``run.json`` of a run, which never changes; the last few are kept."""
-        key = (flow, run)
-        if key not in self._documents:
-            if len(self._documents) >= _DOCUMENTS:
-                del self._documents[next(iter(self._documents))]
-            self._documents[key] = self.session.run_document(flow, run)
-        return self._documents[key]
+        return self._document(flow, run)
 
     # --- attempts -------------------------------------------------------------------------------
 

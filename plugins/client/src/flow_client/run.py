@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -301,6 +302,8 @@ def running(task: TaskContext) -> Run:
         origin=document.origin,
         tags=document.tags,
         system_tags=document.system_tags,
+        # Where the index is out of reach, this process is itself the sign of life.
+        heartbeat_at=math.inf,
     )
     return Run._of(source, record)
 

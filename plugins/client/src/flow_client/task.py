@@ -304,8 +304,7 @@ class Task(Container[DataArtifact]):
         times = plan.get("retry", {}).get("times", 0)
         if record.attempt < times:
             return True
-        died = record.cause not in ("error", "store")
-        return bool(plan.get("handles_failure")) and died and record.attempt == times
+        return bool(plan.get("handles_failure")) and record.attempt == times
 
     def _is_lost(self, record: AttemptRecord) -> bool:
         return record.state in _OPEN and self._run.finished

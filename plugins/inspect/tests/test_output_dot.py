@@ -1,0 +1,27 @@
+"""``output-dot``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flow_inspect.output_dot import command
+
+
+def test_each_kind_of_step_looks_different(here: Any, good: Any) -> None:
+    out = here.call(command, flow=good).out
+    assert out[0] == 'digraph "GoodFlow" {'
+    assert out[-1] == "}"
+    assert '  "start" [label="start", shape=trapezium];' in out
+    assert '  "fast" [label="fast", shape=trapezium, peripheries=2];' in out
+    assert '  "item" [label="item"];' in out
+    assert '  "join" [label="join", shape=invtrapezium];' in out
+    assert '  "end" [label="end", shape=ellipse];' in out
+
+
+def test_every_edge_is_there_and_a_foreach_says_over_what(here: Any, good: Any) -> None:
+    out = here.call(command, flow=good).out
+    assert '  "start" -> "fast";' in out
+    assert '  "start" -> "slow";' in out
+    (foreach,) = [line for line in out if '"fast" -> "item"' in line]
+    assert 'label="for each of items"' in foreach
+    assert sum("->" in line for line in out) == 7
