@@ -147,6 +147,7 @@ def test_list_names_the_plugin_and_the_way_out(place: Any, case: Case) -> None:
     assert case.status in row
     for text in case.texts:
         assert text in done.stdout
+    assert "No run starts before this is mended" in done.stdout
     assert "\nterminal " in done.stdout  # the sound ones are listed as ever
 
 
@@ -241,6 +242,7 @@ def test_name_clash_of_providers(place: Any) -> None:
     assert "Two plugins provide the decorator 'retry'" in listed.stdout
     assert listed.stdout.count("Two plugins provide") == 1  # told once, not for either side
     assert listed.stdout.count("  clash  ") == 2
+    assert "No run starts" not in listed.stdout  # only a flow that uses it is stopped
 
 
 def test_rings_of_wishes(place: Any) -> None:

@@ -202,6 +202,19 @@ def test_times_go_on_while_nothing_happens(make_screen: Any) -> None:
     assert len(screen.text) == ended
 
 
+def test_two_runs_of_one_session(make_screen: Any) -> None:
+    screen = make_screen(Live, Style(colour=False), size=lambda: (80, 24))
+    screen.feed.start()
+    screen.feed.queue("work")
+    screen.feed.fail("work", 2)
+    screen.feed.end(RunState.FAILED, "x")
+    screen.feed.start()
+    assert screen.view._ticker.is_alive()
+    assert not screen.view.progress.failures
+    screen.feed.end()
+    assert see(screen)[-1] == "Done: MoviesFlow/12 in 0 ms"
+
+
 # --- parts ----------------------------------------------------------------------------------------
 
 

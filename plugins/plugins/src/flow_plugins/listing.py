@@ -40,9 +40,9 @@ def lines(reports: Reports, columns: int | None = None) -> Iterator[str]:
     for error in told:
         yield ""
         yield from error_lines(error)
-    if told:
+    if reports.stop_runs:
         yield ""
-        yield "A run stops before its first task while a plugin is broken; 'flow plugins NAME' tells more."
+        yield "No run starts before this is mended; 'flow plugins NAME' tells more."
 
 
 def _terminal_columns() -> int:

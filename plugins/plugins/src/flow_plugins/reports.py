@@ -102,6 +102,11 @@ class Reports:
             self.trouble = error
             return None
 
+    @property
+    def stop_runs(self) -> bool:
+        """Whether a run would be refused."""
+        return self._plugins is None or bool(self._plugins.broken)
+
     @cached_property
     def all(self) -> list[Report]:
         """All reports, sorted by name."""

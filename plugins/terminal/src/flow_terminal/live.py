@@ -104,6 +104,7 @@ class Live(View):
         self._add(self.style.paint(wording.run_started(event), "bold"))
         self.sink.write(_HIDE_CURSOR)
         if self._ticking:
+            self._stop.clear()
             self._ticker = threading.Thread(target=self._tick, name="flow-terminal", daemon=True)
             self._ticker.start()
 

@@ -69,6 +69,7 @@ class Plain(View):
     # --- events ---------------------------------------------------------------------------------
 
     def _run_started(self, event: RunStarted) -> None:
+        self._told.clear()
         self._say(event.at, self.style.paint(wording.run_started(event), "bold"))
 
     def _queued(self, event: TaskQueued) -> None:

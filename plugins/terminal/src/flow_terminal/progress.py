@@ -164,6 +164,10 @@ class Progress:
         return found
 
     def _run_started(self, event: RunStarted) -> None:
+        # One session may run a flow more than once.
+        self.running.clear()
+        self.failures.clear()
+        self.result = None
         self.run = event.run
         self.started = event.at
         self.steps = {name: StepProgress(name, n) for n, name in enumerate(event.steps)}
