@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flow_client import DataArtifact, ObjectNotFound, Run, Step, Task
-from flow_core.api import Failure, IntegrityError, NotFound, UsageError
+from flow_core.api import Failure, InputRange, IntegrityError, NotFound, UsageError
 
 BOOM = Failure("error", "ValueError", "boom <b>", "Traceback …\nValueError: boom")
 
@@ -331,6 +331,20 @@ def test_parents_and_children(past: Any) -> None:
     assert names(work.child_tasks) == ["join/5"]
     assert names(Task("F/1/join/5").parent_tasks) == ["work/2", "work/3", "work/4"]
     assert names(Task("F/1/end/6").child_tasks) == []
+
+
+def test_neighbours_of_a_wide_foreach_are_read_page_by_page(past: Any) -> None:
+    past.run("1")
+    split, branches = InputRange("start", 1, 1, 0), InputRange("work", 2, 101, 0)
+    past.attempt("start", 1)
+    for index in range(100):
+        past.attempt("work", 2 + index, indices=(index,), inputs=(split,))
+    past.attempt("join", 102, inputs=(branches,))
+    ids = [str(number) for number in range(2, 102)]
+    assert [t.id for t in Task("F/1/start/1").child_tasks] == ids
+    assert [t.id for t in Task("F/1/join/102").parent_tasks] == ids
+    assert [t.id for t in Task("F/1/work/77").child_tasks] == ["102"]
+    assert [t.id for t in Task("F/1/work/77").parent_tasks] == ["1"]
 
 
 def test_not_found_is_a_lookup_error_of_both_kinds(past: Any) -> None:

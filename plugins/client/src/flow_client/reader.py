@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flow_core.api import Session
 
 PAGE = 1000
+_FIRST_PAGE = 16
 _WIDEST = 8 * PAGE
 _DOCUMENTS = 32
 _LOG_CHUNK = 1 << 20
@@ -109,12 +110,13 @@ class Reader:
 
     def upwards(self, flow: str, run: str, step: str, after: int = -1) -> Iterator[AttemptRecord]:
         """Yield the last attempt of each task of a step with an id above ``after``, in order."""
+        page = _FIRST_PAGE  # who looks for one neighbour does not read a thousand
         while True:
-            found = self.session.metadata.attempts(flow, run, step=step, after=after, limit=PAGE)
+            found = self.session.metadata.attempts(flow, run, step=step, after=after, limit=page)
             yield from found
-            if len(found) < PAGE:
+            if len(found) < page:
                 return
-            after = found[-1].task
+            after, page = found[-1].task, min(4 * page, PAGE)
 
     def downwards(
         self, flow: str, run: str, step: str, states: Sequence[AttemptState] = ()
