@@ -5,16 +5,15 @@ The kernel folds all decorators of a step into one plan, by letting each plugin 
 thing on every backend because every backend reads ``plan.retry``.
 """
 
-from __future__ import annotations
+# Annotations are not postponed here: a NamedTuple compiles those that are text, at every start.
 
-import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from flow_core.errors import DefinitionError
 
 
-@dataclasses.dataclass(frozen=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """How often, and when, a failed attempt is tried again.
 
     Attributes:
@@ -36,8 +35,7 @@ class RetryPolicy:
         return float(self.delay * self.backoff**attempt)
 
 
-@dataclasses.dataclass(frozen=True)
-class TaskPlan:
+class TaskPlan(NamedTuple):
     """The frozen plan of one step.
 
     Attributes:
@@ -60,17 +58,17 @@ class TaskPlan:
     step: str
     compute: str
     environment: str | None = None
-    resources: dict[str, float] = dataclasses.field(default_factory=dict)
+    resources: Mapping[str, float] = {}
     retry: RetryPolicy = RetryPolicy()
     timeout: float | None = None
     handles_failure: bool = False
-    variables: dict[str, str] = dataclasses.field(default_factory=dict)
+    variables: Mapping[str, str] = {}
     secrets: tuple[str, ...] = ()
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = {}
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain JSON data, as it is stored in ``run.json``."""
-        return dataclasses.asdict(self)
+        return {**self._asdict(), "retry": self.retry._asdict()}
 
 
 class PlanDraft:
@@ -129,20 +127,17 @@ class PlanDraft:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class RetryAfter:
+class RetryAfter(NamedTuple):
     """Decision on a failed attempt: launch another one after ``seconds``."""
 
     seconds: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True)
 class Fallback:
     """Decision on a failed attempt: launch one that runs no user code, so that a plugin can record
     the failure and the flow goes on."""
 
 
-@dataclasses.dataclass(frozen=True)
 class GiveUp:
     """Decision on a failed attempt: the task has failed for good."""
 

@@ -5,7 +5,7 @@ makes them by the hundred thousand and a frozen dataclass costs five times as mu
 The JSON forms are the stored formats; they carry `FORMAT`, and a reader refuses a newer one.
 """
 
-from __future__ import annotations
+# Annotations are not postponed here: a NamedTuple compiles those that are text, at every start.
 
 import json
 import typing
@@ -233,7 +233,7 @@ class TaskSpec(NamedTuple):
         return {"format": FORMAT, **self._asdict()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TaskSpec:
+    def from_json(cls, data: Mapping[str, Any]) -> "TaskSpec":
         """Undo `to_json`; `FormatError` for a newer format."""
         check_format(data, "task specification")
         return cls(
@@ -315,7 +315,7 @@ class Manifest(NamedTuple):
         return seal("flow-manifest", data)
 
     @classmethod
-    def decode(cls, raw: bytes, key: str) -> Manifest:
+    def decode(cls, raw: bytes, key: str) -> "Manifest":
         """Undo `encode`. ``key`` names the place in errors.
 
         Raises:
@@ -406,7 +406,7 @@ class AttemptRecord(NamedTuple):
         return f"{self.flow}/{self.run}/{self.step}/{self.task}"
 
     @classmethod
-    def from_manifest(cls, manifest: Manifest) -> AttemptRecord:
+    def from_manifest(cls, manifest: Manifest) -> "AttemptRecord":
         """Return what the index keeps of a manifest."""
         failure = manifest.failure
         return cls(
@@ -459,7 +459,7 @@ class RunDocument(NamedTuple):
         return seal("flow-run", self._asdict())
 
     @classmethod
-    def decode(cls, raw: bytes, key: str) -> RunDocument:
+    def decode(cls, raw: bytes, key: str) -> "RunDocument":
         """Undo `encode`; errors as `Manifest.decode`."""
         data = unseal("flow-run", raw, key)
         del data["format"]
@@ -485,7 +485,7 @@ class RunResult(NamedTuple):
         return seal("flow-result", self._asdict())
 
     @classmethod
-    def decode(cls, raw: bytes, key: str) -> RunResult:
+    def decode(cls, raw: bytes, key: str) -> "RunResult":
         """Undo `encode`; errors as `Manifest.decode`."""
         data = unseal("flow-result", raw, key)
         return cls(
