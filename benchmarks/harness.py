@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).resolve().parent
 LIMIT = 600.0
 """Seconds after which a command is given up."""
+STATE = (".flow", ".metaflow")
+"""The folders in which the two tools keep runs."""
 
 
 class Usage(NamedTuple):
@@ -104,8 +106,14 @@ class Bench:
     def home(self, tool: Tool) -> Path:
         """Return the tool's folder of this row, in which its commands run."""
         folder = self.folder / tool.name
-        folder.mkdir(exist_ok=True)
+        for name in STATE:  # otherwise each tool would use one that it finds further up
+            (folder / name).mkdir(parents=True, exist_ok=True)
         return folder
+
+    def clear(self, tool: Tool) -> None:
+        """Remove what a tool's runs of this row left behind."""
+        for name in STATE:
+            shutil.rmtree(self.folder / tool.name / name, ignore_errors=True)
 
     def run(self, tool: Tool, name: str, *arguments: str, watch: bool = False) -> Usage:
         """Run a flow to its end."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 from harness import (
@@ -60,7 +59,7 @@ def _memory(bench: Bench, size: int) -> Iterator[Figure]:
 
 
 def _mapped(bench: Bench, size: int) -> Iterator[Figure]:
-    _clear(bench, bench.ours)
+    bench.clear(bench.ours)
     bench.run(bench.ours, "mapped", "--size", str(size // 8))
     (task,) = manifests(bench.home(bench.ours), "Mapped", "read")
     opened = inline(task, "open_seconds")
@@ -78,10 +77,5 @@ def _mapped(bench: Bench, size: int) -> Iterator[Figure]:
 
 
 def _run(bench: Bench, tool: Tool, size: int, *, keep: bool) -> Usage:
-    _clear(bench, tool)  # what is stored already would not be written again
+    bench.clear(tool)  # what is stored already would not be written again
     return bench.run(tool, "big_array", "--size", str(size // 8), "--keep", str(int(keep)))
-
-
-def _clear(bench: Bench, tool: Tool) -> None:
-    for name in (".flow", ".metaflow"):
-        shutil.rmtree(bench.home(tool) / name, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ def rows(bench: Bench) -> Iterator[Figure]:
     blobs: list[int] = []
     for _ in range(bench.times(7, 2)):
         for size, results in found.items():
-            shutil.rmtree(bench.home(bench.ours) / ".flow", ignore_errors=True)
+            bench.clear(bench.ours)
             bench.run(bench.ours, "untouched", "--size", str(size))
             results.append(_per_step(bench.home(bench.ours)))
             if size == big:

@@ -34,6 +34,7 @@ class Nothing:
     """Answers each launch with a finished attempt."""
 
     capabilities = ComputeCapabilities()
+    notice = None
 
     def __init__(self, count: int) -> None:
         self._count = count
