@@ -13,6 +13,8 @@ from flow_core.api import EntryPoint, OptionInfo, PluginError, describe_options
 from flow_plugins.reports import BLOCKED, OK, Hook, Report, Reports
 from flow_plugins.texts import error_lines, kind, status_style
 
+_UNBLOCK = "change what leaves it out: -p, FLOW_PLUGINS or the setting 'plugins'"
+
 
 def lines(reports: Reports, name: str) -> Iterator[str]:
     """Yield what is known of the plugin ``name``.
@@ -46,9 +48,7 @@ def _head(report: Report) -> Iterator[str]:
         "distribution": report.distribution,
         "location": report.location,
         "needs": requirement,
-        "to use it": f"leave out no:{report.name} (-p, FLOW_PLUGINS or the setting 'plugins')"
-        if report.status == BLOCKED
-        else "",
+        "to use it": _UNBLOCK if report.status == BLOCKED else "",
     }
     for label, text in facts.items():
         if text:

@@ -32,7 +32,7 @@ def lines(reports: Reports, columns: int | None = None) -> Iterator[str]:
         columns: width of the terminal; None = ask it, and do not wrap in a pipe.
     """
     yield from _table(reports.all, _terminal_columns() if columns is None else columns)
-    told: list[PluginError] = [reports.trouble] if reports.trouble else []
+    told: list[PluginError] = []
     for report in reports.all:
         # Both sides of a clash carry the same error.
         if report.error is not None and str(report.error) not in map(str, told):
@@ -93,7 +93,7 @@ def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _cells(report: Report) -> tuple[str, ...]:
     hooks = ", ".join(dict.fromkeys(h.name.removeprefix("flow_") for h in report.hooks))
-    status = f"blocked by no:{report.name}" if report.status == BLOCKED else report.status
+    status = "blocked by -p" if report.status == BLOCKED else report.status
     distribution = report.distribution or "-p"
     return report.name, distribution, report.version, status, provides(report), hooks
 

@@ -82,30 +82,17 @@ class Reports:
     Args:
         session: tells which plugins are blocked, and loads hook modules.
         index: all that is installed; None = what is on ``sys.path``.
-
-    Attributes:
-        trouble: why hook modules could not be loaded at all, or None.
     """
 
     def __init__(self, session: Session, index: PluginIndex | None = None) -> None:
         self.session = session
-        self.trouble: PluginError | None = None
         self._index = installed() if index is None else index
-        self._plugins = self._load()
-
-    def _load(self) -> Plugins | None:
-        try:
-            return self.session.plugins
-        except (
-            PluginError
-        ) as error:  # hooks whose order is impossible: that is all plugins' trouble
-            self.trouble = error
-            return None
+        self._plugins: Plugins = session.plugins
 
     @property
     def stop_runs(self) -> bool:
         """Whether a run would be refused."""
-        return self._plugins is None or bool(self._plugins.broken)
+        return bool(self._plugins.broken)
 
     @cached_property
     def all(self) -> list[Report]:
@@ -172,13 +159,9 @@ class Reports:
         return None
 
     def _broken(self, entry: EntryPoint) -> PluginError | None:
-        if self._plugins is None or entry.group != HOOK_MODULES:
-            return None
-        return self._plugins.broken.get(entry.name)
+        return self._plugins.broken.get(entry.name) if entry.group == HOOK_MODULES else None
 
     def _hooks(self, modules: Iterable[str]) -> Iterator[Hook]:
-        if self._plugins is None:
-            return
         manager = self._plugins.manager
         for module in modules:
             plugin = manager.get_plugin(module)
@@ -191,8 +174,6 @@ class Reports:
 
     def _modules(self) -> Iterator[Report]:
         """Yield reports on the hook modules that were given by ``-p MODULE``."""
-        if self._plugins is None:
-            return
         known = {e.name for e in self._index.entry_points if e.group == HOOK_MODULES}
         loaded = [
             name
