@@ -282,8 +282,7 @@ class Scheduler:
             what = getattr(self._error, "what", f"{type(self._error).__name__}: {self._error}")
             state, message = RunState.FAILED, what
         elif self._failed:
-            task, failure = self._failed[0]
-            state, message = RunState.FAILED, f"step '{task.step}': {failure.message}"
+            state, message = RunState.FAILED, _why(self._failed[0][1])
         elif self._end_reached:
             state, message = RunState.SUCCEEDED, ""
         elif self._interrupts:
@@ -692,6 +691,10 @@ def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:
         index = frame.index
         frame = frame.outer
     return tuple(reversed(frames))
+
+
+def _why(failure: Failure) -> str:
+    return f"{failure.type}: {failure.message}" if failure.type else failure.message
 
 
 def _signal_name(exited: Exited) -> str:
