@@ -71,8 +71,8 @@ class Log:
         return b"\n".join((self.read(0, half), note.encode(), self.read(size - half, half)))
 
     def remove(self) -> None:
-        """Delete the file if there is one."""
-        with contextlib.suppress(FileNotFoundError):
+        """Delete the file if there is one; on a read-only disk an empty one may stay."""
+        with contextlib.suppress(OSError):
             os.unlink(self.path)
 
 
