@@ -70,25 +70,37 @@ def build(files: dict[str, str], limit: float) -> bytes:
     Raises:
         FlowError: the archive would be larger than ``limit`` megabytes.
     """
-    import io
-    import tarfile
+    parts: list[bytes] = []
+    size = 0
+    for name, path in files.items():
+        with open(path, "rb") as file:
+            content = file.read()
+        executable = os.access(path, os.X_OK)
+        parts += [_tar_header(name, len(content), executable), content, bytes(-len(content) % 512)]
+        size += len(content) + 1024
+        if size > limit * 1e6:
+            raise FlowError(
+                f"The code snapshot is larger than {limit:g} MB",
+                where=path,
+                hint="put data elsewhere, or raise the setting code_limit (FLOW_CODE_LIMIT)",
+            )
+    return b"".join([*parts, bytes(1024)])
 
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, path in files.items():
-            with open(path, "rb") as file:
-                content = file.read()
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            entry.mode = 0o755 if os.access(path, os.X_OK) else 0o644
-            archive.addfile(entry, io.BytesIO(content))
-            if buffer.tell() > limit * 1e6:
-                raise FlowError(
-                    f"The code snapshot is larger than {limit:g} MB",
-                    where=path,
-                    hint="put data elsewhere, or raise the setting code_limit (FLOW_CODE_LIMIT)",
-                )
-    return buffer.getvalue()
+
+def _tar_header(name: str, size: int, executable: bool) -> bytes:
+    """Return the header of one file. Only names that need it pay for the import of `tarfile`."""
+    mode = 0o755 if executable else 0o644
+    if len(name) > 100 or not name.isascii():
+        import tarfile
+
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode = size, mode
+        return entry.tobuf(tarfile.PAX_FORMAT)
+    fields = (f"{mode:07o}", "0" * 7, "0" * 7, f"{size:011o}", "0" * 11)
+    head = name.encode().ljust(100, b"\0") + "".join(f"{f}\0" for f in fields).encode()
+    rest = b"0" + bytes(100) + b"ustar\00000"
+    checksum = sum(head) + sum(rest) + 8 * ord(" ")
+    return (head + f"{checksum:06o}\0 ".encode() + rest).ljust(512, b"\0")
 
 
 def git_state(folder: str) -> dict[str, str]:
