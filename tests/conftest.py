@@ -1,0 +1,177 @@
+"""Fixtures of the tests of the whole system: flows as real processes on the real store."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from blake3 import blake3
+
+from flow_core.api import ArtifactRef, Manifest, RunDocument, RunResult, installed
+from flow_core.testing import FlowTester, ProcessResult, RunOutcome
+
+MARK = "FLOW_TEST_MARK"
+
+
+class Lab:
+    """Runs flows as processes that can be found again, and looks at what they left behind.
+
+    Every process that comes of a run started here carries a mark in its environment.
+    """
+
+    def __init__(self, tester: FlowTester) -> None:
+        self.tester = tester
+        self.path = tester.path
+        self.root = self.path / ".flow"
+        self.mark = uuid.uuid4().hex
+        self._started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+
+    def write(self, source: str, name: str = "flow.py") -> Path:
+        return self.tester.write(source, name)
+
+    def python(self, file: Path, *arguments: str, **options: Any) -> ProcessResult:
+        """Run a command to its end."""
+        variables = {MARK: self.mark, **options.pop("variables", {})}
+        return self.tester.python(file, *arguments, variables=variables, **options)
+
+    def start(self, file: Path, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        """Start a command in a process group of its own; its output goes to a file (`said`)."""
+        output = open(self.path / f"output-{len(self._started)}.txt", "wb")  # noqa: SIM115
+        process = subprocess.Popen(
+            [sys.executable, str(file), *arguments],
+            cwd=self.path,
+            env=self.tester.environment(None, {MARK: self.mark, **options.pop("variables", {})}),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            **options,
+        )
+        self._started.append((process, output))
+        return process
+
+    def said(self, process: subprocess.Popen[bytes]) -> str:
+        """Return what a started command has written so far."""
+        (output,) = (o for p, o in self._started if p is process)
+        return Path(output.name).read_text()
+
+    def alive(self) -> list[str]:
+        """Return all living processes of runs that were started here, as ``PID command``."""
+        found = []
+        needle = f"{MARK}={self.mark}".encode()
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                environment = Path(f"/proc/{entry}/environ").read_bytes()
+                command = Path(f"/proc/{entry}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if needle in environment:
+                found.append(f"{entry} {command.replace(bytes(1), b' ').decode()}")
+        return found
+
+    def assert_nothing_runs(self, seconds: float = 5) -> None:
+        """Fail when a process of a run is still there after some time."""
+        wait_for(lambda: not self.alive(), seconds, lambda: f"these still run: {self.alive()}")
+
+    def left(self, run: int | str = 1, flow: str = "F") -> RunOutcome:
+        """Return what a run left behind."""
+        store = installed().load("flow.stores", "local")(str(self.root))
+        metadata = installed().load("flow.metadata", "local")(str(self.root))
+        record = metadata.run(flow, str(run))
+        metadata.close()
+        return RunOutcome(flow, store, metadata, state=record and record.state, run=str(run))
+
+    def clean_up(self) -> None:
+        for process, output in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            output.close()
+        for line in self.alive():
+            os.kill(int(line.split()[0]), signal.SIGKILL)
+
+
+@pytest.fixture
+def lab(flowtester: FlowTester) -> Iterator[Lab]:
+    """See `Lab`."""
+    laboratory = Lab(flowtester)
+    yield laboratory
+    laboratory.clean_up()
+
+
+def wait_for(
+    condition: Callable[[], Any], seconds: float = 10, problem: Callable[[], str] | None = None
+) -> Any:
+    """Return the first true value of ``condition``."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(problem() if problem else f"not within {seconds} s")
+        time.sleep(0.01)
+    return value
+
+
+@pytest.fixture(name="wait_for")
+def _wait_for() -> Callable[..., Any]:
+    return wait_for
+
+
+@pytest.fixture
+def parts() -> Callable[[str], dict[str, str]]:
+    """Return the parts of the last error in a text: ``{"error": …, "where": …, "why": …}``."""
+
+    def parse(text: str) -> dict[str, str]:
+        start = text.rindex("error: ")
+        assert "Traceback" not in text[start:], text
+        return dict(re.findall(r"^ *(error|where|why|try): +(.*)$", text[start:], re.MULTILINE))
+
+    return parse
+
+
+@pytest.fixture
+def check_store() -> Callable[[Path], int]:
+    """Return a function that checks all that lies in a store, and counts the attempts in it.
+
+    Every record decodes, every blob has the bytes that its name says, and every artifact of every
+    manifest has its blob: nothing half-written can be read.
+    """
+
+    def check(root: Path) -> int:
+        blobs = {file.name for file in (root / "blobs").glob("*/*")}
+        for file in (root / "blobs").glob("*/*"):
+            assert blake3(file.read_bytes()).hexdigest() == file.name, f"{file} is damaged"
+        records = [file for file in (root / "runs").rglob("*") if file.is_file()]
+        for file in records:
+            key = str(file.relative_to(root))
+            missing = [r for r in _references(file, key) if not r.inline and r.hash not in blobs]
+            assert not missing, f"{key} refers to data that is not there: {missing}"
+        return sum(file.name == "manifest" for file in records)
+
+    return check
+
+
+def _references(file: Path, key: str) -> list[ArtifactRef]:
+    """Decode a file of a run's folder; return the references to data in it."""
+    if file.name == "manifest":
+        manifest = Manifest.decode(file.read_bytes(), key)
+        assert manifest.key == key
+        items = manifest.transition.items if manifest.transition else None
+        return [*manifest.artifacts.values(), *([items] if items else [])]
+    if file.name == "run.json":
+        return list(RunDocument.decode(file.read_bytes(), key).parameters.values())
+    if file.name == "finished.json":
+        RunResult.decode(file.read_bytes(), key)
+    else:
+        assert file.name in ("stdout", "stderr"), f"what is {key}?"
+    return []

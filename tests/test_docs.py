@@ -1,0 +1,258 @@
+"""The documentation is true: every block runs, every name is there, every path and count exists."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from flow_core import hookspecs, interfaces
+from flow_core.api import Session, Settings, describe_options, installed
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+CORE = ROOT / "core/src/flow_core"
+PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def _script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+blocks = _script("blocks")
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def _read(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def _compact(text: str) -> str:
+    """Leave out what signatures may differ in: blanks, quotes, a comma before a bracket."""
+    return re.sub(r"[\s'\"]", "", text).replace(",)", ")")
+
+
+# --- blocks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_block_is_of_a_known_kind(page: Path) -> None:
+    generated = page.parent.name == "reference"
+    for block in blocks.blocks(page.read_text(encoding="utf-8")):
+        shown = ("text", "py") if generated else ("text",)
+        where = f"{_name(page)}:{block.line}"
+        assert block.language in (*blocks.RUN, *shown), where
+        assert block.language != "toml" or block.file, f"{where}: name the file in a comment"
+
+
+def _runs(page: Path) -> bool:
+    return any(b.language in blocks.RUN for b in blocks.blocks(page.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if _runs(p)], ids=_name)
+def test_every_block_runs_and_prints_what_the_page_says(
+    page: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("flow-docs-", numbered=True)
+    wrong = [
+        f"{_name(page)}:{trouble.line}\n{trouble.text}"
+        for _, trouble, _ in blocks.run_page(page.read_text(encoding="utf-8"), folder)
+        if trouble is not None
+    ]
+    assert not wrong, "\n\n".join(wrong) + "\n\nIf the new output is right: docs/blocks.py PAGE"
+
+
+@pytest.mark.parametrize(
+    ("page", "real", "same"),
+    [
+        ("took 3 ms", "took 1.5 s", True),
+        ("took 3 ms", "took long", False),
+        ("a\n...\nc", "a\nb\nb\nc", True),
+        ("a\n...\nc", "a\nb", False),
+        ("a ... c", "a b b c", True),
+        ("2026-01-01 00:00:00 b\n2026-01-01 00:00:00 a", "2027-01-01 09:00:00 a", False),
+        (
+            "2026-01-01 00:00:00 b\n2026-01-01 00:00:00 a",
+            "2027-01-01 09:00:00 a\n2027-01-01 09:00:01 b",
+            True,
+        ),
+        ("a\nb", "b\na", False),
+        ("", "", True),
+        ("", "something", False),
+    ],
+)
+def test_output_is_compared(page: str, real: str, same: bool) -> None:
+    assert (blocks.compare(page, real) == "") == same
+
+
+def test_make_targets_of_the_pages_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        # The changelog is gathered from the news; the site has no page that runs make.
+        named = set(re.findall(r"`?\bmake ([a-z-]+)`", page.read_text(encoding="utf-8")))
+        assert named <= targets, _name(page)
+
+
+# --- links --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for found in LINK.finditer(text):
+        target = found.group(1) or found.group(2)
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        path = (page.parent / file) if file else page
+        assert path.exists(), f"{_name(page)} links to {target}"
+        if anchor and path.suffix == ".md":
+            assert anchor in _anchors(path), f"{_name(page)} links to {target}"
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {
+        re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower())
+        for heading in headings
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_no_page_names_a_machine(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"(?:^|[\s`(])/(?:work|root|Users|home/(?!ada/flows))/\S*", text)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r"[\w/.-]+\.md", nav))
+    assert named == {str(p.relative_to(DOCS)) for p in DOCS.rglob("*.md")}
+
+
+# --- the reference ------------------------------------------------------------------------------
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    stale = list(_script("generate").stale())
+    assert not stale, f"run: python docs/generate.py (out of date: {', '.join(stale)})"
+
+
+def _hooks() -> list[str]:
+    return [name for name in vars(hookspecs) if name.startswith("flow_")]
+
+
+@pytest.mark.parametrize("name", _hooks())
+def test_every_hook_is_described(name: str) -> None:
+    hook = getattr(hookspecs, name)
+    assert f"### `{name}`\n" in _read("reference/hooks.md")
+    head = f"def {name}{inspect.signature(hook)}"
+    assert _compact(head) in _compact(_read("reference/hooks.md"))
+    assert "Process: " in (hook.__doc__ or ""), "say in which process it is called"
+    assert "Since " in (hook.__doc__ or ""), "say since when it exists"
+
+
+def _methods() -> Iterator[tuple[str, str]]:
+    for cls in vars(interfaces).values():
+        if isinstance(cls, type) and cls.__module__ == interfaces.__name__:
+            for name in [n for n in vars(cls) if not n.startswith("_")]:
+                value = getattr(cls, name)
+                if inspect.isfunction(value) or isinstance(value, property):
+                    yield cls.__name__, name
+
+
+@pytest.mark.parametrize(("cls", "name"), list(_methods()))
+def test_every_method_of_a_provider_is_described(cls: str, name: str) -> None:
+    page = _read("reference/providers.md")
+    assert f"### `{cls}` (" in page
+    method = getattr(getattr(interfaces, cls), name)
+    _, found, text = page.partition(f"#### `{cls}.{name}`\n")
+    assert found
+    if isinstance(method, property):
+        method = method.fget
+    signature = str(inspect.signature(method)).replace("(self, ", "(").replace("(self)", "()")
+    assert _compact(f"def {name}{signature}") in _compact(text)
+
+
+def test_every_setting_is_described() -> None:
+    session = Session(None, settings=Settings({"HOME": "/nowhere"}, "/"))
+    assert session.plugins
+    for setting in session.settings.declared():
+        assert f"| `{setting.name}` | `FLOW_{setting.name.upper()}` |" in _read("settings.md")
+
+
+def test_every_command_is_described() -> None:
+    for name in installed().names("flow.commands"):
+        assert f"## `flow {name}`\n" in _read("reference/commands.md")
+
+
+def test_every_option_of_a_decorator_is_described() -> None:
+    page = _read("reference/decorators.md")
+    for name in installed().names("flow.decorators"):
+        section = page.partition(f"## `@{name}`\n")[2].partition("\n## ")[0]
+        for option in describe_options(installed().load("flow.decorators", name).options):
+            assert f"{option.name}: {option.type}" in section.partition("|")[0]
+            assert f"| `{option.name}` |" in section
+
+
+# --- the map ------------------------------------------------------------------------------------
+
+
+def _tree() -> Iterator[tuple[str, str]]:
+    """Yield (path, comment) of the annotated tree in the page for contributors."""
+    block = next(b for b in blocks.blocks(_read("contributing.md")) if b.body.startswith("core/"))
+    folders: list[str] = []
+    for line in block.body.splitlines():
+        found = re.match(r"( *)(\S+) {2,}(.+)$", line)
+        assert found, line
+        depth = len(found.group(1)) // 2
+        folders[depth:] = [found.group(2)]
+        yield "".join(folders), found.group(3)
+
+
+def test_every_path_of_the_tree_exists() -> None:
+    for path, _ in _tree():
+        assert (ROOT / path).exists(), path
+
+
+def test_the_tree_names_every_module_and_plugin() -> None:
+    named = {path for path, _ in _tree()}
+    for module in CORE.glob("*.py"):
+        assert str(module.relative_to(ROOT)) in named
+    for plugin in (ROOT / "plugins").glob("*/pyproject.toml"):
+        assert f"{plugin.parent.relative_to(ROOT)}/" in named
+
+
+def test_line_counts_of_the_reading_order_are_about_right() -> None:
+    rows = re.findall(
+        r"^\| \d+ \| `([\w./]+)` \| ([\d,]+) \|", _read("contributing.md"), re.MULTILINE
+    )
+    assert len(rows) >= 8
+    for path, said in rows:
+        count = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+        stated = int(said.replace(",", ""))
+        assert abs(count - stated) <= max(40, 0.3 * count), f"{path} has {count} lines"
+
+
+def test_scripts_of_the_documentation_are_typed() -> None:
+    for script in DOCS.glob("*.py"):
+        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                assert node.returns is not None, f"{script.name}: {node.name}"
