@@ -12,14 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from flow_core import __version__, hookspecs
+from flow_core import hookspecs
 from flow_core.errors import PluginError, did_you_mean
-from flow_core.index import EntryPoint, PluginIndex, core_requirement, satisfies
+from flow_core.index import PluginIndex
 
 if TYPE_CHECKING:
     from flow_core.settings import Settings
 
 GROUP = "flow.plugins"
+
+
+class KernelHooks:
+    """The kernel's own implementation of hooks."""
+
+    @hookspecs.hookimpl
+    def flow_task_call(self, task: Any, flow: Any) -> None:
+        """Run the step function."""
+        task.call(flow)
 
 
 class Plugins:
@@ -73,9 +82,7 @@ class Plugins:
         loaded: dict[str, Any] = {}
         for name in index.names(GROUP):
             try:
-                entry = index.find(GROUP, name)
-                _check_core(entry)
-                loaded[name] = entry.load()
+                loaded[name] = index.load(GROUP, name)
             except PluginError as error:
                 self.broken[name] = error
         return loaded
@@ -111,9 +118,9 @@ class Plugins:
 
     def _check_names(self) -> None:
         """Report hooks that do not exist, and functions that look like hooks but are not marked."""
-        known = {n for n in dir(hookspecs) if n.startswith("flow_")} | {
-            n for n in vars(self.manager.hook) if not n.startswith("_")
-        }
+        callers = vars(self.manager.hook)
+        # pluggy makes a caller for a misspelt hook, too; only declared ones have a specification.
+        known = [n for n, c in callers.items() if not n.startswith("_") and c.has_spec()]
         for name, plugin in self.manager.list_name_plugin():
             for attribute, value in _contents(plugin).items():
                 marked = getattr(value, f"{hookspecs.PROJECT}_impl", None)
@@ -122,17 +129,6 @@ class Plugins:
                     self.broken[name] = _unknown_hook(name, attribute, value, known)
                 elif isinstance(value, FunctionType) and declared and not marked:
                     self.broken[name] = _unmarked(name, attribute, value)
-
-
-def _check_core(entry: EntryPoint) -> None:
-    requirement = core_requirement(entry)
-    if not satisfies(__version__, requirement):
-        raise PluginError(
-            f"The plugin '{entry.plugin}' needs flow-core {requirement}; this is {__version__}",
-            where=f"{entry.distribution} {entry.version}",
-            hint=f"pip install --upgrade flow-core {entry.distribution}, "
-            f"or leave it out: -p no:{entry.plugin}",
-        )
 
 
 def _free_name(module: Any, taken: Container[str]) -> str:

@@ -6,16 +6,16 @@ definition → graph → plans, and can then execute a run or one attempt.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
 import types
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flow_core import __version__, package
-from flow_core.artifacts import ArtifactStore
+from flow_core import __version__
 from flow_core.errors import (
     ArtifactError,
     DefinitionError,
@@ -34,7 +34,7 @@ from flow_core.lint import lint
 from flow_core.options import DECORATORS_ATTRIBUTE, Attached, Options, StepDecorator
 from flow_core.parameters import Parameter, collect_parameters, resolve_parameters
 from flow_core.plan import PlanDraft, TaskPlan
-from flow_core.plugins import Plugins
+from flow_core.plugins import KernelHooks, Plugins
 from flow_core.records import (
     FORMAT,
     ArtifactRef,
@@ -47,7 +47,9 @@ from flow_core.records import (
     run_key,
 )
 from flow_core.settings import Settings
-from flow_core.task import KernelHooks, run_attempt
+
+if TYPE_CHECKING:
+    from flow_core.artifacts import ArtifactStore
 
 
 class StepDefinition:
@@ -245,6 +247,8 @@ class Session:
     @cached_property
     def artifacts(self) -> ArtifactStore:
         """Artifacts in the store."""
+        from flow_core.artifacts import ArtifactStore  # commands that only look do without
+
         return ArtifactStore(self.store, self.index, self.settings["inline_limit"])
 
     def open_provider(self, kind: str, text: str) -> Any:
@@ -312,6 +316,8 @@ class Session:
 
     def run_attempt(self, task: TaskSpec) -> int:
         """Run one attempt in this process; see `flow_core.task.run_attempt`."""
+        from flow_core.task import run_attempt
+
         return run_attempt(self, task, self.run_document(task.flow, task.run))
 
     # --- runs -----------------------------------------------------------------------------------
@@ -426,6 +432,8 @@ class Session:
         return stored
 
     def _snapshot(self) -> str | None:
+        from flow_core import package
+
         if not os.path.isfile(self.graph.file):
             return None  # a notebook cell
         extra: list[tuple[str, str]] = []
@@ -436,6 +444,8 @@ class Session:
         return self.artifacts.put_bytes(package.build(files, self.settings["code_limit"]))
 
     def _info(self) -> dict[str, Any]:
+        from flow_core import package
+
         assert self.flow is not None
         host = os.uname().nodename if hasattr(os, "uname") else ""
         return {
@@ -460,6 +470,7 @@ class Session:
         itself is better imported once, before."""
         self._close_metadata()
         name = self.settings["datastore"].partition("://")[0]
+        importlib.import_module("flow_core.task")
         if ("store", name) not in self._providers:
             self.index.load("flow.stores", name)
 
@@ -558,8 +569,6 @@ def load_flow(text: str, module: str = "__main__") -> type[FlowSpec]:
     """
     path, _, name = text.rpartition(":") if ".py:" in text else (text, "", "")
     if module != "__main__":
-        import importlib
-
         return _pick(vars(importlib.import_module(module)), module, path, name)
     if not os.path.isfile(path):
         raise UsageError(

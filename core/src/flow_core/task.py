@@ -19,7 +19,6 @@ from flow_core.context import Current, current
 from flow_core.errors import FlowError, StoreError
 from flow_core.flowspec import FlowSpec, constants
 from flow_core.graph import Node
-from flow_core.hookspecs import hookimpl
 from flow_core.options import Options
 from flow_core.plan import TaskPlan
 from flow_core.records import (
@@ -115,15 +114,6 @@ class TaskContext:
             lost = Failure("lost", "", "the previous attempt left no record")
             raise AttemptFailed(self.spec.previous or lost)
         self._step.function(flow, *self.arguments())
-
-
-class KernelHooks:
-    """The kernel's own implementation of hooks."""
-
-    @hookimpl
-    def flow_task_call(self, task: TaskContext, flow: Any) -> None:
-        """Run the step function."""
-        task.call(flow)
 
 
 def run_attempt(session: Session, spec: TaskSpec, document: RunDocument) -> int:
