@@ -550,7 +550,7 @@ def test_what_a_foreach_goes_over(flowtester, items, expected):
         ),
         (
             "[1, lambda: 0, (n for n in [])]",
-            "Artifact 'items[2]' cannot be stored: self.items[2] is a generator",
+            "cannot be stored: self.items[2] is a generator",
             "keep what can be stored",
         ),
     ],
