@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flow_core.errors import DefinitionError as DefinitionError
     from flow_core.errors import FlowError as FlowError
     from flow_core.errors import FormatError as FormatError
+    from flow_core.errors import IncompatiblePlugin as IncompatiblePlugin
     from flow_core.errors import IntegrityError as IntegrityError
     from flow_core.errors import LintError as LintError
     from flow_core.errors import MergeError as MergeError
@@ -121,7 +122,7 @@ if TYPE_CHECKING:
 _HOME = {
     "artifacts": "ArtifactStore PickleSerializer",
     "context": "current",
-    "errors": "ArtifactError DefinitionError FlowError FormatError IntegrityError LintError MergeError"
+    "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NotFound ParameterError PluginError RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
     "flowspec": "FlowSpec",

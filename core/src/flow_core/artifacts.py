@@ -466,7 +466,7 @@ def _main_file() -> str:
 def _by_value(value: Any) -> bytes:
     import cloudpickle
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
             reduced = super().reducer_override(obj)
             if isinstance(obj, type) and isinstance(reduced, tuple):
@@ -580,7 +580,7 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _state(value: Any) -> dict[str, Any]:
     """Return the attributes that pickle would store; none when the class sees to that itself."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
         return {}
     try:

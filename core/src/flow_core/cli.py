@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from flow_core import __version__
-from flow_core.errors import FlowError, PluginError, UsageError, did_you_mean
+from flow_core.errors import FlowError, PluginError, RunFailed, UsageError, did_you_mean
 from flow_core.index import PluginIndex, installed
 from flow_core.settings import Settings
 
@@ -61,6 +61,10 @@ class Context:
         """Write a line to standard output (or standard error), colours removed in a pipe."""
         click.echo(text, err=error, color=False if self.settings.no_color() else None)
 
+    def outcome_told(self) -> bool:
+        """Whether a plugin has shown how the run ended."""
+        return self._session is not None and bool(self._session.outcome_told)
+
     def close(self) -> None:
         """Close the session, if there is one."""
         if self._session is not None:
@@ -98,8 +102,9 @@ class Shell(click.Group):
                 rows.append((name, ctx.obj.index.load(GROUP, name).summary))
             except PluginError as error:
                 rows.append((name, f"(cannot be used: {error.what})"))
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        if rows:  # a kernel without plugins has none
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
 
 def _needs_file(name: str, summary: str) -> click.Command:
@@ -202,6 +207,10 @@ def run(arguments: Sequence[str] | None = None, *, flow: Any = None) -> int:
         status = stop.exit_code
     except click.ClickException as error:
         status = _show_usage(error)
+    except RunFailed as error:
+        # In a pipe both are wanted: what a listener told went where the output goes.
+        told = context is not None and context.outcome_told() and sys.stdout.isatty()
+        status = error.exit_code if told else _show(error, debug)
     except (FlowError, KeyboardInterrupt, click.Abort, BrokenPipeError) as error:
         status = _show(error, debug)
     except Exception as error:

@@ -108,6 +108,10 @@ class PluginError(FlowError):
     """A plugin cannot be found, loaded or used."""
 
 
+class IncompatiblePlugin(PluginError):
+    """A plugin asks for another version of flow-core than this one."""
+
+
 class UnknownName(UsageError, PluginError):
     """A command, decorator, store or other provider is named that no plugin provides."""
 

@@ -15,7 +15,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from flow_core.errors import PluginError, UnknownName, did_you_mean, near_misses
+from flow_core import __version__
+from flow_core.errors import (
+    IncompatiblePlugin,
+    PluginError,
+    UnknownName,
+    did_you_mean,
+    near_misses,
+)
 
 PREFIX = "flow."
 _KIND = {
@@ -59,8 +66,10 @@ class EntryPoint(NamedTuple):
         """Import and return the object.
 
         Raises:
+            IncompatiblePlugin: it needs another flow-core.
             PluginError: importing it failed, for whatever reason.
         """
+        self._check_core()
         module, _, attribute = self.value.partition(":")
         try:
             loaded: Any = importlib.import_module(module)
@@ -76,16 +85,30 @@ class EntryPoint(NamedTuple):
             ) from error
         return loaded
 
+    def _check_core(self) -> None:
+        requirement = core_requirement(self)
+        if not satisfies(__version__, requirement):
+            raise IncompatiblePlugin(
+                f"The plugin '{self.plugin}' needs flow-core {requirement}; this is {__version__}",
+                where=f"{self.distribution} {self.version}",
+                hint=f"pip install --upgrade flow-core {self.distribution}, "
+                f"or leave it out: -p no:{self.plugin}",
+            )
+
 
 class PluginIndex:
     """All entry points of the groups ``flow.*``; an immutable value.
 
     Args:
         entry_points: what is there. Tests pass their own; `installed` gives those of ``sys.path``.
+        left_out: what is installed, but not wanted: known only to errors.
     """
 
-    def __init__(self, entry_points: Iterable[EntryPoint]) -> None:
+    def __init__(
+        self, entry_points: Iterable[EntryPoint], left_out: Iterable[EntryPoint] = ()
+    ) -> None:
         self.entry_points = tuple(sorted(entry_points))
+        self._left_out = tuple(left_out)
         self._groups: dict[str, dict[str, list[EntryPoint]]] = {}
         for entry in self.entry_points:
             self._groups.setdefault(entry.group, {}).setdefault(entry.name, []).append(entry)
@@ -100,12 +123,13 @@ class PluginIndex:
         texts = [choice.strip() for choice in choices]
         blocked = {t[3:] for t in texts if t.startswith("no:")}
         kept = {t[5:] for t in texts if t.startswith("only:")}
-        return PluginIndex(
-            e
-            for e in self.entry_points
-            if not {e.plugin, e.distribution} & blocked
-            and (not kept or {e.plugin, e.distribution} & kept)
-        )
+        wanted: list[EntryPoint] = []
+        left_out = [*self._left_out]
+        for entry in self.entry_points:
+            names = {entry.plugin, entry.distribution}
+            unwanted = names & blocked or (kept and not names & kept)
+            (left_out if unwanted else wanted).append(entry)
+        return PluginIndex(wanted, left_out)
 
     def names(self, group: str) -> list[str]:
         """Return the names in ``group``, sorted."""
@@ -141,6 +165,14 @@ class PluginIndex:
 
     def _unknown(self, group: str, kind: str, name: str) -> UnknownName:
         known = self.names(group)
+        left_out = [e for e in self._left_out if (e.group, e.name) == (group, name)]
+        if left_out:
+            return UnknownName(
+                f"The {kind} '{name}' is left out",
+                why=f"its plugin '{left_out[0].plugin}' is installed, but -p or the setting "
+                "'plugins' leaves it out",
+                hint=f"-p only:{left_out[0].plugin}, or without -p",
+            )
         if near_misses(name, known):
             return UnknownName(f"There is no {kind} '{name}'", hint=did_you_mean(name, known))
         return UnknownName(

@@ -163,6 +163,7 @@ class Session:
         self._providers = dict(providers or {})
         self._computes: dict[str, Compute] = {}
         self._started = False
+        self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         self.index = (index if index is not None else installed()).choose(self._choices)
 
     # --- plugins --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from flow_core.api import (
     EntryPoint,
+    IncompatiblePlugin,
     NotFound,
     PluginError,
     PluginIndex,
@@ -143,8 +144,7 @@ class Reports:
         for entry in entries:
             error = self._broken(entry)
             if error is not None:
-                # The manager tells its causes apart by their text alone.
-                other_core = f"'{name}' needs flow-core " in error.what
+                other_core = isinstance(error, IncompatiblePlugin)
                 return (OTHER_CORE if other_core else BROKEN), error
         return OK, None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flow_core.api import Session, Settings, hookimpl
+from flow_core.api import RunRecord, RunResult, Session, Settings, hookimpl
 
 NAME = "terminal.listener"
 """Name under which the listener of a session is registered."""
@@ -28,6 +28,12 @@ def flow_session_started(session: Session) -> None:
     view = choose_view(session)
     if view is not None:
         session.plugins.manager.register(Listener(view), NAME)
+
+
+@hookimpl
+def flow_run_finished(session: Session, run: RunRecord, result: RunResult) -> None:
+    """Spare the command line from saying how the run ended, where that is shown."""
+    session.outcome_told = session.plugins.manager.has_plugin(NAME)
 
 
 @hookimpl
