@@ -72,7 +72,7 @@ def test_a_real_run_is_read_back(finished: Run) -> None:
     assert finished.code.flowspec == FLOW
     assert [t.pathspec for t in end.parent_tasks] == [start.pathspec]
     assert [t.pathspec for t in start.child_tasks] == [end.pathspec]
-    finished._reader.session.close()
+    finished._reader.session.metadata.close()
 
 
 def test_in_a_task_without_index_the_run_is_known_all_the_same(past: Any) -> None:

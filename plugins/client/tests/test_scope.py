@@ -22,7 +22,7 @@ from flow_client import (
     scope,
     using,
 )
-from flow_core.api import NotFound
+from flow_core.api import NotFound, RunRecord, RunState
 
 
 def test_the_default_namespace_is_that_of_the_user(past: Any) -> None:
@@ -99,6 +99,23 @@ def test_the_settings_of_the_folder_say_what_is_read(
     assert default_namespace() == "user:eve"
     monkeypatch.chdir(tmp_path)
     assert scope.reader().session.metadata.url.endswith(os.path.join(str(tmp_path), ".flow"))
+
+
+def test_a_run_that_the_store_has_lost_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".flow").mkdir()
+    monkeypatch.chdir(tmp_path)
+    session = scope.reader().session
+    session.metadata.register_run(RunRecord("F", "1", RunState.SUCCEEDED, 1000.0))
+    namespace(None)
+    try:
+        with pytest.raises(NotFound, match="The record of run F/1 is missing") as caught:
+            Run("F/1").parameters
+    finally:
+        default_namespace()
+        session.metadata.close()
+    assert caught.value.why == "the index knows the run, but the store has lost it"
 
 
 def test_importing_the_package_imports_nothing_else() -> None:

@@ -20,7 +20,7 @@ from flow_core.api import (
 )
 
 if TYPE_CHECKING:
-    from flow_core.api import Session
+    from flow_client.source import Source
 
 PAGE = 1000
 _FIRST_PAGE = 16
@@ -54,13 +54,13 @@ def record_of(manifest: Manifest) -> AttemptRecord:
 
 
 class Reader:
-    """Reads through one session.
+    """Reads through one session, or what stands in for one.
 
     Args:
         session: its index finds, its store holds the content.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Source) -> None:
         self.session = session
         self._document = functools.lru_cache(_DOCUMENTS)(session.run_document)
 

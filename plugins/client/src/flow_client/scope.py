@@ -43,7 +43,8 @@ def reader() -> Reader:
 
 def _default_reader() -> Reader:
     from flow_client.reader import Reader
-    from flow_core.api import Session, Settings
+    from flow_client.source import SettingsSource
+    from flow_core.api import Settings
 
     settings = Settings()
     variables = settings.script_environment()
@@ -51,7 +52,7 @@ def _default_reader() -> Reader:
     # A notebook that changes its folder or a variable then reads from there.
     key = (os.getcwd(), named)
     if _scope.default is None or _scope.default[0] != key:
-        _scope.default = key, Reader(Session(settings=settings))
+        _scope.default = key, Reader(SettingsSource(settings))
     return _scope.default[1]
 
 

@@ -139,6 +139,11 @@ class Task(Container[DataArtifact]):
         return self._record.pathspec
 
     @property
+    def id(self) -> str:
+        """The number of the task within its run, as text."""
+        return str(self._record.task)
+
+    @property
     def _pinned(self) -> int | None:
         return self._attempt
 
