@@ -29,9 +29,9 @@ class SampleOptions(Options):
     maybe: str | None = option(None)
     flag: bool = option(False)
     mode: Literal["fast", "safe"] = option("fast")
-    table: dict[str, Any] = option({})
+    table: dict[str, Any] = option({})  # noqa: RUF009
     names: tuple[str, ...] = option(())
-    rows: list[Any] = option([])
+    rows: list[Any] = option([])  # noqa: RUF009
 
     def validate(self):
         if self.times < 0:
@@ -88,7 +88,7 @@ class TestAttaching:
 
         assert [x.options.image for x in attached(a)] == ["b", "a"]
 
-    @pytest.mark.parametrize("make", [lambda f: sample(f), lambda f: sample(times=1)(f)])
+    @pytest.mark.parametrize("make", [sample, sample(times=1)])
     def test_below_step(self, make):
         def a(self): ...
 

@@ -144,7 +144,7 @@ class TestDefaults:
 
 
 class TestNames:
-    @pytest.mark.parametrize("name", sorted(RESERVED) + ["max_workers", "Run-Id-File"])
+    @pytest.mark.parametrize("name", [*sorted(RESERVED), "max_workers", "Run-Id-File"])
     def test_reserved(self, name):
         with pytest.raises(DefinitionError) as caught:
             Parameter(name)

@@ -16,9 +16,11 @@ def lint(graph: Graph) -> list[Problem]:
         *_ends(graph),
         *(p for node in graph for p in node.problems),
         *(p for node in graph for p in _node(graph, node)),
+        *_cycles(graph),
     ]
-    if not problems:
-        problems = [*_cycles(graph), *_unreachable(graph)]
+    # Where a step's way on is not known, what follows it only seems to be unreachable.
+    if "start" in graph and all(_way_known(graph, node) for node in graph):
+        problems.extend(_unreachable(graph))
     if not problems:
         problems = _balance(graph)
     return sorted(problems, key=lambda p: (p.file or "", p.line or 0))
@@ -81,6 +83,11 @@ def _node(graph: Graph, node: Node) -> Iterator[Problem]:
         )
 
 
+def _way_known(graph: Graph, node: Node) -> bool:
+    known = node.name == "end" or node.kind not in (END, SWITCH, PARALLEL, None)
+    return known and all(target in graph for target in node.targets)
+
+
 def _joins(graph: Graph, step: str) -> bool:
     return step in graph and graph[step].joins
 
@@ -108,8 +115,7 @@ def _cycles(graph: Graph) -> Iterator[Problem]:
                     graph[name].next_line,
                     name,
                 )
-                return
-            elif target not in done:
+            elif target in graph and target not in done:
                 stack.append((target, iter(graph[target].targets)))
 
 
