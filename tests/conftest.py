@@ -110,6 +110,14 @@ def lab(flowtester: FlowTester) -> Iterator[Lab]:
     laboratory.clean_up()
 
 
+@pytest.fixture(scope="module")
+def module_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Return a `Lab` for all tests of a module, for runs that many of them look at."""
+    laboratory = Lab(FlowTester(tmp_path_factory.mktemp("module")))
+    yield laboratory
+    laboratory.clean_up()
+
+
 def wait_for(
     condition: Callable[[], Any], seconds: float = 10, problem: Callable[[], str] | None = None
 ) -> Any:

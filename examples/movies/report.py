@@ -9,7 +9,10 @@ from flow_core import Flow
 
 def main() -> int:
     """Print the report; exit status 1 when there is no run yet."""
-    run = Flow("MoviesFlow").latest_successful_run
+    try:
+        run = Flow("MoviesFlow").latest_successful_run
+    except LookupError:  # the flow has never been run
+        run = None
     if run is None:
         print("MoviesFlow has no successful run yet: python movies_flow.py run", file=sys.stderr)
         return 1
