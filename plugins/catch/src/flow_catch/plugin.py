@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_catch import CatchOptions, CaughtFailure
-from flow_core.api import Graph, PlanDraft, Problem, StepDefinition, TaskContext, hookimpl
+from flow_core.api import Problem, hookimpl
+
+if TYPE_CHECKING:
+    from flow_core.api import Graph, PlanDraft, StepDefinition, TaskContext
 
 
 @hookimpl
