@@ -119,6 +119,7 @@ def enter(order: Order, server: int, name: str, stdout: int, stderr: int) -> Non
     if order["folder"] is not None:
         os.chdir(order["folder"])
     reseed()
+    threading.main_thread()._set_native_id()  # type: ignore[attr-defined] # Python < 3.13 does not
     gc.enable()
 
 
