@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flow_client import scope  # once, before the fork, and not in each task
 from flow_core.api import hookimpl
 
 if TYPE_CHECKING:
@@ -13,9 +14,7 @@ if TYPE_CHECKING:
 @hookimpl
 def flow_task_setup(task: TaskContext) -> None:
     """Provide ``current.run`` and ``current.task``."""
-    from flow_client.scope import enter_task
-
-    enter_task(task.session)
+    scope.enter_task(task.session)
     task.current.provide("run", lambda: _run(task))
     task.current.provide("task", lambda: _task(task))
 
@@ -23,9 +22,7 @@ def flow_task_setup(task: TaskContext) -> None:
 @hookimpl
 def flow_task_teardown() -> None:
     """Forget the task's session."""
-    from flow_client.scope import leave_task
-
-    leave_task()
+    scope.leave_task()
 
 
 def _run(task: TaskContext) -> Any:

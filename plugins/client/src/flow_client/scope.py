@@ -20,13 +20,15 @@ class _Scope:
     """The state of the client in this process.
 
     Attributes:
-        task: what is read inside a task: the task's own session. Not a context variable, so that
-            threads which the step starts see it too.
+        session: the session of the task that runs in this process. Not a context variable, so
+            that threads which the step starts see it too.
+        task: what reads from it, once something is read: most tasks read nothing.
         default: what is read elsewhere, and the folder and settings for which it was made.
         namespace: what `namespace` set; `_DEFAULT` = nothing.
     """
 
     def __init__(self) -> None:
+        self.session: Session | None = None
         self.task: Reader | None = None
         self.default: tuple[Any, Reader] | None = None
         self.namespace: Any = _DEFAULT
@@ -38,7 +40,15 @@ _using: ContextVar[Reader | None] = ContextVar("flow_client_using", default=None
 
 def reader() -> Reader:
     """Return what is to be read: `using`, else the task's session, else that of the settings."""
-    return _using.get() or _scope.task or _default_reader()
+    return _using.get() or _task_reader() or _default_reader()
+
+
+def _task_reader() -> Reader | None:
+    if _scope.task is None and _scope.session is not None:
+        from flow_client.reader import Reader
+
+        _scope.task = Reader(_scope.session)
+    return _scope.task
 
 
 def _default_reader() -> Reader:
@@ -73,14 +83,12 @@ def using(session: Session) -> Iterator[None]:
 
 def enter_task(session: Session) -> None:
     """Let the client of this process read from the session of its task. For the plugin's hooks."""
-    from flow_client.reader import Reader
-
-    _scope.task = Reader(session)
+    _scope.session, _scope.task = session, None
 
 
 def leave_task() -> None:
     """Undo `enter_task`."""
-    _scope.task = None
+    _scope.session = _scope.task = None
 
 
 # --- namespace ----------------------------------------------------------------------------------
