@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from urllib.parse import quote
 
 from flow_core.api import FlowError, FormatError, IntegrityError, StoreError
 from flow_metadata_local.schema import MIGRATIONS, VERSION
@@ -104,6 +103,8 @@ class Database:
                 raise
             # The write-ahead log needs a file beside the database even for reading. Where nothing
             # can be written, nothing changes either, and the file can be read as it is.
+            from urllib.parse import quote  # some milliseconds, for a rare case
+
             return _open_file(f"file:{quote(self.path)}?immutable=1", uri=True)
         except BaseException:
             connection.close()
