@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 # Compiling every module in every process that a test starts would double the time of the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,8 +40,8 @@ check: $(VENV)/.stamp-dev ## Lint, check the format, the types and the import ru
 	$(BIN)/mypy $(addsuffix /src,$(DISTRIBUTIONS))
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.stamp-dev ## Run the benchmarks
-	$(BIN)/python benchmarks/run.py
+bench: $(VENV)/.stamp-python ## Measure beside Metaflow (BENCH_ARGS="--quick" tries it)
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 docs: $(VENV)/.stamp-dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -57,7 +57,7 @@ class Nothing:
 
     def poll(self, timeout: float) -> Sequence[Update]:
         launched, self._launched = self._launched, []
-        return [Exited(n, 0, manifest=self._manifest(task)) for n, task in launched]
+        return [Exited(n, 0, None, "", manifest=self._manifest(task)) for n, task in launched]
 
     def _manifest(self, task: TaskSpec) -> Manifest:
         ways = {
