@@ -6,6 +6,7 @@ and loads the flow file for commands that need one, and shows errors.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -217,7 +218,8 @@ def run(arguments: Sequence[str] | None = None, *, flow: Any = None) -> int:
         status = _show_bug(error, debug)
     finally:
         if context is not None:
-            context.close()
+            with contextlib.suppress(KeyboardInterrupt):  # all is done and said
+                context.close()
     return status
 
 

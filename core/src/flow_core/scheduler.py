@@ -228,13 +228,16 @@ class Scheduler:
 
     def execute(self) -> RunResult:
         """Run all tasks; return how the run ended. The result is in the store and the index."""
+        with self._signals():  # to the last line: a late Ctrl-C must not leave a run half recorded
+            return self._execute()
+
+    def _execute(self) -> RunResult:
         started = time.time()
         record = self._session.metadata.run(self._flow, self._run)
         assert record is not None, "the run was registered"
         try:
-            with self._signals():
-                record = self._begin(record)
-                self._loop()
+            record = self._begin(record)
+            self._loop()
         except Exception as error:  # whatever it is, the run must not look as if it went on
             self._error = error
         finally:
@@ -281,12 +284,12 @@ class Scheduler:
         if self._error is not None:
             what = getattr(self._error, "what", f"{type(self._error).__name__}: {self._error}")
             state, message = RunState.FAILED, what
-        elif self._failed:
-            state, message = RunState.FAILED, _why(self._failed[0][1])
         elif self._end_reached:
             state, message = RunState.SUCCEEDED, ""
-        elif self._interrupts:
+        elif self._interrupts:  # a task that fails because it is ended is not the reason
             state, message = RunState.INTERRUPTED, "interrupted by a signal (Ctrl-C)"
+        elif self._failed:
+            state, message = RunState.FAILED, _why(self._failed[0][1])
         else:
             raise StateError(f"Run {record.pathspec} stopped before its end step")
         failed = tuple(f"{record.pathspec}/{t.step}/{t.id}" for t, _ in self._failed)
