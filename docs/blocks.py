@@ -7,6 +7,7 @@ A page is run from top to bottom in one empty folder:
 ``bash``     is run; it must succeed.
 ``console``  has lines ``$ command`` and what they print, both streams together. A command that
              fails must be followed by ``$ echo $?``.
+``<!-- run: command -->`` is run and not shown. What is installed into ``.site`` can be imported.
 ``text``     is only shown. ``py`` is only shown too, and allowed in the generated reference.
 
 Times, sizes, process ids and the like count as equal; lines that begin with a time may come in any
@@ -32,8 +33,10 @@ _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>[^\s`]*)[^\n]*\n(?P<body>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
+_HIDDEN = re.compile(r"^<!-- run: (.+) -->$", re.MULTILINE)
 _FILE = re.compile(r"# ([\w./-]+\.(?:py|toml))$")
 _TIMED = re.compile(r"^(TIME|\[TIME)")
+_CARETS = re.compile(r"^(TIME )?(\[\S+( \(pid N\))?\] )?(> )?[ ~^]*\^[ ~^]*$")
 _HERE = re.compile(r"/[\w./-]*/flow-docs-[^/\s:'\"]+")
 _SAME = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
@@ -72,8 +75,12 @@ class Trouble(NamedTuple):
 
 
 def blocks(text: str) -> list[Block]:
-    """Return the fenced blocks of a page."""
-    return [
+    """Return the blocks of a page, in order; hidden ones as ``bash``."""
+    hidden = [
+        Block("bash", m[1], text.count("\n", 0, m.start()) + 1, m.start(), m.end(), "")
+        for m in _HIDDEN.finditer(text)
+    ]
+    fenced = [
         Block(
             found["language"],
             "\n".join(line.removeprefix(found["indent"]) for line in found["body"].splitlines()),
@@ -84,6 +91,7 @@ def blocks(text: str) -> list[Block]:
         )
         for found in _FENCE.finditer(text)
     ]
+    return sorted([*hidden, *fenced], key=lambda block: block.start)
 
 
 def run_page(text: str, folder: Path) -> Iterator[tuple[Block, Trouble | None, str | None]]:
@@ -110,8 +118,9 @@ def _run_console(block: Block, folder: Path) -> tuple[Trouble | None, str]:
         if status and command != "echo $?":
             wrong.append(f"'$ {command}' comes after a failure: put '$ echo $?' between them")
         status, output = _run(["bash", "-c", f"(exit {status}); {command}"], folder)
-        real += [f"$ {command}", *output.splitlines()]
-        if difference := compare(expected, output):
+        difference = compare(expected, output)
+        real += [f"$ {command}", *(output if difference else expected).splitlines()]
+        if difference:
             wrong.append(f"$ {command}\n{difference}")
     if status:
         wrong.append(f"the last command failed with {status}: put '$ echo $?' after it")
@@ -155,6 +164,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "PATH": tools + os.pathsep + kept.get("PATH", ""),
         "HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder / ".config"),
+        "PYTHONPATH": str(folder / ".site"),
         "COLUMNS": "100",
         "FLOW_USER": "ada",
     }
@@ -173,7 +183,9 @@ def compare(expected: str, real: str) -> str:
 def _normal(text: str) -> list[str]:
     for pattern, replacement in _SAME:
         text = pattern.sub(replacement, text)
-    return [line.strip() for line in text.strip().splitlines()]
+    lines = [line.strip() for line in text.strip().splitlines()]
+    # Pythons differ in where they put marks below the lines of a traceback.
+    return [line for line in lines if not _CARETS.search(line)]
 
 
 def _matches(wanted: list[str], found: list[str]) -> bool:
@@ -203,7 +215,7 @@ def _matches_loosely(wanted: list[str], found: list[str]) -> bool:
 
 
 def _line_matches(wanted: str, found: str) -> bool:
-    pattern = ".*".join(re.escape(part) for part in wanted.split("..."))
+    pattern = ".*".join(re.escape(part) for part in re.split(r" ?\.\.\. ?", wanted))
     return re.fullmatch(pattern, found) is not None
 
 
