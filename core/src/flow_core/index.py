@@ -330,7 +330,7 @@ def satisfies(version: str, requirement: str) -> bool:
     """
     mine = _release(version)
     for clause in filter(None, requirement.split(",")):
-        found = re.fullmatch(r"(>=|<=|==|!=|~=|>|<)v?([\d.]+)(\.\*)?.*", clause)
+        found = re.fullmatch(r"(>=|<=|==|!=|~=|>|<)v?(\d+(?:\.\d+)*)(\.\*)?.*", clause)
         if found and not _compare(mine, found.group(1), _release(found.group(2)), found.group(3)):
             return False
     return True

@@ -135,7 +135,7 @@ def _free_name(module: Any, taken: Container[str]) -> str:
     """Return the name of a hook module, or of an object's class with a number if need be."""
     if isinstance(module, str):
         return module
-    name = wanted = getattr(module, "__name__", type(module).__qualname__)
+    name = wanted = getattr(module, "__name__", type(module).__name__)
     number = 1
     while name in taken:
         number += 1

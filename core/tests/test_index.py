@@ -1,0 +1,246 @@
+"""The index of entry points: sees what importlib_metadata sees, and says what is wrong."""
+
+import subprocess
+import sys
+import zipfile
+
+import importlib_metadata
+import pytest
+
+import flow_core
+from flow_core.errors import PluginError
+from flow_core.index import (
+    PREFIX,
+    EntryPoint,
+    PluginIndex,
+    core_requirement,
+    hook_modules,
+    load_export,
+    normalise,
+    satisfies,
+    scan,
+)
+
+POINTS = "[flow.commands]\ngo = pkg.mod:command\n\n[other]\nx = y\n"
+
+
+def by_library(path):
+    """What the authority sees on ``path``."""
+    first = {}
+    for found in importlib_metadata.distributions(path=[str(p) for p in path]):
+        first.setdefault(normalise(found.name), found)
+    return {
+        (e.group, e.name, e.value.partition("[")[0].strip(), name, found.version)
+        for name, found in first.items()
+        for e in found.entry_points
+        if e.group.startswith(PREFIX)
+    }
+
+
+def by_scan(path):
+    return {e[:5] for e in scan(str(p) for p in path)}
+
+
+def add(folder, name, version="1.0", points=POINTS, kind="dist-info"):
+    """Put the metadata of a distribution into ``folder``."""
+    info = folder / f"{name}-{version}.{kind}"
+    info.mkdir(parents=True)
+    file = "METADATA" if kind == "dist-info" else "PKG-INFO"
+    (info / file).write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(points)
+    return info
+
+
+class TestScan:
+    def test_it_sees_what_the_library_sees_on_the_real_path(self):
+        assert by_scan(sys.path) == by_library(sys.path)
+        assert by_scan(sys.path)
+
+    def test_dist_info_and_egg_info(self, tmp_path):
+        add(tmp_path, "flow_one")
+        add(tmp_path, "flow_two", "2.0", kind="egg-info")
+        add(tmp_path, "nothing", points="[console_scripts]\na = b:c\n")
+        assert by_scan([tmp_path]) == by_library([tmp_path])
+        assert {e.distribution for e in scan([str(tmp_path)])} == {"flow-one", "flow-two"}
+
+    def test_a_zip_archive(self, tmp_path):
+        info = add(tmp_path / "in", "flow_zip")
+        archive = tmp_path / "a.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            for entry in info.iterdir():
+                file.write(entry, f"{info.name}/{entry.name}")
+        assert by_scan([archive]) == by_library([archive])
+        assert len(by_scan([archive])) == 1
+
+    def test_the_first_on_the_path_counts(self, tmp_path):
+        add(tmp_path / "a", "flow_one", "1.0")
+        add(tmp_path / "b", "Flow.One", "2.0", POINTS.replace("command", "other"))
+        path = [tmp_path / "a", tmp_path / "b"]
+        assert by_scan(path) == by_library(path)
+        assert [e.version for e in scan(map(str, path))] == ["1.0"]
+
+    def test_odd_forms_of_the_file(self, tmp_path):
+        text = "# comment\n[flow.stores]\n  s3=pkg:S3 [extra]\n; no\nwith.dot = pkg.a:B.c\n[ flow.x ]\n"
+        add(tmp_path, "flow_odd", points=text.replace("; no\n", "").replace("[ flow.x ]\n", ""))
+        assert by_scan([tmp_path]) == by_library([tmp_path])
+
+    def test_nothing_on_the_path_stops_it(self, tmp_path):
+        (tmp_path / "file.txt").write_text("no archive")
+        add(tmp_path, "flow_bytes").joinpath("entry_points.txt").write_bytes(
+            b"[flow.commands]\n\xff = a:b\n"
+        )
+        (tmp_path / "flow_file-1.0.egg-info").write_text("a plain file")
+        path = [tmp_path, tmp_path / "none", tmp_path / "file.txt"]
+        assert [e.distribution for e in scan(map(str, path))] == ["flow-bytes"]
+
+
+def entry(group="flow.commands", name="go", distribution="flow-a", value="a:b", version="1.0"):
+    return EntryPoint(group, name, value, distribution, version, f"/lib/{distribution}")
+
+
+class TestChoose:
+    INDEX = PluginIndex([entry(distribution=f"flow-{n}", name=n) for n in "abc"])
+
+    @pytest.mark.parametrize(
+        ("choices", "kept"),
+        [
+            ([], ["a", "b", "c"]),
+            (["no:a"], ["b", "c"]),
+            (["no:flow-a", " no:b "], ["c"]),
+            (["only:b"], ["b"]),
+            (["only:a", "only:flow-b"], ["a", "b"]),
+            (["only:a", "no:a"], []),
+            (["only:none"], []),
+            (["my_hooks", ""], ["a", "b", "c"]),
+        ],
+    )
+    def test_no_and_only(self, choices, kept):
+        assert self.INDEX.choose(choices).plugins() == kept
+
+    def test_other_texts_are_hook_modules(self):
+        assert hook_modules(["no:a", "my_hooks", "only:b"]) == ["my_hooks"]
+
+
+class TestFind:
+    def test_two_providers_of_a_name(self):
+        index = PluginIndex([entry(), entry(distribution="flow-b", version="2")])
+        with pytest.raises(PluginError) as caught:
+            index.find("flow.commands", "go")
+        assert caught.value.what == (
+            "Two plugins provide the command 'go': flow-a 1.0 and flow-b 2"
+        )
+        assert caught.value.where == "/lib/flow-a and /lib/flow-b"
+        assert caught.value.hint == "leave one out: -p no:a or -p no:b"
+        assert index.choose(["no:a"]).find("flow.commands", "go").version == "2"
+
+    @pytest.mark.parametrize(
+        ("index", "words"),
+        [
+            (PluginIndex([]), "no command is installed"),
+            (PluginIndex([entry(name="show")]), "show"),
+        ],
+    )
+    def test_a_missing_one_says_what_to_install(self, index, words):
+        with pytest.raises(PluginError) as caught:
+            index.find("flow.commands", "run")
+        assert caught.value.what == "no plugin provides the command 'run': pip install flow-run"
+        assert words in caught.value.why
+
+    def test_a_near_miss(self):
+        with pytest.raises(PluginError) as caught:
+            PluginIndex([entry("flow.decorators", "retry")]).find("flow.decorators", "retyr")
+        assert caught.value.hint == "did you mean 'retry'?"
+
+
+class TestLoad:
+    @pytest.mark.parametrize(
+        ("source", "value", "why"),
+        [
+            (None, "flow_gone:x", "ModuleNotFoundError: No module named 'flow_gone'"),
+            ("1/0", "flow_test_index:x", "ZeroDivisionError: division by zero"),
+            ("import sys; sys.exit(3)", "flow_test_index:x", "SystemExit: 3"),
+            ("", "flow_test_index:x", "module 'flow_test_index' has no attribute 'x'"),
+        ],
+    )
+    def test_a_broken_one_names_the_cause_and_the_ways_out(
+        self, source, value, why, tmp_path, monkeypatch
+    ):
+        if source is not None:
+            (tmp_path / "flow_test_index.py").write_text(source)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        sys.modules.pop("flow_test_index", None)
+        with pytest.raises(PluginError) as caught:
+            entry(value=value).load()
+        assert caught.value.what == "The command 'go' cannot be loaded"
+        assert caught.value.where == f"plugin 'a' (flow-a 1.0), {value}"
+        assert why in caught.value.why
+        assert "pip install --force-reinstall flow-a" in caught.value.hint
+        assert "-p no:a" in caught.value.hint
+
+    def test_attributes_of_attributes(self):
+        assert entry(value="os:path.sep").load() == "/"
+
+
+class TestExports:
+    def test_an_unknown_name_of_flow_core_says_what_to_install(self):
+        with pytest.raises(ImportError) as caught:
+            load_export("kubernetes_x")
+        assert "flow_core has no 'kubernetes_x'" in str(caught.value)
+        assert "pip install flow-kubernetes-x" in str(caught.value)
+
+    def test_modules_of_flow_core_are_no_exports(self):
+        code = (
+            "from flow_core import testing, cli; import flow_core.errors; print(testing.__name__)"
+        )
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert found.stdout == "flow_core.testing\n", found.stderr
+
+    def test_dir_lists_the_names_of_plugins(self):
+        assert {"FlowSpec", "step", *PluginIndex(scan(sys.path)).export_names()} <= {
+            *dir(flow_core)
+        }
+
+
+class TestVersions:
+    @pytest.mark.parametrize(
+        ("version", "requirement", "fits"),
+        [
+            ("0.1.0", "", True),
+            ("0.1.0", ">=0.1,<1", True),
+            ("0.1.0", ">=0.2", False),
+            ("1.0", ">=0.1,<1", False),
+            ("1.0", "==1", True),
+            ("1.0.0", "==1.0", True),
+            ("1.5", "==1.0.*", False),
+            ("1.0.7", "==1.0.*", True),
+            ("1", "==1.0.*", True),
+            ("2.0", "~=1.0", False),
+            ("1.9", "~=1.0", True),
+            ("2.3.0", "~=2.2.0", False),
+            ("2.2.5", "~=2.2.0", True),
+            ("1.2", "!=1.2.0", False),
+            ("1.2.1", "!=1.2", True),
+            ("1.10", ">1.9", True),
+            ("1.2rc1", ">=1.2", True),
+            ("0.9", "<=0.9.0", True),
+        ],
+    )
+    def test_satisfies(self, version, requirement, fits):
+        assert satisfies(version, requirement) is fits
+
+    @pytest.mark.parametrize(
+        ("lines", "found"),
+        [
+            (["Requires-Dist: flow-core>=0.1,<1"], ">=0.1,<1"),
+            (["Requires-Dist: flow_core (>=0.1, <1)"], ">=0.1,<1"),
+            (["Requires-Dist: Flow.Core[testing] >=2 ; python_version > '3'"], ">=2"),
+            (["Requires-Dist: flow-core"], ""),
+            (["Requires-Dist: flow-core-extras>=9", "Requires-Dist: flow-core<3"], "<3"),
+            (["Requires-Dist: flow-core>=9; extra == 'x'", "Requires-Dist: flow-core<3"], "<3"),
+            (["Requires-Dist: pandas>=9"], ""),
+            (["", "Requires-Dist: flow-core>=9"], ""),
+        ],
+    )
+    def test_core_requirement(self, tmp_path, lines, found):
+        (tmp_path / "METADATA").write_text("\n".join(["Name: a", *lines, "", "text"]))
+        assert core_requirement(entry()._replace(location=str(tmp_path))) == found

@@ -1,0 +1,153 @@
+"""Settings: where a value comes from, and what is said of a bad one."""
+
+import pytest
+
+from flow_core.errors import SettingsError
+from flow_core.settings import Settings
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Settings of a project folder, a user's file and variables."""
+
+    def made(project=None, user=None, **variables):
+        folder = tmp_path / "project" / "deep"
+        folder.mkdir(parents=True, exist_ok=True)
+        if project is not None:
+            (tmp_path / "project" / "pyproject.toml").write_text(project)
+        if user is not None:
+            (tmp_path / ".config" / "flow").mkdir(parents=True, exist_ok=True)
+            (tmp_path / ".config" / "flow" / "config.toml").write_text(user)
+        return Settings({"HOME": str(tmp_path), **variables}, str(folder))
+
+    return made
+
+
+PROJECT = "[tool.flow]\nmax_workers = 2\n"
+USER = "max_workers = 3\n[profile.big]\nmax-workers = 4\n"
+
+
+class TestPrecedence:
+    def test_each_beats_the_next(self, make, tmp_path):
+        config = f"{tmp_path}/.config/flow/config.toml"
+        settings = make(PROJECT, USER, FLOW_MAX_WORKERS="1", FLOW_PROFILE="big")
+        settings.override("max_workers", 9, "--max-workers")
+        assert settings.lookup("max_workers") == (9, "--max-workers")
+        assert settings.overrides() == {"max_workers": 9}
+        assert make(PROJECT, USER, FLOW_MAX_WORKERS="1").lookup("max_workers") == (
+            1,
+            "FLOW_MAX_WORKERS",
+        )
+        assert make(PROJECT, USER).lookup("max_workers") == (
+            2,
+            f"[tool.flow] of {tmp_path}/project/pyproject.toml",
+        )
+        (tmp_path / "project" / "pyproject.toml").unlink()
+        assert make(None, USER, FLOW_PROFILE="big").lookup("max_workers") == (
+            4,
+            f"[profile.big] of {config}",
+        )
+        assert make(None, USER).lookup("max_workers") == (3, config)
+        assert make(None, "").lookup("max_workers")[1] == "default"
+
+    def test_the_nearest_project_counts_alone(self, make, tmp_path):
+        (tmp_path / "pyproject.toml").write_text("[tool.flow]\nmax_workers = 7\n")
+        assert make("[project]\nname = 'x'\n").lookup("max_workers")[1] == "default"
+
+    def test_the_config_home_of_the_person(self, make, tmp_path):
+        (tmp_path / "flow").mkdir()
+        (tmp_path / "flow" / "config.toml").write_text("max_workers = 6\n")
+        assert make(XDG_CONFIG_HOME=str(tmp_path))["max_workers"] == 6
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        ("name", "text", "value"),
+        [
+            ("max_workers", "12", 12),
+            ("max_log_size", "0.5", 0.5),
+            ("debug", "yes", True),
+            ("debug", "no", False),
+            ("debug", "0", False),
+            ("debug", "", False),
+            ("debug", "ON", True),
+            ("datastore", "s3://b/p", "s3://b/p"),
+            ("fork", "never", "never"),
+        ],
+    )
+    def test_texts_of_variables(self, make, name, text, value):
+        assert make(**{f"FLOW_{name.upper()}": text})[name] == value
+
+    @pytest.mark.parametrize(
+        ("name", "text", "what", "hint"),
+        [
+            ("max_workers", "many", "must be an integer, not 'many'", "Tasks that run at"),
+            ("max_log_size", "big", "must be a number, not 'big'", "Megabytes"),
+            ("debug", "maybe", "must be true or false, not 'maybe'", "tracebacks"),
+            ("fork", "always", "cannot be 'always'", "one of: auto, never"),
+        ],
+    )
+    def test_bad_ones(self, make, name, text, what, hint):
+        variable = f"FLOW_{name.upper()}"
+        with pytest.raises(SettingsError) as caught:
+            make(**{variable: text})[name]
+        assert caught.value.what == f"Setting '{name}' {what}"
+        assert caught.value.where == variable
+        assert hint in caught.value.hint
+        assert caught.value.exit_code == 2
+
+    @pytest.mark.parametrize("value", ["2.7", "true", '"two"'])
+    def test_toml_numbers_are_not_cut(self, make, value):
+        with pytest.raises(SettingsError, match="must be an integer"):
+            make(f"[tool.flow]\nmax_workers = {value}\n")["max_workers"]
+
+    def test_lists_of_toml_become_texts(self, make):
+        settings = make('[tool.flow]\nplugins = ["no:a", "mod"]\ncode-suffixes = [".py", ".r"]\n')
+        assert settings["plugins"] == "no:a,mod"
+        assert settings["code_suffixes"] == ".py,.r"
+
+    def test_an_unknown_setting(self, make):
+        with pytest.raises(SettingsError) as caught:
+            make()["max_worker"]
+        assert caught.value.what == "There is no setting 'max_worker'"
+        assert "'max_workers'" in caught.value.hint
+
+    def test_a_plugins_own(self, make):
+        settings = make("[tool.flow]\ncards-mode = 'b'\n")
+        settings.declare("cards_mode", "a", "Mode.", choices=("a", "b"))
+        assert settings["cards_mode"] == "b"
+        assert "cards_mode" in [s.name for s in settings.declared()]
+
+
+class TestFiles:
+    def test_bad_toml(self, make, tmp_path):
+        with pytest.raises(SettingsError) as caught:
+            make("[tool.flow\n")["debug"]
+        assert caught.value.what == "A settings file is not valid TOML"
+        assert caught.value.where == f"{tmp_path}/project/pyproject.toml"
+        assert caught.value.why
+
+    def test_bytes_that_are_no_text(self, make, tmp_path):
+        settings = make(None, "")
+        (tmp_path / ".config" / "flow" / "config.toml").write_bytes(b"\xff")
+        with pytest.raises(SettingsError, match="not valid TOML"):
+            settings["debug"]
+
+    @pytest.mark.parametrize("user", [USER, "", None])
+    def test_a_profile_that_is_not_there(self, make, user):
+        with pytest.raises(SettingsError) as caught:
+            make(None, user, FLOW_PROFILE="bog")["debug"]
+        assert caught.value.what == "There is no profile 'bog'"
+        assert caught.value.hint in ("did you mean 'big'?", "add [profile.bog] to it")
+
+
+class TestPerson:
+    def test_the_name(self, make):
+        assert make(FLOW_USER="ada", USER="bob").user() == "ada"
+        assert make(USER="bob", SUDO_USER="eve").user() == "eve"
+        assert make(USER="bob").user() == "bob"
+        assert make().user()
+
+    def test_colours(self, make):
+        assert make(NO_COLOR="1").no_color()
+        assert not make(NO_COLOR="").no_color()
