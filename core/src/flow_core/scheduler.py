@@ -58,6 +58,26 @@ _HEARTBEAT_SECONDS = 10.0
 _WAKE_SECONDS = 0.2
 
 
+INTERRUPTS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""The signals by which a person, a terminal or a machine that shuts down ends a run."""
+
+
+@contextmanager
+def interrupts_waiting() -> Iterator[None]:
+    """Let signals wait, from the birth of a run on, until `Scheduler.execute` answers them."""
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    if not (on_main_thread and hasattr(signal, "pthread_sigmask")):
+        yield
+        return
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+
+
 class _Frame:
     """One open split: where its branches come from, and what has arrived at its join."""
 
@@ -632,10 +652,11 @@ class Scheduler:
         def interrupt(number: int, frame: Any) -> None:
             self._interrupts += 1
 
-        names = [n for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
-        earlier = {getattr(signal, n): signal.getsignal(getattr(signal, n)) for n in names}
+        earlier = {number: signal.getsignal(number) for number in INTERRUPTS}
         for number in earlier:
             signal.signal(number, interrupt)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)  # see `interrupts_waiting`
         try:
             yield
         finally:

@@ -357,27 +357,29 @@ class Session:
             FlowError: it could not be started.
             RunFailed: it ended without success; the run is recorded and can be resumed.
         """
-        from flow_core.scheduler import Scheduler
+        from flow_core.scheduler import Scheduler, interrupts_waiting
 
         self.start()
         self.check()
         self._prepare_to_fork()
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
-        document = self._register(request)
-        scheduler = Scheduler(self, document, request.max_workers or self.settings["max_workers"])
-        result = scheduler.execute()
+        document = self._describe(request)
+        with interrupts_waiting():
+            document = self._register(document, request.run_id_file)
+            workers = request.max_workers or self.settings["max_workers"]
+            result = Scheduler(self, document, workers).execute()
         if result.state is not RunState.SUCCEEDED:
             raise _run_failed(document, result, self.graph.file)
         return result
 
-    def _register(self, request: RunRequest) -> RunDocument:
-        """Claim a run id by writing ``run.json``, and record the run."""
+    def _describe(self, request: RunRequest) -> RunDocument:
+        """Return what is fixed when the run starts, all but its id."""
         if request.run_id_file:
             _check_run_id_file(request.run_id_file)
         flow = self.definition.name
         user = self.settings.user()
-        document = RunDocument(
+        return RunDocument(
             flow=flow,
             run="",
             created_at=time.time(),
@@ -392,10 +394,13 @@ class Session:
             user=user,
             info=self._info(),
         )
+
+    def _register(self, document: RunDocument, run_id_file: str | None) -> RunDocument:
+        """Claim a run id by writing ``run.json``, and record the run."""
         document = self._claim(document)
         self.metadata.register_run(_run_record(document))
-        if request.run_id_file:
-            _write_run_id(request.run_id_file, document.run)
+        if run_id_file:
+            _write_run_id(run_id_file, document.run)
         return document
 
     def _claim(self, document: RunDocument) -> RunDocument:
