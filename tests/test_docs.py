@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from flow_core import hookspecs, interfaces
+from flow_core import api, hookspecs, interfaces
 from flow_core.api import Session, Settings, describe_options, installed
 
 ROOT = Path(__file__).parent.parent
@@ -211,6 +211,21 @@ def test_every_option_of_a_decorator_is_described() -> None:
         for option in describe_options(installed().load("flow.decorators", name).options):
             assert f"{option.name}: {option.type}" in section.partition("|")[0]
             assert f"| `{option.name}` |" in section
+
+
+def test_the_tree_of_errors_is_complete_and_right() -> None:
+    """Each class of `flow_core.api` stands below the one that it derives from."""
+    tree = next(b.body for b in blocks.blocks(_read("errors.md")) if b.body.startswith("FlowError"))
+    parents: dict[str, str] = {}
+    above = ["FlowError"]
+    for line in tree.splitlines()[1:]:
+        name = line.lstrip("│├└─ ").partition(" ")[0]
+        depth = line.index(name) // 4
+        parents[name] = above[depth - 1]
+        above[depth:] = [name]
+    classes = [getattr(api, name) for name in api.__all__]
+    errors = [c for c in classes if isinstance(c, type) and issubclass(c, api.FlowError)]
+    assert parents == {c.__name__: c.__base__.__name__ for c in errors if c is not api.FlowError}
 
 
 # --- the map ------------------------------------------------------------------------------------

@@ -298,6 +298,38 @@ def test_many_ctrl_c_at_once(lab, slow, check_store):
     assert_interrupted_and_resumes(lab, check_store)
 
 
+def test_tasks_that_fail_because_they_are_ended_do_not_make_the_run_failed(lab, slow):
+    process = slow("signal.signal(signal.SIGTERM, lambda *_: 1 / 0)")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(10) == 1
+    assert lab.left().state is RunState.INTERRUPTED
+    assert lab.left().manifests("work")[1].failure.type == "ZeroDivisionError"
+    (lab.path / "go").touch()
+    lab.python(lab.path / "flow.py", "resume").check()
+
+
+def test_ctrl_c_at_any_moment(lab, wait_for):
+    """Also before the first task and after the last one: nothing is left half recorded."""
+    source = SLOW.replace("BODY", "pass").replace("time.sleep(600)", "time.sleep(0.01)")
+    file = lab.write(source)
+    lab.python(file, "run").check()
+    for number in range(12):
+        process = lab.start(file, "run")
+        wait_for((lab.root / f"runs/F/{number + 2}/run.json").exists)
+        time.sleep(0.015 * number)
+        os.killpg(process.pid, signal.SIGINT)
+        status = process.wait(10)
+        state = lab.left(number + 2).state
+        said = lab.said(process)
+        assert "Traceback" not in said
+        if "Done: " in said:
+            assert state is RunState.SUCCEEDED
+        else:
+            assert "was interrupted" in said
+            assert (status, state) == (1, RunState.INTERRUPTED)
+    lab.assert_nothing_runs(2)
+
+
 def test_ctrl_c_in_a_terminal(lab, slow, check_store):
     master, terminal = pty.openpty()
 
@@ -323,7 +355,7 @@ def test_ctrl_c_in_a_terminal(lab, slow, check_store):
     os.close(terminal)
     os.close(master)
     assert process.wait(0) == 1
-    assert b"was interrupted" in shown
+    assert b"Interrupted: F/1 after" in shown
     assert_interrupted_and_resumes(lab, check_store)
 
 
