@@ -620,9 +620,9 @@ class Scheduler:
         if not self._running or (self._cancelled and self._interrupts < 2):
             return
         settings = self._session.settings
-        if self._interrupts:
-            grace = settings["cancel_grace"] if self._interrupts == 1 else 0.0
-            self._interrupts = max(self._interrupts, 1)
+        seen = self._interrupts
+        if seen:
+            grace = settings["cancel_grace"] if seen == 1 else 0.0
         else:
             grace = settings["failure_grace"]
             count = len(self._running)
@@ -639,8 +639,8 @@ class Scheduler:
             handles = [handle for owner, handle in self._running if owner == name]
             if handles:
                 compute.cancel(handles, grace)
-        if self._interrupts > 1:
-            self._interrupts = 1  # the next Ctrl-C counts as a new second one
+        if seen > 1:
+            self._interrupts -= seen - 1  # the next Ctrl-C counts as a new second one
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

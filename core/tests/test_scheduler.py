@@ -1,0 +1,622 @@
+"""The scheduler, with compute providers that run no code: they only say what became of a task."""
+
+import os
+import signal
+import time
+import tracemalloc
+from collections import deque
+
+import pytest
+
+from flow_core.errors import StoreError
+from flow_core.hookspecs import hookimpl
+from flow_core.interfaces import ComputeCapabilities, Exited, Started
+from flow_core.plan import Fallback, GiveUp, RetryAfter, RetryPolicy
+from flow_core.records import (
+    AttemptState,
+    Failure,
+    Manifest,
+    RunResult,
+    RunState,
+    TaskFinished,
+    TaskQueued,
+    Transition,
+    attempt_prefix,
+    result_key,
+)
+from flow_core.session import RunRequest
+from flow_core.testing import MemoryMetadata, MemoryStore
+
+FOREACH = """
+from flow_core import FlowSpec, step
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.items = range(3)
+        self.next(self.work, foreach="items")
+    @step
+    def work(self):
+        self.next(self.join)
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+    @step
+    def end(self):
+        pass
+"""
+LINEAR = """
+from flow_core import FlowSpec, step
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.end)
+    @step
+    def end(self):
+        pass
+"""
+
+
+class FakeCompute:
+    """Says what becomes of each attempt without running it.
+
+    Args:
+        ends: a function of the task specification that returns a `Manifest`, None for an attempt
+            that dies without one, or "hangs" for one that runs until it is cancelled.
+        count: number of items of every foreach.
+    """
+
+    capabilities = ComputeCapabilities()
+    notice = ""
+
+    def __init__(self, ends=None, count=3):
+        self.ends = ends or (lambda spec: self.good(spec))
+        self.count = count
+        self.launched = []
+        self.cancelled = []
+        self.most_at_once = 0
+        self.closed = False
+        self._news = deque()
+        self._hanging = {}
+        self._last = 0
+        self._alive = 0
+
+    def prepare(self, runtime):
+        self.graph = runtime.graph
+
+    def open(self, run, store):
+        self.store = store
+
+    def good(self, spec):
+        """The manifest of an attempt that did what its source says."""
+        node = self.graph[spec.step]
+        transition = Transition(node.targets)
+        if node.foreach:
+            transition = transition._replace(artifact=node.foreach, count=self.count)
+        return manifest(spec, AttemptState.SUCCEEDED, transition=transition)
+
+    def launch(self, task, command):
+        self._last += 1
+        self._alive += 1
+        self.most_at_once = max(self.most_at_once, self._alive)
+        self.launched.append(task)
+        end = self.ends(task)
+        self._news.append(Started(self._last, str(self._last), time.time()))
+        if end == "hangs":
+            self._hanging[self._last] = task
+        else:
+            self._news.append(
+                Exited(self._last, int(end is None), None, "exit", at=time.time(), manifest=end)
+            )
+        return self._last
+
+    def poll(self, timeout):
+        if not self._news:
+            time.sleep(min(timeout, 0.01))
+            return []
+        update = self._news.popleft()
+        self._alive -= isinstance(update, Exited)
+        return [update]
+
+    def fileno(self):
+        return None
+
+    def cancel(self, handles, grace):
+        self.cancelled.append((sorted(handles), grace))
+        for handle in handles:
+            if self._hanging.pop(handle, None):
+                self._news.append(
+                    Exited(handle, None, 15, "cancelled", "cancelled by the launcher", time.time())
+                )
+
+    def logs(self, task, stream, offset=0):
+        return b""
+
+    def close(self):
+        self.closed = True
+
+
+def manifest(spec, state, **fields):
+    return Manifest(
+        *(spec.flow, spec.run, spec.step, spec.task, spec.attempt, state),
+        inputs=spec.inputs,
+        foreach=spec.foreach,
+        **fields,
+    )
+
+
+def failed(spec, cause="error"):
+    return manifest(spec, AttemptState.FAILED, failure=Failure(cause, "E", "it broke"))
+
+
+class Policy:
+    """Gives every step a retry policy."""
+
+    def __init__(self, step="work", handles_failure=False, **policy):
+        self.step = step
+        self.policy = RetryPolicy(**policy)
+        self.handles_failure = handles_failure
+
+    @hookimpl
+    def flow_plan_step(self, step, draft):
+        if step.name == self.step:
+            draft.retry = self.policy
+            draft.handles_failure = self.handles_failure
+
+
+def run(flowtester, compute, source=FOREACH, modules=(), settings=None, **providers):
+    settings = {"max_workers": 2, "failure_grace": 0.25, "cancel_grace": 0.5, **(settings or {})}
+    return flowtester.run(
+        source,
+        modules=modules,
+        settings=settings,
+        providers={("compute", "local"): compute, **providers.get("providers", {})},
+    )
+
+
+def names(compute):
+    return [(t.step, t.task, t.attempt) for t in compute.launched]
+
+
+class TestOrder:
+    def test_tasks_are_numbered_and_inputs_are_in_order(self, flowtester):
+        compute = FakeCompute()
+        outcome = run(flowtester, compute)
+        assert outcome.state is RunState.SUCCEEDED
+        assert names(compute) == [
+            ("start", 1, 0),
+            ("work", 2, 0),
+            ("work", 3, 0),
+            ("work", 4, 0),
+            ("join", 5, 0),
+            ("end", 6, 0),
+        ]
+        join = compute.launched[4]
+        assert join.inputs == (("work", 2, 4, 0),)
+        assert [t.foreach[0].index for t in compute.launched[1:4]] == [0, 1, 2]
+        assert compute.closed
+
+    def test_no_more_than_max_workers_at_once(self, flowtester):
+        compute = FakeCompute(count=20)
+        run(flowtester, compute, settings={"max_workers": 3})
+        assert compute.most_at_once == 3
+
+    def test_two_providers_in_one_run(self, flowtester):
+        class Elsewhere:
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                if step.name == "work":
+                    draft.use_compute("cloud", by="@cloud")
+
+        here, there = FakeCompute(), FakeCompute()
+        outcome = run(
+            flowtester, here, modules=[Elsewhere()], providers={("compute", "cloud"): there}
+        )
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        assert {t.step for t in there.launched} == {"work"}
+        assert {t.step for t in here.launched} == {"start", "join", "end"}
+        assert here.closed
+        assert there.closed
+
+    def test_two_choices_of_compute_are_an_error_naming_both(self, flowtester):
+        class Elsewhere:
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                draft.use_compute("a", by="@a")
+                draft.use_compute("b", by="@b")
+
+        outcome = run(flowtester, FakeCompute(), modules=[Elsewhere()])
+        assert outcome.error.what == (
+            "Step 'start' has two compute providers: 'a' (from @a) and 'b' (from @b)"
+        )
+        assert outcome.error.hint == "remove one of @a and @b"
+
+    def test_a_compute_that_needs_a_shared_store(self, flowtester):
+        compute = FakeCompute()
+        compute.capabilities = ComputeCapabilities(needs_shared_store=True)
+        outcome = run(flowtester, compute)
+        assert outcome.error.what == "compute 'local' needs a shared store; 'local' is not"
+        assert outcome.error.hint == "--datastore s3://bucket/prefix"
+
+
+class TestRetries:
+    def test_delay_and_backoff(self, flowtester):
+        compute = FakeCompute()
+        compute.ends = lambda s: (
+            failed(s) if (s.task, s.attempt < 3) == (3, True) else (compute.good(s))
+        )
+        outcome = run(flowtester, compute, modules=[Policy(times=3, delay=0.02, backoff=2)])
+        assert outcome.state is RunState.SUCCEEDED
+        waits = [
+            e.retry_in
+            for e in outcome.events
+            if isinstance(e, TaskFinished) and e.spec.task == 3 and not e.manifest.ok
+        ]
+        assert waits == [0.02, 0.04, 0.08]
+        again = [t for t in compute.launched if t.task == 3]
+        assert [t.attempt for t in again] == [0, 1, 2, 3]
+        assert [t.previous and t.previous.message for t in again] == [None, *["it broke"] * 3]
+        (join,) = [t for t in compute.launched if t.step == "join"]
+        assert join.inputs == (("work", 2, 2, 0), ("work", 3, 3, 3), ("work", 4, 4, 0))
+
+    def test_more_than_255_attempts(self, flowtester):
+        compute = FakeCompute()
+        compute.ends = lambda s: (
+            failed(s) if s.step == "work" and s.attempt < 300 else (compute.good(s))
+        )
+        outcome = run(flowtester, compute, modules=[Policy(times=300)])
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        assert compute.launched[-2].inputs == (("work", 2, 4, 300),)
+
+    def test_too_many_failures_end_the_run(self, flowtester):
+        compute = FakeCompute()
+        compute.ends = lambda s: failed(s) if s.step == "work" else compute.good(s)
+        outcome = run(flowtester, compute, modules=[Policy(times=1)], settings={"max_workers": 1})
+        assert outcome.state is RunState.FAILED
+        assert names(compute)[1:] == [("work", 2, 0), ("work", 2, 1)]
+        assert outcome.error.where == "F/1/work/2"
+        assert "it broke" in outcome.error.why or "E" in outcome.error.why
+
+    @pytest.mark.parametrize(
+        ("decision", "attempts", "state"),
+        [
+            (GiveUp(), [(0, False)], RunState.FAILED),
+            (RetryAfter(0), [(0, False), (1, False)], RunState.SUCCEEDED),
+            (Fallback(), [(0, False), (1, True)], RunState.SUCCEEDED),
+            (None, [(0, False), (1, False)], RunState.SUCCEEDED),
+        ],
+    )
+    def test_a_hook_decides(self, flowtester, decision, attempts, state):
+        class Judge:
+            @hookimpl
+            def flow_attempt_decision(self, task, plan, manifest):
+                assert plan.step == task.step
+                assert manifest.failure.message == "it broke"
+                return decision
+
+        compute = FakeCompute()
+        compute.ends = lambda s: (
+            failed(s) if (s.step, s.attempt) == ("start", 0) else compute.good(s)
+        )
+        outcome = run(flowtester, compute, LINEAR, modules=[Judge(), Policy(step="start", times=1)])
+        assert outcome.state is state
+        assert [(t.attempt, t.fallback) for t in compute.launched if t.step == "start"] == attempts
+
+    def test_a_dead_last_attempt_is_followed_by_a_fallback_where_a_plugin_wants_it(
+        self, flowtester
+    ):
+        compute = FakeCompute()
+        compute.ends = lambda s: None if s.step == "start" and not s.fallback else (compute.good(s))
+        outcome = run(
+            flowtester, compute, LINEAR, modules=[Policy(step="start", handles_failure=True)]
+        )
+        assert outcome.state is RunState.SUCCEEDED
+        assert [t.fallback for t in compute.launched] == [False, True, False]
+        assert compute.launched[1].previous.cause == "exit"
+
+    def test_a_failing_fallback_is_the_end(self, flowtester):
+        compute = FakeCompute(lambda s: None)
+        outcome = run(
+            flowtester, compute, LINEAR, modules=[Policy(step="start", handles_failure=True)]
+        )
+        assert outcome.state is RunState.FAILED
+        assert [t.fallback for t in compute.launched] == [False, True]
+
+
+class TestWindingDown:
+    def test_after_a_failure_nothing_starts_and_what_runs_is_cancelled(self, flowtester):
+        compute = FakeCompute(count=10)
+        compute.ends = lambda s: (
+            compute.good(s) if s.step == "start" else "hangs" if s.task == 2 else (failed(s))
+        )
+        outcome = run(flowtester, compute)
+        assert outcome.state is RunState.FAILED
+        assert names(compute) == [("start", 1, 0), ("work", 2, 0), ("work", 3, 0)]
+        assert compute.cancelled == [([2], 0.25)]
+        assert outcome.manifests("work")[0].state is AttemptState.CANCELLED
+        result = RunResult.decode(*_stored(outcome, result_key("F", "1")))
+        assert result.failed == ("F/1/work/3",)
+
+    def test_an_attempt_that_fails_meanwhile_is_not_announced_as_retried(self, flowtester):
+        compute = FakeCompute(count=2)
+        compute.ends = lambda s: (
+            compute.good(s) if s.step == "start" else failed(s) if s.task == 3 else "hangs"
+        )
+
+        class Judge:
+            @hookimpl
+            def flow_attempt_decision(self, task, plan, manifest):
+                return GiveUp() if task.task == 3 else RetryAfter(0)
+
+        original = compute.cancel
+
+        def cancel(handles, grace):
+            for handle in handles:
+                spec = compute._hanging.pop(handle)
+                compute._news.append(
+                    Exited(handle, 1, None, "exit", at=time.time(), manifest=failed(spec))
+                )
+            original(handles, grace)
+
+        compute.cancel = cancel
+        outcome = run(flowtester, compute, modules=[Judge()])
+        ends = [e for e in outcome.events if isinstance(e, TaskFinished) and not e.manifest.ok]
+        assert [e.retry_in for e in ends] == [None, None]
+
+    def test_interrupted_tasks_are_cancelled_and_the_run_says_so(self, flowtester):
+        compute = FakeCompute(count=9)
+
+        def ends(spec):
+            if spec.step == "start":
+                return compute.good(spec)
+            if spec.task == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return "hangs"
+
+        compute.ends = ends
+        before = signal.getsignal(signal.SIGINT)
+        outcome = run(flowtester, compute)
+        assert outcome.state is RunState.INTERRUPTED
+        assert outcome.error.state == "interrupted"
+        assert "was interrupted" in outcome.error.what
+        assert "resume" in outcome.error.hint
+        assert compute.cancelled == [([2, 3], 0.5)]
+        assert signal.getsignal(signal.SIGINT) is before
+        assert compute.closed
+
+    def test_a_second_interrupt_leaves_no_grace(self, flowtester):
+        compute = FakeCompute()
+        compute.ends = lambda s: "hangs"
+        original = compute.cancel
+
+        def cancel(handles, grace):
+            if grace:
+                compute.cancelled.append((handles, grace))
+                os.kill(os.getpid(), signal.SIGTERM)
+            else:
+                original(handles, grace)
+
+        compute.cancel = cancel
+        original_launch = compute.launch
+
+        def launch(task, command):
+            os.kill(os.getpid(), signal.SIGINT)
+            return original_launch(task, command)
+
+        compute.launch = launch
+        outcome = run(flowtester, compute, LINEAR)
+        assert outcome.state is RunState.INTERRUPTED
+        assert [grace for _, grace in compute.cancelled] == [0.5, 0.0]
+
+
+def _stored(outcome, key):
+    (raw,) = outcome.store.read([key])
+    return raw, key
+
+
+class TestDeadAttempts:
+    @pytest.mark.parametrize(
+        ("exited", "words"),
+        [
+            ({"code": 3, "signal": None, "cause": "exit"}, "exit status 3"),
+            ({"code": None, "signal": 11, "cause": "killed"}, "killed by SIGSEGV"),
+            (
+                {"code": None, "signal": 9, "cause": "out-of-memory", "message": "too big"},
+                "too big",
+            ),
+            ({"code": None, "signal": None, "cause": "lost", "message": "node gone"}, "node gone"),
+        ],
+    )
+    def test_the_launcher_writes_what_is_known(self, flowtester, exited, words):
+        class Deadly(FakeCompute):
+            def launch(self, task, command):
+                self._news.append(Exited(1, **exited, cpu_seconds=1.5, peak_memory=7))
+                return 1
+
+        outcome = run(flowtester, Deadly(), LINEAR)
+        (found,) = outcome.manifests("start")
+        assert found.state is AttemptState.FAILED
+        assert found.failure.cause == exited["cause"]
+        assert words in found.failure.message
+        assert (found.cpu_seconds, found.peak_memory) == (1.5, 7)
+
+    def test_a_manifest_that_comes_at_the_last_moment_wins(self, flowtester):
+        compute = FakeCompute(lambda s: None)
+
+        class Late(MemoryStore):
+            """The attempt commits between the launcher's look and its own record."""
+
+            def write(self, items, *, create_only=False):
+                items = list(items)
+                for key, _ in items:
+                    if key.endswith("/manifest"):
+                        spec = compute.launched[-1]
+                        super().write([(key, compute.good(spec).encode())], create_only=True)
+                return super().write(items, create_only=create_only)
+
+        outcome = run(flowtester, compute, LINEAR, providers={("store", "local"): Late()})
+        assert outcome.state is RunState.SUCCEEDED
+        assert outcome.manifests("start")[0].ok
+
+    def test_a_manifest_that_comes_too_late_is_refused(self, flowtester):
+        outcome = run(flowtester, FakeCompute(lambda s: None), LINEAR)
+        (found,) = outcome.manifests("start")
+        assert outcome.store.write([(found.key, b"late")], create_only=True) == [False]
+        assert not found.ok
+
+
+class TestReuse:
+    def test_an_earlier_result_stands_for_a_task(self, flowtester):
+        asked = []
+        compute = FakeCompute()
+
+        class Reuse:
+            @hookimpl
+            def flow_reuse_task(self, task, inputs_reused):
+                asked.append((task.step, task.task, inputs_reused))
+                if task.step == "start" or (task.step == "work" and task.task != 3):
+                    return compute.good(task)._replace(run="7", task=70 + task.task)
+                return None
+
+        outcome = run(flowtester, compute, modules=[Reuse()])
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        assert names(compute) == [("work", 3, 0), ("join", 5, 0), ("end", 6, 0)]
+        assert asked == [
+            ("start", 1, True),
+            ("work", 2, True),
+            ("work", 3, True),
+            ("work", 4, True),
+            ("join", 5, False),
+            ("end", 6, False),
+        ]
+        (found,) = outcome.manifests("start")
+        assert found.state is AttemptState.REUSED
+        assert found.origin == "F/7/start/71/0"
+
+    def test_not_when_todays_code_goes_another_way(self, flowtester):
+        compute = FakeCompute()
+
+        class Reuse:
+            @hookimpl
+            def flow_reuse_task(self, task, inputs_reused):
+                if task.step == "start":
+                    return compute.good(task)._replace(transition=Transition(("other",)))
+                return None
+
+        run(flowtester, compute, modules=[Reuse()])
+        assert names(compute)[0] == ("start", 1, 0)
+
+
+class TestMemory:
+    COUNT = 20_000
+
+    def test_a_waiting_task_costs_bytes(self, flowtester):
+        class Measuring(FakeCompute):
+            def launch(self, task, command):
+                if task.step == "start":
+                    tracemalloc.start()
+                    self.before = tracemalloc.get_traced_memory()[0]
+                elif task.step == "work" and tracemalloc.is_tracing():
+                    self.waiting = tracemalloc.get_traced_memory()[0] - self.before
+                    tracemalloc.stop()
+                self.launched.clear()
+                return super().launch(task, command)
+
+        compute = Measuring(count=self.COUNT)
+        begun = time.perf_counter()
+        outcome = run(flowtester, compute)
+        assert outcome.state is RunState.SUCCEEDED
+        assert compute.waiting / self.COUNT <= 64  # bytes; the budget is 1024
+        queued = [e.count for e in outcome.events if isinstance(e, TaskQueued)]
+        assert queued == [1, self.COUNT, 1, 1]
+        assert time.perf_counter() - begun < 30
+
+    def test_the_peak_is_within_the_budget(self, flowtester):
+        class Last(FakeCompute):
+            peak = 0
+
+            def launch(self, task, command):
+                self.launched.clear()
+                if task.step == "start":
+                    tracemalloc.start()
+                elif task.step == "join":
+                    self.peak = tracemalloc.get_traced_memory()[1]
+                    tracemalloc.stop()
+                return super().launch(task, command)
+
+        class Silent:
+            """Keeps nothing, as an index on disk does."""
+
+            def __init__(self, inner):
+                self.inner = inner
+
+            def __getattr__(self, name):
+                return getattr(self.inner, name)
+
+            def write_attempts(self, records):
+                pass
+
+        compute = Last(count=5000)
+        flow = flowtester.load(FOREACH)
+        session = flowtester.session(
+            flow,
+            settings={"max_workers": 2},
+            providers={
+                ("compute", "local"): compute,
+                ("metadata", "local"): Silent(MemoryMetadata()),
+            },
+        )
+        with session:
+            session.execute(RunRequest())
+        assert compute.peak / 5000 <= 1024
+
+
+class TestTrouble:
+    def test_a_listener_that_fails_ends_the_run_with_a_record(self, flowtester):
+        class Bad:
+            @hookimpl
+            def flow_task_finished(self, task, manifest):
+                raise ZeroDivisionError("listener")
+
+        compute = FakeCompute()
+        flow = flowtester.load(LINEAR)
+        session = flowtester.session(
+            flow, modules=[Bad()], providers={("compute", "local"): compute}
+        )
+        with session, pytest.raises(ZeroDivisionError):
+            session.execute(RunRequest())
+        (record,) = session.metadata.runs("F")
+        assert record.state is RunState.FAILED
+        assert record.message == "ZeroDivisionError: listener"
+        assert compute.closed
+
+    def test_a_store_that_fails_is_the_runs_error(self, flowtester):
+        class Full(MemoryStore):
+            def write(self, items, *, create_only=False):
+                items = list(items)
+                if any("/end/" in key for key, _ in items):
+                    raise StoreError("The store is full", why="no space", hint="make room")
+                return super().write(items, create_only=create_only)
+
+        compute = FakeCompute()
+        compute.ends = lambda s: None if s.step == "end" else compute.good(s)
+        outcome = run(flowtester, compute, LINEAR, providers={("store", "local"): Full()})
+        assert isinstance(outcome.error, StoreError)
+        assert outcome.state is RunState.FAILED
+        assert compute.closed
+
+    def test_a_provider_that_cannot_be_opened(self, flowtester):
+        class Closed(FakeCompute):
+            def open(self, run, store):
+                raise StoreError("no connection")
+
+        compute = Closed()
+        outcome = run(flowtester, compute, LINEAR)
+        assert outcome.state is RunState.FAILED
+        assert compute.closed
+
+    def test_output_goes_to_listeners(self, flowtester):
+        outcome = flowtester.run(LINEAR.replace("        pass", "        print('hello')"))
+        assert outcome.output("end") == "hello\n"
+        assert attempt_prefix("F", "1", "end", 2, 0) + "stdout" in [
+            e.key for e in outcome.store.list()
+        ]
