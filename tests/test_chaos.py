@@ -66,7 +66,8 @@ FLOW = """
 
         @step
         def merge(self, inputs):
-            self.sides = [i.side for i in inputs]
+            # A caught task keeps what it had set, unless its process was killed.
+            self.sides = ["failed" if getattr(i, "failure", None) else i.side for i in inputs]
             self.merge_artifacts(inputs, include=["mine"])
             self.next(self.gather)
 
