@@ -8,7 +8,8 @@ A page is run from top to bottom in one empty folder:
 ``console``  has lines ``$ command`` and what they print, both streams together. A command that
              fails must be followed by ``$ echo $?``.
 ``<!-- run: command -->`` is run and not shown. What is installed into ``.site`` can be imported.
-``text``     is only shown. ``py`` is only shown too, and allowed in the generated reference.
+``text``     is only shown, and so is ``sh``, for commands that take too long or change too much.
+``py``       is only shown too, and allowed in the generated reference alone.
 
 Times, sizes, process ids and the like count as equal; lines that begin with a time may come in any
 order; ``...`` stands for anything, on a line of its own for any number of lines.
@@ -149,7 +150,7 @@ def _run(command: list[str], folder: Path) -> tuple[int, str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     return done.returncode, done.stdout.decode(errors="replace")
