@@ -653,6 +653,8 @@ class Scheduler:
             self._interrupts += 1
 
         earlier = {number: signal.getsignal(number) for number in INTERRUPTS}
+        for number in [n for n, handler in earlier.items() if handler is signal.SIG_IGN]:
+            del earlier[number]  # by `nohup`, or a shell for what runs in its background
         for number in earlier:
             signal.signal(number, interrupt)
         if hasattr(signal, "pthread_sigmask"):
