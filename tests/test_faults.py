@@ -308,6 +308,17 @@ def test_tasks_that_fail_because_they_are_ended_do_not_make_the_run_failed(lab, 
     lab.python(lab.path / "flow.py", "resume").check()
 
 
+def test_a_signal_that_nohup_had_ignored_is_ignored(lab, wait_for):
+    source = SLOW.replace("BODY", "pass").replace("time.sleep(600)", "time.sleep(0.3)")
+    process = lab.start(
+        lab.write(source), "run", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    wait_for((lab.path / "here-1").exists)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait(10) == 0, lab.said(process)
+    assert lab.left().state is RunState.SUCCEEDED
+
+
 def test_ctrl_c_at_any_moment(lab, wait_for):
     """Also before the first task and after the last one: nothing is left half recorded."""
     source = SLOW.replace("BODY", "pass").replace("time.sleep(600)", "time.sleep(0.01)")
