@@ -356,11 +356,14 @@ class Metadata(Protocol):
         states: Sequence[Any] = (),
         all_attempts: bool = False,
         after: int = -1,
+        before: int | None = None,
+        newest_first: bool = False,
         limit: int = 1000,
     ) -> list[AttemptRecord]:
-        """Return attempts ordered by (task, attempt) with task > ``after``: the last attempt of
-        each task, or all of them. ``states`` filters what would be returned. ``limit`` counts
-        tasks. Page with ``after=page[-1].task``."""
+        """Return attempts ordered by (task, attempt), or downwards with ``newest_first``, of the
+        tasks between ``after`` and ``before`` (both excluded): the last attempt of each task, or
+        all of them. ``states`` filters what would be returned. ``limit`` counts tasks. Page with
+        ``after=page[-1].task``, downwards with ``before=page[-1].task``."""
 
     def change_tags(
         self, flow: str, run: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()

@@ -463,11 +463,16 @@ class TestPlans:
 
     @pytest.mark.parametrize("states", [(), ("failed",), ("failed", "running")])
     @pytest.mark.parametrize("all_attempts", [False, True])
+    @pytest.mark.parametrize("newest_first", [False, True])
     def test_pages_of_attempts_are_not_sorted(
-        self, metadata: LocalMetadata, states: tuple[str, ...], all_attempts: bool
+        self,
+        metadata: LocalMetadata,
+        states: tuple[str, ...],
+        all_attempts: bool,
+        newest_first: bool,
     ) -> None:
         metadata.register_run(RUN)
-        wanted = rows.Wanted(1, 5, None, states, all_attempts)
+        wanted = rows.Wanted(1, 5, 90, None, states, all_attempts, newest_first, 10)
         with metadata._database.reading() as connection:
             assert connection is not None
             statements: list[str] = []

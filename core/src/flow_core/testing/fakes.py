@@ -248,20 +248,24 @@ class MemoryMetadata:
         states: Sequence[Any] = (),
         all_attempts: bool = False,
         after: int = -1,
+        before: int | None = None,
+        newest_first: bool = False,
         limit: int = 1000,
     ) -> list[AttemptRecord]:
-        """Return attempts ordered by (task, attempt) with task > ``after``."""
+        """Return attempts ordered by (task, attempt), or downwards."""
         found = self._ordered(flow, run)
         chosen = [
             r
             for r in (found if all_attempts else _latest(found))
             if r.task > after
+            and (before is None or r.task < before)
             and (step is None or r.step == step)
             and (task is None or r.task == task)
             and (not states or r.state in states)
         ]
-        tasks = set(sorted({r.task for r in chosen})[:limit])
-        return [r for r in chosen if r.task in tasks]
+        tasks = set(sorted({r.task for r in chosen}, reverse=newest_first)[:limit])
+        page = [r for r in chosen if r.task in tasks]
+        return page[::-1] if newest_first else page
 
     def change_tags(
         self, flow: str, run: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()

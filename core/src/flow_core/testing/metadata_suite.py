@@ -423,6 +423,24 @@ class MetadataSuite:
             ):
                 pages += page
             assert pages == everything, f"pages of {size} put together are the whole list"
+            pages = []
+            while page := metadata.attempts(
+                "F",
+                "1",
+                all_attempts=all_attempts,
+                states=states,
+                limit=size,
+                newest_first=True,
+                before=pages[-1].task if pages else None,
+            ):
+                pages += page
+            assert pages == everything[::-1], f"pages of {size} downwards are the list reversed"
+
+    def test_tasks_between_two_others(self, metadata: Metadata) -> None:
+        metadata.register_run(new_run())
+        metadata.write_attempts([new_attempt(task) for task in range(6)])
+        found = metadata.attempts("F", "1", after=1, before=4)
+        assert [r.task for r in found] == [2, 3], "both bounds are excluded"
 
     # --- steps ------------------------------------------------------------------------------
 

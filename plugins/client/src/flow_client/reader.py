@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 _FIRST_PAGE = 16
-_WIDEST = 8 * PAGE
 _DOCUMENTS = 32
 _LOG_CHUNK = 1 << 20
 
@@ -119,42 +118,27 @@ class Reader:
             after, page = found[-1].task, min(4 * page, PAGE)
 
     def downwards(
-        self, flow: str, run: str, step: str, states: Sequence[AttemptState] = ()
+        self,
+        flow: str,
+        run: str,
+        step: str,
+        states: Sequence[AttemptState] = (),
+        page: int | None = None,
     ) -> Iterator[AttemptRecord]:
-        """Yield the last attempt of each task of a step, newest first.
-
-        The index pages upwards only: so windows of ids are read, from the highest id down.
-        """
-        top, width = self._highest(flow, run, step), PAGE
-        while top >= 0:
-            low = max(top - width, -1)
+        """Yield the last attempt of each task of a step, newest first."""
+        before, page = None, page or PAGE
+        while True:
             found = self.session.metadata.attempts(
-                flow, run, step=step, states=states, after=low, limit=width
+                flow, run, step=step, states=states, newest_first=True, before=before, limit=page
             )
-            yield from (r for r in reversed(found) if r.task <= top)
-            # The ids of a step may lie far apart: its window then grows, within bounds.
-            width = min(2 * width, _WIDEST) if len(found) < PAGE // 2 else PAGE
-            top = low
+            yield from found
+            if len(found) < page:
+                return
+            before = found[-1].task
 
     def newest(self, flow: str, run: str, step: str) -> AttemptRecord | None:
         """Return the last attempt of the task with the highest id of a step, or None."""
-        top = self._highest(flow, run, step)
-        return self.first(flow, run, step, top - 1) if top >= 0 else None
-
-    def _highest(self, flow: str, run: str, step: str) -> int:
-        """Return the highest task id of a step, or -1, found by doubling, then halving."""
-        found = self.first(flow, run, step, -1)
-        if found is None:
-            return -1
-        low, stride = found.task, 1
-        while (found := self.first(flow, run, step, low + stride - 1)) is not None:
-            low, stride = found.task, 2 * stride
-        high = low + stride  # there is no task from here on
-        while high - low > 1:
-            middle = (low + high) // 2
-            found = self.first(flow, run, step, middle - 1)
-            low, high = (found.task, high) if found is not None else (low, middle)
-        return low
+        return next(self.downwards(flow, run, step, page=1), None)
 
     def first(self, flow: str, run: str, step: str, after: int = -1) -> AttemptRecord | None:
         """Return the last attempt of the first task of a step with an id above ``after``."""

@@ -216,19 +216,28 @@ class LocalMetadata:
         states: Sequence[AttemptState] = (),
         all_attempts: bool = False,
         after: int = -1,
+        before: int | None = None,
+        newest_first: bool = False,
         limit: int = 1000,
     ) -> list[AttemptRecord]:
-        """Return attempts ordered by (task, attempt) with task > ``after``."""
+        """Return attempts ordered by (task, attempt), or downwards."""
         with self._database.reading() as connection:
             key = rows.run_id(connection, flow, run) if connection else None
             if connection is None or key is None:
                 return []
             steps = [step] if step is not None else rows.step_names(connection, key)
-            wanted = rows.Wanted(key, after, task, tuple(s.value for s in states), all_attempts)
+            values = tuple(s.value for s in states)
+            wanted = rows.Wanted(
+                key, after, before, task, values, all_attempts, newest_first, limit
+            )
             # Each step's rows come in order, one at a time, so a page reads hardly more than itself.
             streams = [s for name in steps for s in rows.attempt_streams(connection, name, wanted)]
-            page = _first_tasks(heapq.merge(*streams, key=_order), limit)
-            return [rows.attempt_record(flow, run, row) for row in page]
+            if len(streams) == 1 and not all_attempts:
+                page: Iterable[rows.Row] = streams[0]  # the usual list of a step: it is the page
+            else:
+                merged = heapq.merge(*streams, key=_order, reverse=newest_first)
+                page = _first_tasks(merged, limit)
+            return rows.attempt_records(flow, run, page)
 
     # --- parts ------------------------------------------------------------------------------
 

@@ -135,11 +135,16 @@ def attempt_row(record: AttemptRecord) -> Row:
     return (step, task, attempt, state.value, ",".join(map(str, indices)), *rest)
 
 
-def attempt_record(flow: str, run: str, row: Row) -> AttemptRecord:
-    """Undo `attempt_row`."""
-    step, task, attempt, state, indices, *rest = row
-    numbers = tuple(map(int, indices.split(","))) if indices else ()
-    return AttemptRecord(flow, run, step, task, attempt, _STATES[state], numbers, *rest)
+def attempt_records(flow: str, run: str, found: Iterable[Row]) -> list[AttemptRecord]:
+    """Undo `attempt_row` for many rows: a list of ten thousand tasks is made here."""
+    make, states, head = AttemptRecord._make, _STATES, (flow, run)
+    return [make((*head, *row[:3], states[row[3]], _indices(row[4]), *row[5:])) for row in found]
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    if text.isdecimal():  # one foreach is by far the most common
+        return (int(text),)
+    return tuple(map(int, text.split(","))) if text else ()
 
 
 def upsert_attempts(connection: Connection, pairs: Iterable[tuple[int, Row]]) -> None:
@@ -162,9 +167,12 @@ class Wanted(NamedTuple):
 
     run_id: int
     after: int
+    before: int | None
     task: int | None
     states: tuple[str, ...]
     all_attempts: bool
+    newest_first: bool
+    limit: int
 
 
 def attempt_streams(connection: Connection, step: str, wanted: Wanted) -> Iterator[Iterator[Row]]:
@@ -173,12 +181,15 @@ def attempt_streams(connection: Connection, step: str, wanted: Wanted) -> Iterat
     Rare states are found by the index, which has one ordered stretch for each state.
     """
     clauses, values = "run_id = ? AND step = ? AND task > ?", [wanted.run_id, step, wanted.after]
+    if wanted.before is not None:
+        clauses, values = clauses + " AND task < ?", [*values, wanted.before]
     if wanted.task is not None:
         clauses, values = clauses + " AND task = ?", [*values, wanted.task]
-    tail = " ORDER BY task, attempt"
+    way = " DESC" if wanted.newest_first else ""
+    tail = f" ORDER BY task{way}, attempt{way}"
     if not wanted.all_attempts:
         # One attempt of a task is the latest; to sort by attempt, too, would cost a sort.
-        clauses, tail = clauses + " AND latest = 1", " ORDER BY task"
+        clauses, tail = f"{clauses} AND latest = 1", f" ORDER BY task{way} LIMIT {wanted.limit:d}"
     if not wanted.states:
         yield connection.execute(
             f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE {clauses}{tail}", values
