@@ -218,6 +218,7 @@ def run(
     ready: Callable[[], None] | None = None,
 ) -> int:
     """As `main`, but return the exit status; ``ready`` is called before the command begins."""
+    _complete_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = False
     context: Context | None = None
@@ -246,6 +247,21 @@ def run(
             with contextlib.suppress(KeyboardInterrupt):  # all is done and said
                 context.close()
     return status
+
+
+def _complete_streams() -> None:
+    """Open what is closed of the standard streams; a daemon may start a program without them.
+
+    Else the next file that is opened, such as a database, takes the place of the output.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _help(flow: Any) -> str:
