@@ -137,14 +137,49 @@ def attempt_row(record: AttemptRecord) -> Row:
 
 def attempt_records(flow: str, run: str, found: Iterable[Row]) -> list[AttemptRecord]:
     """Undo `attempt_row` for many rows: a list of ten thousand tasks is made here."""
-    make, states, head = AttemptRecord._make, _STATES, (flow, run)
-    return [make((*head, *row[:3], states[row[3]], _indices(row[4]), *row[5:])) for row in found]
+    # Written out, since the loop is most of what such a list costs.
+    new, states = tuple.__new__, _STATES
+    return [
+        new(
+            AttemptRecord,
+            (
+                flow,
+                run,
+                step,
+                task,
+                attempt,
+                states[state],
+                _indices(indices) if indices else (),
+                started_at,
+                finished_at,
+                cpu_seconds,
+                peak_memory,
+                origin,
+                cause,
+                message,
+            ),
+        )
+        for (
+            step,
+            task,
+            attempt,
+            state,
+            indices,
+            started_at,
+            finished_at,
+            cpu_seconds,
+            peak_memory,
+            origin,
+            cause,
+            message,
+        ) in found
+    ]
 
 
 def _indices(text: str) -> tuple[int, ...]:
     if text.isdecimal():  # one foreach is by far the most common
         return (int(text),)
-    return tuple(map(int, text.split(","))) if text else ()
+    return tuple(map(int, text.split(",")))
 
 
 def upsert_attempts(connection: Connection, pairs: Iterable[tuple[int, Row]]) -> None:
