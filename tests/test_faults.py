@@ -188,6 +188,29 @@ def small_cgroup(name, limit):
             time.sleep(0.02)
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"], ids=["no output", "none at all"])
+def test_a_launcher_without_standard_streams(lab, check_store, closed):
+    """As a daemon may start it: no file of ours takes the place of its output."""
+    file = lab.write(task('print("printed")'))
+    lab.tester.command(["sh", "-c", f"{sys.executable} {file} run {closed}"]).check()
+    run = lab.left()
+    assert run.state is RunState.SUCCEEDED
+    assert run.output("work") == "printed\n"
+    assert len(run.metadata.attempts("F", "1")) == 6
+    check_store(lab.root)
+
+
+def test_a_launcher_whose_reader_is_gone(lab, check_store):
+    """``python flow.py run | head -1``: nobody reads on, and the run goes on."""
+    file = lab.write(task('print("printed")'))
+    done = lab.tester.command(["sh", "-c", f"{sys.executable} {file} run | head -1"])
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+    lab.assert_nothing_runs()
+    assert lab.left().state is RunState.SUCCEEDED
+    check_store(lab.root)
+
+
 # --- Ctrl-C -------------------------------------------------------------------------------------
 
 SLOW = """
