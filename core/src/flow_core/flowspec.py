@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
@@ -99,7 +100,12 @@ class FlowSpec:
                 hint=f"flow run {cls.__module__.replace('.', '/')}.py:{cls.__name__}",
             )
         # The one place where a lower layer reaches up: a script begins here.
-        importlib.import_module("flow_core.cli").main(flow=cls)
+        collecting = gc.isenabled()
+        gc.disable()  # as `main` does, but before the imports
+        command_line = importlib.import_module("flow_core.cli")
+        if collecting:
+            gc.enable()
+        command_line.main(flow=cls)
 
     # --- in a step ------------------------------------------------------------------------------
 
