@@ -1,0 +1,80 @@
+"""The shell around commands: options, errors, exit codes."""
+
+import pytest
+
+from flow_core import __version__
+from flow_core.cli import run
+
+FLOW = """
+from flow_core import FlowSpec, step
+class F(FlowSpec):
+    '''Says hello.
+
+    More.'''
+    @step
+    def start(self): self.next(self.end)
+    @step
+    def end(self): {end}
+if __name__ == "__main__":
+    F()
+"""
+
+
+class TestShell:
+    def test_version(self, capsys):
+        assert run(["--version"]) == 0
+        assert capsys.readouterr().out == f"flow-core {__version__}\n"
+
+    def test_no_arguments_show_the_help(self, capsys):
+        assert run([]) == 2
+        shown = capsys.readouterr()
+        assert "Usage: flow" in shown.out + shown.err
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--bogus"], ["There is no option --bogus", "--datastore"]),
+            (["--datastor", "x", "run"], ["There is no option --datastor", "--datastore"]),
+            (["rn", "x.py"], ["'rn'", "'run'"]),
+            (["frobnicate"], ["no plugin provides the command 'frobnicate'"]),
+            (["run", "nowhere.py"], ["There is no flow file 'nowhere.py'"]),
+            (["run", "--alpha", "3"], ["needs a flow file before its options"]),
+            (["run"], ["'flow run' needs a flow file", "flow run my_flow.py"]),
+        ],
+    )
+    def test_wrong_usage_says_what_to_type(self, arguments, words, capsys, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        assert run(arguments) == 2
+        text = capsys.readouterr().err
+        assert text.startswith("error: ")
+        for word in words:
+            assert word in text
+
+    def test_a_bad_setting(self, capsys, monkeypatch):
+        monkeypatch.setenv("FLOW_MAX_WORKERS", "many")
+        monkeypatch.setenv("FLOW_DEBUG", "perhaps")
+        assert run(["run", "x.py"]) == 2
+        assert "where: FLOW_DEBUG" in capsys.readouterr().err
+
+    def test_left_out_plugins_also_with_spaces(self, capsys, monkeypatch):
+        monkeypatch.setenv("FLOW_PLUGINS", "no:inspect, no:run")
+        assert run(["run", "x.py"]) == 2
+        assert "left out" in capsys.readouterr().err
+
+
+class TestScript:
+    def test_exit_codes(self, flowtester):
+        good = flowtester.write(FLOW.format(end="print('hello')"))
+        assert "hello" in flowtester.python(good, "run").check().stdout
+        bad = flowtester.write(FLOW.format(end="1/0"), "bad.py")
+        failed = flowtester.python(bad, "run")
+        assert failed.returncode == 1
+        assert "error: Run F/2 failed" in failed.stderr
+        assert "Traceback" not in failed.stderr.split("error: Run")[1]
+        assert flowtester.python(good, "run", "--nope").returncode == 2
+
+    def test_the_help_shows_the_flow(self, flowtester):
+        shown = flowtester.python(flowtester.write(FLOW.format(end="pass")), "--help").check()
+        assert "Says hello." in shown.stdout
+        assert "More." not in shown.stdout
+        assert "run" in shown.stdout

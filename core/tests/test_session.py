@@ -1,0 +1,239 @@
+"""Sessions: loading flow files, planning, running, rebuilding in another process."""
+
+import json
+import sys
+
+import pytest
+
+from flow_core.errors import (
+    DefinitionError,
+    FlowError,
+    FormatError,
+    NotFound,
+    RunFailed,
+    UsageError,
+)
+from flow_core.graph import Problem
+from flow_core.hookspecs import hookimpl
+from flow_core.records import FORMAT, RunDocument, RunState, run_key
+from flow_core.session import RunRequest, Session, load_flow
+from flow_core.settings import Settings
+
+STEPS = """
+    @step
+    def start(self): self.next(self.end)
+    @step
+    def end(self): pass
+"""
+FLOW = f"from flow_core import FlowSpec, step\nclass F(FlowSpec):{STEPS}"
+
+
+@pytest.fixture(autouse=True)
+def _main_stays(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+
+
+class TestLoading:
+    def load(self, flowtester, source, name="flow.py"):
+        return load_flow(str(flowtester.write(source, name)))
+
+    def test_the_one_flow_of_a_file(self, flowtester):
+        flow = self.load(flowtester, FLOW)
+        assert flow.__name__ == "F"
+        assert sys.modules["__main__"].F is flow
+
+    def test_the_one_that_the_script_starts(self, flowtester):
+        flow = self.load(
+            flowtester,
+            FLOW + "class G(F): pass\nif __name__ == '__main__':\n    F()\nraise SystemExit(9)\n",
+        )
+        assert flow.__name__ == "F"
+
+    def test_a_chosen_one(self, flowtester):
+        file = flowtester.write(FLOW + "class G(F): pass\n")
+        assert load_flow(f"{file}:G").__name__ == "G"
+        with pytest.raises(UsageError) as caught:
+            load_flow(f"{file}:H")
+        assert caught.value.what == f"There is no flow 'H' in {file}"
+        assert caught.value.hint == "it has: F, G"
+
+    def test_none_and_more_than_one(self, flowtester):
+        with pytest.raises(UsageError) as caught:
+            self.load(flowtester, "x = 1")
+        assert caught.value.why == "it defines no class that derives from FlowSpec"
+        with pytest.raises(UsageError) as caught:
+            self.load(flowtester, FLOW + "class G(F): pass\n")
+        assert "more than one flow" in caught.value.what
+        assert caught.value.hint.endswith("flow.py:F")
+
+    def test_a_missing_file_with_a_near_miss(self, flowtester):
+        file = flowtester.write(FLOW, "my_flow.py")
+        with pytest.raises(UsageError) as caught:
+            load_flow(str(file).replace("my_flow", "my_flwo"))
+        assert caught.value.hint == "did you mean 'my_flow.py'?"
+        assert caught.value.where
+
+    @pytest.mark.parametrize(
+        ("source", "line", "why"),
+        [
+            ("x = 1\nimport nowhere_at_all\n", 2, "ModuleNotFoundError"),
+            ("x = 1\ny = (\n", 2, "SyntaxError"),
+            ("def f():\n    1/0\nf()\n", 2, "ZeroDivisionError: division by zero"),
+        ],
+    )
+    def test_a_file_that_cannot_be_loaded(self, flowtester, source, line, why):
+        with pytest.raises(DefinitionError) as caught:
+            self.load(flowtester, source)
+        assert caught.value.what == "The flow file cannot be loaded"
+        assert caught.value.where == f"{flowtester.path}/flow.py:{line}"
+        assert caught.value.why.startswith(why)
+
+    def test_an_error_in_a_helper_names_the_line_of_the_flow_file(self, flowtester):
+        flowtester.write("1/0\n", "helper_that_fails.py")
+        with pytest.raises(DefinitionError) as caught:
+            self.load(flowtester, "x = 1\nimport helper_that_fails\n")
+        assert caught.value.where.endswith("flow.py:2")
+
+    def test_the_file_is_compiled_as_it_says_and_not_as_we_are(self, flowtester):
+        self.load(flowtester, FLOW + "def f(x: int): pass\nassert f.__annotations__['x'] is int\n")
+
+    def test_modules_beside_the_file_can_be_imported(self, flowtester):
+        flowtester.write("value = 5\n", "beside_the_flow.py")
+        self.load(flowtester, "import beside_the_flow\n" + FLOW)
+
+
+class TestPlans:
+    def test_demands_are_merged(self, flowtester):
+        class One:
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                draft.require(cpu=2, memory=100)
+                draft.use_environment("conda", by="@conda")
+
+        class Two:
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                draft.require(cpu=1, memory=200)
+                draft.variables["A"] = "1"
+
+        plan = flowtester.session(flowtester.load(FLOW), modules=[One(), Two()]).plans["start"]
+        assert plan.resources == {"cpu": 2, "memory": 200}
+        assert (plan.compute, plan.environment) == ("local", "conda")
+        assert json.loads(json.dumps(plan.to_json()))["variables"] == {"A": "1"}
+
+    def test_problems_of_plugins_stop_a_run(self, flowtester):
+
+        class Check:
+            @hookimpl
+            def flow_check(self, graph):
+                return [Problem("too big", "shrink it", graph.file, 3)]
+
+        outcome = flowtester.run(FLOW, modules=[Check()])
+        assert "too big" in str(outcome.error)
+
+    def test_with_adds_a_decorator_where_it_is_not(self, flowtester):
+        source = FLOW.replace("step\n", "step, retry\n", 1).replace(
+            "    @step\n    def end", "    @retry(times=1)\n    @step\n    def end"
+        )
+        session = flowtester.session(
+            flowtester.load(source), plugins=["retry"], decorators=["retry:times=5"]
+        )
+        assert {n: p.retry.times for n, p in session.plans.items()} == {"start": 5, "end": 1}
+
+    def test_an_unknown_decorator(self, flowtester):
+        session = flowtester.session(flowtester.load(FLOW), decorators=["nothing"])
+        with pytest.raises(FlowError, match="no plugin provides the decorator"):
+            session.definition
+
+
+class TestRuns:
+    def test_ids_count_and_documents_tell_all(self, flowtester):
+        session = flowtester.session(flowtester.load(FLOW))
+        with session:
+            for number in (1, 2):
+                result = session.execute(RunRequest(tags=("b", "a", "b")))
+                assert (result.run, result.state) == (str(number), RunState.SUCCEEDED)
+            document = session.run_document("F", "2")
+        assert document.tags == ("a", "b")
+        assert "user:tester" in document.system_tags
+        assert document.graph["steps"]["start"]["targets"] == ["end"]
+        assert document.info["script"] == "flow.py"
+        assert document.code
+
+    def test_a_run_that_is_not_there(self, flowtester):
+        session = flowtester.session(flowtester.load(FLOW))
+        with pytest.raises(NotFound, match="There is no run F/9"):
+            session.run_document("F", "9")
+
+    def test_the_run_id_file(self, flowtester):
+        flowtester.run(FLOW, request=RunRequest(run_id_file=str(flowtester.path / "id")))
+        assert (flowtester.path / "id").read_text() == "1"
+        outcome = flowtester.run(FLOW, request=RunRequest(run_id_file="/nowhere/id"))
+        assert outcome.error.what == "The run id cannot be written to '/nowhere/id'"
+        assert outcome.error.exit_code == 2
+        assert outcome.run == ""
+
+    def test_parameters_of_the_origin_count(self, flowtester):
+        source = FLOW.replace("step\n", "step, Parameter\n", 1).replace(
+            "class F(FlowSpec):", "class F(FlowSpec):\n    a = Parameter('a', default=1)"
+        )
+        session = flowtester.session(flowtester.load(source))
+        with session:
+            session.execute(RunRequest(parameters={"a": 5}))
+            session.execute(RunRequest(origin="F/1"))
+            key = run_key("F", "2")
+            (raw,) = session.store.read([key])
+            document = RunDocument.decode(raw, key)
+        assert document.origin == "F/1"
+        assert document.parameters["a"].value == 5
+
+    def test_a_failed_run_names_what_to_type(self, flowtester):
+        outcome = flowtester.run(FLOW.replace("pass", "1/0"))
+        assert isinstance(outcome.error, RunFailed)
+        assert outcome.error.what == "Run F/1 failed"
+        assert outcome.error.where == "F/1/end/2"
+        assert "resume" in outcome.error.hint
+        assert "--origin-run-id 1" in outcome.error.hint
+
+    def test_plugins_hear_of_start_and_end_once(self, flowtester):
+        heard = []
+
+        class Listener:
+            @hookimpl
+            def flow_session_started(self, session):
+                heard.append("started")
+
+            @hookimpl
+            def flow_session_finished(self, session):
+                heard.append("finished")
+
+            @hookimpl
+            def flow_run_started(self, run):
+                heard.append(run.state)
+
+            @hookimpl
+            def flow_run_finished(self, result):
+                heard.append(result.state)
+
+        flowtester.run(FLOW, modules=[Listener()])
+        assert heard == ["started", RunState.RUNNING, RunState.SUCCEEDED, "finished"]
+
+
+class TestDocument:
+    def test_another_process_rebuilds_the_session(self, flowtester):
+        settings = Settings({"HOME": str(flowtester.path)}, str(flowtester.path))
+        settings.override("inline_limit", 10, "test")
+        session = Session(
+            flowtester.load(FLOW), settings=settings, plugins=["only:store-local", "json"]
+        )
+        document = json.loads(json.dumps(session.document))
+        found = Session.from_document(document)
+        assert found.flow_name == "F"
+        assert found.setting("inline_limit") == 10
+        assert found.index.plugins() == ["store-local"]
+
+    def test_a_newer_one_is_refused(self):
+        with pytest.raises(FormatError, match="session document has format"):
+            Session.from_document({"format": FORMAT + 1})
