@@ -183,12 +183,21 @@ def providers() -> str:
 def _class(node: ast.ClassDef) -> Iterator[str]:
     base = ast.unparse(node.bases[0]) if node.bases else ""
     kind = {"Protocol": "protocol", "NamedTuple": "record"}.get(base, "class")
-    yield f"### `{node.name}` ({kind})\n\n{markdown(ast.get_docstring(node))}\n"
+    yield f"### `{node.name}` ({kind})\n"
+    if kind == "record":
+        yield f"```py\n{_fields(node)}\n```\n"
+    elif call := _call(node):
+        yield f"```py\n{call}\n```\n"
+    yield f"{markdown(ast.get_docstring(node))}\n"
+    if members := [ast.unparse(n) for n in node.body if isinstance(n, ast.Assign)]:
+        yield "\n".join(["```py", *members, "```\n"])
     for number, entry in enumerate(node.body):
-        if isinstance(entry, ast.AnnAssign):
+        if _is_private(entry):
+            continue
+        if isinstance(entry, ast.AnnAssign) and kind != "record":
             following = node.body[number + 1] if number + 1 < len(node.body) else None
             yield f"#### `{ast.unparse(entry)}`\n" + _comment(following)
-        elif isinstance(entry, ast.FunctionDef) and not entry.name.startswith("_"):
+        elif isinstance(entry, ast.FunctionDef):
             is_property = any(ast.unparse(d) == "property" for d in entry.decorator_list)
             name = f"{node.name}.{entry.name}"
             head = signature(entry)
@@ -198,10 +207,108 @@ def _class(node: ast.ClassDef) -> Iterator[str]:
             yield f"#### `{name}`\n\n```py\n{head}\n```\n\n{doc}\n"
 
 
+def _is_private(entry: ast.stmt) -> bool:
+    if isinstance(entry, ast.FunctionDef):
+        return entry.name.startswith("_") or "For the kernel." in (ast.get_docstring(entry) or "")
+    return isinstance(entry, ast.AnnAssign) and ast.unparse(entry.target).startswith("_")
+
+
+def _call(node: ast.ClassDef) -> str:
+    """Return the call that makes an object of a class which has a constructor of its own."""
+    for entry in node.body:
+        if isinstance(entry, ast.FunctionDef) and entry.name == "__init__":
+            head = signature(entry).removeprefix("def __init__").rpartition(" -> ")[0]
+            return "" if head == "()" else node.name + head
+    return ""
+
+
+def _fields(node: ast.ClassDef) -> str:
+    """Return the fields of a record as the call that makes one."""
+    fields = [ast.unparse(n) for n in node.body if isinstance(n, ast.AnnAssign)]
+    short = f"{node.name}({', '.join(fields)})"
+    if len(short) <= 88:
+        return short
+    return f"{node.name}(\n    " + ",\n    ".join(fields) + ",\n)"
+
+
 def _comment(node: ast.AST | None) -> str:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return f"\n{markdown(str(node.value.value))}\n"
     return ""
+
+
+# --- objects ------------------------------------------------------------------------------------
+
+_TITLES = {
+    "session": "Sessions and definitions",
+    "task": "Tasks",
+    "plan": "Plans and decisions",
+    "records": "Records and events",
+    "graph": "Graphs",
+    "options": "Options and decorators",
+    "settings": "Settings",
+    "plugins": "Loaded plugins",
+    "index": "Installed plugins",
+    "artifacts": "Artifacts",
+}
+
+
+def objects() -> str:
+    """Return the page of what hooks and commands are given, and what they make."""
+    out = [
+        _NOTE,
+        "# Objects\n",
+        (
+            "What hooks and commands are given, and what plugins make. All are in `flow_core.api`. "
+            "Objects named *Draft* or *Definition* may be changed, all others are only read.\n"
+        ),
+    ]
+    for module, title in _TITLES.items():
+        _, tree = _source(importlib.import_module(f"flow_core.{module}"))
+        out.append(f"## {title}\n")
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.name in api.__all__:
+                out += _class(node)
+    return "\n".join(out)
+
+
+# --- what flows and readers import --------------------------------------------------------------
+
+
+def python() -> str:
+    """Return the page of what flows are written with, and what plugins export for reading."""
+    out = [
+        _NOTE,
+        "# Python\n",
+        (
+            "What flows and scripts import from `flow_core`, in full. Decorators have a "
+            "[page of their own](decorators.md), and so has what [plugins](names.md) import.\n"
+        ),
+    ]
+    own = importlib.import_module("flow_core")._OWN
+    out.append("## Writing flows\n")
+    for name, module in own.items():
+        out += _export(module, "Current" if name == "current" else name)
+    index = installed()
+    for plugin in index.plugins():
+        entries = [e for e in index.entry_points if e.plugin == plugin]
+        exported = [e.load() for e in entries if e.group == "flow.exports"]
+        if exported:
+            out.append(f"## From `{entries[0].distribution}`\n")
+        for value in exported:
+            out += _export(value.__module__, value.__name__)
+    return "\n".join(out)
+
+
+def _export(module: str, name: str) -> Iterator[str]:
+    """Yield the description of a class or function of a module."""
+    _, tree = _source(importlib.import_module(module))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            yield from _class(node)
+        elif isinstance(node, ast.FunctionDef) and node.name == name:
+            head = f"### `{name}` (function)\n\n```py\n{signature(node)}\n```\n"
+            yield f"{head}\n{markdown(ast.get_docstring(node))}\n"
 
 
 # --- commands -----------------------------------------------------------------------------------
@@ -386,6 +493,8 @@ def _between(page: str, make: Callable[[], str]) -> Callable[[], str]:
 PAGES: dict[str, Callable[[], str]] = {
     "reference/hooks.md": hooks,
     "reference/providers.md": providers,
+    "reference/objects.md": objects,
+    "reference/python.md": python,
     "reference/commands.md": commands,
     "reference/decorators.md": decorators,
     "reference/names.md": names,
