@@ -14,7 +14,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from io import BufferedRandom, BufferedWriter, TextIOWrapper
 from typing import Any, NoReturn, TextIO
@@ -179,6 +178,8 @@ def _carry_out(action: Callable[[], object]) -> None:
 
 
 def _show_exception() -> None:
+    import traceback  # some milliseconds, which a task that ends well need not pay
+
     with contextlib.suppress(OSError, ValueError):  # the task may have closed its stderr
         traceback.print_exc()
 

@@ -182,4 +182,4 @@ def wait_for_child(pid: int, timeout: float) -> bool:
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)
-        pause = min(pause * 2, 0.02)
+        pause = min(pause * 1.2, 0.02)

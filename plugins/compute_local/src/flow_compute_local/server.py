@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from typing import Any, NoReturn
 
 from flow_compute_local import child, descriptors, processes
@@ -369,6 +368,8 @@ def serve_forked(connection: socket.socket, runtime: Any, launcher: int) -> NoRe
         server.run(plain)
         del keep_alive
     except BaseException:
+        import traceback
+
         traceback.print_exc()
     finally:
         os._exit(0)
