@@ -67,6 +67,18 @@ def to_json(figures: Sequence[Figure], about: Mapping[str, str], notes: Sequence
     return json.dumps({"facts": about, "figures": found, "notes": notes}, indent=2) + "\n"
 
 
+def renewed(
+    file: Path, figures: Sequence[Figure], notes: Sequence[str]
+) -> tuple[list[Figure], list[str]]:
+    """Return the figures and notes of an earlier measurement, with those of some rows replaced."""
+    earlier = json.loads(file.read_text())
+    kept = [Figure(**values) for values in earlier["figures"]]
+    by_place = {(f.row, f.what): f for f in figures}
+    starts = {note[:20] for note in notes}
+    others = [note for note in earlier["notes"] if note[:20] not in starts]
+    return [by_place.get((f.row, f.what), f) for f in kept], [*notes, *others]
+
+
 def update(figures: Sequence[Figure], about: Mapping[str, str], notes: Sequence[str]) -> None:
     """Replace what stands between the markers of the page."""
     text = PAGE.read_text()

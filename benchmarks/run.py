@@ -29,6 +29,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer runs and smaller sizes")
     parser.add_argument("--only", action="append", choices=ROWS, help="may be repeated")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument(
+        "--renew", type=Path, help="keep the other rows of such a file (with --only)"
+    )
     parser.add_argument("--no-page", action="store_true", help="leave docs/performance.md alone")
     parser.add_argument("--rival-version", help="of metaflow; default: the newest")
     parser.add_argument("--keep", action="store_true", help="keep what the runs left behind")
@@ -45,13 +48,16 @@ def main() -> int:
     figures = [f for name in options.only or ROWS for f in measure_row(bench, name)]
     if not options.keep:
         shutil.rmtree(bench.root, ignore_errors=True)
+    notes = bench.notes
+    if options.renew:
+        figures, notes = page.renewed(options.renew, figures, notes)
     facts = page.facts(ours, rival, time.time() - begin)
     print(page.text_table(figures, facts))
     if options.json:
-        options.json.write_text(page.to_json(figures, facts, bench.notes))
-    whole = not (options.only or options.quick or options.no_page)
-    if whole:
-        page.update(figures, facts, bench.notes)
+        options.json.write_text(page.to_json(figures, facts, notes))
+    whole = options.renew or not options.only
+    if whole and not (options.quick or options.no_page):
+        page.update(figures, facts, notes)
     return int(any(figure.met is False for figure in figures))
 
 
