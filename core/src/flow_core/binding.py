@@ -263,7 +263,12 @@ class FlowBinding(ReadBinding):
         if self.node.kind != FOREACH:
             return self.transition
         name = str(self.node.foreach)
-        items, count = self.reader.artifacts.save_items(name, self._foreach_items(flow, name))
+        values = self._foreach_items(flow, name)
+        try:
+            items, count = self.reader.artifacts.save_items(name, values)
+        except ArtifactError as error:
+            error.where = self._place()
+            raise
         if count == 0:
             raise self._wrong(
                 f"the foreach over 'self.{name}' has no items, so no task would run",
@@ -306,9 +311,12 @@ class FlowBinding(ReadBinding):
                 table[name] = self.reader.artifacts.save(name, value, previous)
             except ArtifactError as error:
                 table.pop(name, None)
-                error.where = f"{self.node.file}:{self.node.line}, step '{self.node.name}'"
+                error.where = self._place()
                 failed = failed or error
         return table, failed
+
+    def _place(self) -> str:
+        return f"{self.node.file}:{self.node.line}, step '{self.node.name}'"
 
     def merge(self, inputs: Any, include: Sequence[str], exclude: Sequence[str]) -> None:
         if not isinstance(inputs, Inputs) or not self.node.joins:
