@@ -37,7 +37,7 @@ def signature(function: ast.FunctionDef) -> str:
     copy = ast.FunctionDef(
         function.name, function.args, [ast.Pass()], [], returns=function.returns, lineno=0
     )
-    head = ast.unparse(copy).partition("\n")[0].removesuffix(":")
+    head = _text(copy).partition("\n")[0].removesuffix(":")
     opening, closing = head.index("("), _closing(head)
     arguments = [a for a in _split(head[opening + 1 : closing]) if a not in ("self", "")]
     # As people write it: unparse leaves no blanks around the "=" of a default.
@@ -56,6 +56,12 @@ def _closing(head: str) -> int:
         if depth == 0:
             return position
     raise ValueError(head)
+
+
+def _text(node: ast.AST) -> str:
+    """Return source, with double quotes, as the formatter would write it."""
+    text = ast.unparse(node)
+    return text if '"' in text else text.replace("'", '"')
 
 
 def _split(arguments: str) -> list[str]:
@@ -189,14 +195,14 @@ def _class(node: ast.ClassDef) -> Iterator[str]:
     elif call := _call(node):
         yield f"```py\n{call}\n```\n"
     yield f"{markdown(ast.get_docstring(node))}\n"
-    if members := [ast.unparse(n) for n in node.body if isinstance(n, ast.Assign)]:
+    if members := [_text(n) for n in node.body if isinstance(n, ast.Assign) and not _is_private(n)]:
         yield "\n".join(["```py", *members, "```\n"])
     for number, entry in enumerate(node.body):
         if _is_private(entry):
             continue
         if isinstance(entry, ast.AnnAssign) and kind != "record":
             following = node.body[number + 1] if number + 1 < len(node.body) else None
-            yield f"#### `{ast.unparse(entry)}`\n" + _comment(following)
+            yield f"#### `{_text(entry)}`\n" + _comment(following)
         elif isinstance(entry, ast.FunctionDef):
             is_property = any(ast.unparse(d) == "property" for d in entry.decorator_list)
             name = f"{node.name}.{entry.name}"
@@ -210,7 +216,9 @@ def _class(node: ast.ClassDef) -> Iterator[str]:
 def _is_private(entry: ast.stmt) -> bool:
     if isinstance(entry, ast.FunctionDef):
         return entry.name.startswith("_") or "For the kernel." in (ast.get_docstring(entry) or "")
-    return isinstance(entry, ast.AnnAssign) and ast.unparse(entry.target).startswith("_")
+    if isinstance(entry, (ast.Assign, ast.AnnAssign)):
+        return ast.unparse(entry).startswith("_")
+    return False
 
 
 def _call(node: ast.ClassDef) -> str:
@@ -224,7 +232,7 @@ def _call(node: ast.ClassDef) -> str:
 
 def _fields(node: ast.ClassDef) -> str:
     """Return the fields of a record as the call that makes one."""
-    fields = [ast.unparse(n) for n in node.body if isinstance(n, ast.AnnAssign)]
+    fields = [_text(n) for n in node.body if isinstance(n, ast.AnnAssign)]
     short = f"{node.name}({', '.join(fields)})"
     if len(short) <= 88:
         return short
