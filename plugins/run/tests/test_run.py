@@ -268,7 +268,7 @@ def test_a_failed_flow(flowtester, left_by, error):
     assert error(done.stderr) == {
         "error": "Run F/1 failed",
         "where": "F/1/end/2",
-        "why": "step 'end': unsupported operand type(s) for /: 'list' and 'int'",
+        "why": "TypeError: unsupported operand type(s) for /: 'list' and 'int'",
         "try": f"python {flowtester.path}/flow.py resume --origin-run-id 1",
     }
     assert left_by(1).state is RunState.FAILED
