@@ -25,7 +25,7 @@ import flow_compute_local.child as child
 import flow_core.session
 import flow_core.task as task
 from flow_core.api import RunRequest, Session
-from flow_core.session import load_flow
+from flow_core.flowfile import load_flow
 
 Mark = tuple[str, float, float, int]
 

@@ -10,7 +10,7 @@ import time
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 from flow_core.api import Session
-from flow_core.session import load_flow
+from flow_core.flowfile import load_flow
 
 COUNT = 300
 

@@ -24,7 +24,7 @@ from flow_core.api import (
     Transition,
     Update,
 )
-from flow_core.session import load_flow
+from flow_core.flowfile import load_flow
 from flow_core.testing import MemoryMetadata, MemoryStore
 
 WORKERS = 100

@@ -24,7 +24,7 @@ from flow_core.records import (
     attempt_prefix,
     result_key,
 )
-from flow_core.session import RunRequest
+from flow_core.run import RunRequest
 from flow_core.testing import MemoryMetadata, MemoryStore
 
 FOREACH = """

@@ -13,10 +13,12 @@ from flow_core.errors import (
     RunFailed,
     UsageError,
 )
+from flow_core.flowfile import load_flow
 from flow_core.graph import Problem
 from flow_core.hookspecs import hookimpl
 from flow_core.records import FORMAT, RunDocument, RunState, run_key
-from flow_core.session import RunRequest, Session, load_flow
+from flow_core.run import RunRequest
+from flow_core.session import Session
 from flow_core.settings import Settings
 
 STEPS = """

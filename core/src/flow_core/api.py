@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore as ArtifactStore
     from flow_core.artifacts import PickleSerializer as PickleSerializer
     from flow_core.context import current as current
+    from flow_core.definition import FlowDefinition as FlowDefinition
+    from flow_core.definition import StepDefinition as StepDefinition
     from flow_core.errors import ArtifactError as ArtifactError
     from flow_core.errors import DefinitionError as DefinitionError
     from flow_core.errors import FlowError as FlowError
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from flow_core.errors import UsageError as UsageError
     from flow_core.errors import did_you_mean as did_you_mean
     from flow_core.errors import near_misses as near_misses
+    from flow_core.flowfile import load_flow as load_flow
     from flow_core.flowspec import FlowSpec as FlowSpec
     from flow_core.graph import Graph as Graph
     from flow_core.graph import Node as Node
@@ -111,11 +114,8 @@ if TYPE_CHECKING:
     from flow_core.records import run_key as run_key
     from flow_core.records import run_prefix as run_prefix
     from flow_core.records import unpack_inputs as unpack_inputs
-    from flow_core.session import FlowDefinition as FlowDefinition
-    from flow_core.session import RunRequest as RunRequest
+    from flow_core.run import RunRequest as RunRequest
     from flow_core.session import Session as Session
-    from flow_core.session import StepDefinition as StepDefinition
-    from flow_core.session import load_flow as load_flow
     from flow_core.settings import Settings as Settings
     from flow_core.task import TaskContext as TaskContext
 
@@ -142,7 +142,10 @@ _HOME = {
     " RunState TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition advance_attempt"
     " advance_run attempt_prefix blob_key manifest_key pack_inputs result_key run_key run_prefix"
     " unpack_inputs",
-    "session": "FlowDefinition RunRequest Session StepDefinition load_flow",
+    "definition": "FlowDefinition StepDefinition",
+    "flowfile": "load_flow",
+    "run": "RunRequest",
+    "session": "Session",
     "settings": "Settings",
     "launch": "launch_document",
     "task": "TaskContext",

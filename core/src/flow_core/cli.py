@@ -135,7 +135,7 @@ def _needs_file(name: str, summary: str) -> click.Command:
 
 
 def _load(text: str, command: str) -> Any:
-    from flow_core.session import load_flow
+    from flow_core.flowfile import load_flow
 
     if text.startswith("-"):
         raise UsageError(

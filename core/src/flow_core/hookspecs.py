@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import pluggy
 
 if TYPE_CHECKING:
+    from flow_core.definition import FlowDefinition, StepDefinition
     from flow_core.graph import Graph, Problem
     from flow_core.interfaces import TaskCommand
     from flow_core.plan import PlanDraft, TaskPlan
     from flow_core.records import Event, Manifest, RunRecord, RunResult, TaskSpec
-    from flow_core.session import FlowDefinition, Session, StepDefinition
+    from flow_core.session import Session
     from flow_core.settings import Settings
     from flow_core.task import TaskContext
 

@@ -7,39 +7,29 @@ definition → graph → plans, and can then execute a run or one attempt.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
-import time
-import types
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from flow_core import __version__
+from flow_core.definition import FlowDefinition
 from flow_core.errors import (
-    ArtifactError,
-    DefinitionError,
-    FlowError,
     LintError,
     NotFound,
     PluginError,
-    RunFailed,
     UsageError,
 )
-from flow_core.flowspec import FlowLoaded, FlowSpec, constants, flows_in, loading, step_functions
+from flow_core.flowfile import load_flow
+from flow_core.flowspec import FlowSpec
 from flow_core.graph import Graph, Problem, read_graph
 from flow_core.index import PluginIndex, hook_modules, installed
 from flow_core.interfaces import Compute, ComputeCapabilities, Metadata, Store
 from flow_core.lint import lint
-from flow_core.options import DECORATORS_ATTRIBUTE, Attached, Options, StepDecorator
-from flow_core.parameters import Parameter, collect_parameters, resolve_parameters
 from flow_core.plan import PlanDraft, TaskPlan
 from flow_core.plugins import KernelHooks, Plugins
 from flow_core.records import (
     FORMAT,
-    ArtifactRef,
     RunDocument,
-    RunRecord,
     RunResult,
     RunState,
     TaskSpec,
@@ -50,80 +40,7 @@ from flow_core.settings import Settings
 
 if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore
-
-
-class StepDefinition:
-    """One step while the definition may still change: its function and its decorators."""
-
-    def __init__(self, name: str, function: types.FunctionType, index: PluginIndex) -> None:
-        self.name = name
-        self.function = function
-        self.attached: list[Attached] = list(getattr(function, DECORATORS_ATTRIBUTE, ()))
-        self._index = index
-
-    def options(self, decorator: str) -> Options | None:
-        """Return the options of a decorator, or None when the step does not carry it."""
-        return next((a.options for a in self.attached if a.name == decorator), None)
-
-    def attach(self, decorator: StepDecorator[Any], options: Options, source: str) -> bool:
-        """Add a decorator; False when the step carries it already, which then counts."""
-        if not decorator.allow_multiple and self.options(decorator.name) is not None:
-            return False
-        self.attached.append(Attached(decorator.name, options, source))
-        return True
-
-    def remove(self, decorator: str) -> None:
-        """Take a decorator away, if it is there."""
-        self.attached = [a for a in self.attached if a.name != decorator]
-
-
-class FlowDefinition:
-    """A flow while plugins may still change it (hook ``flow_definition``).
-
-    Attributes:
-        name: the flow's name.
-        cls: the flow class.
-        steps: step name → `StepDefinition`.
-        parameters: the parameters, in order.
-    """
-
-    def __init__(self, cls: type[FlowSpec], index: PluginIndex) -> None:
-        self.name = cls.__name__
-        self.cls = cls
-        self._index = index
-        self.steps = {n: StepDefinition(n, f, index) for n, f in step_functions(cls).items()}
-        self.parameters: tuple[Parameter, ...] = collect_parameters(cls)
-
-    def attach_everywhere(self, text: str, source: str) -> None:
-        """Attach ``name`` or ``name:option=value,…`` to every step that has no such decorator.
-
-        Raises:
-            PluginError: no plugin provides the decorator.
-            UsageError: its options are wrong.
-        """
-        name, _, options_text = text.partition(":")
-        decorator = self._index.load("flow.decorators", name)
-        options = decorator.parse(options_text)
-        for step in self.steps.values():
-            step.attach(decorator, options, source)
-
-
-class RunRequest(NamedTuple):
-    """What a run is asked to be.
-
-    Attributes:
-        parameters: parameter name → value from outside (text or Python value).
-        tags: the user's tags.
-        origin: pathspec of the run to resume, or None; its parameters are then used.
-        max_workers: tasks at a time; None = the setting.
-        run_id_file: file that gets the run id as soon as it is known, or None.
-    """
-
-    parameters: Mapping[str, Any] = {}
-    tags: tuple[str, ...] = ()
-    origin: str | None = None
-    max_workers: int | None = None
-    run_id_file: str | None = None
+    from flow_core.run import RunRequest
 
 
 class Session:
@@ -357,6 +274,7 @@ class Session:
             FlowError: it could not be started.
             RunFailed: it ended without success; the run is recorded and can be resumed.
         """
+        from flow_core.run import describe_run, register_run, run_failed
         from flow_core.scheduler import Scheduler, interrupts_waiting
 
         self.start()
@@ -364,105 +282,14 @@ class Session:
         self._prepare_to_fork()
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
-        document = self._describe(request)
+        document = describe_run(self, request)
         with interrupts_waiting():
-            document = self._register(document, request.run_id_file)
+            document = register_run(self, document, request.run_id_file)
             workers = request.max_workers or self.settings["max_workers"]
             result = Scheduler(self, document, workers).execute()
         if result.state is not RunState.SUCCEEDED:
-            raise _run_failed(document, result, self.graph.file)
+            raise run_failed(document, result, self.graph.file)
         return result
-
-    def _describe(self, request: RunRequest) -> RunDocument:
-        """Return what is fixed when the run starts, all but its id."""
-        if request.run_id_file:
-            _check_run_id_file(request.run_id_file)
-        flow = self.definition.name
-        user = self.settings.user()
-        return RunDocument(
-            flow=flow,
-            run="",
-            created_at=time.time(),
-            parameters=self._parameters(request, user),
-            constants=self._constants(),
-            code=self._snapshot(),
-            graph=self.graph.to_json(),
-            plans={name: plan.to_json() for name, plan in self.plans.items()},
-            origin=request.origin,
-            tags=tuple(sorted(set(request.tags))),
-            system_tags=_system_tags(user),
-            user=user,
-            info=self._info(),
-        )
-
-    def _register(self, document: RunDocument, run_id_file: str | None) -> RunDocument:
-        """Claim a run id by writing ``run.json``, and record the run."""
-        document = self._claim(document)
-        self.metadata.register_run(_run_record(document))
-        if run_id_file:
-            _write_run_id(run_id_file, document.run)
-        return document
-
-    def _claim(self, document: RunDocument) -> RunDocument:
-        """Give the run the next free number. The create-only write makes it ours alone."""
-        taken = [int(r) for r in self.store.folders(f"runs/{document.flow}/") if r.isdigit()]
-        number = max(taken, default=0) + 1
-        if not self.store.capabilities.create_only:
-            number = time.time_ns() // 1000  # ordered by time, and unlikely to clash
-        while True:
-            claimed = document._replace(run=str(number))
-            item = (run_key(claimed.flow, claimed.run), claimed.encode())
-            if self.store.write([item], create_only=True)[0]:
-                return claimed
-            number += 1
-
-    def _parameters(self, request: RunRequest, user: str) -> dict[str, ArtifactRef]:
-        earlier: Mapping[str, ArtifactRef] = {}
-        if request.origin:
-            flow, _, run = request.origin.partition("/")
-            earlier = self.run_document(flow, run).parameters
-        declared = [p for p in self.definition.parameters if p.name not in earlier]
-        values = resolve_parameters(declared, request.parameters, self.definition.name, user)
-        new = {name: self.artifacts.save(name, value) for name, value in values.items()}
-        return {**earlier, **new}
-
-    def _constants(self) -> dict[str, ArtifactRef]:
-        """Store the class constants for readers; steps read them from the class itself."""
-        assert self.flow is not None
-        stored = {}
-        for name, value in constants(self.flow).items():
-            try:
-                stored[name] = self.artifacts.save(name, value)
-            except ArtifactError:
-                continue  # it works in the steps all the same; `info` says that it is not stored
-        return stored
-
-    def _snapshot(self) -> str | None:
-        from flow_core import package
-
-        if not os.path.isfile(self.graph.file):
-            return None  # a notebook cell
-        extra: list[tuple[str, str]] = []
-        for files in self.plugins.hook.flow_package_files(graph=self.graph):
-            extra.extend(files or ())
-        suffixes = [s for s in self.settings["code_suffixes"].split(",") if s]
-        files = package.collect(self.graph.file, suffixes, extra)
-        return self.artifacts.put_bytes(package.build(files, self.settings["code_limit"]))
-
-    def _info(self) -> dict[str, Any]:
-        from flow_core import package
-
-        assert self.flow is not None
-        host = os.uname().nodename if hasattr(os, "uname") else ""
-        return {
-            "script": os.path.basename(self.graph.file),
-            "command": sys.argv,
-            "python": ".".join(map(str, sys.version_info[:3])),
-            "flow_core": __version__,
-            "plugins": sorted({f"{e.distribution} {e.version}" for e in self.index.entry_points}),
-            "host": host,
-            "git": package.git_state(os.path.dirname(os.path.abspath(self.graph.file))),
-        }
 
     def close(self) -> None:
         """End the session: plugins are told, the index is closed. Safe to call twice."""
@@ -490,173 +317,3 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _system_tags(user: str) -> tuple[str, ...]:
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    return (f"flow_core_version:{__version__}", f"python_version:{python}", f"user:{user}")
-
-
-def _run_record(document: RunDocument) -> RunRecord:
-    return RunRecord(
-        flow=document.flow,
-        run=document.run,
-        state=RunState.CREATED,
-        created_at=document.created_at,
-        user=document.user,
-        host=document.info["host"],
-        pid=os.getpid(),
-        origin=document.origin,
-        tags=document.tags,
-        system_tags=document.system_tags,
-        heartbeat_at=document.created_at,
-    )
-
-
-def _write_run_id(path: str, run: str) -> None:
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(run)
-    except OSError as error:
-        raise _no_run_id_file(path, error.strerror) from None
-
-
-def _check_run_id_file(path: str) -> None:
-    """Raise what `_write_run_id` would raise, while there is no run yet."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise _no_run_id_file(path, f"there is no folder '{folder}'")
-    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-        raise _no_run_id_file(path, "permission denied")
-
-
-def _no_run_id_file(path: str, why: str | None) -> UsageError:
-    return UsageError(
-        f"The run id cannot be written to '{path}'",
-        where="--run-id-file",
-        why=why,
-        hint="name a file in a folder that exists and is yours",
-    )
-
-
-def _run_failed(document: RunDocument, result: RunResult, graph_file: str) -> RunFailed:
-    pathspec = f"{document.flow}/{document.run}"
-    word = "was interrupted" if result.state is RunState.INTERRUPTED else "failed"
-    return RunFailed(
-        f"Run {pathspec} {word}",
-        pathspec=pathspec,
-        state=result.state.value,
-        where=", ".join(result.failed[:3]) or None,
-        why=result.message or None,
-        hint=f"{_resume_command(graph_file)} --origin-run-id {document.run}",
-    )
-
-
-def _resume_command(graph_file: str) -> str:
-    """Return what a person types to resume, in the form in which they started the run."""
-    program = sys.argv[0]
-    if program.endswith(".py") and os.path.basename(program) == os.path.basename(graph_file):
-        return f"python {program} resume"
-    return f"flow resume {os.path.relpath(graph_file)}"
-
-
-# --- loading a flow file ------------------------------------------------------------------------
-
-
-def load_flow(text: str, module: str = "__main__") -> type[FlowSpec]:
-    """Load a flow class from ``file.py`` or ``file.py:Class``.
-
-    The file runs as the module ``__main__``, as if it had been started as a script, up to the
-    place where it starts the command line. (With another ``module``, that module is imported.)
-
-    Raises:
-        UsageError: there is no such file, or no, or more than one, flow in it.
-        DefinitionError: the file cannot be imported.
-    """
-    path, _, name = text.rpartition(":") if ".py:" in text else (text, "", "")
-    if module != "__main__":
-        return _pick(vars(importlib.import_module(module)), module, path, name)
-    if not os.path.isfile(path):
-        raise UsageError(
-            f"There is no flow file '{path}'",
-            where=os.getcwd(),
-            hint=_similar_files(path),
-        )
-    namespace = _as_main(os.path.abspath(path))
-    return _pick(namespace, "__main__", path, name)
-
-
-def _as_main(path: str) -> dict[str, Any]:
-    main = types.ModuleType("__main__")
-    main.__file__ = path
-    main.__builtins__ = __builtins__  # type: ignore[attr-defined]
-    sys.modules["__main__"] = main
-    folder = os.path.dirname(path)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    with open(path, "rb") as file:
-        source = file.read()
-    token = loading.set(True)
-    try:
-        exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
-    except FlowLoaded as loaded:
-        main.__dict__.setdefault("__flow_started__", loaded.flow)
-    except FlowError as error:
-        error.where = error.where or _line_of(path, error)
-        raise
-    except Exception as error:
-        raise _import_failed(path, error) from error
-    finally:
-        loading.reset(token)
-    return main.__dict__
-
-
-def _line_of(path: str, error: Exception) -> str:
-    import traceback
-
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}"
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
-    return f"{path}:{lines[-1]}" if lines else path
-
-
-def _import_failed(path: str, error: Exception) -> DefinitionError:
-    return DefinitionError(
-        "The flow file cannot be loaded",
-        where=_line_of(path, error),
-        why=f"{type(error).__name__}: {error}",
-    )
-
-
-def _pick(namespace: Mapping[str, Any], module: str, path: str, name: str) -> type[FlowSpec]:
-    flows = {cls.__name__: cls for cls in flows_in(namespace, module)}
-    if name:
-        if name not in flows:
-            raise UsageError(
-                f"There is no flow '{name}' in {path}",
-                hint="it has: " + ", ".join(flows) if flows else "it defines no flow",
-            )
-        return flows[name]
-    started = namespace.get("__flow_started__")
-    if isinstance(started, type):
-        return started
-    if len(flows) == 1:
-        return next(iter(flows.values()))
-    if not flows:
-        raise UsageError(
-            f"There is no flow in {path}",
-            why="it defines no class that derives from FlowSpec",
-            hint="class MyFlow(FlowSpec): …",
-        )
-    raise UsageError(
-        f"There is more than one flow in {path}: {', '.join(flows)}",
-        hint=f"choose one: {path}:{next(iter(flows))}",
-    )
-
-
-def _similar_files(path: str) -> str:
-    from flow_core.errors import did_you_mean
-
-    folder = os.path.dirname(path) or "."
-    names = [n for n in os.listdir(folder) if n.endswith(".py")] if os.path.isdir(folder) else []
-    return did_you_mean(os.path.basename(path), names) or "flow COMMAND my_flow.py"

@@ -38,7 +38,8 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from flow_core.session import Session, StepDefinition
+    from flow_core.definition import StepDefinition
+    from flow_core.session import Session
 
 EXIT_OK, EXIT_FAILED, EXIT_NOT_COMMITTED = 0, 1, 75
 

@@ -15,12 +15,14 @@ from typing import Any
 
 from flow_core.artifacts import ArtifactStore
 from flow_core.errors import FlowError
+from flow_core.flowfile import load_flow
 from flow_core.flowspec import FlowSpec
 from flow_core.hookspecs import hookimpl
 from flow_core.index import PluginIndex, installed
 from flow_core.interfaces import Metadata, Store
 from flow_core.records import Event, Manifest, RunState
-from flow_core.session import RunRequest, Session, load_flow
+from flow_core.run import RunRequest
+from flow_core.session import Session
 from flow_core.settings import Settings
 
 

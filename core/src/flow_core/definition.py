@@ -1,0 +1,70 @@
+"""The definition of a flow while it may still change: its steps, decorators and parameters.
+
+Once, after all decorators are known, plugins may change it; then its graph and plans are made.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Any
+
+from flow_core.flowspec import FlowSpec, step_functions
+from flow_core.index import PluginIndex
+from flow_core.options import DECORATORS_ATTRIBUTE, Attached, Options, StepDecorator
+from flow_core.parameters import Parameter, collect_parameters
+
+
+class StepDefinition:
+    """One step while the definition may still change: its function and its decorators."""
+
+    def __init__(self, name: str, function: FunctionType, index: PluginIndex) -> None:
+        self.name = name
+        self.function = function
+        self.attached: list[Attached] = list(getattr(function, DECORATORS_ATTRIBUTE, ()))
+        self._index = index
+
+    def options(self, decorator: str) -> Options | None:
+        """Return the options of a decorator, or None when the step does not carry it."""
+        return next((a.options for a in self.attached if a.name == decorator), None)
+
+    def attach(self, decorator: StepDecorator[Any], options: Options, source: str) -> bool:
+        """Add a decorator; False when the step carries it already, which then counts."""
+        if not decorator.allow_multiple and self.options(decorator.name) is not None:
+            return False
+        self.attached.append(Attached(decorator.name, options, source))
+        return True
+
+    def remove(self, decorator: str) -> None:
+        """Take a decorator away, if it is there."""
+        self.attached = [a for a in self.attached if a.name != decorator]
+
+
+class FlowDefinition:
+    """A flow while plugins may still change it (hook ``flow_definition``).
+
+    Attributes:
+        name: the flow's name.
+        cls: the flow class.
+        steps: step name → `StepDefinition`.
+        parameters: the parameters, in order.
+    """
+
+    def __init__(self, cls: type[FlowSpec], index: PluginIndex) -> None:
+        self.name = cls.__name__
+        self.cls = cls
+        self._index = index
+        self.steps = {n: StepDefinition(n, f, index) for n, f in step_functions(cls).items()}
+        self.parameters: tuple[Parameter, ...] = collect_parameters(cls)
+
+    def attach_everywhere(self, text: str, source: str) -> None:
+        """Attach ``name`` or ``name:option=value,…`` to every step that has no such decorator.
+
+        Raises:
+            PluginError: no plugin provides the decorator.
+            UsageError: its options are wrong.
+        """
+        name, _, options_text = text.partition(":")
+        decorator = self._index.load("flow.decorators", name)
+        options = decorator.parse(options_text)
+        for step in self.steps.values():
+            step.attach(decorator, options, source)

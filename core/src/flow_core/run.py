@@ -1,0 +1,211 @@
+"""How a run starts: what is fixed then, its number, its first records; and how its failure is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flow_core import __version__
+from flow_core.errors import ArtifactError, RunFailed, UsageError
+from flow_core.flowspec import constants
+from flow_core.parameters import resolve_parameters
+from flow_core.records import (
+    ArtifactRef,
+    Message,
+    RunDocument,
+    RunRecord,
+    RunResult,
+    RunState,
+    run_key,
+)
+
+if TYPE_CHECKING:
+    from flow_core.session import Session
+
+
+class RunRequest(NamedTuple):
+    """What a run is asked to be.
+
+    Attributes:
+        parameters: parameter name → value from outside (text or Python value).
+        tags: the user's tags.
+        origin: pathspec of the run to resume, or None; its parameters are then used.
+        max_workers: tasks at a time; None = the setting.
+        run_id_file: file that gets the run id as soon as it is known, or None.
+    """
+
+    parameters: Mapping[str, Any] = {}
+    tags: tuple[str, ...] = ()
+    origin: str | None = None
+    max_workers: int | None = None
+    run_id_file: str | None = None
+
+
+def describe_run(session: Session, request: RunRequest) -> RunDocument:
+    """Return what is fixed when the run starts, all but its id."""
+    if request.run_id_file:
+        _check_run_id_file(request.run_id_file)
+    flow = session.definition.name
+    user = session.settings.user()
+    return RunDocument(
+        flow=flow,
+        run="",
+        created_at=time.time(),
+        parameters=_parameters(session, request, user),
+        constants=_constants(session),
+        code=_snapshot(session),
+        graph=session.graph.to_json(),
+        plans={name: plan.to_json() for name, plan in session.plans.items()},
+        origin=request.origin,
+        tags=tuple(sorted(set(request.tags))),
+        system_tags=_system_tags(user),
+        user=user,
+        info=_info(session),
+    )
+
+
+def register_run(session: Session, document: RunDocument, run_id_file: str | None) -> RunDocument:
+    """Claim a run id by writing ``run.json``, and record the run."""
+    document = _claim(session, document)
+    session.metadata.register_run(_run_record(document))
+    if run_id_file:
+        _write_run_id(run_id_file, document.run)
+    return document
+
+
+def _claim(session: Session, document: RunDocument) -> RunDocument:
+    """Give the run the next free number. The create-only write makes it ours alone."""
+    taken = [int(r) for r in session.store.folders(f"runs/{document.flow}/") if r.isdigit()]
+    number = max(taken, default=0) + 1
+    if not session.store.capabilities.create_only:
+        number = time.time_ns() // 1000  # ordered by time, and unlikely to clash
+    while True:
+        claimed = document._replace(run=str(number))
+        item = (run_key(claimed.flow, claimed.run), claimed.encode())
+        if session.store.write([item], create_only=True)[0]:
+            return claimed
+        number += 1
+
+
+def _parameters(session: Session, request: RunRequest, user: str) -> dict[str, ArtifactRef]:
+    earlier: Mapping[str, ArtifactRef] = {}
+    if request.origin:
+        flow, _, run = request.origin.partition("/")
+        earlier = session.run_document(flow, run).parameters
+    declared = [p for p in session.definition.parameters if p.name not in earlier]
+    values = resolve_parameters(declared, request.parameters, session.definition.name, user)
+    new = {name: session.artifacts.save(name, value) for name, value in values.items()}
+    return {**earlier, **new}
+
+
+def _constants(session: Session) -> dict[str, ArtifactRef]:
+    """Store the class constants, for readers: steps read them from the class itself."""
+    assert session.flow is not None
+    stored = {}
+    for name, value in constants(session.flow).items():
+        try:
+            stored[name] = session.artifacts.save(name, value)
+        except ArtifactError as error:
+            # The steps can use it all the same; only the client will not find it.
+            session.emit(Message(f"Constant not stored: {error.what}", "warning", time.time()))
+    return stored
+
+
+def _snapshot(session: Session) -> str | None:
+    from flow_core import package
+
+    if not os.path.isfile(session.graph.file):
+        return None  # a notebook cell
+    extra: list[tuple[str, str]] = []
+    for files in session.plugins.hook.flow_package_files(graph=session.graph):
+        extra.extend(files or ())
+    suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
+    files = package.collect(session.graph.file, suffixes, extra)
+    return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))
+
+
+def _info(session: Session) -> dict[str, Any]:
+    from flow_core import package
+
+    assert session.flow is not None
+    host = os.uname().nodename if hasattr(os, "uname") else ""
+    return {
+        "script": os.path.basename(session.graph.file),
+        "command": sys.argv,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "flow_core": __version__,
+        "plugins": sorted({f"{e.distribution} {e.version}" for e in session.index.entry_points}),
+        "host": host,
+        "git": package.git_state(os.path.dirname(os.path.abspath(session.graph.file))),
+    }
+
+
+def _system_tags(user: str) -> tuple[str, ...]:
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return (f"flow_core_version:{__version__}", f"python_version:{python}", f"user:{user}")
+
+
+def _run_record(document: RunDocument) -> RunRecord:
+    return RunRecord(
+        flow=document.flow,
+        run=document.run,
+        state=RunState.CREATED,
+        created_at=document.created_at,
+        user=document.user,
+        host=document.info["host"],
+        pid=os.getpid(),
+        origin=document.origin,
+        tags=document.tags,
+        system_tags=document.system_tags,
+        heartbeat_at=document.created_at,
+    )
+
+
+def _write_run_id(path: str, run: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(run)
+    except OSError as error:
+        raise _no_run_id_file(path, error.strerror) from None
+
+
+def _check_run_id_file(path: str) -> None:
+    """Raise what `_write_run_id` would raise, while there is no run yet."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise _no_run_id_file(path, f"there is no folder '{folder}'")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise _no_run_id_file(path, "permission denied")
+
+
+def _no_run_id_file(path: str, why: str | None) -> UsageError:
+    return UsageError(
+        f"The run id cannot be written to '{path}'",
+        where="--run-id-file",
+        why=why,
+        hint="name a file in a folder that exists and is yours",
+    )
+
+
+def run_failed(document: RunDocument, result: RunResult, graph_file: str) -> RunFailed:
+    pathspec = f"{document.flow}/{document.run}"
+    word = "was interrupted" if result.state is RunState.INTERRUPTED else "failed"
+    return RunFailed(
+        f"Run {pathspec} {word}",
+        pathspec=pathspec,
+        state=result.state.value,
+        where=", ".join(result.failed[:3]) or None,
+        why=result.message or None,
+        hint=f"{_resume_command(graph_file)} --origin-run-id {document.run}",
+    )
+
+
+def _resume_command(graph_file: str) -> str:
+    """Return what a person types to resume, in the form in which they started the run."""
+    program = sys.argv[0]
+    if program.endswith(".py") and os.path.basename(program) == os.path.basename(graph_file):
+        return f"python {program} resume"
+    return f"flow resume {os.path.relpath(graph_file)}"
