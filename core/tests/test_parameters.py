@@ -298,3 +298,26 @@ class TestIncludeFile:
         with pytest.raises(DefinitionError) as caught:
             IncludeFile("data", encoding="utf-88")
         assert "utf-88" in caught.value.why
+
+
+def test_a_computed_path_that_is_none(flowtester) -> None:
+    source = """
+        from flow_core import FlowSpec, IncludeFile, step
+
+        class Odd(FlowSpec):
+            data = IncludeFile("data", default=lambda context: 3)
+
+            @step
+            def start(self):
+                self.next(self.end)
+
+            @step
+            def end(self):
+                pass
+    """
+    outcome = flowtester.run(source)
+    assert str(outcome.error) == (
+        "The default of parameter --data is no path, but 3\n"
+        "  why:   its function must return the path of a file\n"
+        "  try:   --data PATH"
+    )

@@ -252,3 +252,30 @@ class TestOwnHooks:
         plugins = Plugins(PluginIndex([]), [listener("a", [])])
         assert plugins.implemented("flow_event")
         assert not plugins.implemented("flow_task_setup")
+
+
+def test_a_plugin_stands_for_the_body(flowtester) -> None:
+    class Zealous:  # sorted after the kernel's own hooks
+        @hookimpl
+        def flow_task_call(self, task, flow) -> str:
+            flow.who = "plugin"
+            if task.node.targets:
+                flow.next(getattr(flow, task.node.targets[0]))
+            return "done"
+
+    source = """
+        from flow_core import FlowSpec, step
+
+        class Body(FlowSpec):
+            @step
+            def start(self):
+                self.who = "body"
+                self.next(self.end)
+
+            @step
+            def end(self):
+                self.who = "body"
+    """
+    outcome = flowtester.run(source, modules=[Zealous()])
+    assert outcome.error is None
+    assert outcome.artifact("end", "who") == "plugin"

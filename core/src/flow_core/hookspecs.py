@@ -71,6 +71,10 @@ def hookimpl(
     return mark(function) if function is not None else mark
 
 
+last = _pluggy_impl(trylast=True)
+"""Marks the kernel's own implementations: a plugin's that gives a result stands for them."""
+
+
 # --- Registration -------------------------------------------------------------------------------
 
 

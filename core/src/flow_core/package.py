@@ -111,19 +111,25 @@ def git_state(folder: str) -> dict[str, str]:
     while True:
         dot_git = os.path.join(folder, ".git")
         if os.path.isdir(dot_git):
-            return _read_head(dot_git)
+            return _read_head(dot_git, dot_git)
+        pointer = _read(dot_git)  # a worktree has a file that names its folder in the repository
+        if pointer.startswith("gitdir: "):
+            own = os.path.join(folder, pointer[8:])
+            shared = _read(os.path.join(own, "commondir")) or "."
+            return _read_head(own, os.path.join(own, shared))
         parent = os.path.dirname(folder)
         if parent == folder:
             return {}
         folder = parent
 
 
-def _read_head(dot_git: str) -> dict[str, str]:
-    head = _read(os.path.join(dot_git, "HEAD"))
+def _read_head(own: str, shared: str) -> dict[str, str]:
+    """Return what ``HEAD`` in the folder ``own`` names; the branches are in ``shared``."""
+    head = _read(os.path.join(own, "HEAD"))
     if not head.startswith("ref: "):
         return {"commit": head} if head else {}
     ref = head[5:]
-    commit = _read(os.path.join(dot_git, *ref.split("/"))) or _packed(dot_git, ref)
+    commit = _read(os.path.join(shared, *ref.split("/"))) or _packed(shared, ref)
     branch = ref.removeprefix("refs/heads/")
     return {"branch": branch, "commit": commit} if commit else {"branch": branch}
 

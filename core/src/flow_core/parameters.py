@@ -278,6 +278,12 @@ class IncludeFile(Parameter):
         if path is None:
             default = self.default
             path = self._call_default(default, context) if callable(default) else default
+            if not isinstance(path, (str, os.PathLike, type(None))):
+                raise ParameterError(
+                    f"The default of parameter {self.option} is no path, but {path!r}",
+                    why="its function must return the path of a file",
+                    hint=f"{self.option} PATH",
+                )
             if path is not None and self.folder:
                 path = os.path.join(self.folder, os.path.expanduser(path))
         if path is None:

@@ -25,7 +25,7 @@ GROUP = "flow.plugins"
 class KernelHooks:
     """The kernel's own implementation of hooks."""
 
-    @hookspecs.hookimpl
+    @hookspecs.last
     def flow_task_call(self, task: Any, flow: Any) -> None:
         """Run the step function."""
         task.call(flow)
