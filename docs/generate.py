@@ -248,7 +248,9 @@ def _comment(node: ast.AST | None) -> str:
 # --- objects ------------------------------------------------------------------------------------
 
 _TITLES = {
-    "session": "Sessions and definitions",
+    "session": "Sessions",
+    "definition": "Definitions",
+    "run": "Requests",
     "task": "Tasks",
     "plan": "Plans and decisions",
     "records": "Records and events",
@@ -259,6 +261,7 @@ _TITLES = {
     "index": "Installed plugins",
     "artifacts": "Artifacts",
 }
+_ELSEWHERE = ("errors", "interfaces", "flowspec", "parameters", "context")  # on other pages
 
 
 def objects() -> str:
@@ -271,13 +274,25 @@ def objects() -> str:
             "Objects named *Draft* or *Definition* may be changed, all others are only read.\n"
         ),
     ]
-    for module, title in _TITLES.items():
+    homes = _homes()
+    for module in sorted(homes, key=lambda m: (list(_TITLES).index(m) if m in _TITLES else 99, m)):
         _, tree = _source(importlib.import_module(f"flow_core.{module}"))
-        out.append(f"## {title}\n")
+        out.append(f"## {_TITLES.get(module, module.capitalize())}\n")
         for node in tree.body:
-            if isinstance(node, ast.ClassDef) and node.name in api.__all__:
+            if isinstance(node, ast.ClassDef) and node.name in homes[module]:
                 out += _class(node)
     return "\n".join(out)
+
+
+def _homes() -> dict[str, set[str]]:
+    """Return module → its classes that `flow_core.api` offers and this page describes."""
+    found: dict[str, set[str]] = {}
+    for name in api.__all__:
+        value = getattr(api, name)
+        package, _, module = getattr(value, "__module__", "").partition(".")
+        if isinstance(value, type) and package == "flow_core" and module not in _ELSEWHERE:
+            found.setdefault(module, set()).add(name)
+    return found
 
 
 # --- what flows and readers import --------------------------------------------------------------
