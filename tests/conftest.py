@@ -68,7 +68,7 @@ class Lab:
         """Return all living processes of runs that were started here, as ``PID command``."""
         found = []
         needle = f"{MARK}={self.mark}".encode()
-        for entry in os.listdir("/proc"):
+        for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():
             if not entry.isdigit():
                 continue
             try:

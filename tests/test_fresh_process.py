@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
 
 FLOW = """
     import atexit, locale, logging, multiprocessing, os, random, signal, socket, sys, tempfile
