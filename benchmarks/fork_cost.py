@@ -33,6 +33,9 @@ class EmptyRuntime:
     interactive = False
     document: dict[str, Any] = {}  # noqa: RUF012
 
+    def adopt_run(self, document: bytes) -> None:
+        """There is no run."""
+
     def run_attempt(self, task: TaskSpec) -> int:
         return 0
 

@@ -232,6 +232,10 @@ class Runtime(Protocol):
     def interactive(self) -> bool:
         """Whether output of tasks is wanted while they run."""
 
+    def adopt_run(self, document: bytes) -> None:
+        """Keep the content of a ``run.json``, which attempts in this process, and in children that
+        are forked from it later, then need not read from the store."""
+
     def run_attempt(self, task: TaskSpec) -> int:
         """Run one attempt in this process and return its exit status. For forked children."""
 

@@ -79,6 +79,7 @@ class Session:
         self._decorators = [*decorators, *self.settings["with"].split()]
         self._providers = dict(providers or {})
         self._computes: dict[str, Compute] = {}
+        self._adopted: RunDocument | None = None
         self._started = False
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         self.index = (index if index is not None else installed()).choose(self._choices)
@@ -236,7 +237,14 @@ class Session:
         """Run one attempt in this process; see `flow_core.task.run_attempt`."""
         from flow_core.task import run_attempt
 
-        return run_attempt(self, task, self.run_document(task.flow, task.run))
+        adopted = self._adopted
+        if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
+            adopted = self.run_document(task.flow, task.run)
+        return run_attempt(self, task, adopted)
+
+    def adopt_run(self, document: bytes) -> None:
+        """Keep the content of a ``run.json`` for attempts of that run."""
+        self._adopted = RunDocument.decode(document, "run.json, from the launcher")
 
     # --- runs -----------------------------------------------------------------------------------
 

@@ -50,6 +50,9 @@ class StepsRuntime:
             "path": sys.path,
         }
 
+    def adopt_run(self, document: bytes) -> None:
+        """There is no run."""
+
     def run_attempt(self, task: TaskSpec) -> int:
         """Call the function named like the step."""
         import importlib

@@ -26,6 +26,7 @@ from flow_core.api import (
     TaskSpec,
     Update,
     attempt_prefix,
+    run_key,
 )
 
 _BATCH = 4 * MEGABYTE  # bytes of output that one call of `poll` returns, about
@@ -52,6 +53,7 @@ class LocalCompute:
         self._token = os.urandom(8).hex()  # no other launcher's tasks are taken for this one's
         self._runtime: Runtime | None = None
         self._store: Store | None = None
+        self._document: bytes | None = None
         self._scratch: str | None = None
         self._links: dict[_Key, Link] = {}
         self._open: set[Link] = set()
@@ -80,8 +82,15 @@ class LocalCompute:
             self._add_link((None, ()), Link.forked(runtime))
 
     def open(self, run: RunRecord, store: Store) -> None:
-        """Remember where logs belong."""
+        """Remember where logs belong, and have the servers hold what every task needs."""
         self._store = store
+        self._document = next(iter(store.read([run_key(run.flow, run.run)])))
+        for link in self._open:
+            self._introduce(link)
+
+    def _introduce(self, link: Link) -> None:
+        if self._document is not None:
+            link.send(["run", self._document.decode()])
 
     def launch(self, task: TaskSpec, command: TaskCommand) -> int:
         """Send the attempt to the server of its interpreter; return its number."""
@@ -183,6 +192,7 @@ class LocalCompute:
     def _add_link(self, key: _Key, link: Link) -> None:
         self._links[key] = link
         self._open.add(link)
+        self._introduce(link)
         self._selector.register(link.connection, selectors.EVENT_READ, link)
 
     # --- news ---

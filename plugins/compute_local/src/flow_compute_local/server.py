@@ -125,6 +125,8 @@ class Server:
                 self._launch(*rest)
             elif kind == "cancel":
                 self._cancel(*rest)
+            elif kind == "run":
+                self._runtime.adopt_run(rest[0].encode())
 
     def _tell(self, *message: Any) -> None:
         self._outgoing += encode(list(message))
