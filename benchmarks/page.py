@@ -76,7 +76,9 @@ def renewed(
     by_place = {(f.row, f.what): f for f in figures}
     starts = {note[:20] for note in notes}
     others = [note for note in earlier["notes"] if note[:20] not in starts]
-    return [by_place.get((f.row, f.what), f) for f in kept], [*notes, *others]
+    places = {(f.row, f.what) for f in kept}
+    added = [f for f in figures if (f.row, f.what) not in places]
+    return [*(by_place.get((f.row, f.what), f) for f in kept), *added], [*notes, *others]
 
 
 def update(figures: Sequence[Figure], about: Mapping[str, str], notes: Sequence[str]) -> None:

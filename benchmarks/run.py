@@ -45,7 +45,11 @@ def main() -> int:
     begin = time.time()
     ours, rival = environments.make(FOLDER, options.rival_version, install=not options.no_install)
     bench = Bench(ours, rival, FOLDER / "work", quick=options.quick)
-    figures = [f for name in options.only or ROWS for f in measure_row(bench, name)]
+    figures: list[Figure] = []
+    for name in options.only or ROWS:
+        figures += measure_row(bench, name)
+        # A later row may fail: `--renew` goes on from this.
+        FOLDER.joinpath("figures.json").write_text(page.to_json(figures, {}, bench.notes))
     if not options.keep:
         shutil.rmtree(bench.root, ignore_errors=True)
     notes = bench.notes
