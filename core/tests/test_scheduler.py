@@ -331,10 +331,23 @@ class TestWindingDown:
         outcome = run(flowtester, compute)
         assert outcome.state is RunState.FAILED
         assert names(compute) == [("start", 1, 0), ("work", 2, 0), ("work", 3, 0)]
-        assert compute.cancelled == [([2], 0.25)]
+        assert compute.cancelled == [([2], 0.5)], "ended when its time to finish was over"
         assert outcome.manifests("work")[0].state is AttemptState.CANCELLED
         result = RunResult.decode(*_stored(outcome, result_key("F", "1")))
         assert result.failed == ("F/1/work/3",)
+
+    def test_after_a_failure_what_runs_may_finish(self, flowtester):
+        compute = FakeCompute(count=2)
+
+        def ends(spec):
+            if spec.step == "start" or spec.task == 2:
+                return compute.good(spec)
+            return failed(spec)
+
+        compute.ends = ends
+        outcome = run(flowtester, compute)
+        assert outcome.state is RunState.FAILED
+        assert compute.cancelled == []
 
     def test_an_attempt_that_fails_meanwhile_is_not_announced_as_retried(self, flowtester):
         compute = FakeCompute(count=2)

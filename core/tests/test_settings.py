@@ -81,10 +81,11 @@ class TestTypes:
     @pytest.mark.parametrize(
         ("name", "text", "what", "hint"),
         [
-            ("max_workers", "many", "must be an integer, not 'many'", "Tasks that run at"),
-            ("max_log_size", "big", "must be a number, not 'big'", "Megabytes"),
-            ("debug", "maybe", "must be true or false, not 'maybe'", "tracebacks"),
+            ("max_workers", "many", "must be an integer, not 'many'", "FLOW_MAX_WORKERS="),
+            ("max_log_size", "big", "must be a number, not 'big'", "FLOW_MAX_LOG_SIZE=10.0"),
+            ("debug", "maybe", "must be true or false, not 'maybe'", "FLOW_DEBUG=False"),
             ("fork", "always", "cannot be 'always'", "one of: auto, never"),
+            ("max_workers", "0", "must be at least 1, not '0'", "FLOW_MAX_WORKERS="),
         ],
     )
     def test_bad_ones(self, make, name, text, what, hint):
@@ -151,3 +152,14 @@ class TestPerson:
     def test_colours(self, make):
         assert make(NO_COLOR="1").no_color()
         assert not make(NO_COLOR="").no_color()
+
+
+def test_a_mistyped_name_in_a_file(make):
+    with pytest.raises(SettingsError) as caught:
+        make("[tool.flow]\nmax-worker = 4\n").check_names()
+    assert caught.value.what == "There is no setting 'max_worker'"
+    assert caught.value.hint == "did you mean 'max_workers'?"
+
+
+def test_a_name_that_resembles_none_may_be_a_plugins(make):
+    make("[tool.flow]\nzebra = 4\n").check_names()

@@ -16,7 +16,14 @@ from typing import Any, NoReturn
 import click
 
 from flow_core import __version__
-from flow_core.errors import FlowError, PluginError, RunFailed, UsageError, did_you_mean
+from flow_core.errors import (
+    FlowError,
+    PluginError,
+    RunFailed,
+    UsageError,
+    did_you_mean,
+    near_misses,
+)
 from flow_core.index import PluginIndex, installed
 from flow_core.settings import Settings
 
@@ -47,10 +54,23 @@ class Context:
         """Take over the top-level options."""
         self.decorators.extend(options["decorators"])
         self.plugins.extend(options["plugins"])
+        self._check_plugins(options["plugins"])
         for name in ("datastore", "metadata"):
             if options[name] is not None:
                 self.settings.override(name, options[name], f"--{name}")
         self.index = self.index.choose(self.plugins)
+
+    def _check_plugins(self, choices: Sequence[str]) -> None:
+        """Raise `UsageError` for a mistyped ``no:NAME``, which would be without effect."""
+        known = [*self.index.plugins(), *(e.distribution for e in self.index.entry_points)]
+        for choice in choices:
+            _, colon, name = choice.partition(":")
+            if colon and name not in known and near_misses(name, known):
+                raise UsageError(
+                    f"There is no plugin '{name}'",
+                    where=f"-p {choice}",
+                    hint=did_you_mean(name, known),
+                )
 
     def session(self) -> Any:
         """Return the session, made once."""

@@ -188,6 +188,14 @@ class Failure(NamedTuple):
     message: str
     traceback: str = ""
 
+    @property
+    def summary(self) -> str:
+        """``KeyError: 'title'``: the type, unless the message names it already, and the message."""
+        name = self.type.rpartition(".")[2]
+        if not name or name in self.message:
+            return self.message
+        return f"{name}: {self.message}" if self.message else name
+
 
 class Transition(NamedTuple):
     """The way that a finished task took.

@@ -84,6 +84,9 @@ def _claim(session: Session, document: RunDocument) -> RunDocument:
         number = time.time_ns() // 1000  # ordered by time, and unlikely to clash
     while True:
         claimed = document._replace(run=str(number))
+        if session.metadata.run(claimed.flow, claimed.run) is not None:
+            number += 1  # the index knows a run of this number, from another store
+            continue
         item = (run_key(claimed.flow, claimed.run), claimed.encode())
         if session.store.write([item], create_only=True)[0]:
             return claimed

@@ -237,6 +237,7 @@ class Scheduler:
         self._failed: list[tuple[_Task, Failure]] = []
         self._interrupts = 0
         self._cancelled = False
+        self._give_up_at: float | None = None  # when siblings of a failed task are ended
         self._end_reached = False
         self._state = RunState.CREATED
         self._error: Exception | None = None
@@ -309,7 +310,7 @@ class Scheduler:
         elif self._interrupts:  # a task that fails because it is ended is not the reason
             state, message = RunState.INTERRUPTED, "interrupted by a signal (Ctrl-C)"
         elif self._failed:
-            state, message = RunState.FAILED, _why(self._failed[0][1])
+            state, message = RunState.FAILED, self._failed[0][1].summary
         else:
             raise StateError(f"Run {record.pathspec} stopped before its end step")
         failed = tuple(f"{record.pathspec}/{t.step}/{t.id}" for t, _ in self._failed)
@@ -449,6 +450,8 @@ class Scheduler:
         ending = self._failed or self._interrupts
         if self._ready and len(self._running) < self._max_workers and not ending:
             return 0.0
+        if not self._running and not self._delayed:
+            return 0.0  # all that was left was reused
         if self._delayed:
             return min(_WAKE_SECONDS, max(0.0, self._delayed[0][0] - time.time()))
         # Signals set a flag, which must be seen soon; and the index is written now and then.
@@ -616,31 +619,34 @@ class Scheduler:
     # --- ending early ---------------------------------------------------------------------------
 
     def _wind_down(self) -> None:
-        """Start nothing more; end what runs, after a grace time that depends on why we stop."""
-        if not self._running or (self._cancelled and self._interrupts < 2):
-            return
-        settings = self._session.settings
+        """Start nothing more. After a failure, what runs may still finish, for a while; after
+        Ctrl-C it is asked to end, and after a second one it ends."""
         seen = self._interrupts
         if seen:
-            grace = settings["cancel_grace"] if seen == 1 else 0.0
-        else:
-            grace = settings["failure_grace"]
+            if not self._cancelled or seen > 1:
+                self._cancel(self._session.settings["cancel_grace"] if seen == 1 else 0.0)
+                self._interrupts -= max(0, seen - 1)  # the next Ctrl-C is a new second one
+        elif self._running and not self._cancelled:
+            self._wait_for_siblings()
+
+    def _wait_for_siblings(self) -> None:
+        now, settings = time.time(), self._session.settings
+        if self._give_up_at is None:
+            self._give_up_at = now + settings["failure_grace"]
             count = len(self._running)
-            self._emit(
-                Message(
-                    f"A step failed: {count} running task{'s are' if count > 1 else ' is'} ended "
-                    f"within {grace:g} s, then resume continues them.",
-                    "warning",
-                    time.time(),
-                )
-            )
+            what = f"{count} running tasks get" if count > 1 else "the running task gets"
+            text = f"A step failed: {what} {settings['failure_grace']:g} s to finish."
+            self._emit(Message(text, "warning", now))
+        if now >= self._give_up_at:
+            self._cancel(settings["cancel_grace"])
+
+    def _cancel(self, grace: float) -> None:
+        """Have all running tasks end within ``grace`` seconds."""
         self._cancelled = True
         for name, compute in self._computes.items():
             handles = [handle for owner, handle in self._running if owner == name]
             if handles:
                 compute.cancel(handles, grace)
-        if seen > 1:
-            self._interrupts -= seen - 1  # the next Ctrl-C counts as a new second one
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -717,10 +723,6 @@ def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:
         index = frame.index
         frame = frame.outer
     return tuple(reversed(frames))
-
-
-def _why(failure: Failure) -> str:
-    return f"{failure.type}: {failure.message}" if failure.type else failure.message
 
 
 def _signal_name(exited: Exited) -> str:

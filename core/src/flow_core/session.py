@@ -159,8 +159,15 @@ class Session:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """The metadata provider that the settings choose."""
-        metadata: Metadata = self.open_provider("metadata", self.settings["metadata"])
+        """The metadata provider that the settings choose.
+
+        When they choose none, it lies with the store, where a provider of the store's name exists.
+        """
+        text, source = self.settings.lookup("metadata")
+        beside: str = self.settings["datastore"]
+        if source == "default" and beside.partition("://")[0] in self.index.names("flow.metadata"):
+            text = beside
+        metadata: Metadata = self.open_provider("metadata", text)
         return metadata
 
     @cached_property
@@ -259,6 +266,7 @@ class Session:
     def check(self) -> None:
         """Raise what stands in the way of a run: broken plugins, lint, providers that do not fit."""
         self.plugins.require_sound()
+        self.settings.check_names()
         problems = self.problems()
         if problems:
             raise LintError(self.definition.name, problems)

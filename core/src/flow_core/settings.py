@@ -12,17 +12,19 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flow_core.errors import SettingsError, did_you_mean
+from flow_core.errors import SettingsError, did_you_mean, near_misses
 
 
 class Setting(NamedTuple):
-    """The declaration of one setting. ``choices`` is empty when any value of the type will do."""
+    """The declaration of one setting. ``choices`` is empty when any value of the type will do,
+    ``minimum`` the smallest number allowed."""
 
     name: str
     default: Any
     help: str
     type: type
     choices: tuple[str, ...] = ()
+    minimum: float | None = None
 
 
 def _cpus() -> int:
@@ -45,7 +47,7 @@ def _declarations() -> tuple[Setting, ...]:
         Setting("datastore", "local", "Store: a name, or a URL like s3://bucket/prefix.", str),
         Setting("metadata", "local", "Metadata provider: a name, or name://place.", str),
         Setting("compute", "local", "Compute provider of steps that name none.", str),
-        Setting("max_workers", _cpus(), "Tasks that run at the same time.", int),
+        Setting("max_workers", _cpus(), "Tasks that run at the same time.", int, (), 1),
         Setting("max_log_size", 10.0, "Megabytes kept of each output stream of a task.", float),
         Setting("inline_limit", 4096, "Bytes up to which a value travels in the manifest.", int),
         Setting("failure_grace", 5.0, "Seconds that running tasks get after a failure.", float),
@@ -128,6 +130,20 @@ class Settings:
         """Return the environment variables that this object was made from."""
         return dict(self._environment)
 
+    def check_names(self) -> None:
+        """Raise `SettingsError` for a name in a file that was probably mistyped.
+
+        Names that resemble none are left alone: the plugin that declares them may be left out.
+        """
+        for source, table in self._tables():
+            for name in table:
+                if name not in self._declared and near_misses(name, self._declared):
+                    raise SettingsError(
+                        f"There is no setting '{name}'",
+                        where=source,
+                        hint=did_you_mean(name, self._declared),
+                    )
+
     def _declaration(self, name: str) -> Setting:
         try:
             return self._declared[name]
@@ -144,8 +160,16 @@ class Settings:
                 f"Setting '{setting.name}' must be {_TYPE_TEXT.get(setting.type, 'text')}, "
                 f"not {value!r}",
                 where=source,
-                hint=setting.help,
+                why=setting.help,
+                hint=_example(setting, source),
             ) from None
+        if setting.minimum is not None and typed < setting.minimum:
+            raise SettingsError(
+                f"Setting '{setting.name}' must be at least {setting.minimum:g}, not {value!r}",
+                where=source,
+                why=setting.help,
+                hint=_example(setting, source),
+            )
         if setting.choices and typed not in setting.choices:
             raise SettingsError(
                 f"Setting '{setting.name}' cannot be '{typed}'",
@@ -190,6 +214,13 @@ class Settings:
                 )
             tables.append((f"[profile.{profile}] of {path}", _flat(profiles[profile])))
         return [*tables, (path, _flat(data))]
+
+
+def _example(setting: Setting, source: str) -> str:
+    """Return what to type, in the form of the place where the wrong value stands."""
+    if source.startswith("FLOW_"):
+        return f"{source}={setting.default}"
+    return f"{setting.name} = {setting.default!r}"
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def test_every_kind_of_failure_is_tried_again(flowtester, left_by, body, cause):
 
 def test_what_is_said(flowtester):
     done = flowtester.python(flowtester.write(flow("@retry(times=2, delay=0.1)")), "run").check()
-    assert done.stdout.count("Task is starting (attempt ") == 2
+    assert done.stdout.count("Task is starting (retry ") == 2
     assert done.stdout.count("and will be tried again in 0.1 s: AssertionError: not yet") == 2
 
 

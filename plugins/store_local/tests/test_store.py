@@ -92,9 +92,13 @@ class TestNames:
             store.write([(second, b"2")], create_only=create_only)
         assert caught.value.what == f"Cannot write '{second}' to the store"
         assert caught.value.where == f"{store.root}/{second}"
-        assert caught.value.why == (
-            "on a file system a name is a file or a folder: keys 'a' and 'a/b' cannot both exist"
-        )
+        if first == "a":
+            assert caught.value.why == f"'{store.root}/a' is a file, where a folder is needed"
+        else:
+            assert caught.value.why == (
+                "on a file system a name is a file or a folder: "
+                "keys 'a' and 'a/b' cannot both exist"
+            )
         assert caught.value.hint
         assert list(store.read([first, second])) == [b"1", None]
         assert temporary_files(store) == []

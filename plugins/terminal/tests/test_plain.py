@@ -66,7 +66,7 @@ def test_a_small_run_task_by_task(screen: Any) -> None:
         "[12/work/2 (pid 77)] Note: 2 processes were left behind",
         "[12/work/3 (pid 77)] Task is starting",
         "[12/work/3 (pid 77)] Task failed after 0 ms and will be tried again in 5 s: KeyError: 'title'",
-        "[12/work/3 (pid 77)] Task is starting (attempt 1)",
+        "[12/work/3 (pid 77)] Task is starting (retry 1)",
         "[12/work/3 (pid 77)] Task failed after 0 ms and will be tried again: KeyError: 'title'",
         "[12/work/3 (pid 77)] Task failed in every attempt; its failure is being handled",
         "[12/work/3 (pid 77)] Task failed after 0 ms, and the failure was caught: it did not say why",
@@ -111,7 +111,7 @@ def test_big_foreach_tells_output_and_failures(screen: Any) -> None:
     assert said(screen).splitlines()[2:] == [
         "[12/work/2 (pid 77)] hello",
         "[12/work/3 (pid 77)] Task failed after 0 ms and will be tried again in 1 s: KeyError: 'title'",
-        "[12/work/3 (pid 77)] Task is starting (attempt 1)",
+        "[12/work/3 (pid 77)] Task is starting (retry 1)",
         "[12/work/3 (pid 77)] Task failed after 0 ms: KeyError: 'title'",
     ]
 

@@ -21,7 +21,9 @@ def build(context: CommandContext) -> click.Command:
             raise UsageError(
                 f"There is no step '{step}'",
                 where=f"flow {session.definition.name}",
-                hint=did_you_mean(step, session.graph.nodes),
+                hint=f"resume --origin-run-id {step}"
+                if step.isdigit()
+                else did_you_mean(step, session.graph.nodes),
             )
         session.plugins.manager.register(Reuse(session, origin, step), "resume")
         execute(context, options, origin=origin)

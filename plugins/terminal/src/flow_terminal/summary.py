@@ -93,7 +93,7 @@ def _failure(spec: TaskSpec, failure: Failure, style: Style, commands: Commands)
     place = f"{spec.run}/{spec.step}/{spec.task}"
     items = ", ".join(f"{frame.artifact}[{frame.index}]" for frame in spec.foreach)
     yield f"  {style.paint(place, 'red')}{f' ({items})' if items else ''}: " + wording.one_line(
-        wording.describe(failure)
+        failure.summary
     )
     where = wording.place(failure)
     if where:

@@ -44,7 +44,7 @@ def started(event: TaskStarted) -> str:
     spec = event.spec
     if spec.fallback:
         return "Task failed in every attempt; its failure is being handled"
-    return f"Task is starting (attempt {spec.attempt})" if spec.attempt else "Task is starting"
+    return f"Task is starting (retry {spec.attempt})" if spec.attempt else "Task is starting"
 
 
 def finished(event: TaskFinished) -> str:
@@ -71,16 +71,7 @@ def _next_attempt(seconds: float | None) -> str:
 def reason(manifest: Any) -> str:
     """Why an attempt failed, in one line."""
     failure = manifest.failure
-    return one_line(describe(failure)) if failure else "it did not say why"
-
-
-def describe(failure: Any) -> str:
-    """``KeyError: 'title'``: the type, unless the message begins with it, and the message."""
-    message: str = failure.message
-    name = failure.type.rpartition(".")[2]
-    if not name or name in message:
-        return message
-    return f"{name}: {message}" if message else name
+    return one_line(failure.summary) if failure else "it did not say why"
 
 
 def one_line(text: str, limit: int = 500) -> str:
