@@ -32,7 +32,7 @@ demo: $(VENV)/.stamp-demo ## Run the movies example and report on its run
 	$(BIN)/python examples/movies/report.py
 
 test: $(VENV)/.stamp-dev ## Run every test (PYTEST_ARGS="-k word" narrows)
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n 2 $(PYTEST_ARGS)
 
 check: $(VENV)/.stamp-dev ## Lint, check the format, the types and the import rules
 	$(BIN)/ruff check .

@@ -82,8 +82,8 @@ class TestTypes:
         ("name", "text", "what", "hint"),
         [
             ("max_workers", "many", "must be an integer, not 'many'", "FLOW_MAX_WORKERS="),
-            ("max_log_size", "big", "must be a number, not 'big'", "FLOW_MAX_LOG_SIZE=10.0"),
-            ("debug", "maybe", "must be true or false, not 'maybe'", "FLOW_DEBUG=False"),
+            ("max_log_size", "big", "must be a number, not 'big'", "FLOW_MAX_LOG_SIZE=2.5"),
+            ("debug", "maybe", "must be true or false, not 'maybe'", "FLOW_DEBUG=true"),
             ("fork", "always", "cannot be 'always'", "one of: auto, never"),
             ("max_workers", "0", "must be at least 1, not '0'", "FLOW_MAX_WORKERS="),
         ],

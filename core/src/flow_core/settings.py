@@ -218,9 +218,8 @@ class Settings:
 
 def _example(setting: Setting, source: str) -> str:
     """Return what to type, in the form of the place where the wrong value stands."""
-    if source.startswith("FLOW_"):
-        return f"{source}={setting.default}"
-    return f"{setting.name} = {setting.default!r}"
+    value = {int: "4", float: "2.5", bool: "true"}.get(setting.type, "TEXT")
+    return f"{source}={value}" if source.startswith("FLOW_") else f"{setting.name} = {value}"
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
