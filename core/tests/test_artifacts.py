@@ -180,6 +180,18 @@ class TestMapping:
         np.testing.assert_array_equal(again[0], array)
         np.testing.assert_array_equal(two, array + 1)
 
+    def test_a_step_may_hold_more_arrays_than_files_can_be_open(self, artifacts):
+        resource = pytest.importorskip("resource")
+        limit, hardest = resource.getrlimit(resource.RLIMIT_NOFILE)
+        small, big = (artifacts.save("x", np.arange(n)) for n in (10_000, 1 << 17))
+        here = len(os.listdir("/dev/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (here + 8, hardest))
+        try:
+            held = [artifacts.load(ref, WHAT) for ref in [small] * 20 + [big] * 20]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hardest))
+        assert [len(array) for array in held] == [10_000] * 20 + [1 << 17] * 20
+
     def test_an_unchanged_value_is_not_written_again(self, artifacts):
         value = {"a": np.arange(100_000), "b": "text"}
         ref = artifacts.save("x", value)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import itertools
 import math
 import mmap
 import os
@@ -37,6 +38,9 @@ from flow_core.records import ArtifactRef, blob_key
 MAGIC = b"FLOWART1"
 ALIGN = 64
 CHUNK = 1 << 20
+_MAPPED = 1 << 20
+"""Bytes from which a blob is mapped: each mapping holds a file descriptor, of which a process has a
+thousand, and a join may read more arrays than that. Smaller ones are as soon read."""
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ROW = struct.Struct("<QQ16s")
 _IMMUTABLE = (str, bytes, int, float, bool, complex, type(None))
@@ -85,7 +89,7 @@ class ArtifactStore:
             digest = _hash(_pack(parts))
             if digest == previous.hash:
                 return previous
-        return ArtifactRef(self._put(_pack(parts), size), size, kind, serializer.tag)
+        return ArtifactRef(self._put(_pack(parts)), size, kind, serializer.tag)
 
     def load(self, ref: ArtifactRef, what: str) -> Any:
         """Return the value behind ``ref``. ``what`` names it in errors: ``artifact 'x' of …``.
@@ -123,19 +127,18 @@ class ArtifactStore:
         """Store the items of a foreach one by one; return the reference and their number."""
         rows: list[bytes] = []
         total = 0
-        small: list[Buffer] | None = []
 
         def content() -> Iterator[Buffer]:
             nonlocal total
             for number, value in enumerate(values):
-                packed = b"".join(_dump_in_band(self._pickle, f"{name}[{number}]", value))
+                packed = _dump_in_band(f"{name}[{number}]", value)
                 rows.append(_ROW.pack(total, len(packed), blake3(packed).digest(16)))
                 total += len(packed)
                 yield packed
             yield b"".join(rows)
 
         stream = content()
-        small = []
+        small: list[Buffer] = []
         for chunk in stream:
             small.append(chunk)
             if total > self._inline_limit:
@@ -146,7 +149,7 @@ class ArtifactStore:
             text = base64.b64encode(packed).decode()
             ref = ArtifactRef(blake3(packed).hexdigest(), size, "items", "items", True, text)
             return ref, len(rows)
-        digest = self._put_stream(_chain(small, stream))
+        digest = self._put_stream(itertools.chain(small, stream))
         return ArtifactRef(digest, total + len(rows) * _ROW.size, "items", "items"), len(rows)
 
     def load_item(self, ref: ArtifactRef, index: int, count: int, what: str) -> Any:
@@ -193,7 +196,7 @@ class ArtifactStore:
 
     # --- blobs ----------------------------------------------------------------------------------
 
-    def _put(self, chunks: Iterable[Buffer], size: int) -> str:
+    def _put(self, chunks: Iterable[Buffer]) -> str:
         if self.store.capabilities.mappable:
             return self._put_stream(chunks)
         packed = b"".join(chunks)
@@ -214,24 +217,25 @@ class ArtifactStore:
         return hasher.hexdigest()
 
     def _content(self, digest: str, size: int | None, what: str) -> Buffer:
-        mappable = self.store.capabilities.mappable
-        content = self._map(digest) if mappable else self._fetch(digest, size)
+        mapped = self.store.capabilities.mappable and size is not None and size >= _MAPPED
+        content = self._map(digest) if mapped else None
+        if content is None:
+            content = self._fetch(digest, size)
         if content is None:
             raise _damaged(what, "it is missing", digest)
         _verify(content, digest, size, what, f"blob {digest[:16]}…")
         return content
 
     def _map(self, digest: str) -> Buffer | None:
+        """Return a view of the file; None where it cannot be had: reading tells why, or succeeds."""
         path = self.store.local_path(blob_key(digest))
         assert path is not None, "a mappable store gives local paths"
         try:
             with open(path, "rb") as file:
                 # Copy-on-write: a step may change the value in place, the blob stays as it is.
                 return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-        except FileNotFoundError:
+        except (OSError, ValueError):  # missing, empty, or too many open files
             return None
-        except ValueError:
-            return b""  # an empty file cannot be mapped; it fails verification
 
     def _fetch(self, digest: str, size: int | None) -> Buffer | None:
         raw = next(iter(self.store.read([blob_key(digest)])))
@@ -440,11 +444,6 @@ def compress_if_it_pays(packed: bytes) -> bytes:
     return compressor.compress(packed)
 
 
-def _chain(first: Iterable[Buffer], rest: Iterable[Buffer]) -> Iterator[Buffer]:
-    yield from first
-    yield from rest
-
-
 # --- pickle -------------------------------------------------------------------------------------
 
 
@@ -524,9 +523,9 @@ def _dump(serializer: Serializer, name: str, value: Any) -> Sequence[Buffer]:
         raise _unstorable(name, value, error) from error
 
 
-def _dump_in_band(serializer: PickleSerializer, name: str, value: Any) -> Sequence[Buffer]:
+def _dump_in_band(name: str, value: Any) -> bytes:
     try:
-        return [_dump_stream(value, None)]
+        return _dump_stream(value, None)
     except Exception as error:
         raise _unstorable(name, value, error) from error
 
