@@ -627,6 +627,44 @@ class TestTrouble:
         assert outcome.state is RunState.FAILED
         assert compute.closed
 
+    def test_a_provider_that_cannot_be_closed(self, flowtester):
+        class Stuck(FakeCompute):
+            def close(self):
+                super().close()
+                raise StoreError("no space for the logs")
+
+        compute = Stuck()
+        outcome = run(flowtester, compute, LINEAR)
+        assert outcome.error.what == "no space for the logs"
+        assert outcome.state is RunState.FAILED
+        assert compute.closed
+
+    def test_a_plugin_that_fails_at_the_end_hides_no_error_before_it(self, flowtester):
+        class Bad:
+            @hookimpl
+            def flow_task_finished(self, task, manifest):
+                raise StoreError("the first error")
+
+            @hookimpl
+            def flow_run_finished(self, run):
+                raise ZeroDivisionError
+
+        outcome = run(flowtester, FakeCompute(), LINEAR, [Bad()])
+        assert outcome.error.what == "the first error"
+        assert [type(e).__name__ for e in outcome.events][-1] == "RunFinished"
+
+    def test_a_task_that_others_cancelled_has_failed(self, flowtester):
+        class Elsewhere(FakeCompute):
+            def launch(self, task, command):
+                gone = "cancelled by the administrator"
+                self._news.append(Exited(1, None, None, "cancelled", gone, time.time()))
+                return 1
+
+        outcome = run(flowtester, Elsewhere(), LINEAR)
+        assert outcome.error.why == "cancelled by the administrator"
+        assert outcome.error.where == "F/1/start/1"
+        assert outcome.state is RunState.FAILED
+
     def test_output_goes_to_listeners(self, flowtester):
         outcome = flowtester.run(LINEAR.replace("        pass", "        print('hello')"))
         assert outcome.output("end") == "hello\n"

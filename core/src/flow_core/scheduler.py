@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from flow_core.errors import FlowError, StateError
+from flow_core.errors import StateError
 from flow_core.graph import FOREACH, SPLIT
 from flow_core.interfaces import Compute, Exited, Output, Started, TaskCommand, Update
 from flow_core.plan import Decision, Fallback, GiveUp, RetryAfter
@@ -262,14 +262,20 @@ class Scheduler:
         except Exception as error:  # whatever it is, the run must not look as if it went on
             self._error = error
         finally:
-            for compute in self._computes.values():
-                compute.close()
+            self._close_computes()
         result = self._result(record)
         self._write_down(record, result)
         self._emit(RunFinished(record, result, time.time() - started, time.time()))
         if self._error is not None:
             raise self._error
         return result
+
+    def _close_computes(self) -> None:
+        for compute in self._computes.values():
+            try:
+                compute.close()
+            except Exception as error:  # the others are closed, and the run is recorded
+                self._error = self._error or error
 
     def _begin(self, found: RunRecord) -> RunRecord:
         for compute in self._computes.values():
@@ -294,6 +300,8 @@ class Scheduler:
             for name, update in self._wait():
                 self._handle(name, update)
             self._keep_up()
+        if not (self._end_reached or self._interrupts or self._failed):
+            raise StateError(f"Run {self._flow}/{self._run} stopped before its end step")
 
     def _pending(self) -> bool:
         if self._running:
@@ -309,10 +317,8 @@ class Scheduler:
             state, message = RunState.SUCCEEDED, ""
         elif self._interrupts:  # a task that fails because it is ended is not the reason
             state, message = RunState.INTERRUPTED, "interrupted by a signal (Ctrl-C)"
-        elif self._failed:
-            state, message = RunState.FAILED, self._failed[0][1].summary
         else:
-            raise StateError(f"Run {record.pathspec} stopped before its end step")
+            state, message = RunState.FAILED, self._failed[0][1].summary
         failed = tuple(f"{record.pathspec}/{t.step}/{t.id}" for t, _ in self._failed)
         return RunResult(self._flow, self._run, state, time.time(), message, failed)
 
@@ -331,7 +337,7 @@ class Scheduler:
         for step in steps:
             try:
                 step()
-            except FlowError as error:
+            except Exception as error:
                 self._error = self._error or error
 
     def _set_state(self, state: RunState, **changes: Any) -> None:
@@ -533,7 +539,8 @@ class Scheduler:
         failure = manifest.failure or Failure("exit", "", "it failed without saying why")
         decision = self._decision(task, manifest)
         if isinstance(decision, GiveUp) or self._interrupts or self._failed:
-            if manifest.state is not AttemptState.CANCELLED:
+            # Others may cancel a task too: the administrator of a cluster, for example.
+            if manifest.state is not AttemptState.CANCELLED or not self._cancelled:
                 self._failed.append((task, failure))
             return None
         seconds = decision.seconds if isinstance(decision, RetryAfter) else 0.0
