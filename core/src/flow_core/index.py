@@ -184,6 +184,11 @@ class PluginIndex:
         """Find and import; errors as `find` and `EntryPoint.load`."""
         return self.find(group, name).load()
 
+    def open(self, group: str, text: str) -> Any:
+        """Make the provider that ``text`` names: ``name``, or ``name://place``; errors as `load`."""
+        name, _, place = text.partition("://")
+        return self.load(group, name)(place or None)
+
     def export_names(self) -> list[str]:
         """Return the names that ``from flow_core import …`` offers from plugins."""
         return sorted({*self.names("flow.decorators"), *self.names("flow.exports")})

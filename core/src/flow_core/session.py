@@ -159,15 +159,9 @@ class Session:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """The metadata provider that the settings choose.
-
-        When they choose none, it lies with the store, where a provider of the store's name exists.
-        """
-        text, source = self.settings.lookup("metadata")
-        beside: str = self.settings["datastore"]
-        if source == "default" and beside.partition("://")[0] in self.index.names("flow.metadata"):
-            text = beside
-        metadata: Metadata = self.open_provider("metadata", text)
+        """The metadata provider that the settings choose, see `Settings.index_place`."""
+        place = self.settings.index_place(self.index.names("flow.metadata"))
+        metadata: Metadata = self.open_provider("metadata", place)
         return metadata
 
     @cached_property
@@ -178,12 +172,20 @@ class Session:
         return ArtifactStore(self.store, self.index, self.settings["inline_limit"])
 
     def open_provider(self, kind: str, text: str) -> Any:
-        """Open the store or metadata provider of ``name`` or ``name://place``."""
-        name, _, place = text.partition("://")
-        if (kind, name) in self._providers:
-            return self._providers[kind, name]
+        """Open a provider of ``kind`` ``"store"`` or ``"metadata"``, another than the session's own.
+
+        Args:
+            kind: see above.
+            text: ``name``, or ``name://place``. What tests passed as ``providers`` comes first.
+
+        Raises:
+            PluginError: no plugin provides it, or it cannot be loaded.
+        """
+        ready = self._providers.get((kind, text.partition("://")[0]))
+        if ready is not None:
+            return ready
         group = {"store": "flow.stores", "metadata": "flow.metadata"}[kind]
-        return self.index.load(group, name)(place or None)
+        return self.index.open(group, text)
 
     def compute(self, name: str) -> Compute:
         """Return the compute provider of this name, made once."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from flow_core.errors import SettingsError, did_you_mean, near_misses
@@ -121,6 +121,17 @@ class Settings:
         for variable in ("SUDO_USER", "USER", "USERNAME", "LOGNAME"):
             named = named or self._environment.get(variable, "")
         return named or _account()
+
+    def index_place(self, providers: Collection[str]) -> str:
+        """Return the text that names the index, out of ``providers``.
+
+        When nobody has chosen one, it lies with the store where there is a provider of its name.
+        """
+        place: str
+        place, source = self.lookup("metadata")
+        store: str = self["datastore"]
+        beside = source == "default" and store.partition("://")[0] in providers
+        return store if beside else place
 
     def no_color(self) -> bool:
         """Whether the person asked programs not to use colour (``NO_COLOR``, see no-color.org)."""

@@ -22,7 +22,8 @@ from flow_client import (
     scope,
     using,
 )
-from flow_core.api import NotFound, RunRecord, RunState
+from flow_client.source import SettingsSource
+from flow_core.api import NotFound, RunRecord, RunState, Session, Settings
 
 
 def test_the_default_namespace_is_that_of_the_user(past: Any) -> None:
@@ -132,3 +133,11 @@ def test_reading_starts_no_plugin_machinery_at_import() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"pluggy", "click", "blake3", "sqlite3", "flow_core.session"} & set(found)
+
+
+def test_the_index_is_the_one_that_runs_write(tmp_path: Path) -> None:
+    variables = {"FLOW_DATASTORE": f"local://{tmp_path}/state", "HOME": str(tmp_path)}
+    settings = Settings(variables, str(tmp_path))
+    session = Session(settings=settings)
+    assert SettingsSource(settings).metadata.url == session.metadata.url
+    assert f"{tmp_path}/state" in session.metadata.url

@@ -35,23 +35,6 @@ def moment(seconds: float | None) -> datetime | None:
     return datetime.fromtimestamp(seconds, timezone.utc).astimezone()
 
 
-def record_of(manifest: Manifest) -> AttemptRecord:
-    """Return what the index will keep of an attempt that has ended."""
-    failure = manifest.failure
-    return AttemptRecord(
-        *manifest[:5],
-        manifest.state,
-        tuple(frame.index for frame in manifest.foreach),
-        manifest.started,
-        manifest.finished,
-        manifest.cpu_seconds,
-        manifest.peak_memory,
-        manifest.origin,
-        failure.cause if failure else "",
-        failure.message.partition("\n")[0] if failure else "",
-    )
-
-
 class Reader:
     """Reads through one session, or what stands in for one.
 
@@ -105,7 +88,7 @@ class Reader:
         folders = self.session.store.folders(f"{run_prefix(flow, run)}{step}/{task}/")
         numbers = sorted(int(name) for name in folders if name.isdigit())
         found = [self._manifest(manifest_key(flow, run, step, task, n)) for n in numbers]
-        return [record_of(manifest) for manifest in found if manifest is not None]
+        return [AttemptRecord.from_manifest(m) for m in found if m is not None]
 
     def upwards(self, flow: str, run: str, step: str, after: int = -1) -> Iterator[AttemptRecord]:
         """Yield the last attempt of each task of a step with an id above ``after``, in order."""

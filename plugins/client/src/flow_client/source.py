@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from flow_core.api import NotFound, RunDocument, Settings, installed, run_key
 
@@ -49,13 +49,15 @@ class SettingsSource:
     @cached_property
     def store(self) -> Store:
         """The store."""
-        store: Store = self._open("flow.stores", self.settings["datastore"])
+        store: Store = self._index.open("flow.stores", self.settings["datastore"])
         return store
 
     @cached_property
     def metadata(self) -> Metadata:
         """The index."""
-        metadata: Metadata = self._open("flow.metadata", self.settings["metadata"])
+        group = "flow.metadata"
+        place = self.settings.index_place(self._index.names(group))
+        metadata: Metadata = self._index.open(group, place)
         return metadata
 
     @cached_property
@@ -64,11 +66,6 @@ class SettingsSource:
         from flow_core.api import ArtifactStore
 
         return ArtifactStore(self.store, self._index)
-
-    def _open(self, group: str, text: str) -> Any:
-        """Open the provider of ``name`` or ``name://place``."""
-        name, _, place = text.partition("://")
-        return self._index.load(group, name)(place or None)
 
     def run_document(self, flow: str, run: str) -> RunDocument:
         """Return the ``run.json`` of a run; `NotFound` when there is none."""

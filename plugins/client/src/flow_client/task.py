@@ -13,7 +13,7 @@ from flow_client.base import Container
 from flow_client.data import FlowData
 from flow_client.errors import ObjectNotFound, names_hint
 from flow_client.pathspec import split
-from flow_client.reader import moment, record_of
+from flow_client.reader import moment
 from flow_core.api import (
     OK_STATES,
     AttemptRecord,
@@ -294,7 +294,7 @@ class Task(Container[DataArtifact]):
         """The index of a run whose launcher died lags behind: the manifest counts."""
         manifest = self._manifest = self._reader.manifest(self._record)
         if manifest is not None:
-            self._record = record_of(manifest)
+            self._record = AttemptRecord.from_manifest(manifest)
 
     def _is_final(self, record: AttemptRecord) -> bool:
         if record.state in OK_STATES or record.state is AttemptState.CANCELLED:
