@@ -144,6 +144,37 @@ class TestPlans:
         )
         assert {n: p.retry.times for n, p in session.plans.items()} == {"start": 5, "end": 1}
 
+    def test_a_plugin_changes_the_definition_by_name(self, flowtester):
+        class Project:
+            @hookimpl
+            def flow_definition(self, definition):
+                retry = definition.decorator("retry")
+                start, end = definition.steps.values()
+                assert start.attach(retry, retry.make(times=4), "project")
+                assert not start.attach(retry, retry.make(times=5), "project")
+                end.attach(retry, retry.make(), "project")
+                end.remove("retry")
+
+        session = flowtester.session(flowtester.load(FLOW), ["retry"], [Project()])
+        assert {n: p.retry.times for n, p in session.plans.items()} == {"start": 4, "end": 0}
+        assert session.graph["start"].decorators == ("retry",)
+        assert session.definition.steps["start"].attached[0].source == "project"
+
+    def test_plugins_see_decorators_that_are_added_late(self, flowtester):
+        seen = []
+
+        class Mutator:
+            @hookimpl
+            def flow_definition(self, definition):
+                seen.append([a.name for a in definition.steps["start"].attached])
+
+        session = flowtester.session(flowtester.load(FLOW), ["retry", "catch"], [Mutator()])
+        assert session.graph["start"].decorators == ()
+        session.add_decorators([])
+        session.add_decorators(["retry", "catch"])
+        assert session.graph["start"].decorators == ("retry", "catch")
+        assert seen == [[], ["retry", "catch"]]
+
     def test_an_unknown_decorator(self, flowtester):
         session = flowtester.session(flowtester.load(FLOW), decorators=["nothing"])
         with pytest.raises(FlowError, match="no plugin provides the decorator"):

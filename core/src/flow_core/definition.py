@@ -15,27 +15,43 @@ from flow_core.parameters import Parameter, collect_parameters
 
 
 class StepDefinition:
-    """One step while the definition may still change: its function and its decorators."""
+    """One step while the definition may still change.
 
-    def __init__(self, name: str, function: FunctionType, index: PluginIndex) -> None:
+    Attributes:
+        name: the step's name.
+        function: the step function.
+        attached: its decorators, in order of attachment.
+
+    Since 0.1.
+    """
+
+    def __init__(self, name: str, function: FunctionType) -> None:
         self.name = name
         self.function = function
         self.attached: list[Attached] = list(getattr(function, DECORATORS_ATTRIBUTE, ()))
-        self._index = index
 
     def options(self, decorator: str) -> Options | None:
         """Return the options of a decorator, or None when the step does not carry it."""
         return next((a.options for a in self.attached if a.name == decorator), None)
 
     def attach(self, decorator: StepDecorator[Any], options: Options, source: str) -> bool:
-        """Add a decorator; False when the step carries it already, which then counts."""
+        """Add a decorator: ``step.attach(retry, retry.make(times=2), "my-plugin")``.
+
+        Args:
+            decorator: your own, or one of another plugin: `FlowDefinition.decorator`.
+            options: what ``decorator.make`` or ``decorator.parse`` returns.
+            source: who adds it, for people: the name of your plugin.
+
+        Returns:
+            False when the step carries it already, which then counts.
+        """
         if not decorator.allow_multiple and self.options(decorator.name) is not None:
             return False
         self.attached.append(Attached(decorator.name, options, source))
         return True
 
     def remove(self, decorator: str) -> None:
-        """Take a decorator away, if it is there."""
+        """Take a decorator away, every time that it is there."""
         self.attached = [a for a in self.attached if a.name != decorator]
 
 
@@ -47,24 +63,39 @@ class FlowDefinition:
         cls: the flow class.
         steps: step name → `StepDefinition`.
         parameters: the parameters, in order.
+
+    Since 0.1.
     """
 
     def __init__(self, cls: type[FlowSpec], index: PluginIndex) -> None:
         self.name = cls.__name__
         self.cls = cls
         self._index = index
-        self.steps = {n: StepDefinition(n, f, index) for n, f in step_functions(cls).items()}
+        self.steps = {n: StepDefinition(n, f) for n, f in step_functions(cls).items()}
         self.parameters: tuple[Parameter, ...] = collect_parameters(cls)
+
+    def decorator(self, name: str) -> StepDecorator[Any]:
+        """Return the decorator that a plugin offers under ``name``.
+
+        Raises:
+            PluginError: no plugin provides it, or it cannot be loaded.
+        """
+        found: StepDecorator[Any] = self._index.load("flow.decorators", name)
+        return found
 
     def attach_everywhere(self, text: str, source: str) -> None:
         """Attach ``name`` or ``name:option=value,…`` to every step that has no such decorator.
+
+        Args:
+            text: as after ``--with``.
+            source: as for `StepDefinition.attach`.
 
         Raises:
             PluginError: no plugin provides the decorator.
             UsageError: its options are wrong.
         """
         name, _, options_text = text.partition(":")
-        decorator = self._index.load("flow.decorators", name)
+        decorator = self.decorator(name)
         options = decorator.parse(options_text)
         for step in self.steps.values():
             step.attach(decorator, options, source)

@@ -114,7 +114,8 @@ def flow_session_finished(session: Session) -> None:
 def flow_definition(definition: FlowDefinition) -> None:
     """Change the flow's definition, once, before its graph freezes: attach or remove decorators.
 
-    ``definition`` may be mutated. Process: launcher, and each task process that was not forked from
+    ``definition`` may be mutated: ``retry = definition.decorator("retry")``, then
+    ``definition.steps["load"].attach(retry, retry.make(times=2), "my-plugin")``. Process: launcher, and each task process that was not forked from
     it; so the result must depend on nothing but the definition and the settings. Since 0.1.
     """
 

@@ -105,10 +105,13 @@ class Session:
     # --- the flow -------------------------------------------------------------------------------
 
     def add_decorators(self, texts: Sequence[str]) -> None:
-        """Attach further decorators to every step, as ``--with`` does; before the graph is read."""
+        """Attach further decorators to every step, as ``--with`` does; before a run starts.
+
+        Plugins then see a new definition, as those in other processes do, with all decorators.
+        """
         self._decorators.extend(texts)
-        for text in texts:
-            self.definition.attach_everywhere(text, "--with")
+        for made in ("definition", "graph", "plans") if texts else ():
+            self.__dict__.pop(made, None)  # made again when it is next used
 
     @cached_property
     def definition(self) -> FlowDefinition:
