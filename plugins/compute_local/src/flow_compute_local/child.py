@@ -156,6 +156,9 @@ def reseed() -> None:
 
 
 def _renew_uuid_state(uuid: Any) -> None:
+    # The C library keeps its clock sequence through a fork: siblings would make equal ids in one
+    # microsecond. Without it, `uuid1` draws a random sequence each time.
+    uuid._generate_time_safe = None
     uuid._last_timestamp = None
     # A node that is no network card's is a random number, marked by this bit.
     if uuid._node is not None and (uuid._node >> 40) & 1:

@@ -59,6 +59,11 @@ class Database:
                 self._connection.close()
                 self._connection = None
 
+    def __del__(self) -> None:
+        # A script that reads a few runs closes nothing; from Python 3.13 on that would warn.
+        if self._connection is not None and self._pid == os.getpid():
+            self._connection.close()
+
     def _notice_fork(self) -> None:
         if self._pid == os.getpid():
             return
