@@ -321,13 +321,18 @@ def _show(error: BaseException, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
-    click.echo(click.style("error: ", fg="red", bold=True) + error.what, err=True)
+    click.echo(click.style("error: ", fg="red", bold=True) + _harmless(error.what), err=True)
     for label, text in error.parts():
-        first, *rest = text.splitlines()
+        first, *rest = _harmless(text).splitlines()
         click.echo("  " + click.style(f"{label + ':':<7}", dim=True) + first, err=True)
         for line in rest:
             click.echo("         " + line, err=True)
     return error.exit_code
+
+
+def _harmless(text: str) -> str:
+    """Return ``text`` without what a terminal would obey: it may quote an exception, or data."""
+    return "".join(c for c in text if c in "\n\t" or not (c < " " or "\x7f" <= c <= "\x9f"))
 
 
 def _show_bug(error: Exception, debug: bool) -> int:

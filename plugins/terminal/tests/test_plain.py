@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flow_core.api import AttemptState, Message, RunState
+from flow_core.api import AttemptState, Failure, Message, RunState
 from flow_terminal.plain import Plain
 from flow_terminal.style import Style
 from flow_terminal.wording import command_line
@@ -114,6 +114,19 @@ def test_big_foreach_tells_output_and_failures(screen: Any) -> None:
         "[12/work/3 (pid 77)] Task is starting (retry 1)",
         "[12/work/3 (pid 77)] Task failed after 0 ms: KeyError: 'title'",
     ]
+
+
+def test_failures_notes_and_messages_do_not_command_the_terminal(screen: Any) -> None:
+    evil = "a \x1b]0;title\x07\x1b[2Jb"
+    feed = screen.feed
+    feed.start()
+    feed.launch("start", 1)
+    failure = Failure("error", "ValueError", evil, f'  File "{evil}", line 1, in f\n')
+    feed.finish("start", 1, state=AttemptState.FAILED, failure=failure, notes=(evil,))
+    screen.view.handle(Message(evil, "warning", feed.at))
+    feed.end(RunState.FAILED, evil)
+    assert "\x1b" not in screen.text
+    assert screen.text.count("a b") == 5
 
 
 def test_many_small_inner_foreaches_do_not_flood(screen: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flow_core.api import Message, RunFinished, RunState
+from flow_terminal.lines import harmless
 from flow_terminal.summary import outcome
 from flow_terminal.view import View
 
@@ -19,7 +20,7 @@ class Failures(View):
 
     def _message(self, event: Message) -> None:
         if event.level == "error":
-            self.print([self.style.paint(event.text, "red")])
+            self.print([self.style.paint(harmless(event.text, False), "red")])
 
     def _run_finished(self, event: RunFinished) -> None:
         if event.result.state is not RunState.SUCCEEDED:

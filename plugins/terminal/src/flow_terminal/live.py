@@ -23,7 +23,7 @@ from flow_core.api import (
 )
 from flow_terminal import wording
 from flow_terminal.board import Board
-from flow_terminal.lines import LineBuffer
+from flow_terminal.lines import LineBuffer, harmless
 from flow_terminal.sink import Sink
 from flow_terminal.style import RESET, Style
 from flow_terminal.summary import Commands, summary
@@ -127,7 +127,9 @@ class Live(View):
         if colour:
             self._add(self._prefix(event) + self.style.paint(wording.finished(event), colour))
         for note in event.notes:
-            self._add(self._prefix(event) + self.style.paint(f"Note: {note}", "yellow"))
+            self._add(
+                self._prefix(event) + self.style.paint(f"Note: {wording.one_line(note)}", "yellow")
+            )
 
     def _news(self, event: TaskFinished) -> str:
         """Return the style in which an end is told at once; ``''`` when the board is enough."""
@@ -137,7 +139,7 @@ class Live(View):
         return "yellow" if state is AttemptState.CAUGHT else ""
 
     def _message(self, event: Message) -> None:
-        self._add(self.style.paint(event.text, _COLOURS.get(event.level, "dim")))
+        self._add(self.style.paint(harmless(event.text, False), _COLOURS.get(event.level, "dim")))
         if not self._active:
             self.sink.write(self._take_pending())
 

@@ -17,7 +17,7 @@ from flow_core.api import (
     TaskStarted,
 )
 from flow_terminal import wording
-from flow_terminal.lines import LineBuffer
+from flow_terminal.lines import LineBuffer, harmless
 from flow_terminal.progress import StepProgress
 from flow_terminal.sink import Sink
 from flow_terminal.style import Style
@@ -104,7 +104,7 @@ class Plain(View):
         if step.total > MANY:
             self._count(step, event.at)
         for note in event.notes:
-            self._say(event.at, f"{self._prefix(event)}Note: {note}")
+            self._say(event.at, f"{self._prefix(event)}Note: {wording.one_line(note)}")
 
     def _count(self, step: StepProgress, at: float) -> None:
         """Tell how far a big step is: now and then, and when one of its foreaches is complete."""
@@ -119,7 +119,7 @@ class Plain(View):
 
     def _message(self, event: Message) -> None:
         colour = {"warning": "yellow", "error": "red"}.get(event.level, "dim")
-        self._say(event.at or time.time(), self.style.paint(event.text, colour))
+        self._say(event.at or time.time(), self.style.paint(harmless(event.text, False), colour))
 
     def _run_finished(self, event: RunFinished) -> None:
         self.print(summary(self.progress, event, self.style, self.commands))

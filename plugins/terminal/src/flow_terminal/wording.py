@@ -16,6 +16,7 @@ from flow_core.api import (
     TaskSpec,
     TaskStarted,
 )
+from flow_terminal.lines import harmless
 from flow_terminal.progress import StepProgress
 from flow_terminal.quantities import duration, plural
 
@@ -75,8 +76,9 @@ def reason(manifest: Any) -> str:
 
 
 def one_line(text: str, limit: int = 500) -> str:
-    """Return ``text`` with newlines shown as blanks, cut to ``limit`` characters."""
-    joined = " ".join(text[: 2 * limit].split())
+    """Return ``text`` with newlines shown as blanks, cut to ``limit`` characters, and harmless:
+    an exception may carry what a terminal would obey."""
+    joined = " ".join(harmless(text[: 2 * limit], False).split())
     return joined if len(joined) <= limit else joined[: limit - 1] + "…"
 
 
@@ -131,5 +133,5 @@ def place(failure: Any) -> str:
         if found and not head.strip():
             file, _, tail = rest.partition('", line ')
             number, _, function = tail.partition(", in ")
-            return f"{file}:{number}" + (f", in {function}" if function else "")
+            return one_line(f"{file}:{number}" + (f", in {function}" if function else ""))
     return ""
