@@ -3,7 +3,7 @@
 import pytest
 
 from flow_core.errors import SettingsError
-from flow_core.settings import Settings
+from flow_core.settings import Settings, state_folder
 
 
 @pytest.fixture
@@ -140,6 +140,22 @@ class TestFiles:
             make(None, user, FLOW_PROFILE="bog")["debug"]
         assert caught.value.what == "There is no profile 'bog'"
         assert caught.value.hint in ("did you mean 'big'?", "add [profile.bog] to it")
+
+
+class TestStateFolder:
+    def test_the_nearest_parent_that_has_one(self, tmp_path, monkeypatch):
+        below = tmp_path / "a" / "b"
+        below.mkdir(parents=True)
+        monkeypatch.chdir(below)
+        assert state_folder() == str(below / ".flow")
+        (tmp_path / ".flow").mkdir()
+        assert state_folder() == str(tmp_path / ".flow")
+
+    def test_a_given_place(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", "/home/ada")
+        assert state_folder("x") == str(tmp_path / "x")
+        assert state_folder("~/x") == "/home/ada/x"
 
 
 class TestPerson:

@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from flow_core.run import RunRequest as RunRequest
     from flow_core.session import Session as Session
     from flow_core.settings import Settings as Settings
+    from flow_core.settings import state_folder as state_folder
     from flow_core.task import TaskContext as TaskContext
 
 _HOME = {
@@ -146,7 +147,7 @@ _HOME = {
     "flowfile": "load_flow",
     "run": "RunRequest",
     "session": "Session",
-    "settings": "Settings",
+    "settings": "Settings state_folder",
     "launch": "launch_document",
     "task": "TaskContext",
 }

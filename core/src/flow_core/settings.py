@@ -62,6 +62,30 @@ def _declarations() -> tuple[Setting, ...]:
     )
 
 
+def state_folder(place: str | None = None) -> str:
+    """Return the absolute path of the folder for local state, which need not exist.
+
+    For stores and indexes that keep plain files, so that they lie in one folder.
+
+    Args:
+        place: what stands behind ``name://``: a path, relative to the current folder or beginning
+            with ``~``; None = ``.flow`` in the nearest parent of the current folder that has one,
+            else in the current folder.
+
+    Since 0.1.
+    """
+    if place:
+        return os.path.abspath(os.path.expanduser(place))
+    here = folder = os.getcwd()
+    while True:
+        candidate = os.path.join(folder, ".flow")
+        if os.path.isdir(candidate):
+            return candidate
+        folder, last = os.path.dirname(folder), folder
+        if folder == last:
+            return os.path.join(here, ".flow")
+
+
 class Settings:
     """The settings in force. Unknown ``FLOW_*`` variables are left alone: they may be others'.
 

@@ -20,10 +20,10 @@ from flow_core.api import (
     StepSummary,
     UsageError,
     advance_run,
+    state_folder,
 )
 from flow_metadata_local import rows
 from flow_metadata_local.database import Database
-from flow_metadata_local.roots import find_root
 
 if TYPE_CHECKING:
     from flow_core.api import Store
@@ -54,7 +54,7 @@ class LocalMetadata:
     """
 
     def __init__(self, root: str | None = None) -> None:
-        self.root = find_root(root)
+        self.root = state_folder(root)
         self.problems: list[str] = []
         self._database = Database(os.path.join(self.root, "metadata.db"))
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from flow_core.api import StoreCapabilities, StoredObject, StoreError
+from flow_core.api import StoreCapabilities, StoredObject, StoreError, state_folder
 from flow_store_local.faults import Reported, store_error
 from flow_store_local.files import (
     make_folders,
@@ -22,7 +22,6 @@ from flow_store_local.files import (
     write_chunks,
 )
 from flow_store_local.keys import check_key, check_prefix, is_reserved
-from flow_store_local.roots import find_root
 
 if TYPE_CHECKING:
     from flow_core.api import Buffer
@@ -58,7 +57,7 @@ class LocalStore:
     capabilities = StoreCapabilities(shared=False, mappable=True, create_only=True)
 
     def __init__(self, root: str | None = None, *, fsync: bool = False) -> None:
-        self.root = find_root(root)
+        self.root = state_folder(root)
         self.fsync = fsync
         self._names = itertools.count()
         self._swept = False
