@@ -228,9 +228,10 @@ class LocalStore:
         folder = f"{self.root}/tmp"
         oldest = time.time() - _ABANDONED
         try:
-            for entry in os.scandir(folder):
-                if entry.stat().st_mtime < oldest:
-                    remove(entry.path)
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.stat().st_mtime < oldest:
+                        remove(entry.path)
         except OSError:
             # Another process sweeps too, or the folder cannot be read: what matters of that shows
             # in the write that follows.
