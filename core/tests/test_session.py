@@ -267,6 +267,26 @@ class TestDocument:
         assert found.setting("inline_limit") == 10
         assert found.index.plugins() == ["store-local"]
 
+    def test_what_was_chosen_for_plugins_comes_along(self, flowtester):
+        flowtester.write(
+            """
+            from flow_core.api import hookimpl
+            @hookimpl
+            def flow_settings(settings):
+                settings.declare("sweet_level", 1, "How sweet.")
+            """,
+            "sweet.py",
+        )
+        sys.path.insert(0, str(flowtester.path))
+        settings = Settings({"HOME": str(flowtester.path)}, str(flowtester.path))
+        session = Session(
+            flowtester.load(FLOW), settings=settings, plugins=["only:store-local", "sweet"]
+        )
+        assert session.plugins.broken == {}
+        settings.override("sweet_level", 7, "test")
+        found = Session.from_document(json.loads(json.dumps(session.document)))
+        assert found.setting("sweet_level") == 7
+
     def test_a_newer_one_is_refused(self):
         with pytest.raises(FormatError, match="session document has format"):
             Session.from_document({"format": FORMAT + 1})

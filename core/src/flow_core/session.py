@@ -230,16 +230,18 @@ class Session:
         check_format(document, "session document")
         sys.argv = list(document["arguments"])
         settings = Settings()
-        for name, value in document["settings"].items():
-            if any(s.name == name for s in settings.declared()):
-                settings.override(name, value, "launcher")
+        chosen = dict(document["settings"])
+        _take_over(settings, chosen)
         flow = load_flow(f"{document['file']}:{document['flow']}", document["module"])
-        return cls(
+        session = cls(
             flow,
             settings=settings,
             decorators=document["decorators"],
             plugins=document["plugins"],
         )
+        if chosen and session.plugins:  # those of plugins are declared when these are loaded
+            _take_over(settings, chosen)
+        return session
 
     def setting(self, name: str) -> Any:
         """Return a setting's value."""
@@ -314,10 +316,12 @@ class Session:
 
     def close(self) -> None:
         """End the session: plugins are told, the index is closed. Safe to call twice."""
-        if self._started:
-            self._started = False
-            self.plugins.hook.flow_session_finished(session=self)
-        self._close_metadata()
+        try:
+            if self._started:
+                self._started = False
+                self.plugins.hook.flow_session_finished(session=self)
+        finally:
+            self._close_metadata()
 
     def _prepare_to_fork(self) -> None:
         """Compute providers may fork now: nothing may be open, and what each task would import for
@@ -338,3 +342,9 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _take_over(settings: Settings, chosen: dict[str, Any]) -> None:
+    """Move the values that the launcher chose to ``settings``, where they are declared."""
+    for name in [s.name for s in settings.declared() if s.name in chosen]:
+        settings.override(name, chosen.pop(name), "launcher")

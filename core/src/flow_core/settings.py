@@ -104,7 +104,15 @@ class Settings:
         self._files: list[tuple[str, Mapping[str, Any]]] | None = None
 
     def declare(self, name: str, default: Any, help: str, *, choices: tuple[str, ...] = ()) -> None:
-        """Add a setting of a plugin; the name begins with the plugin's own."""
+        """Add a setting of a plugin, for the hook ``flow_settings``.
+
+        Args:
+            name: begins with the plugin's own, ``cards_port``; ``FLOW_CARDS_PORT`` then sets it.
+            default: value when nobody sets it; its type (``str``, ``int``, ``float`` or ``bool``)
+                is that of the setting.
+            help: one sentence, with the unit of a number.
+            choices: the values allowed; none = all of the type.
+        """
         self._declared[name] = Setting(name, default, help, type(default), choices)
 
     def declared(self) -> list[Setting]:
@@ -112,7 +120,10 @@ class Settings:
         return [self._declared[name] for name in sorted(self._declared)]
 
     def override(self, name: str, value: Any, source: str) -> None:
-        """Set a value that beats all others, for example from the command line."""
+        """Set a value that beats all others, for example from the command line.
+
+        Tasks in other interpreters get it too. Errors as `lookup`; ``source`` names the place.
+        """
         self._overrides[name] = (self._typed(self._declaration(name), value, source), source)
 
     def overrides(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Launcher to server:
 
 * ``["hello", document, interactive, fork]``: first message to a server that was spawned.
+* ``["run", document]``: the text of the ``run.json`` of the run that all attempts belong to.
 * ``["launch", number, order]``: start an attempt; see `Order`.
 * ``["cancel", [number, …], grace]``
 
