@@ -41,10 +41,10 @@ def run(flowtester):
 
 
 @pytest.fixture
-def run_process(flowtester, left_by):
+def run_process(flowtester):
     def run(source):
         flowtester.python(flowtester.write(source), "run").check()
-        return left_by()
+        return flowtester.left()
 
     return run
 

@@ -90,7 +90,7 @@ def test_delay_and_backoff_are_honoured(run):
     assert 0.30 <= waits[1] < 0.60
 
 
-def test_others_run_while_one_waits(flowtester, left_by):
+def test_others_run_while_one_waits(flowtester):
     source = """
         import time
         from flow_core import FlowSpec, current, retry, step
@@ -120,7 +120,7 @@ def test_others_run_while_one_waits(flowtester, left_by):
         F()
     """
     flowtester.python(flowtester.write(source), "run", "--max-workers", "1").check()
-    delayed, second, third = left_by().artifact("end", "ended")
+    delayed, second, third = flowtester.left().artifact("end", "ended")
     assert second < third < delayed
 
 
@@ -153,9 +153,9 @@ def test_with_reaches_the_steps_that_have_none(run):
     ],
     ids=["os._exit", "SIGKILL", "sys.exit", "unstorable"],
 )
-def test_every_kind_of_failure_is_tried_again(flowtester, left_by, body, cause):
+def test_every_kind_of_failure_is_tried_again(flowtester, body, cause):
     flowtester.python(flowtester.write(flow(body=body)), "run").check()
-    run = left_by()
+    run = flowtester.left()
     assert attempts(run) == [(0, "failed"), (1, "failed"), (2, "succeeded")]
     assert [m.failure.cause for m in run.manifests("start")[:2]] == [cause, cause]
 
@@ -166,9 +166,9 @@ def test_what_is_said(flowtester):
     assert done.stdout.count("and will be tried again in 0.1 s: AssertionError: not yet") == 2
 
 
-def test_each_attempt_has_a_log_and_a_record_of_its_own(flowtester, left_by):
+def test_each_attempt_has_a_log_and_a_record_of_its_own(flowtester):
     flowtester.python(flowtester.write(flow(body="print(self.count); assert self.count")), "run")
-    run = left_by()
+    run = flowtester.left()
     keys = [m.key.removesuffix("manifest") + "stdout" for m in run.manifests("start")]
     assert list(run.store.read(keys)) == [b"0\n", b"1\n"]
     records = run.metadata.attempts("F", "1", step="start", all_attempts=True)

@@ -100,31 +100,31 @@ def failed(flowtester):
     return file
 
 
-def test_goes_on_with_todays_code_and_the_old_parameters(flowtester, failed, left_by):
+def test_goes_on_with_todays_code_and_the_old_parameters(flowtester, failed):
     done = flowtester.python(failed, "resume").check()
     assert "[2/start/1] Task is reused from F/1/start/1/0" in done.stdout
-    run = left_by(2)
+    run = flowtester.left(2)
     assert run.state is RunState.SUCCEEDED
     assert run.artifact("end", "last") == (("repaired", 100_000, 5), "1")
 
 
-def test_reused_tasks_point_at_the_same_data(flowtester, failed, left_by):
-    before = blobs(left_by(1))
+def test_reused_tasks_point_at_the_same_data(flowtester, failed):
+    before = blobs(flowtester.left(1))
     flowtester.python(failed, "resume").check()
-    (old,), (new,) = left_by(1).manifests("start"), left_by(2).manifests("start")
+    (old,), (new,) = flowtester.left(1).manifests("start"), flowtester.left(2).manifests("start")
     assert new.state is AttemptState.REUSED
     assert new.origin == "F/1/start/1/0"
     assert new.artifacts == old.artifacts
-    assert {key: at for key, at in blobs(left_by(2)).items() if key in before} == before
-    assert left_by(2).output("start") == ""  # logs stay where they were written
+    assert {key: at for key, at in blobs(flowtester.left(2)).items() if key in before} == before
+    assert flowtester.left(2).output("start") == ""  # logs stay where they were written
 
 
-def test_the_record_of_the_run_names_its_origin(flowtester, failed, left_by):
+def test_the_record_of_the_run_names_its_origin(flowtester, failed):
     flowtester.python(failed, "resume", "--tag", "again").check()
-    record = left_by(2).metadata.run("F", "2")
+    record = flowtester.left(2).metadata.run("F", "2")
     assert record.origin == "F/1"
     assert record.tags == ("again",)
-    attempts = left_by(2).metadata.attempts("F", "2")
+    attempts = flowtester.left(2).metadata.attempts("F", "2")
     assert [(a.step, a.origin) for a in attempts] == [
         ("start", "F/1/start/1/0"),
         ("middle", None),
@@ -132,35 +132,35 @@ def test_the_record_of_the_run_names_its_origin(flowtester, failed, left_by):
     ]
 
 
-def test_by_either_way_to_call(flowtester, failed, left_by):
+def test_by_either_way_to_call(flowtester, failed):
     flowtester.flow("resume", str(failed), "--run-id-file", "id.txt").check()
     assert (flowtester.path / "id.txt").read_text() == "2"
-    assert states(left_by(2), "start") == ["reused"]
+    assert states(flowtester.left(2), "start") == ["reused"]
 
 
-def test_of_another_run_than_the_latest(flowtester, failed, left_by):
+def test_of_another_run_than_the_latest(flowtester, failed):
     flowtester.python(failed, "run", "--alpha", "6").check()
     for name in ("1", "F/1"):
         flowtester.python(failed, "resume", "--origin-run-id", name).check()
     for run in (3, 4):
-        assert left_by(run).artifact("end", "last") == (("repaired", 100_000, 5), "1")
+        assert flowtester.left(run).artifact("end", "last") == (("repaired", 100_000, 5), "1")
 
 
-def test_when_all_succeeded_nothing_runs(flowtester, left_by):
+def test_when_all_succeeded_nothing_runs(flowtester):
     file = flowtester.write(line())
     flowtester.python(file, "run").check()
     done = flowtester.python(file, "resume").check()
     assert "(pid" not in done.stdout
-    assert [states(left_by(2), s) for s in ("start", "middle", "end")] == [["reused"]] * 3
-    assert left_by(2).state is RunState.SUCCEEDED
+    assert [states(flowtester.left(2), s) for s in ("start", "middle", "end")] == [["reused"]] * 3
+    assert flowtester.left(2).state is RunState.SUCCEEDED
 
 
-def test_from_a_step_on(flowtester, left_by):
+def test_from_a_step_on(flowtester):
     file = flowtester.write(line())
     flowtester.python(file, "run").check()
     flowtester.write(line(middle="another"))
     flowtester.python(file, "resume", "middle").check()
-    run = left_by(2)
+    run = flowtester.left(2)
     assert [states(run, s) for s in ("start", "middle", "end")] == [
         ["reused"],
         ["succeeded"],
@@ -169,42 +169,44 @@ def test_from_a_step_on(flowtester, left_by):
     assert run.artifact("end", "last") == (("another", 100_000, 1), "1")
 
 
-def test_of_a_resumed_run(flowtester, failed, left_by):
+def test_of_a_resumed_run(flowtester, failed):
     flowtester.write(line(body="1 / 0"))
     assert flowtester.python(failed, "resume").returncode == 1
     flowtester.write(line(middle="third"))
     flowtester.python(failed, "resume").check()
-    run = left_by(3)
+    run = flowtester.left(3)
     assert run.metadata.run("F", "3").origin == "F/2"
     assert run.manifests("start")[0].origin == "F/2/start/1/0"
     assert run.artifact("end", "last") == (("third", 100_000, 5), "2")
     assert run.artifact("start", "big") == b"x" * 100_000
 
 
-def test_a_parameter_that_is_new_gets_its_default(flowtester, failed, left_by):
+def test_a_parameter_that_is_new_gets_its_default(flowtester, failed):
     source = line(body="self.beta_was = self.beta").replace(
         'alpha = Parameter("alpha", default=1)',
         'alpha = Parameter("alpha", default=2)\n        beta = Parameter("beta", default="b")',
     )
     flowtester.write(source)
     flowtester.python(failed, "resume").check()
-    assert left_by(2).artifact("middle", "beta_was") == "b"
-    assert left_by(2).artifact("end", "last")[0][2] == 5
+    assert flowtester.left(2).artifact("middle", "beta_was") == "b"
+    assert flowtester.left(2).artifact("end", "last")[0][2] == 5
 
 
-def test_parameters_cannot_be_given(flowtester, failed, error):
+def test_parameters_cannot_be_given(flowtester, failed):
     done = flowtester.python(failed, "resume", "--alpha", "9")
     assert done.returncode == 2
-    assert error(done.stderr)["error"] == "There is no option --alpha"
+    assert done.error["error"] == "There is no option --alpha"
 
 
 # --- foreach ------------------------------------------------------------------------------------
 
 
-def test_one_failed_item_of_twenty(flowtester, left_by):
+def test_one_failed_item_of_twenty(flowtester):
     file = flowtester.write(foreach("assert self.input != 7"))
     assert flowtester.python(file, "run", "--max-workers", "1").returncode == 1
-    finished = [n for n, state in enumerate(states(left_by(1), "work")) if state == "succeeded"]
+    finished = [
+        n for n, state in enumerate(states(flowtester.left(1), "work")) if state == "succeeded"
+    ]
     assert finished == list(range(7))
 
     # This time all others are finished before the one fails.
@@ -212,11 +214,11 @@ def test_one_failed_item_of_twenty(flowtester, left_by):
         foreach("import time; time.sleep(0.5 * (self.input == 7)); assert self.input != 7")
     )
     assert flowtester.python(file, "run", "--max-workers", "4").returncode == 1
-    assert states(left_by(2), "work").count("succeeded") == 19
+    assert states(flowtester.left(2), "work").count("succeeded") == 19
 
     flowtester.write(foreach())
     flowtester.python(file, "resume").check()
-    run = left_by(3)
+    run = flowtester.left(3)
     expected = ["reused"] * 20
     expected[7] = "succeeded"
     assert states(run, "work") == expected
@@ -225,30 +227,30 @@ def test_one_failed_item_of_twenty(flowtester, left_by):
     assert run.artifact("end", "total") == sum(n**2 for n in range(20))
 
 
-def test_caught_tasks_are_reused_unless_the_step_is_named(flowtester, left_by):
+def test_caught_tasks_are_reused_unless_the_step_is_named(flowtester):
     file = flowtester.write(
         foreach("assert self.input != 7", "@catch(var='failure')").replace("pass", "1 / 0")
     )
     assert flowtester.python(file, "run").returncode == 1
     flowtester.write(foreach("self.new = True", "@catch(var='failure')"))
     flowtester.python(file, "resume").check()
-    run = left_by(2)
+    run = flowtester.left(2)
     assert states(run, "work") == ["reused"] * 20
     caught = run.artifacts("work")[7]
     assert "AssertionError" in str(caught["failure"])
     assert caught["square"] == 49
 
     flowtester.python(file, "resume", "work").check()
-    assert states(left_by(3), "work") == ["succeeded"] * 20
-    assert left_by(3).artifacts("work")[7]["new"] is True
+    assert states(flowtester.left(3), "work") == ["succeeded"] * 20
+    assert flowtester.left(3).artifacts("work")[7]["new"] is True
 
 
-def test_a_list_of_another_length_runs_what_follows(flowtester, left_by):
+def test_a_list_of_another_length_runs_what_follows(flowtester):
     file = flowtester.write(foreach("assert self.input != 7"))
     flowtester.python(file, "run")
     flowtester.write(foreach().replace("range(20)", "range(5)"))
     flowtester.python(file, "resume", "start").check()
-    run = left_by(2)
+    run = flowtester.left(2)
     assert states(run, "work") == ["succeeded"] * 5  # their input may be another one
     assert run.artifact("end", "total") == 30
 
@@ -256,7 +258,7 @@ def test_a_list_of_another_length_runs_what_follows(flowtester, left_by):
 # --- another graph ------------------------------------------------------------------------------
 
 
-def test_a_finished_task_that_goes_elsewhere_today_runs_again(flowtester, failed, left_by):
+def test_a_finished_task_that_goes_elsewhere_today_runs_again(flowtester, failed):
     source = line(middle="ignored").replace("self.next(self.middle)", "self.next(self.extra)")
     extra = """
         @step
@@ -268,12 +270,12 @@ def test_a_finished_task_that_goes_elsewhere_today_runs_again(flowtester, failed
         def middle"""
     flowtester.write(source.replace("\n        @step\n        def middle", extra))
     flowtester.python(failed, "resume").check()
-    run = left_by(2)
+    run = flowtester.left(2)
     assert states(run, "start") == states(run, "extra") == ["succeeded"]
     assert run.artifact("end", "passed") is True
 
 
-def test_a_step_that_is_gone(flowtester, left_by):
+def test_a_step_that_is_gone(flowtester):
     file = flowtester.write(line().replace("self.last =", "1 / 0; self.last ="))
     assert flowtester.python(file, "run").returncode == 1
     source = line().replace("self.next(self.middle)", "self.seen = 0; self.next(self.end)")
@@ -283,7 +285,7 @@ def test_a_step_that_is_gone(flowtester, left_by):
     )
     flowtester.write(source[:start] + source[end:])
     flowtester.python(file, "resume").check()
-    assert left_by(2).artifact("end", "last") == (0, "1")
+    assert flowtester.left(2).artifact("end", "last") == (0, "1")
 
 
 BRANCHES = """
@@ -319,12 +321,12 @@ BRANCHES = """
 """
 
 
-def test_the_other_branch_is_reused(flowtester, left_by):
+def test_the_other_branch_is_reused(flowtester):
     file = flowtester.write(BRANCHES.replace("BODY", "pass"))
     flowtester.python(file, "run").check()
     flowtester.write(BRANCHES.replace("BODY", "self.x = 3"))
     flowtester.python(file, "resume", "b").check()
-    run = left_by(2)
+    run = flowtester.left(2)
     assert states(run, "a") == ["reused"]
     assert states(run, "b") == states(run, "join") == ["succeeded"]
     assert run.artifact("end", "xs") == [1, 3]
@@ -333,7 +335,7 @@ def test_the_other_branch_is_reused(flowtester, left_by):
 # --- a run whose launcher is gone ---------------------------------------------------------------
 
 
-def test_of_a_run_that_was_never_finished(flowtester, left_by):
+def test_of_a_run_that_was_never_finished(flowtester):
     """The launcher is killed so early that its index knows nothing of what was finished."""
     file = flowtester.write(
         foreach("import time; time.sleep(60 * (self.input == 2)); open('slow', 'a')")
@@ -348,14 +350,14 @@ def test_of_a_run_that_was_never_finished(flowtester, left_by):
     wait_for(lambda: len(list(folder.glob("*/0/manifest"))) == 19)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert left_by(1).state is RunState.RUNNING
+    assert flowtester.left(1).state is RunState.RUNNING
 
     flowtester.write(foreach())
     flowtester.python(file, "resume").check()
     expected = ["reused"] * 20
     expected[2] = "succeeded"
-    assert states(left_by(2), "work") == expected
-    assert left_by(2).artifact("end", "total") == sum(n**2 for n in range(20))
+    assert states(flowtester.left(2), "work") == expected
+    assert flowtester.left(2).artifact("end", "total") == sum(n**2 for n in range(20))
 
 
 def wait_for(condition, seconds=10):
@@ -372,10 +374,10 @@ def runs(flowtester):
     return sorted(f.name for f in (flowtester.path / ".flow" / "runs" / "F").glob("*"))
 
 
-def test_nothing_to_resume(flowtester, error):
+def test_nothing_to_resume(flowtester):
     done = flowtester.python(flowtester.write(line()), "resume")
     assert done.returncode == 1
-    assert error(done.stderr) == {
+    assert done.error == {
         "error": "There is no run of F to resume",
         "where": f"local://{flowtester.path}/.flow",
         "try": "start one with: run",
@@ -383,11 +385,11 @@ def test_nothing_to_resume(flowtester, error):
     assert runs(flowtester) == []
 
 
-def test_an_unknown_run(flowtester, failed, error):
+def test_an_unknown_run(flowtester, failed):
     done = flowtester.python(failed, "resume", "--origin-run-id", "99", "--run-id-file", "id.txt")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert error(done.stderr) == {
+    assert done.error == {
         "error": "There is no run F/99",
         "where": f"local://{flowtester.path}/.flow",
         "try": "the latest are: 1",
@@ -396,13 +398,13 @@ def test_an_unknown_run(flowtester, failed, error):
     assert not (flowtester.path / "id.txt").exists()
 
 
-def test_a_damaged_origin_is_found_before_a_run_is_announced(flowtester, failed, error):
+def test_a_damaged_origin_is_found_before_a_run_is_announced(flowtester, failed):
     document = flowtester.path / ".flow/runs/F/1/run.json"
     document.write_bytes(document.read_bytes().replace(b'"user":"tester"', b'"user":"nobody"'))
     done = flowtester.python(failed, "resume", "--run-id-file", "id.txt")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert error(done.stderr) == {
+    assert done.error == {
         "error": "The run record is damaged",
         "where": "runs/F/1/run.json",
         "why": "its bytes do not have the hash that it carries",

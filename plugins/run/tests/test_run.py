@@ -38,7 +38,7 @@ def flow(flowtester):
     return flowtester.write(FLOW)
 
 
-def test_all_options_at_once(flowtester, flow, left_by):
+def test_all_options_at_once(flowtester, flow):
     done = flowtester.python(
         flow, "run", "--alpha", "3", "--max-workers", "8", "--with", "retry:times=2",
         "--run-id-file", "id.txt", "--tag", "x", "--tag", "y",
@@ -47,18 +47,18 @@ def test_all_options_at_once(flowtester, flow, left_by):
     assert "got [3, 0.5, {'a': [1]}, False]" in done.stdout
     assert done.stderr == ""
     assert (flowtester.path / "id.txt").read_text() == "1"
-    run = left_by(1)
+    run = flowtester.left(1)
     assert run.state is RunState.SUCCEEDED
     assert run.artifact("start", "got") == [3, 0.5, {"a": [1]}, False]
     assert run.artifact("start", "tags") == ["x", "y"]
     assert run.metadata.runs("F", tags=["x", "y"])[0].run == "1"
 
 
-def test_both_ways_to_call_give_the_same_run(flowtester, flow, left_by):
+def test_both_ways_to_call_give_the_same_run(flowtester, flow):
     flowtester.python(flow, "run", "--alpha", "3").check()
     flowtester.flow("run", str(flow), "--alpha", "3").check()
     flowtester.flow("run", f"{flow}:F", "--alpha", "3").check()
-    first, *others = (left_by(run) for run in (1, 2, 3))
+    first, *others = (flowtester.left(run) for run in (1, 2, 3))
     for other in others:
         for step in ("start", "end"):
             assert hashes(first, step) == hashes(other, step)
@@ -68,27 +68,27 @@ def hashes(run, step):
     return [{n: ref.hash for n, ref in m.artifacts.items()} for m in run.manifests(step)]
 
 
-def test_top_level_decorators_work_too(flowtester, flow, left_by):
+def test_top_level_decorators_work_too(flowtester, flow):
     flowtester.python(flow, "--with", "retry:times=2", "run").check()
-    raw = next(iter(left_by(1).store.read(["runs/F/1/run.json"])))
+    raw = next(iter(flowtester.left(1).store.read(["runs/F/1/run.json"])))
     assert b'"times":2' in raw
 
 
-def test_parameters_from_the_environment(flowtester, flow, left_by):
+def test_parameters_from_the_environment(flowtester, flow):
     variables = {"FLOW_RUN_ALPHA": "7", "FLOW_RUN_LEARNING_RATE": "0.25", "FLOW_RUN_FAST": "yes"}
     flowtester.python(flow, "run", variables=variables).check()
     flowtester.python(flow, "run", "--alpha", "8", variables=variables).check()
-    assert left_by(1).artifact("start", "got") == [7, 0.25, {"a": [1]}, True]
-    assert left_by(2).artifact("start", "got")[0] == 8
+    assert flowtester.left(1).artifact("start", "got") == [7, 0.25, {"a": [1]}, True]
+    assert flowtester.left(2).artifact("start", "got")[0] == 8
 
 
 @pytest.mark.parametrize(
     ("value", "stored"),
     [("--config=[1, 2]", [1, 2]), ('--config={"b": null}', {"b": None})],
 )
-def test_json_on_the_command_line(flowtester, flow, left_by, value, stored):
+def test_json_on_the_command_line(flowtester, flow, value, stored):
     flowtester.python(flow, "run", value).check()
-    assert left_by(1).artifact("start", "got")[2] == stored
+    assert flowtester.left(1).artifact("start", "got")[2] == stored
 
 
 @pytest.mark.parametrize(
@@ -175,14 +175,14 @@ def test_json_on_the_command_line(flowtester, flow, left_by, value, stored):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_calls(flowtester, flow, error, arguments, parts):
+def test_wrong_calls(flowtester, flow, arguments, parts):
     if arguments[0] == "resume":
         flowtester.python(flow, "run").check()
     before = runs(flowtester)
     done = flowtester.python(flow, *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert error(done.stderr) == parts
+    assert done.error == parts
     assert runs(flowtester) == before
 
 
@@ -191,16 +191,16 @@ def runs(flowtester):
     return sorted(f.name for f in folder.iterdir()) if folder.exists() else []
 
 
-def test_a_bad_value_from_the_environment(flowtester, flow, error):
+def test_a_bad_value_from_the_environment(flowtester, flow):
     done = flowtester.python(flow, "run", variables={"FLOW_RUN_ALPHA": "z"})
     assert done.returncode == 2
-    assert error(done.stderr)["error"] == "Parameter --alpha: 'z' is not an integer"
+    assert done.error["error"] == "Parameter --alpha: 'z' is not an integer"
 
 
-def test_an_id_file_that_cannot_be_written_starts_no_run(flowtester, flow, error):
+def test_an_id_file_that_cannot_be_written_starts_no_run(flowtester, flow):
     done = flowtester.python(flow, "run", "--run-id-file", "missing/id.txt")
     assert done.returncode == 2
-    assert error(done.stderr) == {
+    assert done.error == {
         "error": "The run id cannot be written to 'missing/id.txt'",
         "where": "--run-id-file",
         "why": f"there is no folder '{flowtester.path / 'missing'}'",
@@ -209,20 +209,20 @@ def test_an_id_file_that_cannot_be_written_starts_no_run(flowtester, flow, error
     assert runs(flowtester) == []
 
 
-def test_a_required_parameter(flowtester, error):
+def test_a_required_parameter(flowtester):
     source = FLOW.replace("default=1, help", "type=int, required=True, help")
     done = flowtester.python(flowtester.write(source), "run")
     assert done.returncode == 2
-    assert error(done.stderr) == {
+    assert done.error == {
         "error": "Parameter --alpha is required",
         "try": "--alpha VALUE",
     }
 
 
-def test_a_missing_flow_file(flowtester, flow, error):
+def test_a_missing_flow_file(flowtester, flow):
     done = flowtester.flow("run", "flwo.py")
     assert done.returncode == 2
-    assert error(done.stderr) == {
+    assert done.error == {
         "error": "There is no flow file 'flwo.py'",
         "where": str(flowtester.path),
         "try": "did you mean 'flow.py'?",
@@ -244,50 +244,50 @@ def test_a_missing_flow_file(flowtester, flow, error):
     ],
     ids=["none", "after its options"],
 )
-def test_no_flow_file(flowtester, flow, error, arguments, parts):
+def test_no_flow_file(flowtester, flow, arguments, parts):
     done = flowtester.flow(*arguments)
     assert done.returncode == 2
-    assert error(done.stderr) == parts
+    assert done.error == parts
 
 
-def test_a_file_that_cannot_be_loaded(flowtester, error):
+def test_a_file_that_cannot_be_loaded(flowtester):
     file = flowtester.write("import nothing_of_this_name\n")
     done = flowtester.flow("run", str(file))
     assert done.returncode == 1
-    assert error(done.stderr) == {
+    assert done.error == {
         "error": "The flow file cannot be loaded",
         "where": f"{file}:1",
         "why": "ModuleNotFoundError: No module named 'nothing_of_this_name'",
     }
 
 
-def test_a_failed_flow(flowtester, left_by, error):
+def test_a_failed_flow(flowtester):
     source = FLOW.replace('print("got", self.got)', "print(self.got / 0)")
     done = flowtester.python(flowtester.write(source), "run")
     assert done.returncode == 1
-    assert error(done.stderr) == {
+    assert done.error == {
         "error": "Run F/1 failed",
         "where": "F/1/end/2",
         "why": "TypeError: unsupported operand type(s) for /: 'list' and 'int'",
         "try": f"python {flowtester.path}/flow.py resume --origin-run-id 1",
     }
-    assert left_by(1).state is RunState.FAILED
+    assert flowtester.left(1).state is RunState.FAILED
 
 
-def test_the_hint_after_a_failure_is_the_way_it_was_called(flowtester, error):
+def test_the_hint_after_a_failure_is_the_way_it_was_called(flowtester):
     flowtester.write(FLOW.replace('print("got", self.got)', "1 / 0"), "sub/my.py")
     by_flow = flowtester.flow("run", "sub/my.py")
-    assert error(by_flow.stderr)["try"] == "flow resume sub/my.py --origin-run-id 1"
+    assert by_flow.error["try"] == "flow resume sub/my.py --origin-run-id 1"
 
 
-def test_the_log_of_a_failure_holds_the_users_frames_only(flowtester, left_by):
+def test_the_log_of_a_failure_holds_the_users_frames_only(flowtester):
     source = FLOW.replace('print("got", self.got)', "self.divide()").replace(
         "        @step\n        def end",
         "        def divide(self):\n            return 1 / 0\n\n        @step\n        def end",
     )
     file = flowtester.write(source)
     flowtester.python(file, "run")
-    log = left_by(1).output("end", "stderr")
+    log = flowtester.left(1).output("end", "stderr")
     assert log.count("  File ") == log.count(f'  File "{file}"') == 2
     assert log.startswith("Traceback (most recent call last):\n")
     assert log.endswith("ZeroDivisionError: division by zero\n")
@@ -330,7 +330,7 @@ def test_no_command_shows_the_help_and_is_a_wrong_call(flowtester, flow):
     assert "Usage: python flow.py" in done.stdout
 
 
-def test_max_workers_bounds_what_runs_at_once(flowtester, left_by):
+def test_max_workers_bounds_what_runs_at_once(flowtester):
     file = flowtester.write("""
         import time
         from flow_core import FlowSpec, step
@@ -361,14 +361,14 @@ def test_max_workers_bounds_what_runs_at_once(flowtester, left_by):
     """)
     for workers in (1, 3):
         flowtester.python(file, "run", "--max-workers", str(workers)).check()
-        times = left_by(workers if workers == 1 else 2).artifact("end", "times")
+        times = flowtester.left(workers if workers == 1 else 2).artifact("end", "times")
         most = max(sum(a <= began < b for a, b in times) for began, _ in times)
         assert most <= workers
         assert workers == 1 or most > 1
 
 
-def test_a_setting_for_all_runs_of_a_project(flowtester, flow, left_by):
+def test_a_setting_for_all_runs_of_a_project(flowtester, flow):
     (flowtester.path / "pyproject.toml").write_text('[tool.flow]\nwith = "retry:times=4"\n')
     flowtester.python(flow, "run").check()
-    raw = next(iter(left_by(1).store.read(["runs/F/1/run.json"])))
+    raw = next(iter(flowtester.left(1).store.read(["runs/F/1/run.json"])))
     assert raw.count(b'"times":4') == 2

@@ -48,17 +48,24 @@ class ProcessResult:
         assert self.returncode == 0, f"exit status {self.returncode}\n{self.stdout}\n{self.stderr}"
         return self
 
+    @property
+    def error(self) -> dict[str, str]:
+        """The parts of the last error that was shown, by label: ``error where why try``."""
+        assert "Traceback" not in self.stderr, self.stderr
+        shown = self.stderr[self.stderr.rindex("error: ") :]
+        return dict(re.findall(r"^ *(error|where|why|try): +(.*)$", shown, re.MULTILINE))
+
 
 @dataclass
 class RunOutcome:
-    """What a run inside the test's process left behind.
+    """What a run left behind: `FlowTester.run`, and `FlowTester.left` for one in a process.
 
     Attributes:
         state: how it ended; None when it could not start.
-        error: the error that ended it, or None.
+        error: the error that ended it, or None. Not known of a process.
         run: its id.
         flow: name of the flow.
-        events: all events, in order.
+        events: all events, in order. Not known of a process.
         store, metadata: where everything lies.
     """
 
@@ -169,6 +176,13 @@ class FlowTester:
             "FLOW_PLUGINS": ",".join(f"only:{name}" for name in chosen or ["none"]),
             **(variables or {}),
         }
+
+    def left(self, run: int | str = 1, flow: str = "F") -> RunOutcome:
+        """Return what run ``run`` of ``flow``, which was a process, left in the folder."""
+        with _folder(self.path), Session(settings=Settings(self.environment())) as session:
+            record = session.metadata.run(flow, str(run))
+            state = record.state if record else None
+            return RunOutcome(flow, session.store, session.metadata, state=state, run=str(run))
 
     # --- in this process ------------------------------------------------------------------------
 
