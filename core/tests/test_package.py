@@ -124,3 +124,11 @@ def test_every_run_keeps_a_snapshot_with_the_files_of_plugins(flowtester):
     (blob,) = outcome.store.read([f"blobs/{document.code[:2]}/{document.code}"])
     with tarfile.open(fileobj=io.BytesIO(blob)) as archive:
         assert archive.getnames() == ["extra/table.csv", "flow.py", "helper.py"]
+
+
+def test_a_file_that_vanished(tmp_path):
+    with pytest.raises(FlowError) as caught:
+        build({"gone.py": str(tmp_path / "gone.py")}, 1.0)
+    assert caught.value.what == "A file of the code snapshot cannot be read"
+    assert caught.value.where == str(tmp_path / "gone.py")
+    assert caught.value.why == "No such file or directory"

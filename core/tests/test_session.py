@@ -290,3 +290,18 @@ class TestDocument:
     def test_a_newer_one_is_refused(self):
         with pytest.raises(FormatError, match="session document has format"):
             Session.from_document({"format": FORMAT + 1})
+
+
+def test_an_environment_that_cannot_be_made(flowtester):
+    class Wants:
+        @hookimpl
+        def flow_plan_step(self, step, draft):
+            draft.use_environment("conda", by="@conda")
+
+    outcome = flowtester.run(FLOW, modules=[Wants()])
+    assert outcome.state is None, "it stops before anything starts"
+    assert outcome.error is not None
+    assert outcome.error.what == (
+        "Step 'start' asks for the environment 'conda', "
+        "which this version of flow-core cannot make yet"
+    )

@@ -73,8 +73,7 @@ def build(files: dict[str, str], limit: float) -> bytes:
     parts: list[bytes] = []
     size = 0
     for name, path in files.items():
-        with open(path, "rb") as file:
-            content = file.read()
+        content = _content(path)
         executable = os.access(path, os.X_OK)
         parts += [_tar_header(name, len(content), executable), content, bytes(-len(content) % 512)]
         size += len(content) + 1024
@@ -140,6 +139,20 @@ def _packed(dot_git: str, ref: str) -> str:
         if name == ref:
             return commit
     return ""
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise FlowError(
+            "A file of the code snapshot cannot be read",
+            where=path,
+            why=error.strerror,
+            hint="every run keeps the source files beside and below the flow file: "
+            "make it readable, or move it away",
+        ) from None
 
 
 def _read(path: str) -> str:

@@ -44,12 +44,14 @@ class TaskPlan(NamedTuple):
         environment: the environment provider that makes its interpreter; None = the launcher's own.
         resources: amounts by name (``cpu`` cores, ``memory`` MB, ``gpu``, ``disk`` MB, …).
         retry: the retry policy.
-        timeout: seconds that one attempt may take; None = no limit.
+        timeout: seconds that one attempt may take; None = no limit. For compute providers and
+            deployers that can end a job, and for the plugin that sets it: the kernel does not act.
         handles_failure: a plugin wants to record the final failure in a *fallback* attempt, which
             runs no user code, when it could not do so in the last attempt: its process died, or
             it failed outside of the step's body, for example on an artifact that cannot be stored.
         variables: environment variables of the task process.
-        secrets: sources of secrets, by text; resolved in the task, never stored.
+        secrets: sources of secrets, by text; never their values. For the plugin that sets them
+            and for deployers: the kernel does not act on them.
         options: plain data of compute providers and deployers, by plugin.
 
     Since 0.1.

@@ -8,7 +8,7 @@ decorator and no backend.
 from __future__ import annotations
 
 import heapq
-import select
+import selectors
 import signal
 import threading
 import time
@@ -448,7 +448,7 @@ class Scheduler:
         sources = [c.fileno() for c in self._computes.values()]
         if timeout:
             readable = [s for s in sources if s is not None]
-            select.select(readable, [], [], timeout if len(readable) == len(sources) else 0.05)
+            _wait_for_any(readable, timeout if len(readable) == len(sources) else 0.05)
         for name, compute in self._computes.items():
             yield from ((name, update) for update in compute.poll(0.0))
 
@@ -730,6 +730,13 @@ def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:
         index = frame.index
         frame = frame.outer
     return tuple(reversed(frames))
+
+
+def _wait_for_any(descriptors: list[int], timeout: float) -> None:
+    with selectors.DefaultSelector() as selector:
+        for descriptor in descriptors:
+            selector.register(descriptor, selectors.EVENT_READ)
+        selector.select(timeout)
 
 
 def _signal_name(exited: Exited) -> str:

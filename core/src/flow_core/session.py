@@ -281,6 +281,13 @@ class Session:
             self._check_plan(plan)
 
     def _check_plan(self, plan: TaskPlan) -> None:
+        if plan.environment is not None:
+            raise PluginError(
+                f"Step '{plan.step}' asks for the environment '{plan.environment}', "
+                "which this version of flow-core cannot make yet",
+                where=f"step '{plan.step}'",
+                hint="pip install --upgrade flow-core, or run the step in the flow's own environment",
+            )
         capabilities: ComputeCapabilities = self.compute(plan.compute).capabilities
         if capabilities.needs_shared_store and not self.store.capabilities.shared:
             raise PluginError(

@@ -71,6 +71,12 @@ class Code:
             StoreError: the snapshot holds what must not be written: a path that leads elsewhere.
             IntegrityError: the snapshot is damaged.
         """
+        if not hasattr(tarfile, "data_filter"):
+            raise StoreError(
+                "The code snapshot cannot be written out safely by this Python",
+                why="its tarfile module has no filter for paths that lead elsewhere",
+                hint="update Python: 3.10.12, 3.11.4 or newer have it",
+            )
         with self._open() as archive:
             if not overwrite:
                 self._refuse_overwriting(folder, archive.getnames())
