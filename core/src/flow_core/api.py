@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
     from flow_core.task import TaskContext as TaskContext
+    from flow_core.text import harmless as harmless
 
 _HOME = {
     "artifacts": "ArtifactStore PickleSerializer",
@@ -150,6 +151,7 @@ _HOME = {
     "settings": "Settings state_folder",
     "launch": "launch_document",
     "task": "TaskContext",
+    "text": "harmless",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 

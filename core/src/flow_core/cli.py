@@ -26,6 +26,7 @@ from flow_core.errors import (
 )
 from flow_core.index import PluginIndex, installed
 from flow_core.settings import Settings
+from flow_core.text import harmless
 
 GROUP = "flow.commands"
 
@@ -321,18 +322,13 @@ def _show(error: BaseException, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
-    click.echo(click.style("error: ", fg="red", bold=True) + _harmless(error.what), err=True)
+    click.echo(click.style("error: ", fg="red", bold=True) + harmless(error.what), err=True)
     for label, text in error.parts():
-        first, *rest = _harmless(text).splitlines()
+        first, *rest = harmless(text).splitlines()
         click.echo("  " + click.style(f"{label + ':':<7}", dim=True) + first, err=True)
         for line in rest:
             click.echo("         " + line, err=True)
     return error.exit_code
-
-
-def _harmless(text: str) -> str:
-    """Return ``text`` without what a terminal would obey: it may quote an exception, or data."""
-    return "".join(c for c in text if c in "\n\t" or not (c < " " or "\x7f" <= c <= "\x9f"))
 
 
 def _show_bug(error: Exception, debug: bool) -> int:

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from flow_terminal.lines import LONGEST, LineBuffer, harmless
+from flow_core.api import harmless
+from flow_terminal.lines import LONGEST, LineBuffer
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from flow_core.api import (
     NotFound,
     RunState,
     attempt_prefix,
+    harmless,
 )
 from flow_inspect.place import Place, attempts, check_exists, read_manifest, read_place
 
@@ -167,11 +169,15 @@ class _Logs:
             stream.offset += len(data)
             *lines, stream.rest = (stream.rest + stream.decoder.decode(data)).split("\n")
             for line in lines:
-                self._context.echo(label + line)
+                self._context.echo(label + self._shown(line))
         if last:
             rest = stream.rest + stream.decoder.decode(b"", final=True)
             if rest:
-                self._context.echo(label + rest)
+                self._context.echo(label + self._shown(rest))
+
+    def _shown(self, line: str) -> str:
+        """A terminal would obey what a task wrote; a pipe gets it as it is."""
+        return harmless(line, colours=True) if sys.stdout.isatty() else line
 
     def _home(self, record: AttemptRecord) -> tuple[str, str | None]:
         """Return where the logs of an attempt lie: a reused one's where it really ran."""

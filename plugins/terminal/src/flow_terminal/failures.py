@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flow_core.api import Message, RunFinished, RunState
-from flow_terminal.lines import harmless
+from flow_core.api import Message, RunFinished, RunState, harmless
 from flow_terminal.summary import outcome
 from flow_terminal.view import View
 

@@ -7,7 +7,7 @@ hold a control character at all.
 
 from __future__ import annotations
 
-import re
+from flow_core.api import harmless
 
 LONGEST = 64 * 1024
 """Bytes of an unfinished line that are kept; a longer one is shown in parts."""
@@ -15,13 +15,6 @@ LONGEST = 64 * 1024
 # Everything below a blank but newline and tab; and the lead byte under which UTF-8 has the C1
 # controls, some of which terminals obey.
 _SUSPICIOUS = bytes({*range(32), 0x7F, 0xC2} - {0x09, 0x0A})
-_ESCAPE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: cursor movement, erasure, colours
-    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC and its kin: titles, links, clipboard
-    r"|\x1b[ -/]*[0-~]?"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 class LineBuffer:
@@ -67,15 +60,3 @@ class LineBuffer:
         if len(data.translate(None, _SUSPICIOUS)) != len(data):
             text = harmless(text, self._colours)
         return text.removesuffix("\n")
-
-
-def harmless(text: str, colours: bool) -> str:
-    """Return ``text`` without control characters; what a carriage return overwrites is left out."""
-    if "\r" in text:
-        text = "\n".join([line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")])
-    return _ESCAPE.sub(_keep_colour if colours else "", text)
-
-
-def _keep_colour(found: re.Match[str]) -> str:
-    text = found.group()
-    return text if _COLOUR.fullmatch(text) else ""

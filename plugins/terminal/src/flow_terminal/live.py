@@ -20,10 +20,11 @@ from flow_core.api import (
     RunStarted,
     TaskFinished,
     TaskOutput,
+    harmless,
 )
 from flow_terminal import wording
 from flow_terminal.board import Board
-from flow_terminal.lines import LineBuffer, harmless
+from flow_terminal.lines import LineBuffer
 from flow_terminal.sink import Sink
 from flow_terminal.style import RESET, Style
 from flow_terminal.summary import Commands, summary

@@ -15,9 +15,10 @@ from flow_core.api import (
     TaskOutput,
     TaskQueued,
     TaskStarted,
+    harmless,
 )
 from flow_terminal import wording
-from flow_terminal.lines import LineBuffer, harmless
+from flow_terminal.lines import LineBuffer
 from flow_terminal.progress import StepProgress
 from flow_terminal.sink import Sink
 from flow_terminal.style import Style

@@ -15,8 +15,8 @@ from flow_core.api import (
     TaskQueued,
     TaskSpec,
     TaskStarted,
+    harmless,
 )
-from flow_terminal.lines import harmless
 from flow_terminal.progress import StepProgress
 from flow_terminal.quantities import duration, plural
 

@@ -1,0 +1,34 @@
+"""Text that is safe to show: what tasks and exceptions say may hold what a terminal would obey."""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: cursor movement, erasure, colours
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC and its kin: titles, links, clipboard
+    r"|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+
+
+def harmless(text: str, colours: bool = False) -> str:
+    """Return ``text`` without control characters and escape sequences.
+
+    What a carriage return overwrites is left out, as on a terminal. Newlines and tabs stay.
+
+    Args:
+        text: any text, of one line or many.
+        colours: whether colours stay.
+
+    Since 0.1.
+    """
+    if "\r" in text:
+        text = "\n".join([line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")])
+    return _ESCAPE.sub(_keep_colour if colours else "", text)
+
+
+def _keep_colour(found: re.Match[str]) -> str:
+    text = found.group()
+    return text if _COLOUR.fullmatch(text) else ""
