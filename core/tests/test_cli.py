@@ -52,7 +52,7 @@ class TestShell:
 
     def test_errors_do_not_command_the_terminal(self, capsys):
         assert run(["show", "a\x1b]0;title\x07\tb.py"]) == 2
-        assert "There is no flow file 'a]0;title\tb.py'" in capsys.readouterr().err
+        assert "There is no flow file 'a\tb.py'" in capsys.readouterr().err
 
     def test_a_bad_setting(self, capsys, monkeypatch):
         monkeypatch.setenv("FLOW_MAX_WORKERS", "many")
