@@ -414,3 +414,59 @@ class TestRandomGraphs:
             # What lint lets pass runs: the scheduler and the steps agree on the graph.
             assert outcome.error is None or isinstance(outcome.error, FlowError)
             assert outcome.state is RunState.SUCCEEDED, (outcome.error, written.source())
+
+
+def test_what_is_wrong_with_the_class_is_shown_with_the_rest(flowtester):
+    outcome = flowtester.run(
+        """
+        from flow_core import FlowSpec, Parameter, step
+
+        class F(FlowSpec):
+            one = Parameter("alpha")
+            two = Parameter("alpha")
+
+            @step
+            def start(self):
+                self.next(self.nowhere)
+
+            @step
+            def input(self):
+                self.next(self.end)
+
+            @step
+            def end(self):
+                pass
+        """
+    )
+    text = str(outcome.error)
+    assert "two parameters with the option --alpha" in text
+    assert "A step cannot be called 'input': self.input is flow-core's own" in text
+    assert "goes to 'nowhere', which is no step" in text
+
+
+def test_a_switch_is_not_taken_for_a_missing_join(flowtester):
+    outcome = flowtester.run(
+        """
+        from flow_core import FlowSpec, step
+
+        class F(FlowSpec):
+            @step
+            def start(self):
+                self.k = "a"
+                self.next({"a": self.a, "b": self.b}, condition="k")
+
+            @step
+            def a(self):
+                self.next(self.end)
+
+            @step
+            def b(self):
+                self.next(self.end)
+
+            @step
+            def end(self):
+                pass
+        """
+    )
+    (problem,) = outcome.error.problems
+    assert "not support yet" in problem.message

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flow_core.errors import DefinitionError, ParameterError
+from flow_core.errors import DefinitionError, LintError, ParameterError
 from flow_core.flowspec import FlowSpec
 from flow_core.parameters import (
     RESERVED,
@@ -202,7 +202,7 @@ class TestNames:
         assert caught.value.hint == "did you mean 'alpha'?"
 
     def test_a_parameter_cannot_take_the_place_of_what_flow_core_offers(self, flowtester):
-        with pytest.raises(DefinitionError, match="cannot be called 'input'"):
+        with pytest.raises(LintError, match="cannot be called 'input'"):
             flowtester.session(type("F", (FlowSpec,), {"input": Parameter("data")})).definition
 
 

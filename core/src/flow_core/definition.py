@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import Any
 
+from flow_core.errors import FlowError
 from flow_core.flowspec import FlowSpec, step_functions
 from flow_core.index import PluginIndex
 from flow_core.options import DECORATORS_ATTRIBUTE, Attached, Options, StepDecorator
@@ -63,6 +64,7 @@ class FlowDefinition:
         cls: the flow class.
         steps: step name → `StepDefinition`.
         parameters: the parameters, in order.
+        errors: what is wrong with the class itself, for lint to show with all other problems.
 
     Since 0.1.
     """
@@ -71,8 +73,10 @@ class FlowDefinition:
         self.name = cls.__name__
         self.cls = cls
         self._index = index
-        self.steps = {n: StepDefinition(n, f) for n, f in step_functions(cls).items()}
-        self.parameters: tuple[Parameter, ...] = collect_parameters(cls)
+        self.errors: list[FlowError] = []
+        functions = step_functions(cls, self.errors)
+        self.steps = {name: StepDefinition(name, f) for name, f in functions.items()}
+        self.parameters: tuple[Parameter, ...] = collect_parameters(cls, self.errors)
 
     def decorator(self, name: str) -> StepDecorator[Any]:
         """Return the decorator that a plugin offers under ``name``.

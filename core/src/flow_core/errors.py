@@ -116,6 +116,13 @@ class UnknownName(UsageError, PluginError):
     """A command, decorator, store or other provider is named that no plugin provides."""
 
 
+def refuse(error: FlowError, errors: list[FlowError] | None) -> None:
+    """Raise ``error``, or, where somebody collects ``errors`` to show all at once, add it."""
+    if errors is None:
+        raise error
+    errors.append(error)
+
+
 class SettingsError(UsageError):
     """A setting has a value that it cannot have."""
 

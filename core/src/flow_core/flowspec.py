@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-from flow_core.errors import DefinitionError, TransitionError
+from flow_core.errors import DefinitionError, FlowError, TransitionError, refuse
 from flow_core.parameters import Parameter
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -211,29 +211,32 @@ class FlowSpec:
         return f"<flow {type(self).__name__}>"
 
 
-def step_functions(flow: type[FlowSpec]) -> dict[str, FunctionType]:
+def step_functions(
+    flow: type[FlowSpec], errors: list[FlowError] | None = None
+) -> dict[str, FunctionType]:
     """Return the steps of a flow class by name, base classes first, overriding ones in place.
 
     Raises:
-        DefinitionError: a step has a reserved name.
+        DefinitionError: a step has a reserved name; unless ``errors`` is given, which then gets it.
     """
     found: dict[str, FunctionType] = {}
     for cls in reversed(flow.__mro__):
         for name, value in vars(cls).items():
             if name in RESERVED_STEPS and cls is not FlowSpec and issubclass(cls, FlowSpec):
-                raise _reserved(cls, name, value)
+                refuse(_reserved(cls, name, value), errors)
             if getattr(value, "__flow_step__", False):
                 found[name] = value
             elif name in found:
                 del found[name]  # a subclass replaced the step by something else
     for name in found:
         if name.startswith("_"):
-            raise DefinitionError(
+            error = DefinitionError(
                 f"A step cannot be called '{name}'",
                 where=_place(found[name]),
                 why="it begins with '_'",
                 hint=f"rename it, for example to '{name.strip('_')}_step'",
             )
+            refuse(error, errors)
     return found
 
 

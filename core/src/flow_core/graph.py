@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType, MappingProxyType
 from typing import Any, NamedTuple
 
+from flow_core.errors import FlowError
+
 LINEAR, SPLIT, FOREACH, SWITCH, PARALLEL, END = (
     "linear",
     "split",
@@ -32,6 +34,15 @@ class Problem(NamedTuple):
     file: str | None = None
     line: int | None = None
     step: str | None = None
+
+    @classmethod
+    def from_error(cls, error: FlowError) -> Problem:
+        """Return an error of the definition as a problem among others."""
+        what = f"{error.what}: {error.why}" if error.why else error.what
+        file, colon, line = (error.where or "").rpartition(":")
+        if colon and line.isdigit():
+            return cls(what, error.hint or "", file, int(line))
+        return cls(f"{what} ({error.where})" if error.where else what, error.hint or "")
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " if self.file else ""

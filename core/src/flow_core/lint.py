@@ -70,7 +70,8 @@ def _node(graph: Graph, node: Node) -> Iterator[Problem]:
         yield problem(
             "uses num_parallel=, which flow-core does not support yet", "use foreach= instead"
         )
-    if not node.joins and len(node.parents) > 1:
+    decided = any(n.kind in (SWITCH, PARALLEL) for n in graph)  # then ways meet without a join
+    if not node.joins and len(node.parents) > 1 and not decided:
         yield problem(
             f"is reached from {_list(node.parents)}, so it must join them",
             f"def {node.name}(self, inputs):",

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from flow_core.errors import DefinitionError, ParameterError
+from flow_core.errors import DefinitionError, FlowError, ParameterError, refuse
 
 RESERVED = frozenset(
     {
@@ -313,11 +313,12 @@ class IncludeFile(Parameter):
             ) from None
 
 
-def collect_parameters(flow: type) -> tuple[Parameter, ...]:
+def collect_parameters(flow: type, errors: list[FlowError] | None = None) -> tuple[Parameter, ...]:
     """Return the parameters of a flow class, inherited ones included, in order of declaration.
 
     Raises:
-        DefinitionError: two have one name (upper and lower case count as the same).
+        DefinitionError: two have one name (upper and lower case count as the same); unless
+            ``errors`` is given, which then gets it.
     """
     by_attribute: dict[str, Parameter] = {}
     for cls in reversed(flow.__mro__):
@@ -330,11 +331,12 @@ def collect_parameters(flow: type) -> tuple[Parameter, ...]:
     for parameter in by_attribute.values():
         other = by_option.setdefault(parameter.option.lower(), parameter)
         if other is not parameter:
-            raise DefinitionError(
+            error = DefinitionError(
                 f"Flow '{flow.__name__}' has two parameters with the option {parameter.option}",
                 where=f"attributes '{other.attribute}' and '{parameter.attribute}'",
                 hint="give one of them another name",
             )
+            refuse(error, errors)
     return tuple(by_attribute.values())
 
 

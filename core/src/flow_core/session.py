@@ -122,23 +122,22 @@ class Session:
         for text in self._decorators:
             definition.attach_everywhere(text, "--with")
         self.plugins.hook.flow_definition(definition=definition)
+        if definition.errors:  # nothing can be done with it; but all that is wrong is shown at once
+            raise LintError(definition.name, self._problems(definition, _read_graph(definition)))
         return definition
 
     @cached_property
     def graph(self) -> Graph:
         """The frozen graph."""
-        steps = self.definition.steps
-        return read_graph(
-            self.definition.name,
-            self.definition.cls,
-            {name: s.function for name, s in steps.items()},
-            {name: tuple(a.name for a in s.attached) for name, s in steps.items()},
-        )
+        return _read_graph(self.definition)
 
     def problems(self) -> list[Problem]:
         """Return what lint and the plugins find wrong with the graph."""
-        found = lint(self.graph)
-        for more in self.plugins.hook.flow_check(graph=self.graph):
+        return self._problems(self.definition, self.graph)
+
+    def _problems(self, definition: FlowDefinition, graph: Graph) -> list[Problem]:
+        found = [*map(Problem.from_error, definition.errors), *lint(graph)]
+        for more in self.plugins.hook.flow_check(graph=graph):
             found.extend(more or ())
         return found
 
@@ -355,3 +354,13 @@ def _take_over(settings: Settings, chosen: dict[str, Any]) -> None:
     """Move the values that the launcher chose to ``settings``, where they are declared."""
     for name in [s.name for s in settings.declared() if s.name in chosen]:
         settings.override(name, chosen.pop(name), "launcher")
+
+
+def _read_graph(definition: FlowDefinition) -> Graph:
+    steps = definition.steps
+    return read_graph(
+        definition.name,
+        definition.cls,
+        {name: s.function for name, s in steps.items()},
+        {name: tuple(a.name for a in s.attached) for name, s in steps.items()},
+    )

@@ -271,7 +271,8 @@ class _Recorder:
 def _execute(session: Session, request: RunRequest) -> RunOutcome:
     recorder = _Recorder()
     session.plugins.manager.register(recorder, "flowtester")
-    outcome = RunOutcome(session.definition.name, session.store, session.metadata)
+    assert session.flow is not None
+    outcome = RunOutcome(session.flow.__name__, session.store, session.metadata)
     outcome.events = recorder.events
     try:
         session.execute(request)
