@@ -487,6 +487,17 @@ def test_a_disk_that_fills_up_to_the_last_byte(lab, small_disk, check_store):
     check_store(small_disk)
 
 
+def test_a_file_system_that_makes_nothing(lab, parts):
+    """Making folders there fails for ever with ENOENT: it is not tried for ever."""
+    file = lab.write(DISK)
+    done = lab.python(file, "--datastore", "local:///proc/x", "run")
+    assert done.returncode == 1
+    error = parts(done.stderr)
+    assert error["where"].startswith("/proc/x")
+    assert error["why"].startswith("the system cannot make a file or folder there")
+    assert error["try"] == "choose a place for files: --datastore local:///other/folder"
+
+
 @pytest.fixture
 def read_only(lab):
     """Make the folder of the state read-only."""
@@ -791,11 +802,14 @@ def test_a_damaged_blob_is_named_and_never_unpickled(lab, damaged, damage, why):
     assert not (lab.path / "unpickled").exists()
 
 
-def test_the_step_that_made_a_damaged_blob_can_run_again(lab, damaged):
+@pytest.mark.parametrize("damage", [d for d, _ in BLOB_DAMAGES.values()], ids=BLOB_DAMAGES)
+def test_the_step_that_made_a_damaged_blob_can_run_again(lab, damaged, damage, check_store):
+    """The error says so: its save replaces what is damaged."""
     blob, _ = damaged
-    blob.unlink()
+    damage(blob)
     lab.python(lab.path / "flow.py", "resume", "start").check()
     assert (lab.path / "unpickled").exists()
+    check_store(lab.root)
 
 
 READER = """

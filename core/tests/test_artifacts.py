@@ -264,6 +264,21 @@ class TestDamage:
         assert caught.value.why == "it is missing"
         assert ref.hash in caught.value.where
 
+    @pytest.mark.parametrize("damaged", [b"", b"raw byte", b"raw bytez"])
+    def test_raw_bytes_are_healed_when_they_are_stored_again(self, artifacts, damaged):
+        digest = artifacts.put_bytes(b"raw bytes")
+        artifacts.store.write([(blob_key(digest), damaged)])
+        assert artifacts.put_bytes(b"raw bytes") == digest
+        assert artifacts.get_bytes(digest, WHAT) == b"raw bytes"
+
+    def test_a_truncated_blob_of_a_remote_store_is_healed_when_it_is_saved_again(self):
+        artifacts = ArtifactStore(MemoryStore(), PluginIndex([]))
+        value = os.urandom(10_000)
+        ref = artifacts.save("x", value)
+        artifacts.store.write([(blob_key(ref.hash), b"short")])
+        assert artifacts.save("x", value) == ref
+        assert artifacts.load(ref, WHAT) == value
+
     def test_an_inline_value_is_verified_too(self, artifacts):
         ref = artifacts.save("x", [1, 2, 3])
         raw = bytearray(base64.b64decode(ref.value))

@@ -268,3 +268,21 @@ def test_import_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"pathlib", "tempfile", "shutil", "uuid", "sqlite3", "subprocess", "hashlib", "fcntl"}
     assert not heavy & set(done.stdout.split()), "the store is on the way of every command"
+
+
+class TestDamagedContent:
+    @pytest.mark.parametrize("damaged", [b"", b"conten", b"content and more", b"contend"])
+    def test_writing_it_again_replaces_it(self, store: LocalStore, damaged: bytes) -> None:
+        assert store.write_content([b"content"], lambda: "blobs/x")
+        Path(store.root, "blobs/x").write_bytes(damaged)
+        assert store.write_content([b"con", b"tent"], lambda: "blobs/x")
+        assert list(store.read(["blobs/x"])) == [b"content"]
+        assert not store.write_content([b"content"], lambda: "blobs/x")
+        assert temporary_files(store) == []
+
+    def test_a_difference_behind_the_first_megabyte(self, store: LocalStore) -> None:
+        content = os.urandom(2_500_000)
+        store.write([("x", content[:-1] + bytes([content[-1] ^ 1]))])
+        assert store.write_content([content], lambda: "x")
+        assert list(store.read(["x"])) == [content]
+        assert not store.write_content([content], lambda: "x")

@@ -18,6 +18,10 @@ _KNOWN = {
         "permission denied",
         f"check owner and mode with: ls -ld '{{path}}', {_ELSEWHERE}",
     ),
+    errno.ENOENT: (
+        "the system cannot make a file or folder there, or it was removed meanwhile",
+        "choose a place for files: --datastore local:///other/folder",
+    ),
     errno.EFBIG: (
         "the file would be larger than is allowed",
         "raise the limit: ulimit -f unlimited",

@@ -16,6 +16,10 @@ _FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)  # the latter 
 _GATHER = 1 << 18
 _MOST_PARTS = 512  # systems take 1024 in one call
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
+_CHUNK = 1 << 20
+TRIES = 100
+"""How often something is tried again that another process can undo: removing folders takes many
+coincidences to win so often, and a file system that makes nothing, such as ``/proc``, is noticed."""
 
 
 def read_file(path: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -127,6 +131,33 @@ def move_new(source: str, target: str) -> bool:
     return moved
 
 
+def move_content(source: str, target: str) -> bool:
+    """`move_new` for a target that is named after its content: damaged content is replaced.
+
+    Comparing costs little: it happens only when there is something, and ``source`` was just written.
+    """
+    if not os.path.lexists(target):
+        return move_new(source, target)
+    if not _same_content(source, target):
+        return move_over(source, target)
+    remove(source)
+    return False
+
+
+def _same_content(one: str, other: str) -> bool:
+    """Whether two files hold the same bytes; False for what cannot be read."""
+    try:
+        if os.path.getsize(one) != os.path.getsize(other):
+            return False
+        with open(one, "rb", 0) as first, open(other, "rb", 0) as second:
+            while chunk := first.read(_CHUNK):
+                if chunk != second.read(_CHUNK):
+                    return False
+    except OSError:
+        return False
+    return True
+
+
 def _move_locked(source: str, target: str) -> bool:
     """`move_new` for file systems without hard links, such as FAT."""
     try:
@@ -157,7 +188,7 @@ def remove(path: str) -> None:
 
 def make_folders(path: str) -> None:
     """Make a folder and those above it, whoever else makes or removes some of them meanwhile."""
-    while True:
+    for last in (*[False] * (TRIES - 1), True):
         try:
             os.mkdir(path)
             return
@@ -168,6 +199,8 @@ def make_folders(path: str) -> None:
             if kind:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
         except FileNotFoundError:
+            if last:
+                raise
             make_folders(os.path.dirname(path))
 
 

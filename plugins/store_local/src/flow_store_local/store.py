@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from flow_core.api import StoreCapabilities, StoredObject, StoreError, state_folder
 from flow_store_local.faults import Reported, store_error
 from flow_store_local.files import (
+    TRIES,
     make_folders,
+    move_content,
     move_new,
     move_over,
     read_file,
@@ -128,7 +130,11 @@ class LocalStore:
         return [self._write(key, content, create_only) for key, content in items]
 
     def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
-        """Write one object whose key is known only when ``chunks`` is used up."""
+        """Write one object whose key is known only when ``chunks`` is used up.
+
+        The key is taken for a name of the content: an object that differs from it is damaged, and
+        is replaced.
+        """
         what = "Cannot write an object to the store"
         with Reported(what, self.root):
             temporary, file = self._open_temporary()
@@ -142,7 +148,7 @@ class LocalStore:
                 os.close(file)
             path = self._path(key())
             with Reported(what, path):
-                return self._publish(temporary, path, True)
+                return self._publish(temporary, path, move_content)
         except BaseException:
             remove(temporary)
             raise
@@ -185,7 +191,7 @@ class LocalStore:
                     self._sync(file)
                 finally:
                     os.close(file)
-                return self._publish(temporary, path, create_only)
+                return self._publish(temporary, path, move_new if create_only else move_over)
             except BaseException:
                 remove(temporary)
                 raise
@@ -194,6 +200,7 @@ class LocalStore:
         if not self._swept:
             self._swept = True
             self._sweep()
+        missing = 0
         while True:
             # Process id and number make the name unique among threads and forked children; O_EXCL
             # guards against leftovers, and against the same process id in another container.
@@ -203,17 +210,19 @@ class LocalStore:
             except FileExistsError:
                 continue
             except FileNotFoundError:
+                missing += 1
+                if missing == TRIES:
+                    raise
                 make_folders(f"{self.root}/tmp")
 
-    def _publish(self, temporary: str, path: str, create_only: bool) -> bool:
-        move = move_new if create_only else move_over
-        while True:
+    def _publish(self, temporary: str, path: str, move: Callable[[str, str], bool]) -> bool:
+        for attempt in itertools.count(1):
             try:
                 written = move(temporary, path)
                 break
             except FileNotFoundError:
-                if not os.path.exists(temporary):
-                    raise  # somebody cleared the folder for temporary files
+                if attempt == TRIES or not os.path.exists(temporary):
+                    raise  # in the second case somebody cleared the folder for temporary files
                 make_folders(os.path.dirname(path))
         if written and self.fsync:
             sync_folder(os.path.dirname(path))
