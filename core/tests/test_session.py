@@ -17,7 +17,7 @@ from flow_core.flowfile import load_flow
 from flow_core.graph import Problem
 from flow_core.hookspecs import hookimpl
 from flow_core.records import FORMAT, RunDocument, RunState, run_key
-from flow_core.run import RunRequest
+from flow_core.run import RunRequest, command_line
 from flow_core.session import Session
 from flow_core.settings import Settings
 
@@ -305,3 +305,37 @@ def test_an_environment_that_cannot_be_made(flowtester):
         "Step 'start' asks for the environment 'conda', "
         "which this version of flow-core cannot make yet"
     )
+
+
+class TestCommandLine:
+    """What a hint tells a person to type."""
+
+    @pytest.mark.parametrize(
+        ("program", "command", "line"),
+        [
+            ("movies.py", "resume", "python movies.py resume ARGS"),
+            ("movies.py", "logs", "python movies.py logs ARGS"),
+            ("/usr/bin/flow", "resume", "flow resume movies.py ARGS"),
+            ("/usr/bin/flow", "logs", "flow logs ARGS"),
+        ],
+    )
+    def test_it_fits_how_the_flow_was_started(
+        self, flowtester, monkeypatch, program, command, line
+    ):
+        monkeypatch.chdir(flowtester.path)
+        session = Session(
+            load_flow(str(flowtester.write(FLOW, "movies.py"))), settings=Settings({})
+        )
+        monkeypatch.setattr("sys.argv", [program])
+        assert command_line(session, command, "ARGS") == line
+
+    def test_it_leads_to_the_same_store_index_and_plugins(self, flowtester, monkeypatch):
+        settings = Settings({"FLOW_PLUGINS": "no:catch", "FLOW_METADATA": "local://mine"})
+        settings.override("datastore", "local://my store", "--datastore")
+        flow = load_flow(str(flowtester.write(FLOW, "movies.py")))
+        session = Session(flow, settings=settings, plugins=["no:retry"])
+        monkeypatch.setattr("sys.argv", ["movies.py"])
+        line = "python movies.py -p no:retry --datastore 'local://my store' resume"
+        assert command_line(session, "resume") == line
+        settings.override("metadata", "local://there", "--metadata")
+        assert "' --metadata local://there logs X" in command_line(session, "logs", "X")

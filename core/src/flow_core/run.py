@@ -193,22 +193,66 @@ def _no_run_id_file(path: str, why: str | None) -> UsageError:
     )
 
 
-def run_failed(document: RunDocument, result: RunResult, graph_file: str) -> RunFailed:
+def run_failed(
+    document: RunDocument, result: RunResult, graph_file: str, session: Session | None = None
+) -> RunFailed:
+    """Return the error that tells how a run ended; ``session`` makes the hint complete."""
     pathspec = f"{document.flow}/{document.run}"
     word = "was interrupted" if result.state is RunState.INTERRUPTED else "failed"
+    options = top_level_options(session) if session is not None else ""
     return RunFailed(
         f"Run {pathspec} {word}",
         pathspec=pathspec,
         state=result.state.value,
         where=", ".join(result.failed[:3]) or None,
         why=result.message or None,
-        hint=f"{_resume_command(graph_file)} --origin-run-id {document.run}",
+        hint=_line(options, "resume", f"--origin-run-id {document.run}", graph_file),
     )
 
 
-def _resume_command(graph_file: str) -> str:
-    """Return what a person types to resume, in the form in which they started the run."""
+def command_line(session: Session, command: str, arguments: str = "") -> str:
+    """Return what a person types to call ``command`` on what this session works with, for hints.
+
+    It has the form in which the program was started, with the store, the index and the plugins that
+    were given on the command line: without them the command would look elsewhere.
+
+    Args:
+        session: the session of the run.
+        command: name of the command. ``logs`` needs no flow file.
+        arguments: what stands behind the command.
+
+    Since 0.1.
+    """
+    file = session.graph.file if session.flow is not None else None
+    return _line(top_level_options(session), command, arguments, file)
+
+
+def top_level_options(session: Session) -> str:
+    """Return the options before the command that lead to the same store, index and plugins."""
+    from shlex import quote  # only where something went wrong
+
+    words = [word for text in _given_plugins(session) for word in ("-p", text)]
+    chosen = session.settings.overrides()
+    for name in ("datastore", "metadata"):
+        if name in chosen:
+            words += [f"--{name}", chosen[name]]
+    return " ".join(map(quote, words))
+
+
+def _given_plugins(session: Session) -> list[str]:
+    """Return the texts of ``-p``: those of the setting are found again without being typed."""
+    set_anyway = [text.strip() for text in session.settings["plugins"].split(",")]
+    return [text for text in session._choices if text not in set_anyway]
+
+
+def _line(options: str, command: str, arguments: str, file: str | None) -> str:
     program = sys.argv[0]
-    if program.endswith(".py") and os.path.basename(program) == os.path.basename(graph_file):
-        return f"python {program} resume"
-    return f"flow resume {os.path.relpath(graph_file)}"
+    if program.endswith(".py") and (
+        file is None or os.path.basename(program) == os.path.basename(file)
+    ):
+        words = ["python", program, options, command, arguments]
+    else:
+        # The log of a task is found by its pathspec; all that runs a flow needs its file.
+        place = os.path.relpath(file) if file and command != "logs" else ""
+        words = ["flow", options, command, place, arguments]
+    return " ".join(word for word in words if word)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from flow_core.api import AttemptState, Failure, Message, RunState
 from flow_terminal.plain import Plain
 from flow_terminal.style import Style
-from flow_terminal.wording import command_line
 
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ", re.MULTILINE)
 
@@ -233,19 +231,3 @@ def test_many_failures_are_cut(screen: Any) -> None:
     screen.feed.end(RunState.FAILED, "x")
     assert screen.text.count("its log:") == 10
     assert "… and 20 more" in screen.text
-
-
-@pytest.mark.parametrize(
-    ("program", "command", "line"),
-    [
-        ("movies.py", "resume", "python movies.py resume ARGS"),
-        ("movies.py", "logs", "python movies.py logs ARGS"),
-        ("/usr/bin/flow", "resume", "flow resume movies.py ARGS"),
-        ("/usr/bin/flow", "logs", "flow logs ARGS"),
-    ],
-)
-def test_commands_fit_how_the_flow_was_started(
-    monkeypatch: pytest.MonkeyPatch, program: str, command: str, line: str
-) -> None:
-    monkeypatch.setattr("sys.argv", [program])
-    assert command_line(command, "ARGS", os.path.abspath("movies.py")) == line

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import Any
 
-from flow_core.api import Event, Session, Settings, hookimpl
-from flow_terminal import wording
+from flow_core.api import Event, Session, Settings, command_line, hookimpl
 from flow_terminal.failures import Failures
 from flow_terminal.plain import Plain
 from flow_terminal.sink import Sink
 from flow_terminal.style import Style
-from flow_terminal.summary import Commands
 from flow_terminal.view import View
 
 
@@ -43,7 +42,7 @@ def choose_view(session: Session, stream: Any = None) -> View | None:
     sink = Sink(stream)
     style = Style(terminal and not settings.no_color(), sink.encoding)
     kind = _kind(mode, terminal, settings["terminal_quiet"])
-    return kind(sink, style, _commands(session))
+    return kind(sink, style, partial(command_line, session))
 
 
 def is_terminal(stream: Any, settings: Settings) -> bool:
@@ -61,11 +60,3 @@ def _kind(mode: str, terminal: bool, quiet: bool) -> type[View]:
 
         return Live
     return Plain
-
-
-def _commands(session: Session) -> Commands:
-    def line(command: str, arguments: str) -> str:
-        file = session.graph.file if session.flow is not None else None
-        return wording.command_line(command, arguments, file)
-
-    return line

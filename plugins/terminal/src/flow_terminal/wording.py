@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 from flow_core.api import (
@@ -110,20 +108,6 @@ def exceptions(step: StepProgress) -> list[str]:
         "reused": step.reused,
     }
     return [f"{count:,} {word}" for word, count in counts.items() if count]
-
-
-def command_line(command: str, arguments: str, file: str | None) -> str:
-    """Return how a person calls ``command`` for the flow that runs now.
-
-    Args:
-        file: the flow file.
-    """
-    script = sys.argv[0]
-    if script.endswith(".py"):
-        return f"python {script} {command} {arguments}"
-    # The log of a task is found by its pathspec; all that runs a flow needs its file.
-    place = f" {os.path.relpath(file)}" if file and command != "logs" else ""
-    return f"flow {command}{place} {arguments}"
 
 
 def place(failure: Any) -> str:
