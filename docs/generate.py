@@ -460,8 +460,18 @@ def names() -> str:
 
 
 def _row(name: str, value: Any, source: str = "") -> str:
-    cells = [f"`{name}`", _cell(_about(name, value))] + ([f"`{source}`"] if source else [])
+    shown = f"{name}{_arguments(value)}" if inspect.isfunction(value) else name
+    cells = [f"`{shown}`", _cell(_about(name, value))] + ([f"`{source}`"] if source else [])
     return f"| {' | '.join(cells)} |"
+
+
+def _arguments(function: Any) -> str:
+    """Return ``(a: int, b: str = 'x') -> C``, fit for a cell of a table."""
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(function)))
+    text = re.sub(r"<(\w+) object at 0x\w+>", "…", text)
+    # Annotations that were evaluated come with the modules of their types.
+    text = re.sub(r"(?:\b\w+\.)+(\w+)", r"\1", text)
+    return text.replace("|", "\\|")
 
 
 _PLAIN = {
