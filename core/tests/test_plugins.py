@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from flow_core.errors import PluginError
+from flow_core.errors import FlowError, PluginError, UnknownName, UsageError
 from flow_core.hookspecs import hookimpl, hookspec
 from flow_core.index import EntryPoint, PluginIndex
 from flow_core.plugins import Plugins
@@ -189,6 +189,13 @@ class TestBroken:
         assert error.what == "The plugin module 'flow_nowhere' cannot be loaded"
         assert "No module named 'flow_nowhere'" in error.why
         assert "no '-p flow_nowhere'" in error.hint
+        assert isinstance(error, UnknownName)  # the person mistyped it: exit status 2
+
+    def test_a_module_that_lacks_another_is_not_mistyped(self, tmp_path, monkeypatch):
+        (tmp_path / "flow_test_lacks.py").write_text("import flow_nowhere\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        error = Plugins(PluginIndex([]), ["flow_test_lacks"]).broken["flow_test_lacks"]
+        assert not isinstance(error, UsageError)
 
     def test_a_run_stops_before_its_first_task(self, flowtester):
         source = "from flow_core import FlowSpec, step\nclass F(FlowSpec):\n    @step\n"
@@ -199,6 +206,132 @@ class TestBroken:
         )
         assert isinstance(outcome.error, PluginError)
         assert outcome.run == ""
+
+
+class TestFailingHooks:
+    """A hook that raises is the plugin's defect, and the error says whose and where."""
+
+    @staticmethod
+    def failure(*modules, hook="flow_check", **arguments):
+        plugins = Plugins(PluginIndex([]), modules)
+        try:
+            getattr(plugins.hook, hook)(**(arguments or {"graph": None}))
+        except Exception as error:
+            return error
+        raise AssertionError("it did not fail")
+
+    def test_the_plugin_the_hook_and_the_line_are_named(self):
+        class Bad:
+            @hookimpl
+            def flow_check(self, graph):
+                int("x")
+
+        error = self.failure(Bad())
+        assert type(error) is PluginError
+        assert error.what == "The plugin 'Bad' failed in its hook flow_check"
+        line = Bad.flow_check.__code__.co_firstlineno + 2
+        assert error.where == f"{__file__}:{line}"
+        assert error.why.startswith("ValueError: invalid literal")
+        assert error.hint == "repair it, or leave it out: no '-p Bad'"
+        assert isinstance(error.__cause__, ValueError)
+
+    @pytest.mark.parametrize("registered", ["bad", "bad.listener"])
+    def test_the_way_out_leaves_the_distribution_out(self, registered):
+        class Bad:
+            @hookimpl
+            def flow_check(self, graph):
+                return 1 / 0
+
+        entry = EntryPoint("flow.plugins", "bad", "flow_nowhere", "flow-wicked", "1.0", "")
+        plugins = Plugins(PluginIndex([entry]))
+        plugins.manager.register(Bad(), registered)
+        with pytest.raises(PluginError) as caught:
+            plugins.hook.flow_check(graph=None)
+        assert caught.value.hint.endswith("-p no:wicked")
+
+    def test_whom_a_wrapper_wraps_is_blamed_for_its_own_error(self):
+        class Around:
+            @hookimpl(wrapper=True)
+            def flow_check(self, graph):
+                return (yield)
+
+        class Bad:
+            @hookimpl
+            def flow_check(self, graph):
+                return 1 / 0
+
+        assert "'Bad'" in self.failure(Around(), Bad()).what
+
+    @pytest.mark.parametrize("early", [True, False])
+    def test_a_wrapper_that_fails_itself_is_blamed(self, early):
+        class Around:
+            @hookimpl(wrapper=True)
+            def flow_check(self, graph):
+                if early:
+                    raise KeyError("x")
+                yield
+                raise KeyError("x")
+
+        class Good:
+            @hookimpl
+            def flow_check(self, graph): ...
+
+        assert "'Around' failed in its hook flow_check" in self.failure(Around(), Good()).what
+
+    def test_a_hook_that_calls_a_hook_is_not_blamed(self):
+        class Outer:
+            @hookimpl
+            def flow_add_hooks(self, plugins):
+                self.manager = plugins
+
+            @hookimpl
+            def flow_check(self, graph):
+                self.manager.hook.flow_event(event=None)
+
+        class Inner:
+            @hookimpl
+            def flow_event(self, event):
+                return 1 / 0
+
+        error = self.failure(Outer(), Inner())
+        assert error.what == "The plugin 'Inner' failed in its hook flow_event"
+
+    @pytest.mark.parametrize("error", [FlowError("on purpose"), BrokenPipeError(), SystemExit(3)])
+    def test_what_is_raised_on_purpose_passes_unchanged(self, error):
+        class Strict:
+            @hookimpl
+            def flow_check(self, graph):
+                raise error
+
+        plugins = Plugins(PluginIndex([]), [Strict()])
+        with pytest.raises(type(error)) as caught:
+            plugins.hook.flow_check(graph=None)
+        assert caught.value is error
+
+    @pytest.mark.parametrize("hook", ["flow_task_setup", "flow_task_teardown"])
+    def test_in_a_task_the_log_names_the_plugin(self, hook, capsys):
+        class Bad:
+            @hookimpl
+            def flow_task_setup(self, task):
+                return 1 / 0
+
+            @hookimpl
+            def flow_task_teardown(self, task):
+                return 1 / 0
+
+        arguments = {"task": None, "flow": None, "error": None}
+        error = self.failure(Bad(), hook=hook, **arguments)
+        assert type(error) is ZeroDivisionError  # @retry and @catch go by the type
+        assert f"The plugin 'Bad' failed in its hook {hook}\n" in capsys.readouterr().err
+
+    def test_the_users_exceptions_pass_unchanged(self):
+        class Body:
+            @hookimpl
+            def flow_task_call(self, task, flow):
+                return 1 / 0
+
+        error = self.failure(Body(), hook="flow_task_call", task=None, flow=None)
+        assert type(error) is ZeroDivisionError
 
 
 class TestOwnHooks:

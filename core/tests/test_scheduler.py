@@ -8,7 +8,7 @@ from collections import deque
 
 import pytest
 
-from flow_core.errors import StoreError
+from flow_core.errors import PluginError, StoreError
 from flow_core.hookspecs import hookimpl
 from flow_core.interfaces import ComputeCapabilities, Exited, Started
 from flow_core.plan import Fallback, GiveUp, RetryAfter, RetryPolicy
@@ -595,11 +595,12 @@ class TestTrouble:
         session = flowtester.session(
             flow, modules=[Bad()], providers={("compute", "local"): compute}
         )
-        with session, pytest.raises(ZeroDivisionError):
+        with session, pytest.raises(PluginError) as caught:
             session.execute(RunRequest())
+        assert caught.value.why == "ZeroDivisionError: listener"
         (record,) = session.metadata.runs("F")
         assert record.state is RunState.FAILED
-        assert record.message == "ZeroDivisionError: listener"
+        assert record.message == "The plugin 'Bad' failed in its hook flow_task_finished"
         assert compute.closed
 
     def test_a_store_that_fails_is_the_runs_error(self, flowtester):
@@ -652,6 +653,18 @@ class TestTrouble:
         outcome = run(flowtester, FakeCompute(), LINEAR, [Bad()])
         assert outcome.error.what == "the first error"
         assert [type(e).__name__ for e in outcome.events][-1] == "RunFinished"
+
+    def test_a_plugin_that_fails_at_the_end_leaves_the_run_succeeded(self, flowtester):
+        class Bad:
+            @hookimpl
+            def flow_run_finished(self, run):
+                raise ZeroDivisionError
+
+        outcome = run(flowtester, FakeCompute(), LINEAR, [Bad()])
+        assert outcome.error.what == "The plugin 'Bad' failed in its hook flow_run_finished"
+        last = outcome.events[-1]
+        assert type(last).__name__ == "RunFinished"  # which shows the summary
+        assert last.result.state is RunState.SUCCEEDED
 
     def test_a_task_that_others_cancelled_has_failed(self, flowtester):
         class Elsewhere(FakeCompute):

@@ -6,20 +6,74 @@ Each plugin is loaded by itself: a broken one is remembered with its cause and s
 from __future__ import annotations
 
 import importlib
-from collections.abc import Container, Iterable
-from types import FunctionType, ModuleType
+import sys
+from collections.abc import Container, Iterable, Mapping, Sequence
+from types import FunctionType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from flow_core import hookspecs
-from flow_core.errors import PluginError, did_you_mean
+from flow_core.errors import FlowError, PluginError, UnknownName, did_you_mean
 from flow_core.index import PluginIndex
 
 if TYPE_CHECKING:
     from flow_core.settings import Settings
 
 GROUP = "flow.plugins"
+
+
+_NOT_BLAMED = ("flow_task_call", "flow_add_hooks", "flow_settings")
+"""Hooks whose exceptions pass unchanged: the user's own come through the first; those of the others
+are reported by who registers plugins."""
+
+_IN_TASK = ("flow_task_setup", "flow_task_teardown")
+"""Hooks whose exceptions keep their type, since the attempt fails by them as by one of the step's
+own: the plugin is named in the task's log."""
+
+
+class _Manager(pluggy.PluginManager):
+    """Names the plugin and its hook when an implementation fails.
+
+    The traceback tells who failed, so that calls which succeed cost nothing.
+
+    Attributes:
+        installed: hook modules that entry points name → their distribution's short name.
+    """
+
+    installed: Mapping[str, str] = {}
+
+    def _hookexec(
+        self,
+        hook_name: str,
+        methods: Sequence[pluggy.HookImpl],
+        kwargs: Mapping[str, object],
+        firstresult: bool,
+    ) -> Any:
+        try:
+            return self._inner_hookexec(hook_name, methods, kwargs, firstresult)
+        except (FlowError, BrokenPipeError):
+            raise  # on purpose, or because the reader of our output is gone (`| head`)
+        except Exception as error:
+            culprit = None if hook_name in _NOT_BLAMED else _culprit(methods, error)
+            if culprit is None:
+                raise
+            failed = self._failed(hook_name, *culprit, error)
+            if hook_name in _IN_TASK:
+                sys.stderr.write(f"{failed}\n")
+                raise
+            raise failed from error
+
+    def _failed(self, hook: str, names: list[str], place: str, error: Exception) -> PluginError:
+        # What a plugin registers itself is named after it: "terminal.listener".
+        owner = self.installed.get(names[0]) or self.installed.get(names[0].partition(".")[0])
+        way_out = f"-p no:{owner}" if owner else f"no '-p {names[0]}'"
+        return PluginError(
+            f"The plugin {' or '.join(map(repr, names))} failed in its hook {hook}",
+            where=place,
+            why=f"{type(error).__name__}: {error}",
+            hint=f"repair it, or leave it out: {way_out}",
+        )
 
 
 class KernelHooks:
@@ -47,7 +101,8 @@ class Plugins:
     def __init__(
         self, index: PluginIndex, modules: Iterable[Any] = (), settings: Settings | None = None
     ) -> None:
-        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager = _Manager(hookspecs.PROJECT)
+        self.manager.installed = {n: e[0].plugin for n, e in index.group(GROUP).items()}
         self.manager.add_hookspecs(hookspecs)
         self.broken: dict[str, PluginError] = {}
         loaded = self._load_installed(index)
@@ -93,7 +148,11 @@ class Plugins:
         try:
             return importlib.import_module(module)
         except (Exception, SystemExit) as error:
-            self.broken[module] = PluginError(
+            # A name that does not exist was mistyped; what the module itself lacks is its fault.
+            mistyped = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(
+                f"{error.name}."
+            )
+            self.broken[module] = (UnknownName if mistyped else PluginError)(
                 f"The plugin module '{module}' cannot be loaded",
                 why=f"{type(error).__name__}: {error}",
                 hint=f"repair it, or leave it out: no '-p {module}'",
@@ -184,6 +243,33 @@ def _unmarked(name: str, hook: str, value: Any) -> PluginError:
         where=_place(value),
         hint="put @hookimpl above it (from flow_core.api import hookimpl)",
     )
+
+
+def _culprit(methods: Sequence[pluggy.HookImpl], error: Exception) -> tuple[list[str], str] | None:
+    """Return the plugin whose implementation raised ``error``, and the place in its file.
+
+    More than one where plugins share a function; None when the traceback shows none of ``methods``.
+    """
+    by_code: dict[Any, list[str]] = {}
+    for method in methods:
+        code = getattr(method.function, "__code__", None)
+        by_code.setdefault(code, []).append(method.plugin_name)
+    names: list[str] = []
+    place, file = "", ""
+    for code, line in _calls(error.__traceback__):
+        # The innermost counts: the exceptions of others pass through wrappers.
+        if code in by_code:
+            names, file = by_code[code], code.co_filename
+        if names and code.co_filename == file:
+            place = f"{file}:{line}"
+    return (names, place) if names else None
+
+
+def _calls(traceback: TracebackType | None) -> Iterable[tuple[Any, int]]:
+    """Yield the code and the line of each call, outermost first."""
+    while traceback is not None:
+        yield traceback.tb_frame.f_code, traceback.tb_lineno
+        traceback = traceback.tb_next
 
 
 def _place(value: Any) -> str | None:
