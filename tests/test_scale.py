@@ -51,6 +51,8 @@ def test_two_thousand_tasks(lab, check_store):
 
     _, small = run(1, 100)
     done, big = run(2, 2000)
+    # Fixed costs (a batch of records, the cache of SQLite) weigh on so few tasks: the bound of 1 KiB
+    # for each is that of the benchmark, which measures 10,000 against 500.
     assert big - small < 2 * 1900, "more than 2 KiB for each task"
     assert "2,000 of 2,000 tasks done" in done.stdout
     assert len(done.stdout.splitlines()) < 200
