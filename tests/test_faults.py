@@ -453,6 +453,10 @@ def test_a_full_disk(lab, small_disk, check_store):
     assert "the disk is full" in done.stdout + done.stderr
     assert "flow-core itself failed" not in done.stderr
     assert f"free space on the disk that holds {small_disk}" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert 'File "' not in done.stdout + done.stderr
+    assert "faults.py" not in done.stdout + done.stderr
+    assert "the disk is full" in done.stderr
     lab.assert_nothing_runs()
     check_store(small_disk)
 
@@ -798,6 +802,10 @@ def test_a_damaged_blob_is_named_and_never_unpickled(lab, damaged, damage, why):
     assert what in done.stderr
     assert re.search(rf"why:   {why}", done.stdout), done.stdout
     assert blob.name[:16] in done.stdout
+    assert "Traceback" not in done.stdout
+    (frame,) = re.findall(r'File "(.*)", line \d+, in (.*)', done.stdout)
+    assert frame == (str(lab.path / "flow.py"), "end")
+    assert "print(self.trap)" in done.stdout
     assert "restore it from a copy of the store, or run the step again (resume)" in done.stdout
     assert not (lab.path / "unpickled").exists()
 

@@ -323,5 +323,7 @@ class TestLaziness:
         )
         found = outcome.manifests("join")[0].failure
         assert found.type == "flow_core.errors.IntegrityError"
-        assert found.message == "The record of a finished task is missing"
+        assert found.message == (
+            "The record of a finished task is missing: the file was removed after the task had ended"
+        )
         assert "runs/F/1/a/2/0/manifest" in found.traceback

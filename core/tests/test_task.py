@@ -1,7 +1,12 @@
 """One attempt: hooks around the body, and what is recorded when things go wrong."""
 
+import re
+
 import pytest
 
+import flow_core.task
+import flow_store_local
+from flow_core.errors import StoreError
 from flow_core.hookspecs import hookimpl
 from flow_core.records import AttemptState, RunState
 from flow_core.task import describe_failure, trace
@@ -151,6 +156,28 @@ class TestDescriptions:
         except ValueError as error:
             text = trace(error)
         assert text.index("KeyError: 'inner'") < text.index("ValueError: outer")
+
+    @pytest.mark.parametrize("module", [flow_core.task, flow_store_local])
+    def test_an_error_of_ours_is_told_in_its_parts(self, module):
+        error = StoreError("No", where="there", why="it is full", hint="free it")
+        error.__cause__ = OSError("inside")
+        code = compile("raise error", module.__file__, "exec")
+        try:
+            exec(code, {"error": error})
+        except StoreError as raised:
+            text = trace(raised)
+        assert text.endswith(f"\n{error}")
+        assert re.findall('File "(.*)", line', text) == [__file__]
+        assert "Traceback" not in text
+        assert "inside" not in text
+        assert describe_failure(error).message == "No: it is full"
+
+    def test_an_error_of_ours_that_the_user_raises_keeps_its_traceback(self):
+        error = StoreError("No", why="it is full")
+        error.__cause__ = OSError("inside")
+        text = trace(self.raised(error))
+        assert "OSError: inside" in text
+        assert "Traceback" in text
 
     def test_a_users_folder_called_pluggy_is_not_hidden(self, flowtester):
         file = flowtester.write(FLOW.format(body="1/0"), "pluggy/flow.py")

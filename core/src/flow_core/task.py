@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -19,6 +19,7 @@ from flow_core.context import Current, current
 from flow_core.errors import FlowError, StoreError
 from flow_core.flowspec import FlowSpec, constants
 from flow_core.graph import Node
+from flow_core.index import installed
 from flow_core.options import Options
 from flow_core.plan import TaskPlan
 from flow_core.records import (
@@ -38,6 +39,8 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
+    from traceback import FrameSummary
+
     from flow_core.definition import StepDefinition
     from flow_core.session import Session
 
@@ -287,6 +290,8 @@ def describe_failure(error: BaseException) -> Failure:
         return Failure("error", name, f"the step called sys.exit({error.code!r})", trace(error))
     cause = "store" if isinstance(error, StoreError) else "error"
     message = error.what if isinstance(error, FlowError) else _text(error)
+    if isinstance(error, StoreError) and error.why:
+        message += f": {error.why}"  # that the disk is full says more than that a write failed
     return Failure(cause, name, message.strip() or name, trace(error))
 
 
@@ -302,32 +307,47 @@ def _qualified(kind: type) -> str:
 
 
 def trace(error: BaseException) -> str:
-    """Return the traceback as text, without the frames of flow-core and its hook machinery."""
+    """Return the traceback as text, without the frames of flow-core and its hook machinery.
+
+    An error that flow-core or a plugin raised on purpose tells all in its parts: of the traceback
+    only the lines of the step are shown, and nothing of what led to it inside.
+    """
     import traceback
 
-    if isinstance(error, FlowError) and not _user_frames(error):
-        return str(error)
     exception = traceback.TracebackException.from_exception(error)
+    if isinstance(error, FlowError):
+        stack = exception.stack
+        ours = _OURS + _plugin_folders()
+        if not stack or stack[-1].filename.startswith(ours):
+            stack[:] = [f for f in _below_call(stack) if not f.filename.startswith(ours)]
+            return "".join(stack.format()) + str(error)
     pending: list[Any] = [exception]
     while pending:
         one = pending.pop()
-        # Before the step function stand the plugins that wrap it.
-        calls = [n for n, f in enumerate(one.stack) if (f.filename, f.name) == _STEP_CALL]
-        own = one.stack[calls[-1] + 1 :] if calls else one.stack
-        kept = [f for f in own if not _is_ours(f.filename)]
+        kept = [f for f in _below_call(one.stack) if not f.filename.startswith(_OURS)]
         one.stack[:] = kept or one.stack
         group = getattr(one, "exceptions", None) or ()
         pending.extend(e for e in (one.__cause__, one.__context__, *group) if e is not None)
     return "".join(exception.format()).rstrip()
 
 
-def _user_frames(error: BaseException) -> bool:
-    step = error.__traceback__
-    while step is not None:
-        if not _is_ours(step.tb_frame.f_code.co_filename):
-            return True
-        step = step.tb_next
-    return False
+def _below_call(stack: Sequence[FrameSummary]) -> Sequence[FrameSummary]:
+    """Leave out the plugins that wrap the step function, which stand before it."""
+    calls = [n for n, f in enumerate(stack) if (f.filename, f.name) == _STEP_CALL]
+    return stack[calls[-1] + 1 :] if calls else stack
+
+
+def _plugin_folders() -> tuple[str, ...]:
+    """Return where the imported packages of installed plugins lie."""
+    entries = installed().entry_points
+    names = {e.value.partition(":")[0].partition(".")[0] for e in entries}
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in names]
+    # A plugin that is one module lies beside strangers: of it only the file is its own.
+    return tuple(
+        os.path.dirname(f) + os.sep if os.path.basename(f) == "__init__.py" else f
+        for f in files
+        if f is not None
+    )
 
 
 _OURS = tuple(
@@ -336,10 +356,6 @@ _OURS = tuple(
 
 
 _STEP_CALL = (TaskContext.call.__code__.co_filename, TaskContext.call.__name__)
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith(_OURS)
 
 
 def _show(task: TaskContext, error: BaseException) -> None:
