@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from flow_core.errors import near_misses as near_misses
     from flow_core.flowfile import load_flow as load_flow
     from flow_core.flowspec import FlowSpec as FlowSpec
+    from flow_core.fsspec_store import FsspecStore as FsspecStore
     from flow_core.graph import Graph as Graph
     from flow_core.graph import Node as Node
     from flow_core.graph import Problem as Problem
@@ -129,6 +130,7 @@ _HOME = {
     " NotFound ParameterError PluginError RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
     "flowspec": "FlowSpec",
+    "fsspec_store": "FsspecStore",
     "graph": "Graph Node Problem",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint PluginIndex installed",

@@ -1,0 +1,432 @@
+"""The ready base class that makes a store of any fsspec filesystem.
+
+This module imports nothing of fsspec: who makes the filesystem has done so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from flow_core.errors import StoreError, UsageError
+from flow_core.interfaces import StoreCapabilities, StoredObject
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from flow_core.interfaces import Buffer
+
+_TEMPORARY = ".writing"
+"""Folder, directly in the root, of objects that are not whole yet."""
+_BATCH = 64
+"""Keys read at the same time: bounds the memory of what is read ahead."""
+_SPOOL = 8 << 20
+"""Bytes of one object that are kept in memory while its key is not known."""
+_MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+_LARGE = 16 << 20
+"""Bytes from which a range is cut to the object's size first: some filesystems allocate it all."""
+_GLOB = re.compile(r"[*?\[]")
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+
+
+class FsspecStore:
+    """A store on any fsspec filesystem; a plugin subclasses it and overrides what it does faster.
+
+    A subclass makes the filesystem in its ``__init__(root)``, as the protocol `Store` demands::
+
+        class S3Store(FsspecStore):
+            def __init__(self, root=None):
+                import s3fs
+
+                url = f"s3://{root}"
+                super().__init__(s3fs.S3FileSystem(), root, url, shared=True, atomic=True)
+
+    The protocol demands that a write is all or nothing. Object stores keep that for each object: say
+    ``atomic=True``, and objects go straight to their place. Elsewhere an object is written to the
+    folder ``.writing`` of the root and moved with ``filesystem.mv``, which must then replace its
+    target in one instant: a rename, as of local disks and SFTP, or a copy of a service that copies
+    atomically. A filesystem with neither keeps no promise, and a killed writer's half object is
+    seen. What killed writers leave in ``.writing`` is not removed; folders that become empty stay,
+    but are not listed.
+
+    Without the capability ``create_only`` a write with ``create_only=True`` looks first and writes
+    then: of writers at the same instant more than one may win.
+
+    fsspec caches its instances for each process, and asynchronous ones refuse to work in a forked
+    child. This store makes such a filesystem anew there, from the arguments that it was made with;
+    filesystems wrapped inside another are not, and what lives in memory is the child's own copy.
+    Listings that the filesystem cached are dropped before each look, as other processes write too.
+
+    Args:
+        filesystem: an ``fsspec.AbstractFileSystem``.
+        root: path on it below which the keys lie; for object stores with the bucket.
+        url: the URL by which another process opens the same store.
+        shared: whether processes on other machines reach the same data by ``url``.
+        create_only: whether ``filesystem.pipe_file(..., mode="create")`` is atomic: of many writers
+            exactly one wins. fsspec's own default is not.
+        atomic: whether ``pipe_file`` and ``put_file`` write all of an object or nothing.
+
+    Attributes:
+        root: the root as the filesystem writes it, without a ``/`` at the end.
+        url: as the argument.
+        atomic: as the argument.
+        capabilities: what the store can do.
+
+    Since 0.1.
+    """
+
+    def __init__(
+        self,
+        filesystem: AbstractFileSystem,
+        root: str,
+        url: str,
+        *,
+        shared: bool = False,
+        create_only: bool = False,
+        atomic: bool = False,
+    ) -> None:
+        if create_only and not atomic:
+            raise UsageError(
+                "A store that is not atomic cannot promise create_only",
+                where=url,
+                why="its objects are moved to their place, which replaces what is there",
+                hint="pass atomic=True too, or leave create_only out",
+            )
+        self._filesystem = filesystem
+        self._process = os.getpid()
+        self.root: str = filesystem._strip_protocol(root).rstrip("/")
+        self._base: str = f"{self.root}/" if self.root else filesystem.root_marker
+        self.url = url
+        self.atomic = atomic
+        self.capabilities = StoreCapabilities(shared, mappable=False, create_only=create_only)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}>"
+
+    @property
+    def filesystem(self) -> AbstractFileSystem:
+        """The filesystem; in a forked child one of its own, if it is asynchronous."""
+        if self._process != os.getpid():
+            old = self._filesystem
+            if getattr(old, "async_impl", False):
+                self._filesystem = type(old)(*old.storage_args, **old.storage_options)
+            self._process = os.getpid()
+        return self._filesystem
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def read(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        """Yield the content of each key, in order; None where there is none."""
+        size = _BATCH if getattr(self.filesystem, "async_impl", False) else 1
+        for start in range(0, len(keys), size):
+            yield from self._read_batch(keys[start : start + size])
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes | None:
+        """Return up to ``length`` bytes from ``offset``; None when the key is missing."""
+        path = self._path(key)
+        if offset < 0 or length < 0:
+            raise StoreError(
+                f"Cannot read bytes {offset} to {offset + length} of '{key}'",
+                where=self.url,
+                why="offset and length are never negative",
+                hint="pass an offset and a length from 0 up",
+            )
+        with self._reported(f"Cannot read '{key}' from the store"):
+            return self._range(path, offset, length)
+
+    def exists(self, keys: Sequence[str]) -> list[bool]:
+        """Say for each key whether it exists."""
+        return [self.size(key) is not None for key in keys]
+
+    def size(self, key: str) -> int | None:
+        """Return the size of an object in bytes; None when it is missing."""
+        path = self._path(key)
+        with self._reported(f"Cannot look for '{key}'"):
+            return self._size(path)
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Return the distinct next parts of keys below ``prefix``, sorted."""
+        _check_prefix(prefix)
+        with self._reported(f"Cannot list '{prefix}'"):
+            base = self._base + prefix
+            names = {
+                entry["name"].rstrip("/")[len(base) :]
+                for entry in self._entries(base)
+                if entry["name"].startswith(base) and self._counts(entry)
+            }
+        return sorted(names - {"", _TEMPORARY} if not prefix else names - {""})
+
+    def local_path(self, key: str) -> str | None:
+        """Return None: readers may not map what a filesystem behind fsspec keeps."""
+        self._path(key)
+        return None
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
+        """Write each (key, content); say for each whether it was written."""
+        return [self._write(key, bytes(content), create_only) for key, content in items]
+
+    def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
+        """Write one object whose key is known only when ``chunks`` is used up.
+
+        Up to 8 MiB wait in memory, more in a temporary file of this machine.
+        """
+        spool = _Spool()
+        try:
+            # What ``chunks`` and ``key`` raise is not the store's to explain: it passes unchanged.
+            for chunk in chunks:
+                with self._reported("Cannot keep an object on its way to the store"):
+                    spool.add(bytes(chunk))
+            name = key()
+            path = self._path(name)
+            with self._reported(f"Cannot write '{name}' to the store"):
+                if self._size(path) is not None:
+                    return False
+                self._place(path, spool.send)
+                return True
+        finally:
+            spool.close()
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; missing ones are no error."""
+        for key in keys:
+            path = self._path(key)
+            # One by one: fsspec's deletion of many takes a '*' in a key for a pattern.
+            with self._reported(f"Cannot delete '{key}'"), suppress(*_MISSING):
+                # Deleting a folder must not be tried: some systems allow it.
+                if self.atomic or self._size(path) is not None:
+                    self.filesystem.rm_file(path)
+
+    # --- parts ------------------------------------------------------------------------------
+
+    def _path(self, key: str) -> str:
+        _check_key(key)
+        return self._base + key
+
+    @contextmanager
+    def _reported(self, what: str) -> Iterator[None]:
+        """Turn whatever the filesystem raises into a `StoreError`."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:  # each service has errors of its own, of no common kind
+            text = (getattr(error, "strerror", None) or str(error)).strip()
+            raise StoreError(
+                what,
+                where=self.url,
+                why=f"{type(error).__name__}: {text}" if text else type(error).__name__,
+                hint="check that the store can be reached, that it has space,"
+                " and that you may read and write there",
+            ) from error
+
+    def _read_batch(self, keys: Sequence[str]) -> list[bytes | None]:
+        paths = [self._path(key) for key in keys]
+        # fsspec takes a path with a '*' for a pattern when it reads many.
+        plain = [path for path in paths if not _GLOB.search(path)] if len(paths) > 1 else []
+        together: dict[str, Any] = {}
+        if plain:
+            with self._reported(f"Cannot read {len(plain)} keys from the store"):
+                together = self.filesystem.cat(plain, on_error="return")
+        return [
+            self._content(key, path, together.get(self.filesystem._strip_protocol(path)))
+            for key, path in zip(keys, paths, strict=True)
+        ]
+
+    def _content(self, key: str, path: str, found: Any) -> bytes | None:
+        """Return what was read, or read it now; ``found`` may be the error that reading raised."""
+        with self._reported(f"Cannot read '{key}' from the store"):
+            try:
+                if isinstance(found, BaseException):
+                    raise found
+                content: bytes = self.filesystem.cat_file(path) if found is None else found
+            except _MISSING:
+                return None
+            return content
+
+    def _range(self, path: str, offset: int, length: int) -> bytes | None:
+        if not 0 < length < _LARGE:
+            size = self._size(path)
+            length = min(length, (size or 0) - offset)
+            if size is None or length <= 0:
+                return None if size is None else b""
+        try:
+            content: bytes = self.filesystem.cat_file(path, offset, offset + length)
+        except _MISSING:
+            return None
+        except Exception:
+            # Services refuse a range behind the end, each with an error of its own.
+            size = self._size(path)
+            if size is None or offset < size:
+                raise
+            return b""
+        return content
+
+    def _size(self, path: str) -> int | None:
+        self.filesystem.invalidate_cache()
+        try:
+            info = self.filesystem.info(path)
+        except _MISSING:
+            return None
+        if info["type"] != "file":
+            return None
+        return int(info["size"] or 0)
+
+    def _entries(self, path: str) -> list[dict[str, Any]]:
+        """Return what lies directly in a folder; nothing when there is no such folder."""
+        self.filesystem.invalidate_cache()
+        try:
+            return list(self.filesystem.ls(path.rstrip("/") or path, detail=True))
+        except _MISSING:
+            return []
+
+    def _counts(self, entry: dict[str, Any]) -> bool:
+        """Whether an entry is an object, or a folder with one somewhere below."""
+        if entry["type"] != "directory" or self.atomic:
+            return True  # object stores have no empty folders
+        return any(self._counts(below) for below in self._entries(entry["name"]))
+
+    def _write(self, key: str, content: bytes, create_only: bool) -> bool:
+        path = self._path(key)
+        with self._reported(f"Cannot write '{key}' to the store"):
+            if create_only and self.capabilities.create_only:
+                return self._create(path, content)
+            if create_only and self._size(path) is not None:
+                return False
+            self._place(path, lambda filesystem, target: filesystem.pipe_file(target, content))
+            return True
+
+    def _create(self, path: str, content: bytes) -> bool:
+        try:
+            self.filesystem.pipe_file(path, content, mode="create")
+        except FileExistsError:
+            if self._size(path) is None:
+                raise  # something else is in the way, such as a file where a folder is needed
+            return False
+        return True
+
+    def _place(self, path: str, send: Callable[[Any, str], object]) -> None:
+        """Let ``send`` write an object, so that all of it appears at ``path`` or nothing."""
+        filesystem = self.filesystem
+        if self.atomic:
+            send(filesystem, path)
+            return
+        temporary = f"{self._base}{_TEMPORARY}/{os.getpid()}-{secrets.token_hex(8)}"
+        filesystem.makedirs(f"{self._base}{_TEMPORARY}", exist_ok=True)
+        try:
+            send(filesystem, temporary)
+            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if filesystem.isdir(path):  # the object would be moved into it
+                raise IsADirectoryError(f"'{path}' is a folder")
+            filesystem.mv(temporary, path)
+        except BaseException:
+            with suppress(Exception):
+                filesystem.rm_file(temporary)
+            raise
+
+    # --- listing (last, since the name hides the type from the annotations below it) --------
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield all objects whose key starts with ``prefix``, sorted by key."""
+        _check_prefix(prefix)
+        return self._list(prefix)
+
+    def _list(self, prefix: str) -> Iterator[StoredObject]:
+        start = self._base + prefix
+        folder = start.rpartition("/")[0] or self._base
+        with self._reported(f"Cannot list '{prefix}'"):
+            self.filesystem.invalidate_cache()
+            found = self.filesystem.find(folder, detail=True)
+            if not found:
+                self._entries(folder)  # find is silent about what it cannot read
+        keys = {
+            name[len(self._base) :]: info for name, info in found.items() if name.startswith(start)
+        }
+        for key in sorted(keys):
+            if not key.startswith(f"{_TEMPORARY}/"):
+                yield StoredObject(key, int(keys[key].get("size") or 0), _modified(keys[key]))
+
+
+class _Spool:
+    """Content on its way: in memory while it is small, then in a temporary file."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+        self._path: str | None = None
+
+    def add(self, chunk: bytes) -> None:
+        self._content += chunk
+        if len(self._content) > _SPOOL:
+            self._flush()
+
+    def send(self, filesystem: Any, target: str) -> None:
+        if self._path is None:
+            filesystem.pipe_file(target, bytes(self._content))
+            return
+        self._flush()
+        filesystem.put_file(self._path, target)
+
+    def close(self) -> None:
+        if self._path is not None:
+            with suppress(OSError):
+                os.unlink(self._path)
+
+    def _flush(self) -> None:
+        if self._path is None:
+            file, self._path = tempfile.mkstemp(prefix="flow-")
+            os.close(file)
+        with open(self._path, "ab") as spooled:
+            spooled.write(self._content)
+        self._content.clear()
+
+
+def _modified(info: dict[str, Any]) -> float:
+    """Return the time of the last change; 0 when the filesystem does not tell it."""
+    value = next((info[name] for name in _TIMES if info.get(name) is not None), 0.0)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(re.sub("[Zz]$", "+00:00", value))
+        except ValueError:
+            return 0.0
+    return value.timestamp() if isinstance(value, datetime) else float(value)
+
+
+def _check_key(key: str) -> None:
+    framed = f"/{key}/"
+    if "//" in framed or "/./" in framed or "/../" in framed or "\0" in framed:
+        raise _refused(key, "a key is made of parts with '/' between; none is empty, '.' or '..'")
+    if framed.startswith(f"/{_TEMPORARY}/"):
+        raise _refused(key, "objects that are not whole yet lie there")
+    _check_encoding(key)
+
+
+def _check_prefix(prefix: str) -> None:
+    framed = f"/{prefix}"
+    if "//" in framed or "/./" in framed or "/../" in framed or "\0" in framed:
+        raise _refused(prefix, "a prefix is the beginning of a key, whose parts are never empty")
+    _check_encoding(prefix)
+
+
+def _check_encoding(key: str) -> None:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise _refused(key, "it contains a character that has no UTF-8 form") from None
+
+
+def _refused(key: str, why: str) -> StoreError:
+    return StoreError(
+        "The store refuses a key",
+        where=f"key {key!r}",
+        why=why,
+        hint="use a relative key such as 'folder/name'",
+    )
