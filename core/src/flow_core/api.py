@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from flow_core.records import unpack_inputs as unpack_inputs
     from flow_core.run import RunRequest as RunRequest
     from flow_core.run import command_line as command_line
+    from flow_core.run import index_lacks as index_lacks
     from flow_core.session import Session as Session
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
@@ -149,7 +150,7 @@ _HOME = {
     " unpack_inputs",
     "definition": "FlowDefinition StepDefinition",
     "flowfile": "load_flow",
-    "run": "RunRequest command_line",
+    "run": "RunRequest command_line index_lacks",
     "session": "Session",
     "settings": "Settings state_folder",
     "launch": "launch_document",

@@ -23,7 +23,11 @@ from flow_core.records import (
 )
 
 if TYPE_CHECKING:
+    from flow_core.interfaces import Metadata, Store
     from flow_core.session import Session
+
+_WITHOUT_FILE = frozenset({"dump", "logs", "reindex"})
+"""Commands that find what they show by a pathspec; all that runs a flow needs its file."""
 
 
 class RunRequest(NamedTuple):
@@ -218,13 +222,32 @@ def command_line(session: Session, command: str, arguments: str = "") -> str:
 
     Args:
         session: the session of the run.
-        command: name of the command. ``logs`` needs no flow file.
+        command: name of the command.
         arguments: what stands behind the command.
 
     Since 0.1.
     """
     file = session.graph.file if session.flow is not None else None
     return _line(top_level_options(session), command, arguments, file)
+
+
+def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = None) -> bool:
+    """Return whether ``store`` has runs that the index should know: it was lost, or lags behind.
+
+    For errors that say that nothing was found; the command ``reindex`` is then the way out.
+
+    Args:
+        metadata: the index.
+        store: where the truth is.
+        flow: name of the flow that was asked for.
+        run: the run that was asked for, unknown to the index; None = any of the flow.
+
+    Since 0.1.
+    """
+    stored = store.folders(f"runs/{flow}/")
+    if run in stored if run is not None else stored and not metadata.runs(flow, limit=1):
+        return True
+    return not metadata.flows() and bool(store.folders("runs/"))
 
 
 def top_level_options(session: Session) -> str:
@@ -252,7 +275,6 @@ def _line(options: str, command: str, arguments: str, file: str | None) -> str:
     ):
         words = ["python", program, options, command, arguments]
     else:
-        # The log of a task is found by its pathspec; all that runs a flow needs its file.
-        place = os.path.relpath(file) if file and command != "logs" else ""
+        place = os.path.relpath(file) if file and command not in _WITHOUT_FILE else ""
         words = ["flow", options, command, place, arguments]
     return " ".join(word for word in words if word)

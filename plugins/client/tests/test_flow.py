@@ -104,3 +104,17 @@ def test_states_cover_all_that_the_index_knows() -> None:
     from flow_client.run import ENDED
 
     assert {"created", "running", *ENDED} == {s.value for s in RunState}
+
+
+def test_a_lost_index_is_told_from_a_flow_that_never_ran(
+    past: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.run("1")
+    metadata = past.session.metadata
+    monkeypatch.setattr(metadata, "run", lambda *_: None)
+    monkeypatch.setattr(metadata, "runs", lambda *_, **__: [])
+    monkeypatch.setattr(metadata, "flows", list)
+    for missing in (lambda: Flow("F"), lambda: Run("F/1")):
+        with pytest.raises(ObjectNotFound, match="The index does not know the") as caught:
+            missing()
+        assert caught.value.hint == "flow reindex"

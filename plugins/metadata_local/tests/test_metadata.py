@@ -169,7 +169,8 @@ class TestErrors:
             "There is no run 'F/9'\n"
             f"  where: {file}\n"
             "  why:   the index of runs does not know it\n"
-            "  try:   check the id and the folder; the index can be rebuilt from the store"
+            "  try:   check the id and the folder; an index that lacks runs is made anew by:"
+            " flow reindex"
         )
 
     def test_long_tag(self, metadata: LocalMetadata) -> None:
@@ -195,8 +196,7 @@ class TestErrors:
             assert caught.value.where == str(file)
             assert caught.value.why == "file is not a database"
             assert caught.value.hint == (
-                f"delete {file} (with its -wal and -shm files): it is only an index, which can be"
-                " rebuilt from the store"
+                f"delete {file} (with its -wal and -shm files), then: flow reindex"
             )
 
     def test_overwritten_pages(self, metadata: LocalMetadata, file: Path) -> None:
@@ -241,8 +241,7 @@ class TestErrors:
             f"  where: {file}\n"
             "  why:   another process kept it locked for 0.1 seconds\n"
             f"  try:   find that process with: fuser -v '{file}'; or, when no flow runs, delete"
-            f" {file} (with its -wal and -shm files): it is only an index, which can be rebuilt"
-            " from the store"
+            f" {file} (with its -wal and -shm files), then: flow reindex"
         )
         metadata.update_run("F", "1", message="again")
 

@@ -412,3 +412,16 @@ def test_a_damaged_origin_is_found_before_a_run_is_announced(flowtester, failed)
     }
     assert runs(flowtester) == ["1"]
     assert not (flowtester.path / "id.txt").exists()
+
+
+def test_a_lost_index_is_told_from_a_flow_that_never_ran(flowtester, failed):
+    index = flowtester.path / ".flow/metadata.db"
+    for file in flowtester.path.glob(".flow/metadata.db*"):
+        file.unlink()
+    for arguments in ((), ("--origin-run-id", "1")):
+        done = flowtester.python(failed, "resume", *arguments)
+        assert done.error["error"].startswith("The index does not know the run")
+        assert done.error["try"] == f"python {failed} reindex"
+    assert flowtester.python(failed, "reindex").stdout.startswith("The index ")
+    assert index.exists()
+    assert "resumes F/1" in flowtester.python(failed, "resume").stdout

@@ -11,7 +11,7 @@ from flow_client.errors import NamespaceMismatch, ObjectNotFound, names_hint
 from flow_client.pathspec import split
 from flow_client.run import ENDED, LOST, Run
 from flow_client.scope import get_namespace, reader
-from flow_core.api import RunState, UsageError, did_you_mean
+from flow_core.api import RunState, UsageError, did_you_mean, index_lacks
 
 if TYPE_CHECKING:
     from flow_client.reader import Reader
@@ -139,10 +139,22 @@ def missing(source: Reader, name: str) -> ObjectNotFound:
             why="the namespace hides runs that do not carry it as a tag",
             hint="namespace(None) shows the runs of everybody",
         )
+    if index_lacks(source.session.metadata, source.session.store, name):
+        return not_indexed(source, f"flow '{name}'")
     return ObjectNotFound(
         f"There is no flow '{name}'",
         where=source.session.metadata.url,
         why="the index knows no run of it",
         hint=names_hint(name, source.session.metadata.flows(), "flows")
         or "run one first: python my_flow.py run",
+    )
+
+
+def not_indexed(source: Reader, what: str) -> ObjectNotFound:
+    """Return the error for what may be in the store, and which only the index does not know."""
+    return ObjectNotFound(
+        f"The index does not know the {what}",
+        where=source.session.metadata.url,
+        why=f"the store {source.session.store.url} has runs that the index lacks",
+        hint="flow reindex",
     )

@@ -16,7 +16,7 @@ from flow_client.pathspec import split
 from flow_client.reader import moment
 from flow_client.scope import get_namespace, reader
 from flow_client.step import Step
-from flow_core.api import RunRecord, RunState, UsageError
+from flow_core.api import RunRecord, RunState, UsageError, index_lacks
 
 if TYPE_CHECKING:
     from flow_client.code import Code
@@ -332,6 +332,10 @@ def _tag_list(tags: Iterable[str]) -> list[str]:
 
 
 def _missing(source: Reader, flow: str, run: str) -> ObjectNotFound:
+    if index_lacks(source.session.metadata, source.session.store, flow, run):
+        from flow_client.flow import not_indexed
+
+        return not_indexed(source, f"run '{flow}/{run}'")
     latest = [r.run for r in source.session.metadata.runs(flow, limit=_SHOWN)]
     if not latest:
         from flow_client.flow import missing as missing_flow

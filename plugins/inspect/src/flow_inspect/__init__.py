@@ -1,1 +1,1 @@
-"""The show, check, dump, logs and output-dot commands of flows."""
+"""The show, check, dump, logs, output-dot and reindex commands of flows."""

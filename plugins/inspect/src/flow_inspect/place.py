@@ -11,7 +11,9 @@ from flow_core.api import (
     Manifest,
     NotFound,
     UsageError,
+    command_line,
     did_you_mean,
+    index_lacks,
     manifest_key,
 )
 
@@ -84,6 +86,13 @@ def check_exists(session: Session, place: Place) -> None:
 
 
 def _no_run(session: Session, place: Place) -> NotFound:
+    if index_lacks(session.metadata, session.store, place.flow, place.run):
+        return NotFound(
+            f"The index does not know the run {place.flow}/{place.run}",
+            where=session.metadata.url,
+            why=f"the store {session.store.url} has runs that the index lacks",
+            hint=command_line(session, "reindex"),
+        )
     latest = session.metadata.runs(place.flow, limit=_SHOWN)
     if latest:
         hint = "latest runs: " + ", ".join(r.run for r in latest)

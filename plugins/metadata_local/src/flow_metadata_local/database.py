@@ -196,10 +196,7 @@ def _is_locked(error: sqlite3.Error) -> bool:
 
 def _explain(error: sqlite3.DatabaseError, path: str) -> FlowError:
     text = str(error)
-    again = (
-        f"delete {path} (with its -wal and -shm files): it is only an index, which can be rebuilt"
-        " from the store"
-    )
+    again = f"delete {path} (with its -wal and -shm files), then: flow reindex"
     if _is_locked(error):
         return StoreError(
             "The index of runs is locked",

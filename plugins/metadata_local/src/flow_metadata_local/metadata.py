@@ -262,7 +262,7 @@ class LocalMetadata:
             f"There is no run '{flow}/{run}'",
             where=self._database.path,
             why="the index of runs does not know it",
-            hint="check the id and the folder; the index can be rebuilt from the store",
+            hint="check the id and the folder; an index that lacks runs is made anew by: flow reindex",
         )
 
 

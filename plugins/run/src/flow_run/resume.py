@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from flow_core.api import Command, CommandContext, NotFound, Session, UsageError, did_you_mean
+from flow_core.api import (
+    Command,
+    CommandContext,
+    NotFound,
+    Session,
+    UsageError,
+    command_line,
+    did_you_mean,
+    index_lacks,
+)
 from flow_run.options import execute, shared
 from flow_run.reuse import Reuse
 
@@ -50,6 +59,7 @@ def _origin(session: Session, run_id: str | None) -> str:
     if run_id is None:
         latest = session.metadata.runs(flow, limit=1)
         if not latest:
+            _check_index(session, None)
             raise NotFound(
                 f"There is no run of {flow} to resume",
                 where=session.metadata.url,
@@ -58,6 +68,7 @@ def _origin(session: Session, run_id: str | None) -> str:
         return latest[0].pathspec
     run_id = run_id.removeprefix(f"{flow}/")
     if session.metadata.run(flow, run_id) is None:
+        _check_index(session, run_id)
         newest = [r.run for r in session.metadata.runs(flow, limit=5)]
         raise UsageError(
             f"There is no run {flow}/{run_id}",
@@ -65,6 +76,18 @@ def _origin(session: Session, run_id: str | None) -> str:
             hint="the latest are: " + ", ".join(newest) if newest else "start one with: run",
         )
     return f"{flow}/{run_id}"
+
+
+def _check_index(session: Session, run: str | None) -> None:
+    """Raise `NotFound` when the store has the run, and only the index does not know it."""
+    flow = session.definition.name
+    if index_lacks(session.metadata, session.store, flow, run):
+        raise NotFound(
+            f"The index does not know the run{f' {flow}/{run}' if run else f's of {flow}'}",
+            where=session.metadata.url,
+            why=f"the store {session.store.url} has runs that the index lacks",
+            hint=command_line(session, "reindex"),
+        )
 
 
 command = Command("Go on after a failed run; finished tasks are reused.", True, build)
