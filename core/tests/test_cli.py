@@ -36,6 +36,9 @@ class TestShell:
             (["--bogus"], ["There is no option --bogus", "--datastore"]),
             (["--datastor", "x", "run"], ["There is no option --datastor", "--datastore"]),
             (["rn", "x.py"], ["'rn'", "'run'"]),
+            (["p.py", "run"], ["'p.py' is a file, not a command", "try:   flow run p.py\n"]),
+            (["p.py", "show", "-x"], ["try:   flow show p.py -x\n"]),
+            (["p.py"], ["try:   flow run p.py\n"]),
             (["frobnicate"], ["no plugin provides the command 'frobnicate'"]),
             (["run", "nowhere.py"], ["There is no flow file 'nowhere.py'"]),
             (["run", "--alpha", "3"], ["needs a flow file before its options"]),
@@ -59,6 +62,12 @@ class TestShell:
         monkeypatch.setenv("FLOW_DEBUG", "perhaps")
         assert run(["run", "x.py"]) == 2
         assert "where: FLOW_DEBUG" in capsys.readouterr().err
+
+    def test_a_mistyped_module_is_wrong_usage(self, flowtester):
+        good = flowtester.write(FLOW.format(end="pass"))
+        failed = flowtester.python(good, "-p", "flow_nowhere", "run")
+        assert failed.returncode == 2
+        assert "The plugin module 'flow_nowhere' cannot be loaded" in failed.stderr
 
     def test_left_out_plugins_also_with_spaces(self, capsys, monkeypatch):
         monkeypatch.setenv("FLOW_PLUGINS", "no:inspect, no:run")

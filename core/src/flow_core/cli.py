@@ -115,6 +115,8 @@ class Shell(click.Group):
         context: Context = ctx.obj
         context.apply(ctx.params)  # click would call a callback only after this
         name, rest = args[0], args[1:]
+        if context.flow is None and name.endswith(".py"):
+            raise _file_first(name, rest, context.index.names(GROUP))
         provider = context.index.load(GROUP, name)
         if provider.needs_flow and context.flow is None:
             if not rest or rest[0] in ("--help", "-h"):
@@ -152,6 +154,14 @@ def _needs_file(name: str, summary: str) -> click.Command:
         help=f"{summary}\n\nFurther options depend on the flow: flow {name} FILE --help",
         options_metavar="FILE [OPTIONS]",
         add_help_option=True,
+    )
+
+
+def _file_first(file: str, rest: Sequence[str], commands: Sequence[str]) -> UsageError:
+    command, *more = rest if rest and rest[0] in commands else ("run", *rest)
+    return UsageError(
+        f"'{file}' is a file, not a command: the command comes first",
+        hint=" ".join(["flow", command, file, *more]),
     )
 
 
