@@ -178,7 +178,15 @@ class TestLoad:
         assert "-p no:a" in caught.value.hint
 
     def test_attributes_of_attributes(self):
-        assert entry(value="os:path.sep").load() == "/"
+        assert entry(group="flow.exports", value="os:path.sep").load() == "/"
+
+    def test_a_command_that_is_none_says_what_it_should_be(self):
+        with pytest.raises(PluginError) as caught:
+            entry(value="os:path.sep").load()
+        assert caught.value.what == "The command 'go' is not a flow_core.api.Command"
+        assert caught.value.where == "plugin 'a' (flow-a 1.0), os:path.sep"
+        assert caught.value.why == "it is of type str"
+        assert "-p no:a" in caught.value.hint
 
 
 class TestExports:
@@ -187,6 +195,12 @@ class TestExports:
             load_export("kubernetes_x")
         assert "flow_core has no 'kubernetes_x'" in str(caught.value)
         assert "pip install flow-kubernetes-x" in str(caught.value)
+
+    def test_a_misspelt_name_of_the_kernel_is_recognised(self):
+        with pytest.raises(ImportError) as caught:
+            load_export("Paramter")
+        assert str(caught.value).startswith("flow_core has no 'Paramter': did you mean 'Parameter'")
+        assert "pip" not in str(caught.value)
 
     def test_modules_of_flow_core_are_no_exports(self):
         code = (

@@ -38,6 +38,10 @@ _KIND = {
 }
 
 
+_SHAPES = {"flow.commands": ("a flow_core.api.Command", ("summary", "needs_flow", "build"))}
+"""What the objects of a group are; checked where another object would only fail much later."""
+
+
 class EntryPoint(NamedTuple):
     """One name that a distribution provides.
 
@@ -67,7 +71,8 @@ class EntryPoint(NamedTuple):
 
         Raises:
             IncompatiblePlugin: it needs another flow-core.
-            PluginError: importing it failed, for whatever reason.
+            PluginError: importing it failed, for whatever reason, or it is not what its group asks
+                for.
         """
         self._check_core()
         module, _, attribute = self.value.partition(":")
@@ -83,7 +88,18 @@ class EntryPoint(NamedTuple):
                 hint=f"repair it (pip install --force-reinstall {self.distribution}), "
                 f"or leave it out: -p no:{self.plugin}",
             ) from error
+        self._check_shape(loaded)
         return loaded
+
+    def _check_shape(self, loaded: Any) -> None:
+        expected, attributes = _SHAPES.get(self.group, ("", ()))
+        if not all(hasattr(loaded, attribute) for attribute in attributes):
+            raise PluginError(
+                f"The {_KIND[self.group]} '{self.name}' is not {expected}",
+                where=f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.value}",
+                why=f"it is of type {type(loaded).__name__}",
+                hint=f"correct the entry point, or leave the plugin out: -p no:{self.plugin}",
+            )
 
     def _check_core(self) -> None:
         requirement = core_requirement(self)
@@ -219,7 +235,12 @@ def load_export(name: str) -> Any:
     for group in ("flow.decorators", "flow.exports"):
         if name in index.group(group):
             return index.load(group, name)
-    close = did_you_mean(name, index.export_names())
+    from flow_core import _OWN
+
+    known = [*_OWN, *index.export_names()]
+    close = did_you_mean(name, known)
+    if near_misses(name, known):  # installing something would not help
+        raise ImportError(f"flow_core has no '{name}': {close}", name=f"flow_core.{name}")
     raise ImportError(
         f"flow_core has no '{name}', and no installed plugin offers it.\n"
         f"  try:   pip install flow-{name.replace('_', '-').lower()}   ({close})",
