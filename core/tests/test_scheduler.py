@@ -375,25 +375,30 @@ class TestWindingDown:
         ends = [e for e in outcome.events if isinstance(e, TaskFinished) and not e.manifest.ok]
         assert [e.retry_in for e in ends] == [None, None]
 
-    def test_interrupted_tasks_are_cancelled_and_the_run_says_so(self, flowtester):
+    @pytest.mark.parametrize(
+        ("number", "name"),
+        [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")],
+    )
+    def test_interrupted_tasks_are_cancelled_and_the_run_says_so(self, flowtester, number, name):
         compute = FakeCompute(count=9)
 
         def ends(spec):
             if spec.step == "start":
                 return compute.good(spec)
             if spec.task == 3:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
             return "hangs"
 
         compute.ends = ends
-        before = signal.getsignal(signal.SIGINT)
+        before = signal.getsignal(number)
         outcome = run(flowtester, compute)
         assert outcome.state is RunState.INTERRUPTED
         assert outcome.error.state == "interrupted"
         assert "was interrupted" in outcome.error.what
+        assert outcome.error.why == f"interrupted by a signal ({name})"
         assert "resume" in outcome.error.hint
         assert compute.cancelled == [([2, 3], 0.5)]
-        assert signal.getsignal(signal.SIGINT) is before
+        assert signal.getsignal(number) is before
         assert compute.closed
 
     def test_a_second_interrupt_leaves_no_grace(self, flowtester):

@@ -236,6 +236,7 @@ class Scheduler:
         self._flushed = self._heartbeat = time.time()
         self._failed: list[tuple[_Task, Failure]] = []
         self._interrupts = 0
+        self._signal = signal.SIGINT  # the one that interrupted first
         self._cancelled = False
         self._give_up_at: float | None = None  # when siblings of a failed task are ended
         self._end_reached = False
@@ -316,7 +317,7 @@ class Scheduler:
         elif self._end_reached:
             state, message = RunState.SUCCEEDED, ""
         elif self._interrupts:  # a task that fails because it is ended is not the reason
-            state, message = RunState.INTERRUPTED, "interrupted by a signal (Ctrl-C)"
+            state, message = RunState.INTERRUPTED, _interrupted_by(self._signal)
         else:
             state, message = RunState.FAILED, self._failed[0][1].summary
         failed = tuple(f"{record.pathspec}/{t.step}/{t.id}" for t, _ in self._failed)
@@ -663,6 +664,8 @@ class Scheduler:
             return
 
         def interrupt(number: int, frame: Any) -> None:
+            if not self._interrupts:
+                self._signal = signal.Signals(number)
             self._interrupts += 1
 
         earlier = {number: signal.getsignal(number) for number in INTERRUPTS}
@@ -737,6 +740,11 @@ def _wait_for_any(descriptors: list[int], timeout: float) -> None:
         for descriptor in descriptors:
             selector.register(descriptor, selectors.EVENT_READ)
         selector.select(timeout)
+
+
+def _interrupted_by(number: signal.Signals) -> str:
+    name = "Ctrl-C" if number is signal.SIGINT else number.name
+    return f"interrupted by a signal ({name})"
 
 
 def _signal_name(exited: Exited) -> str:
