@@ -220,6 +220,10 @@ def test_broken_command_is_shown_as_such(place: Any) -> None:
     used = place.flow("sour")
     assert used.returncode == 1
     assert "-p no:sour" in used.stderr
+    listed = place.flow("plugins").stdout
+    assert "broken" in next(row for row in listed.splitlines() if row.startswith("sour "))
+    assert "No module named 'not_there'" in listed
+    assert "No run starts" not in listed
 
 
 def test_list_imports_no_provider(place: Any) -> None:
@@ -231,9 +235,59 @@ def test_list_imports_no_provider(place: Any) -> None:
     listed = place.flow("plugins")
     assert "decorator sour; store sour" in listed.stdout
     assert "imported" not in listed.stdout
+
+
+def test_details_try_each_provider(place: Any) -> None:
+    place.install(
+        "sour",
+        {"flow.stores": "sour = flow_sour:Store", "flow.decorators": "sour = flow_sour:sour"},
+        "raise RuntimeError('imported')",
+    )
     shown = place.flow("plugins", "sour")
     assert shown.returncode == 0
-    assert "RuntimeError: imported" in shown.stdout  # its options cannot be told
+    assert shown.stdout.startswith("sour 1.0: broken\n")
+    for what in ("The decorator 'sour'", "The store 'sour'"):
+        assert shown.stdout.count(f"{what} cannot be loaded") == 1
+    assert "RuntimeError: imported" in shown.stdout
+    report = json.loads(place.flow("plugins", "sour", "--json").stdout)
+    assert report["status"] == "broken"
+    assert report["error"]["why"] == "RuntimeError: imported"
+
+
+def test_command_that_is_none(place: Any) -> None:
+    place.install("sour", {"flow.commands": "sour = flow_sour:command"}, "command = 3")
+    helped = place.flow("--help")
+    assert helped.returncode == 0
+    assert "(cannot be used: The command 'sour' is not a flow_core.api.Command)" in " ".join(
+        helped.stdout.split()
+    )
+    used = place.flow("sour")
+    assert used.returncode == 1
+    assert "plugin 'sour' (flow-sour 1.0), flow_sour:command" in used.stderr
+    assert "bug" not in used.stderr
+    row = next(r for r in place.flow("plugins").stdout.splitlines() if r.startswith("sour "))
+    assert "broken" in row
+
+
+def test_hook_that_fails_names_its_plugin(place: Any) -> None:
+    place.install(
+        "sour",
+        HOOKS,
+        """
+        from flow_core.api import hookimpl
+
+        @hookimpl
+        def flow_plan_step(step, draft):
+            1 / 0
+        """,
+    )
+    done = place.run("hello_flow.py", "run")
+    assert done.returncode == 1
+    assert "The plugin 'sour' failed in its hook flow_plan_step" in done.stderr
+    assert "flow_sour.py:6" in done.stderr
+    assert "ZeroDivisionError: division by zero" in done.stderr
+    assert "-p no:sour" in done.stderr
+    assert not place.ran()
 
 
 def test_name_clash_of_providers(place: Any) -> None:

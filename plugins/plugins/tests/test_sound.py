@@ -125,8 +125,7 @@ def test_no_plugins_at_all() -> None:
 
 def test_narrow_terminal_wraps_what_is_provided() -> None:
     index = PluginIndex(
-        EntryPoint("flow.commands", f"command-{n}", "x:y", "flow-many", "1.0", "")
-        for n in range(30)
+        EntryPoint("flow.stores", f"store-{n}", "x:y", "flow-many", "1.0", "") for n in range(30)
     )
     reports = Reports(Session(index=index), index)
     lines = list(listing.lines(reports, 70))

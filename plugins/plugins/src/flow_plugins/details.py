@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 
 from flow_core.api import EntryPoint, OptionInfo, PluginError, describe_options
-from flow_plugins.reports import BLOCKED, OK, Hook, Report, Reports
+from flow_plugins.reports import BLOCKED, BROKEN, HOOK_MODULES, OK, Hook, Report, Reports, failure
 from flow_plugins.texts import error_lines, kind, status_style
 
 _UNBLOCK = "change what leaves it out: -p, FLOW_PLUGINS or the setting 'plugins'"
@@ -80,9 +80,18 @@ def _provides(report: Report) -> Iterator[str]:
     content = []
     for name, entry in zip(names, report.entry_points, strict=True):
         content.append(f"{name:<{column}}  {click.style(entry.value, dim=True)}")
-        if entry.group == "flow.decorators" and report.status == OK:
-            content.extend(f"    {line}" if line else "" for line in _decorator(entry))
+        if report.status in (OK, BROKEN) and entry.group != HOOK_MODULES:
+            content.extend(f"    {line}" if line else "" for line in _provider(report, entry))
     yield from _section("Provides", content)
+
+
+def _provider(report: Report, entry: EntryPoint) -> Iterator[str]:
+    error = failure(entry)
+    if error is not None:
+        if str(error) != str(report.error):  # which stands above
+            yield from error_lines(error)
+    elif entry.group == "flow.decorators":
+        yield from _decorator(entry)
 
 
 def _decorator(entry: EntryPoint) -> Iterator[str]:

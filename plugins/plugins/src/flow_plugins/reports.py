@@ -1,4 +1,5 @@
-"""Reports: what is known of each plugin. Only hook modules are imported for them, no provider."""
+"""Reports: what is known of each plugin. For the list only what each command line imports anyway is
+imported: hook modules and commands. A report on one plugin tries its other providers, too."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from flow_core.api import (
 
 OK, BROKEN, OTHER_CORE = "ok", "broken", "needs another flow-core"
 CLASH, BLOCKED = "clash", "blocked"
-HOOK_MODULES = "flow.plugins"
+HOOK_MODULES, COMMANDS = "flow.plugins", "flow.commands"
 
 
 class Hook(NamedTuple):
@@ -107,12 +108,14 @@ class Reports:
     def find(self, name: str) -> Report:
         """Return the report on one plugin, by its short or its distribution's name.
 
+        All its providers are imported, to see whether they can be.
+
         Raises:
             NotFound: there is no such plugin.
         """
         for report in self.all:
             if name in (report.name, report.distribution):
-                return report
+                return _tried(report)
         raise NotFound(
             f"There is no plugin '{name}'",
             hint=did_you_mean(name, [report.name for report in self.all]),
@@ -159,7 +162,9 @@ class Reports:
         return None
 
     def _broken(self, entry: EntryPoint) -> PluginError | None:
-        return self._plugins.broken.get(entry.name) if entry.group == HOOK_MODULES else None
+        if entry.group == HOOK_MODULES:
+            return self._plugins.broken.get(entry.name)
+        return failure(entry) if entry.group == COMMANDS else None
 
     def _hooks(self, modules: Iterable[str]) -> Iterator[Hook]:
         manager = self._plugins.manager
@@ -184,3 +189,20 @@ class Reports:
             error = self._plugins.broken.get(name)
             status = OK if error is None else BROKEN
             yield Report(name, "", "", "", (), tuple(self._hooks([name])), status, error)
+
+
+def failure(entry: EntryPoint) -> PluginError | None:
+    """Import what an entry point names; return why that fails, or None."""
+    try:
+        entry.load()
+    except PluginError as error:
+        return error
+    return None
+
+
+def _tried(report: Report) -> Report:
+    """Return the report with the first failure of a provider, if all seemed well without it."""
+    if report.status != OK:
+        return report
+    error = next(filter(None, map(failure, report.entry_points)), None)
+    return report if error is None else report._replace(status=BROKEN, error=error)
