@@ -374,6 +374,11 @@ class Layer:
         self.lock = threading.Lock()
 
 
+class Unshowable:
+    def __repr__(self):
+        raise ValueError("never")
+
+
 class TestUnstorable:
     def test_the_path_is_named(self, artifacts):
         with pytest.raises(ArtifactError) as caught:
@@ -396,6 +401,33 @@ class TestUnstorable:
     )
     def test_paths(self, value, path):
         assert find_unpicklable("v", value)[0] == path
+
+    def test_a_long_path_is_shortened(self):
+        value = threading.Lock()
+        for number in range(100):
+            value = {f"key {number} {'x' * 1000}": value}
+        path, culprit = find_unpicklable("v", value)
+        assert len(path) <= 200
+        assert path.startswith("v['key 99 xx")
+        assert "…" in path
+        assert path.endswith("xx']")
+        assert not isinstance(culprit, dict)
+
+    def test_a_key_that_cannot_be_shown(self):
+        assert find_unpicklable("v", {Unshowable(): threading.Lock()})[0].endswith(".Unshowable>]")
+
+    def test_a_value_of_too_many_levels(self, artifacts):
+        value = []
+        for _ in range(3000):
+            value = [value]
+        with pytest.raises(
+            ArtifactError, match="is a list with too many levels below it"
+        ) as caught:
+            artifacts.save("deep", {"tree": value})
+        assert len(str(caught.value)) < 600
+        assert "self.deep['tree'][0][0]" in caught.value.what
+        assert "store it flat" in caught.value.hint
+        assert "RecursionError" in caught.value.why
 
     def test_a_value_that_holds_itself(self):
         value = [threading.Lock()]

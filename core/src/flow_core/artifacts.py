@@ -43,6 +43,7 @@ _MAPPED = 1 << 20
 thousand, and a join may read more arrays than that. Smaller ones are as soon read."""
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ROW = struct.Struct("<QQ16s")
+_LONGEST_PATH, _LONGEST_LABEL = 200, 60
 _IMMUTABLE = (str, bytes, int, float, bool, complex, type(None))
 
 
@@ -539,26 +540,47 @@ def _dump_in_band(name: str, value: Any) -> bytes:
 
 def _unstorable(name: str, value: Any, error: Exception) -> ArtifactError:
     path, culprit = find_unpicklable(f"self.{name}", value)
+    what = f"Artifact '{name}' cannot be stored: {path} is a {_type_name(culprit)}"
+    private = f"give it a name that is not kept: self.__{name.partition('[')[0].lstrip('_')}"
+    why = f"{type(error).__name__}: {error}"
+    if isinstance(error, RecursionError):
+        return ArtifactError(
+            f"{what} with too many levels below it",
+            why=why,
+            hint="store it flat, such as a list of nodes that refer to each other by number, "
+            f"or {private}",
+        )
     return ArtifactError(
-        f"Artifact '{name}' cannot be stored: {path} is a {_type_name(culprit)}",
-        why=f"{type(error).__name__}: {error}",
-        hint=f"keep what can be stored (data, not connections, locks, files or generators), "
-        f"or give it a name that is not kept: self.__{name.partition('[')[0].lstrip('_')}",
+        what,
+        why=why,
+        hint="keep what can be stored (data, not connections, locks, files or generators), "
+        f"or {private}",
     )
 
 
 def find_unpicklable(path: str, value: Any) -> tuple[str, Any]:
-    """Return the path to, and the value of, the innermost part of ``value`` that pickle refuses."""
+    """Return the path to, and the value of, the innermost part of ``value`` that pickle refuses.
+
+    Of a long path the middle is left out.
+    """
     seen: set[int] = set()
+    labels = [path]
     while id(value) not in seen:
         seen.add(id(value))
         for label, child in _children(value):
             if not _picklable(child):
-                path, value = path + label, child
+                labels.append(_shorten(label, _LONGEST_LABEL))
+                value = child
                 break
         else:
             break
-    return path, value
+    return _shorten("".join(labels), _LONGEST_PATH), value
+
+
+def _shorten(text: str, most: int) -> str:
+    """Return ``text`` with at most ``most`` characters, of which ``…`` stands for the middle."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
 def _picklable(value: Any) -> bool:
@@ -572,7 +594,7 @@ def _picklable(value: Any) -> bool:
 def _children(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield f"[{key!r}]", item
+            yield f"[{_repr(key)}]", item
     elif isinstance(value, (list, tuple)):
         for number, item in enumerate(value):
             yield f"[{number}]", item
@@ -582,6 +604,13 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
     elif not isinstance(value, type):
         for name, item in _state(value).items():
             yield f".{name}", item
+
+
+def _repr(key: Any) -> str:
+    try:
+        return repr(key)
+    except Exception:  # of the user's class, or nested too deeply
+        return f"<{_type_name(key)}>"
 
 
 def _state(value: Any) -> dict[str, Any]:
