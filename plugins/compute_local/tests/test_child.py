@@ -99,6 +99,19 @@ def test_threads_are_waited_for(bench):
     assert bench.stored(handle, "stdout") == b"body done\nthread done\n"
 
 
+def test_it_is_said_for_whom_a_finished_step_waits(start):
+    bench = start(fork="auto")
+    handle = bench.launch("leave_slow_threads")
+    bench.wait(handle)
+    assert bench.stored(handle, "stderr") == (
+        b"The step is finished; its process waits for 2 threads: watcher, other\n"
+    )
+    for harmless in ("leave_brief_thread", "leave_idle_pool"):
+        handle = bench.launch(harmless)
+        bench.wait(handle)
+        assert not bench.stored(handle, "stderr"), harmless
+
+
 def test_temporary_folders_of_the_task_are_removed(bench):
     kept = tempfile.TemporaryDirectory()  # one of the launcher must stay
     handle = bench.launch("temporary_folder")

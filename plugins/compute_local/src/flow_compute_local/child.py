@@ -30,6 +30,11 @@ _OWN_DEFAULTS: dict[int, Any] = {
 SERVER_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 """The signals that the server handles in a way of its own."""
 
+PATIENCE = 0.2
+"""Seconds that threads of a finished step get before it is said that its process waits for them."""
+
+_SHOWN_THREADS = 5
+
 
 def become_template() -> list[Any]:
     """Free the server, which was just forked, of the launcher's state.
@@ -167,10 +172,39 @@ def _renew_uuid_state(uuid: Any) -> None:
 
 def leave(status: int) -> NoReturn:
     """End this process as an interpreter ends, without touching what the launcher left in it."""
+    _carry_out(_watch_threads)
     _carry_out(threading._shutdown)  # type: ignore[attr-defined]
     _carry_out(atexit._run_exitfuncs)
     _carry_out(flush_files)
     os._exit(status)
+
+
+def _watch_threads() -> None:
+    """Let it be said for whom this process waits, since a step that has ended tells nothing else.
+
+    Only time can tell: idle threads of a pool end when the interpreter asks them to.
+    """
+    if _threads_to_wait_for():
+        threading.Thread(target=_tell_of_threads, name="flow-leave", daemon=True).start()
+
+
+def _tell_of_threads() -> None:
+    time.sleep(PATIENCE)
+    waiting = _threads_to_wait_for()
+    if not waiting:
+        return
+    count = f"{len(waiting)} thread{'s' if len(waiting) > 1 else ''}"
+    names = ", ".join(thread.name for thread in waiting[:_SHOWN_THREADS])
+    more = ", …" if len(waiting) > _SHOWN_THREADS else ""
+    text = f"The step is finished; its process waits for {count}: {names}{more}\n"
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be closed
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def _threads_to_wait_for() -> list[threading.Thread]:
+    main = threading.main_thread()
+    return [t for t in threading.enumerate() if not t.daemon and t is not main and t.is_alive()]
 
 
 def _carry_out(action: Callable[[], object]) -> None:

@@ -125,6 +125,27 @@ def leave_thread(task):
     return 0
 
 
+def leave_slow_threads(task):
+    for name in ("watcher", "other"):
+        threading.Thread(target=time.sleep, args=(1,), name=name).start()
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    return 0
+
+
+def leave_brief_thread(task):
+    threading.Thread(target=time.sleep, args=(0.02,)).start()
+    return 0
+
+
+def leave_idle_pool(task):
+    from concurrent.futures import ThreadPoolExecutor
+
+    global pool
+    pool = ThreadPoolExecutor(2)
+    pool.submit(int).result()
+    return 0
+
+
 def temporary_folder(task):
     global folder
     folder = tempfile.TemporaryDirectory()
