@@ -180,12 +180,23 @@ class TestLoad:
     def test_attributes_of_attributes(self):
         assert entry(group="flow.exports", value="os:path.sep").load() == "/"
 
-    def test_a_command_that_is_none_says_what_it_should_be(self):
+    @pytest.mark.parametrize(
+        ("group", "what", "why"),
+        [
+            (
+                "commands",
+                "command 'go' is not a flow_core.api.Command",
+                "summary, needs_flow, build",
+            ),
+            ("decorators", "decorator 'go' is not a flow_core.api.StepDecorator", "name, options"),
+        ],
+    )
+    def test_an_object_of_another_kind_is_told_what_it_should_be(self, group, what, why):
         with pytest.raises(PluginError) as caught:
-            entry(value="os:path.sep").load()
-        assert caught.value.what == "The command 'go' is not a flow_core.api.Command"
+            entry(group=f"flow.{group}", value="os:path.sep").load()
+        assert caught.value.what == f"The {what}"
         assert caught.value.where == "plugin 'a' (flow-a 1.0), os:path.sep"
-        assert caught.value.why == "it is of type str"
+        assert caught.value.why == f"its type is str, without a proper {why}"
         assert "-p no:a" in caught.value.hint
 
 

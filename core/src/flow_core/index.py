@@ -12,7 +12,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flow_core import __version__
@@ -38,7 +38,13 @@ _KIND = {
 }
 
 
-_SHAPES = {"flow.commands": ("a flow_core.api.Command", ("summary", "needs_flow", "build"))}
+_SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "flow.commands": (
+        "a flow_core.api.Command",
+        {"summary": str, "needs_flow": int, "build": Callable},
+    ),
+    "flow.decorators": ("a flow_core.api.StepDecorator", {"name": str, "options": type}),
+}
 """What the objects of a group are; checked where another object would only fail much later."""
 
 
@@ -92,12 +98,13 @@ class EntryPoint(NamedTuple):
         return loaded
 
     def _check_shape(self, loaded: Any) -> None:
-        expected, attributes = _SHAPES.get(self.group, ("", ()))
-        if not all(hasattr(loaded, attribute) for attribute in attributes):
+        expected, parts = _SHAPES.get(self.group, ("", {}))
+        wrong = [n for n, kind in parts.items() if not isinstance(getattr(loaded, n, None), kind)]
+        if wrong:
             raise PluginError(
                 f"The {_KIND[self.group]} '{self.name}' is not {expected}",
                 where=f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.value}",
-                why=f"it is of type {type(loaded).__name__}",
+                why=f"its type is {type(loaded).__name__}, without a proper {', '.join(wrong)}",
                 hint=f"correct the entry point, or leave the plugin out: -p no:{self.plugin}",
             )
 
