@@ -878,6 +878,21 @@ def test_a_damaged_manifest_is_never_believed(lab, damaged, parts, damage, what,
     assert not (lab.path / "unpickled").exists()
 
 
+def test_the_client_names_a_missing_manifest(lab, damaged):
+    """The index says that the task succeeded: that it has no artifacts would be false."""
+    _, manifest = damaged
+    manifest.unlink()
+    done = lab.python(lab.write(READER, "reader.py"))
+    assert done.returncode == 1
+    error = done.stderr.partition("flow_core.errors.IntegrityError: ")[2]
+    assert error.splitlines() == [
+        "The manifest of task 'F/1/start/1' is missing",
+        f"  where: runs/F/1/start/1/0/manifest in local://{lab.root}",
+        "  why:   the task ended well, but the file that lists its artifacts is gone",
+        "  try:   restore it from a copy of the store, or run the flow again",
+    ]
+
+
 def test_a_run_record_that_is_newer(lab, damaged, parts):
     document = lab.root / "runs/F/1/run.json"
     replace(document, document.read_bytes().replace(b"flow-run 1", b"flow-run 2", 1))

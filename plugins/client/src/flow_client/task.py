@@ -18,7 +18,9 @@ from flow_core.api import (
     OK_STATES,
     AttemptRecord,
     AttemptState,
+    IntegrityError,
     UsageError,
+    manifest_key,
 )
 
 if TYPE_CHECKING:
@@ -345,7 +347,7 @@ class Task(Container[DataArtifact]):
 
     def _table(self) -> Mapping[str, ArtifactRef]:
         document = self._run._document
-        manifest = self._read_manifest()
+        manifest = self._result()
         own = manifest.artifacts if manifest is not None else {}
         # A step reads the parameter 'learning-rate' as self.learning_rate.
         given = {name.replace("-", "_"): ref for name, ref in document.parameters.items()}
@@ -356,6 +358,18 @@ class Task(Container[DataArtifact]):
         if self._manifest is None:
             self._manifest = self._reader.manifest(record)
         return self._manifest
+
+    def _result(self) -> Manifest | None:
+        """As `_read_manifest`; `IntegrityError` when there must be one and is not."""
+        manifest = self._read_manifest()
+        if manifest is None and self._record.state in OK_STATES:
+            raise IntegrityError(
+                f"The manifest of task '{self.pathspec}' is missing",
+                where=f"{manifest_key(*self._record[:5])} in {self._reader.session.store.url}",
+                why="the task ended well, but the file that lists its artifacts is gone",
+                hint="restore it from a copy of the store, or run the flow again",
+            )
+        return manifest
 
     # --- logs -----------------------------------------------------------------------------------
 
@@ -438,7 +452,7 @@ class Task(Container[DataArtifact]):
     @property
     def parent_tasks(self) -> Iterator[Task]:
         """The tasks whose results it read, in order; none while it runs."""
-        manifest = self._read_manifest()
+        manifest = self._result()
         flow, run, _ = self._step._place
         for step, first, last, _ in manifest.inputs if manifest is not None else ():
             parent = self._sibling_step(step)
