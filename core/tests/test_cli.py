@@ -63,6 +63,15 @@ class TestShell:
         assert run(["run", "x.py"]) == 2
         assert "where: FLOW_DEBUG" in capsys.readouterr().err
 
+    def test_a_plugin_that_fails_at_the_very_end_is_named(self, flowtester):
+        good = flowtester.write(FLOW.format(end="pass"))
+        hook = "@hookimpl\ndef flow_session_finished(session):\n    1/0\n"
+        flowtester.write(f"from flow_core.api import hookimpl\n{hook}", "flow_test_late.py")
+        failed = flowtester.python(good, "-p", "flow_test_late", "run")
+        assert failed.returncode == 1
+        assert "'flow_test_late' failed in its hook flow_session_finished" in failed.stderr
+        assert "Traceback" not in failed.stderr
+
     def test_a_mistyped_module_is_wrong_usage(self, flowtester):
         good = flowtester.write(FLOW.format(end="pass"))
         failed = flowtester.python(good, "-p", "flow_nowhere", "run")

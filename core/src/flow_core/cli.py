@@ -252,6 +252,7 @@ def run(
     _complete_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = False
+    closed = 0
     context: Context | None = None
     try:
         settings = Settings()
@@ -275,9 +276,17 @@ def run(
         status = _show_bug(error, debug)
     finally:
         if context is not None:
-            with contextlib.suppress(KeyboardInterrupt):  # all is done and said
-                context.close()
-    return status
+            closed = _close(context, debug)
+    return status or closed
+
+
+def _close(context: Context, debug: bool) -> int:
+    with contextlib.suppress(KeyboardInterrupt):  # all is done and said
+        try:
+            context.close()
+        except (FlowError, BrokenPipeError) as error:  # such as a plugin's, in its last hook
+            return _show(error, debug)
+    return 0
 
 
 def _complete_streams() -> None:
