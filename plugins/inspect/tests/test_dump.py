@@ -26,7 +26,9 @@ def test_a_run_shows_all_its_tasks(past: Any) -> None:
     out = past.call(command, "F/1").out
     assert out[0] == "F/1/start/1  succeeded"
     assert [line.split()[0] for line in out[1:4]] == ["big", "learning_rate", "x"]
-    assert out[1].endswith("B  (large: not shown)")
+    size = out[1].split()[2].replace(",", "")
+    assert out[1].endswith(f"B  (larger than 1,000 B: --max-value-size {size} shows it)")
+    assert past.call(command, "F/1", "--max-value-size", size).out[1].endswith("2998, 2999]")
     assert out[2].split()[1:] == ["float", "14", "B", "0.5"]
     assert out[3].endswith("B  [1, 2]")
     assert out[5] == "F/1/work/2  succeeded, attempt 1"
@@ -48,7 +50,7 @@ def test_sizes_and_names_can_be_chosen(past: Any) -> None:
 def test_values_that_are_not_shown_are_not_read(past: Any) -> None:
     manifest = past.attempt("end", 9, artifacts={"big": list(range(4000))})
     past.session.store.write([(blob_key(manifest.artifacts["big"].hash), b"damaged")])
-    assert "(large: not shown)" in past.call(command, "F/1/end").out[1]
+    assert "(larger than 1,000 B" in past.call(command, "F/1/end").out[1]
     with pytest.raises(IntegrityError):
         past.call(command, "F/1/end", "--max-value-size", "1000000")
 

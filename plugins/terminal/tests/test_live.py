@@ -91,11 +91,13 @@ def test_board_stands_below_the_output(screen: Any) -> None:
     assert see(screen) == [
         "MoviesFlow/12 starts, user ada",
         "[12/work/2 (pid 77)] hello",
-        "MoviesFlow/12  1.8 s  2 of 5 tasks done, 1 running",
+        "MoviesFlow/12  1.8 s  2 of at least 5 tasks done, 1 running",
         "✓ start  ━━━━━━━━━━━━━━━━━━━━        1/1        0 ms",
         "● work   ━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌        1/4       1.8 s  1 running",
         "· end",
     ]
+    feed.queue("end")
+    assert "2 of 6 tasks done" in see(screen)[2]
     assert not screen.cursor
 
 

@@ -23,7 +23,7 @@ _OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
             "default": 1000,
             "show_default": True,
             "metavar": "BYTES",
-            "help": "Show values up to this size; 0 = none, only names.",
+            "help": "Show values that take up to this size in the store; 0 = none, only names.",
         },
     ),
     (["--include"], {"default": "", "metavar": "A,B", "help": "Only these artifacts."}),
@@ -156,7 +156,9 @@ def _lines(task: _Task, limit: int) -> Iterator[str]:
         head = f"  {name:{widths[0]}}  {kind:{widths[1]}}  {size:>{widths[2]}}"
         value = task.shown(name, ref, limit) if limit else ""
         if value is None:
-            value = click.style("(large: not shown)", dim=True)
+            # The size is that of the packed value, which is what a person sees beside it.
+            why = f"(larger than {limit:,} B: --max-value-size {ref.size} shows it)"
+            value = click.style(why, dim=True)
         first, *rest = value.splitlines() or [""]
         yield f"{head}  {first}".rstrip()
         yield from (f"{'':{len(head)}}  {line}" for line in rest)

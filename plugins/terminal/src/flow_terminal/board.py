@@ -49,7 +49,10 @@ class Board:
         done, total = sum(s.done for s in steps), sum(s.total for s in steps)
         running = sum(s.running for s in steps)
         elapsed = duration(now - self._progress.started)
-        counts = f"  {done:,} of {plural(total, 'task')} done, {running:,} running" if total else ""
+        # How many tasks a step has is known when it begins; some steps never do.
+        least = "" if all(s.total for s in steps) else "at least "
+        counts = f"  {done:,} of {least}{plural(total, 'task')} done, {running:,} running"
+        counts = counts if total else ""
         return [(self._progress.pathspec, "bold"), (f"  {elapsed}{counts}", "")]
 
     # --- steps ----------------------------------------------------------------------------------
