@@ -124,7 +124,7 @@ class Shell(click.Group):
             context.flow = _load(rest[0], name)
             rest = rest[1:]
         context.name = name
-        command = provider.build(context)
+        command = _build(provider, context)
         if context.ready is not None:
             context.ready()
         return name, command, rest
@@ -140,6 +140,24 @@ class Shell(click.Group):
         if rows:  # a kernel without plugins has none
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
+
+
+def _build(provider: Any, context: Context) -> click.Command:
+    """Have a plugin make its command; what goes wrong there is the plugin's defect."""
+    try:
+        command: click.Command = provider.build(context)
+    except (FlowError, click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        entry = context.index.find(GROUP, context.name)
+        raise PluginError(
+            f"The plugin '{entry.plugin}' failed to make its command '{context.name}'",
+            where=f"{entry.distribution} {entry.version}, {entry.value}",
+            why=f"{type(error).__name__}: {error}",
+            hint=f"repair it, or leave it out: -p no:{entry.plugin}; "
+            "FLOW_DEBUG=1 shows the traceback",
+        ) from error
+    return command
 
 
 def _needs_file(name: str, summary: str) -> click.Command:

@@ -269,6 +269,23 @@ def test_command_that_is_none(place: Any) -> None:
     assert "broken" in row
 
 
+def test_command_that_cannot_be_made(place: Any) -> None:
+    place.install(
+        "sour",
+        {"flow.commands": "sour = flow_sour:command"},
+        """
+        from flow_core.api import Command
+
+        command = Command("Sour.", False, lambda context: 1 / 0)
+        """,
+    )
+    used = place.flow("sour")
+    assert used.returncode == 1
+    assert "The plugin 'sour' failed to make its command 'sour'" in used.stderr
+    assert "ZeroDivisionError: division by zero" in used.stderr
+    assert "-p no:sour" in used.stderr
+
+
 def test_hook_that_fails_names_its_plugin(place: Any) -> None:
     place.install(
         "sour",
