@@ -16,8 +16,8 @@ from flow_core.errors import (
 from flow_core.flowfile import load_flow
 from flow_core.graph import Problem
 from flow_core.hookspecs import hookimpl
-from flow_core.records import FORMAT, RunDocument, RunState, run_key
-from flow_core.run import RunRequest, command_line
+from flow_core.records import FORMAT, RunDocument, RunResult, RunState, run_key
+from flow_core.run import RunRequest, command_line, run_failed
 from flow_core.session import Session
 from flow_core.settings import Settings
 
@@ -339,3 +339,15 @@ class TestCommandLine:
         assert command_line(session, "resume") == line
         settings.override("metadata", "local://there", "--metadata")
         assert "' --metadata local://there logs X" in command_line(session, "logs", "X")
+
+    def test_the_error_of_a_failed_run_says_the_same(self, flowtester, monkeypatch):
+        settings = Settings({})
+        settings.override("datastore", "local://there", "--datastore")
+        session = Session(settings=settings, plugins=["no:retry"])
+        document = RunDocument("F", "2", 0.0, {}, {}, None, {}, {})
+        monkeypatch.setattr("sys.argv", ["movies.py"])
+        error = run_failed(
+            document, RunResult("F", "2", RunState.FAILED, 1.0), "movies.py", session
+        )
+        line = "python movies.py -p no:retry --datastore local://there resume --origin-run-id 2"
+        assert error.hint == line
