@@ -276,6 +276,9 @@ def assert_interrupted_and_resumes(lab, check_store):
     assert lab.left(2).artifact("end", "all_done") == [0, 1, 2, 3]
 
 
+SIGNAL_NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+
+
 @pytest.mark.parametrize(
     ("number", "body"),
     [
@@ -294,7 +297,7 @@ def test_an_interrupted_run(lab, slow, parts, check_store, number, body):
     assert time.monotonic() - began < 5
     assert parts(lab.said(process)) == {
         "error": "Run F/1 was interrupted",
-        "why": "interrupted by a signal (Ctrl-C)",
+        "why": f"interrupted by a signal ({SIGNAL_NAMES[number]})",
         "try": f"python {lab.path}/flow.py resume --origin-run-id 1",
     }
     assert lab.said(process).count("Task was cancelled after") == 3
