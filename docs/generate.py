@@ -468,7 +468,7 @@ def _row(name: str, value: Any, source: str = "") -> str:
 def _arguments(function: Any) -> str:
     """Return ``(a: int, b: str = 'x') -> C``, fit for a cell of a table."""
     text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(function)))
-    text = re.sub(r"<(\w+) object at 0x\w+>", "…", text)
+    text = re.sub(r"<[\w.]+ object at 0x\w+>", "…", text)
     # Annotations that were evaluated come with the modules of their types.
     text = re.sub(r"(?:\b\w+\.)+(\w+)", r"\1", text)
     return text.replace("|", "\\|")

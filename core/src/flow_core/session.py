@@ -317,7 +317,7 @@ class Session:
             workers = request.max_workers or self.settings["max_workers"]
             result = Scheduler(self, document, workers).execute()
         if result.state is not RunState.SUCCEEDED:
-            raise run_failed(document, result, self.graph.file)
+            raise run_failed(document, result, self.graph.file, self)
         return result
 
     def close(self) -> None:
