@@ -211,7 +211,7 @@ class FlowTester:
                 are ``local``.
             request: a whole `RunRequest` instead of ``parameters``.
         """
-        with _main_kept(), _folder(self.path):
+        with main_kept(), _folder(self.path):
             cls = flow if isinstance(flow, type) else self.load(flow)
             session = self.session(
                 cls, plugins, [*modules], decorators, settings or {}, providers or {}
@@ -285,8 +285,8 @@ def _execute(session: Session, request: RunRequest) -> RunOutcome:
 
 
 @contextmanager
-def _main_kept() -> Iterator[None]:
-    """Loading a flow file replaces ``__main__`` and adds to the path: put both back."""
+def main_kept() -> Iterator[None]:
+    """Put back what loading a flow file changes: ``__main__``, the path, the arguments."""
     main, path, arguments = sys.modules["__main__"], list(sys.path), list(sys.argv)
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def flowtester(tmp_path: Path) -> FlowTester:
+def flowtester(tmp_path: Path) -> Iterator[FlowTester]:
     """A temporary folder in which flows are written and run; see `FlowTester`."""
     # Imported here: every pytest run loads this plugin, most need nothing of it.
-    from flow_core.testing.flowtester import FlowTester
+    from flow_core.testing.flowtester import FlowTester, main_kept
 
-    return FlowTester(tmp_path)
+    with main_kept():
+        yield FlowTester(tmp_path)
