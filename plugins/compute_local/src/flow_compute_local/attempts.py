@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from typing import Any
 
 from flow_compute_local.protocol import Ending
+from flow_compute_local.sheets import Sheet
 
 PATIENCE = 0.25
 """Seconds that children of a task get to end by themselves after it: helpers of `multiprocessing`
@@ -27,6 +29,7 @@ class ServedAttempt:
         "number",
         "pid",
         "seen",
+        "sheets",
         "title",
     )
 
@@ -41,9 +44,21 @@ class ServedAttempt:
         self.ended: Ending | None = None
         self.left: dict[int, str] = {}
         self.seen = 0
+        self.sheets: list[Sheet] = []
+
+    def show_logs(self) -> None:
+        """Give the logs their names, as far as there is something in them.
+
+        Raises:
+            OSError: the file system refuses; what was written is lost with the sheets.
+        """
+        for sheet in self.sheets:
+            sheet.show()
 
     def grew(self) -> bool:
         """Whether the logs are longer than at the last call."""
+        with contextlib.suppress(OSError):  # it is tried again, and told of, at the end
+            self.show_logs()
         size = sum(log_sizes(self.logs))
         grew, self.seen = size > self.seen, size
         return grew

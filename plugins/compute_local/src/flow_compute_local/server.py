@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from flow_compute_local import child, descriptors, processes
 from flow_compute_local.attempts import PATIENCE, OomWatch, ServedAttempt, judge, log_sizes
 from flow_compute_local.protocol import Decoder, Ending, Order, encode
+from flow_compute_local.sheets import Sheets
 from flow_core.api import TaskSpec
 
 _TICK = 1.0  # seconds between looks at the launcher and at the kernel's counters
@@ -59,6 +60,7 @@ class Server:
         self._next_tick = self._next_watch = 0.0
         self._selector = selectors.DefaultSelector()
         self._wakeup = os.pipe()
+        self._sheets = Sheets()
 
     # --- life ---
 
@@ -168,14 +170,30 @@ class Server:
         folder = order["folder"]
         if folder is not None and not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, "the working folder does not exist", folder)
-        stdout, stderr = open_log(order["stdout"]), open_log(order["stderr"])
+        logs: list[int] = []
         try:
+            logs.extend(self._open_log(attempt, path) for path in attempt.logs)
             if self._fork and not order["fresh"]:
-                return self._start_fork(attempt, order, stdout, stderr)
-            return self._start_fresh(order, stdout, stderr)
+                return self._start_fork(attempt, order, *logs)
+            return self._start_fresh(order, *logs)
+        except BaseException:
+            self._give_back(attempt)
+            raise
         finally:
-            os.close(stdout)
-            os.close(stderr)
+            for log in logs:
+                os.close(log)
+
+    def _open_log(self, attempt: ServedAttempt, path: str) -> int:
+        sheet = self._sheets.take(path)
+        if sheet is None:
+            return open_log(path)
+        attempt.sheets.append(sheet)
+        return sheet.open()
+
+    def _give_back(self, attempt: ServedAttempt) -> None:
+        while attempt.sheets:
+            # What was left behind by the attempt might still write.
+            self._sheets.give_back(attempt.sheets.pop(), blank=not attempt.left)
 
     def _start_fork(self, attempt: ServedAttempt, order: Order, stdout: int, stderr: int) -> int:
         # No signal may reach the child while it still has the server's handlers.
@@ -208,6 +226,7 @@ class Server:
         self._selector.close()
         for end in self._wakeup:
             os.close(end)
+        self._sheets.close()
         descriptors.separate(self._plain_files)
 
     def _start_fresh(self, order: Order, stdout: int, stderr: int) -> int:
@@ -246,12 +265,18 @@ class Server:
 
     def _finish(self, attempt: ServedAttempt) -> None:
         assert attempt.ended is not None
+        notes = attempt.notes()
+        try:
+            attempt.show_logs()
+        except OSError as error:
+            notes.append(f"its output could not be kept: {error}")
         written = log_sizes(attempt.logs)
         for path, size in zip(attempt.logs, written, strict=True):
-            if size == 0:
+            if size == 0 and not attempt.sheets:
                 _remove(path)
+        self._give_back(attempt)
         del self._attempts[attempt.number]
-        ending = attempt.ended._replace(notes=attempt.notes(), written=written)
+        ending = attempt.ended._replace(notes=notes, written=written)
         self._tell("exited", attempt.number, ending)
 
     def _left_behind(self, attempt: ServedAttempt) -> list[int]:
@@ -285,6 +310,8 @@ class Server:
             self._tell_growth()
         if now >= self._next_tick:
             self._next_tick = now + _TICK
+            if not self._watch:
+                self._tell_growth()  # nobody looks all the time, but now and then somebody may
             self._oom.tick()
             self._ending = self._ending or os.getppid() != self._launcher
 
