@@ -475,6 +475,9 @@ class Scheduler:
             self._emit_started(task, update.at)
         else:
             del self._running[name, update.handle]
+            ended_well = update.manifest.ok if update.manifest else update.code == 0
+            if ended_well and not (self._interrupts or self._failed):
+                self._fill()  # its worker need not wait until all that follows is written down
             self._settled(task, self._manifest(task, update), update)
 
     def _output(self, task: _Task, update: Output) -> None:

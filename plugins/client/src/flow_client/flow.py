@@ -11,7 +11,7 @@ from flow_client.errors import NamespaceMismatch, ObjectNotFound, names_hint
 from flow_client.pathspec import split
 from flow_client.run import ENDED, LOST, Run
 from flow_client.scope import get_namespace, reader
-from flow_core.api import RunState, UsageError, did_you_mean, index_lacks
+from flow_core.api import RunState, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from flow_client.reader import Reader
@@ -139,6 +139,8 @@ def missing(source: Reader, name: str) -> ObjectNotFound:
             why="the namespace hides runs that do not carry it as a tag",
             hint="namespace(None) shows the runs of everybody",
         )
+    from flow_core.api import index_lacks  # brings the start of runs with it, which readers lack
+
     if index_lacks(source.session.metadata, source.session.store, name):
         return not_indexed(source, f"flow '{name}'")
     return ObjectNotFound(

@@ -16,7 +16,7 @@ from flow_client.pathspec import split
 from flow_client.reader import moment
 from flow_client.scope import get_namespace, reader
 from flow_client.step import Step
-from flow_core.api import RunRecord, RunState, UsageError, index_lacks
+from flow_core.api import RunRecord, RunState, UsageError
 
 if TYPE_CHECKING:
     from flow_client.code import Code
@@ -332,6 +332,8 @@ def _tag_list(tags: Iterable[str]) -> list[str]:
 
 
 def _missing(source: Reader, flow: str, run: str) -> ObjectNotFound:
+    from flow_core.api import index_lacks  # brings the start of runs with it, which readers lack
+
     if index_lacks(source.session.metadata, source.session.store, flow, run):
         from flow_client.flow import not_indexed
 
