@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -252,7 +254,15 @@ def main(arguments: Sequence[str] | None = None, *, flow: Any = None) -> NoRetur
     gc.disable()  # what a start makes stays: looking for garbage in it is a tenth of a small command
     status = run(arguments, flow=flow, ready=_collect_again if collecting else None)
     gc.freeze()  # so that the interpreter does not look through all of it again at its end
+    _end_at_ctrl_c()
     sys.exit(status)
+
+
+def _end_at_ctrl_c() -> None:
+    """All is done and told: an interrupt from here on would only print a traceback of the end."""
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if usual and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _collect_again() -> None:

@@ -138,6 +138,7 @@ class Here:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
     """An empty folder. Loading a flow replaces ``__main__`` and extends the path: both come back."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["flow"])
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.setattr(sys, "path", list(sys.path))
     return Here(tmp_path)

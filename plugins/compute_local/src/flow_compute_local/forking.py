@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 _POOLS = ("numpy", "scipy")
 """Libraries whose native threads (OpenBLAS, MKL) shut down before a fork and start again after."""
+
+_MANY = 3
+"""So many threads are named, no more."""
 
 _READ_AT_START = ("PYTHON", "LD_", "DYLD_", "MALLOC_", "OMP_", "OPENBLAS_", "MKL_", "NUMEXPR_")
 
@@ -53,7 +56,7 @@ def unsafe_reasons(seen: Observation | None = None) -> list[str]:
         reasons.append("frameworks of macOS do not survive a fork")
     if not seen.on_main_thread:
         reasons.append("the run was not started from the main thread")
-    reasons += [f"thread '{name}' is running" for name in seen.threads]
+    reasons += _running("thread", seen.threads)
     reasons += _native_reasons(seen)
     if seen.cuda:
         reasons.append(seen.cuda)
@@ -65,7 +68,16 @@ def unsafe_reasons(seen: Observation | None = None) -> list[str]:
 def _native_reasons(seen: Observation) -> list[str]:
     explained = any(pool in seen.modules for pool in _POOLS)
     names = {name for name in seen.native_threads if not (explained and name == seen.process_name)}
-    return [f"native thread '{name}' is running" for name in sorted(names)]
+    return _running("native thread", sorted(names))
+
+
+def _running(kind: str, names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    told = [f"'{name}'" for name in names[:_MANY]] + ["others"] * (len(names) > _MANY)
+    if len(told) == 1:
+        return [f"{kind} {told[0]} is running"]
+    return [f"{kind}s {', '.join(told[:-1])} and {told[-1]} are running"]
 
 
 def observe() -> Observation:
