@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import flow_compute_local.child as child
-import flow_core.session
 import flow_core.task as task
 from flow_core.api import RunRequest, Session
 from flow_core.flowfile import load_flow
@@ -31,8 +30,7 @@ Mark = tuple[str, float, float, int]
 
 STAGES = (
     (child, "enter", "become a process like a fresh one"),
-    (flow_core.session.Session, "run_document", "read run.json"),
-    (task, "_bind", "read the input's manifest, make the flow object"),
+    (task.TaskRunner, "_bind", "read the input's manifest, make the flow object"),
     (task, "_call", "hooks and the body"),
     (task, "_settle", "store the artifacts"),
     (task, "_commit", "write the manifest"),

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from flow_core.artifacts import ArtifactStore
 from flow_core.errors import (
@@ -18,7 +18,7 @@ from flow_core.errors import (
     TransitionError,
     did_you_mean,
 )
-from flow_core.flowspec import BINDING, FlowSpec, class_names, is_stored
+from flow_core.flowspec import BINDING, FlowSpec, class_names, constants, is_stored
 from flow_core.graph import FOREACH, NEXT_FORMS, Node
 from flow_core.parameters import Parameter
 from flow_core.records import (
@@ -163,6 +163,20 @@ class ReadBinding:
         return self._items[depth]
 
 
+class ReservedNames(NamedTuple):
+    """What an artifact of a flow cannot be called, by the reason."""
+
+    constants: frozenset[str]
+    steps: frozenset[str]
+    of_class: frozenset[str]
+
+    @classmethod
+    def of(cls, flow: type[FlowSpec], steps: Iterable[str]) -> ReservedNames:
+        """Collect them from a flow class and the names of its steps."""
+        of_class = (name for name in class_names(flow) if is_stored(flow, name))
+        return cls(frozenset(constants(flow)), frozenset(steps), frozenset(of_class))
+
+
 class FlowBinding(ReadBinding):
     """The attempt that runs now.
 
@@ -170,9 +184,7 @@ class FlowBinding(ReadBinding):
         reader: the run.
         spec: which attempt.
         node: the step in the graph.
-        cls: the flow class.
-        constants: names of class constants, which cannot be assigned.
-        steps: names of steps, which cannot be assigned.
+        reserved: names that cannot be assigned.
         table: artifacts that came with the inputs (empty in a join).
     """
 
@@ -181,18 +193,14 @@ class FlowBinding(ReadBinding):
         reader: RunReader,
         spec: TaskSpec,
         node: Node,
-        cls: type[FlowSpec],
-        constants: Sequence[str],
-        steps: Sequence[str],
+        reserved: ReservedNames,
         table: Mapping[str, ArtifactRef],
     ) -> None:
         super().__init__(reader, table, spec.foreach, spec.pathspec)
         self.spec = spec
         self.node = node
         self.transition: Transition | None = None
-        self._taken = frozenset(n for n in class_names(cls) if is_stored(cls, n))
-        self._constants = frozenset(constants)
-        self._steps = frozenset(steps)
+        self._reserved = reserved
         self._loaded: dict[str, Any] = {}
 
     def artifact(self, name: str) -> Any:
@@ -203,14 +211,14 @@ class FlowBinding(ReadBinding):
         return value
 
     def check_assignment(self, name: str) -> None:
-        if name in self._constants:
+        if name in self._reserved.constants:
             raise AttributeError(
                 f"'{name}' is a constant of the class and cannot be changed in a step; "
                 "assign to another name"
             )
-        if name in self._steps:
+        if name in self._reserved.steps:
             raise AttributeError(f"'{name}' is a step; assign to another name")
-        if name in self._taken:
+        if name in self._reserved.of_class:
             raise AttributeError(
                 f"'{name}' is defined by the class, so that later steps would read that instead; "
                 "assign to another name"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from flow_core.errors import FormatError, IntegrityError, StateError
 
 FORMAT = 1
+_JSON = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` would make one each time
 """Version of the stored formats (manifest, run.json, task specification) written by this version."""
 
 
@@ -628,7 +629,7 @@ def seal(kind: str, data: Mapping[str, Any]) -> bytes:
     """Return ``kind FORMAT HASH`` and a newline, then ``data`` as JSON."""
     from blake3 import blake3
 
-    body = json.dumps({"format": FORMAT, **data}, separators=(",", ":")).encode()
+    body = _JSON.encode({"format": FORMAT, **data}).encode()
     return f"{kind} {FORMAT} {blake3(body).hexdigest()}\n".encode() + body
 
 

@@ -41,6 +41,7 @@ from flow_core.settings import Settings
 if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore
     from flow_core.run import RunRequest
+    from flow_core.task import TaskRunner
 
 
 class Session:
@@ -79,7 +80,7 @@ class Session:
         self._decorators = [*decorators, *self.settings["with"].split()]
         self._providers = dict(providers or {})
         self._computes: dict[str, Compute] = {}
-        self._adopted: RunDocument | None = None
+        self._runner: TaskRunner | None = None
         self._started = False
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         self.index = (index if index is not None else installed()).choose(self._choices)
@@ -247,17 +248,19 @@ class Session:
         return self.settings[name]
 
     def run_attempt(self, task: TaskSpec) -> int:
-        """Run one attempt in this process; see `flow_core.task.run_attempt`."""
-        from flow_core.task import run_attempt
+        """Run one attempt in this process; see `flow_core.task.TaskRunner`."""
+        runner = self._runner
+        if runner is None or runner.run != (task.flow, task.run):
+            from flow_core.task import TaskRunner
 
-        adopted = self._adopted
-        if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
-            adopted = self.run_document(task.flow, task.run)
-        return run_attempt(self, task, adopted)
+            runner = TaskRunner(self, self.run_document(task.flow, task.run))
+        return runner.run_attempt(task)
 
     def adopt_run(self, document: bytes) -> None:
-        """Keep the content of a ``run.json`` for attempts of that run."""
-        self._adopted = RunDocument.decode(document, "run.json, from the launcher")
+        """Keep the content of a ``run.json`` for attempts of that run, and open what they need."""
+        from flow_core.task import TaskRunner
+
+        self._runner = TaskRunner(self, RunDocument.decode(document, "run.json, from the launcher"))
 
     # --- runs -----------------------------------------------------------------------------------
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from flow_core.binding import FlowBinding, Inputs, RunReader, bind
+from flow_core.binding import FlowBinding, Inputs, ReservedNames, RunReader, bind
 from flow_core.context import Current, current
 from flow_core.errors import FlowError, StoreError
-from flow_core.flowspec import FlowSpec, constants
+from flow_core.flowspec import FlowSpec
 from flow_core.graph import Node
 from flow_core.index import installed
 from flow_core.options import Options
@@ -120,42 +120,56 @@ class TaskContext:
         self._step.function(flow, *self.arguments())
 
 
-def run_attempt(session: Session, spec: TaskSpec, document: RunDocument) -> int:
-    """Run one attempt and commit its manifest.
+class TaskRunner:
+    """Runs attempts of one run in this process, or in children that are forked from it.
 
-    Returns:
-        exit status: 0 = the flow goes on, 1 = the attempt failed (both committed), 75 = the
-        manifest could not be written, so that the attempt did not happen.
+    Made ahead of the fork: what it reads and computes, the children need not do again.
+
+    Args:
+        session: the session, with a flow.
+        document: the run's ``run.json``.
     """
-    started = time.time()
-    reader = RunReader(session.artifacts, document)
-    task = TaskContext(session, spec, reader, session.definition.steps[spec.step])
-    try:
-        flow, binding = _bind(session, task, reader)
-    except FlowError as raised:
-        return _commit(task, started, _failed(task, describe_failure(raised)), raised)
-    error = _call(session, task, flow)
-    manifest, shown = _settle(task, flow, binding, error)
-    current.end()
-    return _commit(task, started, manifest, shown)
 
+    def __init__(self, session: Session, document: RunDocument) -> None:
+        assert session.flow is not None
+        self.session = session
+        self.run = (document.flow, document.run)
+        self._flow = session.flow
+        self._reader = RunReader(session.artifacts, document)
+        self._reserved = ReservedNames.of(session.flow, session.graph.nodes)
 
-def _bind(session: Session, task: TaskContext, reader: RunReader) -> tuple[FlowSpec, FlowBinding]:
-    spec, cls = task.spec, session.flow
-    assert cls is not None
-    table: Mapping[str, ArtifactRef] = {}
-    if task.node.joins:
-        task._inputs = Inputs(cls, reader, spec)
-    elif spec.inputs:
-        table = reader.manifest(next(unpack_inputs(spec.inputs))).artifacts
-    binding = FlowBinding(
-        reader, spec, task.node, cls, list(constants(cls)), list(session.graph.nodes), table
-    )
-    flow = bind(cls, binding)
-    if task._inputs is not None:
-        task._inputs._owner = flow
-    current.begin(_facts(task))
-    return flow, binding
+    def run_attempt(self, spec: TaskSpec) -> int:
+        """Run one attempt and commit its manifest.
+
+        Returns:
+            exit status: 0 = the flow goes on, 1 = the attempt failed (both committed), 75 = the
+            manifest could not be written, so that the attempt did not happen.
+        """
+        started = time.time()
+        step = self.session.definition.steps[spec.step]
+        task = TaskContext(self.session, spec, self._reader, step)
+        try:
+            flow, binding = self._bind(task)
+        except FlowError as raised:
+            return _commit(task, started, _failed(task, describe_failure(raised)), raised)
+        error = _call(self.session, task, flow)
+        manifest, shown = _settle(task, flow, binding, error)
+        current.end()
+        return _commit(task, started, manifest, shown)
+
+    def _bind(self, task: TaskContext) -> tuple[FlowSpec, FlowBinding]:
+        spec = task.spec
+        table: Mapping[str, ArtifactRef] = {}
+        if task.node.joins:
+            task._inputs = Inputs(self._flow, self._reader, spec)
+        elif spec.inputs:
+            table = self._reader.manifest(next(unpack_inputs(spec.inputs))).artifacts
+        binding = FlowBinding(self._reader, spec, task.node, self._reserved, table)
+        flow = bind(self._flow, binding)
+        if task._inputs is not None:
+            task._inputs._owner = flow
+        current.begin(_facts(task))
+        return flow, binding
 
 
 def _facts(task: TaskContext) -> dict[str, Any]:

@@ -30,6 +30,10 @@ _OWN_DEFAULTS: dict[int, Any] = {
 SERVER_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 """The signals that the server handles in a way of its own."""
 
+_TASK_HANDLERS = [
+    (int(number), _OWN_DEFAULTS.get(number, int(signal.SIG_DFL))) for number in SERVER_SIGNALS
+]
+
 PATIENCE = 0.2
 """Seconds that threads of a finished step get before it is said that its process waits for them."""
 
@@ -130,13 +134,14 @@ def enter(order: Order, server: int, name: str, stdout: int, stderr: int) -> Non
 def _default_handlers() -> None:
     """Undo what the server set for itself; its own are the only handlers that are not default."""
     signal.set_wakeup_fd(-1)
-    for number in SERVER_SIGNALS:
-        signal.signal(number, _OWN_DEFAULTS.get(number, signal.SIG_DFL))
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number, handler in _TASK_HANDLERS:
+        processes.set_handler(number, handler)
+    processes.set_mask(signal.SIG_SETMASK, ())
 
 
 def _set_variables(order: Order) -> None:
-    os.environ.update(task_variables(order))
+    for name, value in task_variables(order).items():
+        os.environ[name] = value
     if "TZ" in order["variables"]:
         time.tzset()
 

@@ -6,6 +6,7 @@ depends on them (names of processes left behind, ends tied together) is missing,
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import functools
 import os
@@ -37,6 +38,12 @@ class Process(NamedTuple):
     state: str
     parent: int
     group: int
+
+
+# `signal.signal` and `signal.pthread_sigmask` turn numbers into enums and back. That writes to many
+# objects, and in a fork each page that is written to is copied first: a twentieth of a short task.
+set_handler: Callable[[int, Any], Any] = _signal.signal  # takes no enum
+set_mask: Any = getattr(_signal, "pthread_sigmask", None)  # (how, signals); not on Windows
 
 
 @functools.cache

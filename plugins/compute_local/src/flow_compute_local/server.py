@@ -27,6 +27,7 @@ _TICK = 1.0  # seconds between looks at the launcher and at the kernel's counter
 _WATCH = 0.075  # seconds between looks at the logs
 _LINGER = 0.01  # seconds between looks for processes left behind
 _FAREWELL = 0.4  # seconds between the polite and the forced end of all tasks
+_HOLD = 0.02  # seconds for which the news of a start may wait: short tasks have ended by then
 
 
 class Server:
@@ -48,6 +49,7 @@ class Server:
         self._watch = watch
         self._fork = fork
         self._plain_files: list[int] = []
+        self._own: list[int] = []  # descriptors that no child may have
         self._pid = os.getpid()
         self._decoder = Decoder()
         self._outgoing = bytearray()
@@ -61,6 +63,8 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._wakeup = os.pipe()
         self._sheets = Sheets()
+        self._held = bytearray()  # messages that may wait a little, to go with the next one
+        self._held_until = 0.0
 
     # --- life ---
 
@@ -71,6 +75,8 @@ class Server:
         self._install_signals()
         self._selector.register(self._connection, selectors.EVENT_READ)
         self._selector.register(self._wakeup[0], selectors.EVENT_READ)
+        watcher: Any = self._selector  # those of every system that can fork have a descriptor
+        self._own = [self._connection.fileno(), watcher.fileno(), *self._wakeup]
         processes.prepare_controls()
         processes.adopt_orphans()
         gc.freeze()  # children then share all that exists, and never look at it
@@ -103,9 +109,12 @@ class Server:
         if self._lingering:
             return _LINGER
         if self._watch and self._running:
-            return _WATCH
+            return _HOLD if self._held else _WATCH
         now = time.monotonic()
-        return min([_TICK, *(max(0.0, (a.kill_at or 0.0) - now) for a in self._doomed.values())])
+        due = [a.kill_at or 0.0 for a in self._doomed.values()]
+        if self._held:
+            due.append(self._held_until)
+        return min([_TICK, *(max(0.0, at - now) for at in due)])
 
     def _drain_wakeup(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -131,10 +140,23 @@ class Server:
                 self._runtime.adopt_run(rest[0].encode())
 
     def _tell(self, *message: Any) -> None:
+        self._release()
         self._outgoing += encode(list(message))
+
+    def _tell_soon(self, *message: Any) -> None:
+        """Tell with the next message, or in a moment: each sending wakes the launcher."""
+        if not self._held:
+            self._held_until = time.monotonic() + _HOLD
+        self._held += encode(list(message))
+
+    def _release(self) -> None:
+        self._outgoing += self._held
+        self._held.clear()
 
     def _send(self) -> None:
         """Send as much as goes without waiting: a server that waited would not read, nor reap."""
+        if self._held and time.monotonic() >= self._held_until:
+            self._release()
         try:
             while self._outgoing:
                 del self._outgoing[: self._connection.send(self._outgoing)]
@@ -159,7 +181,7 @@ class Server:
             self._refuse(attempt, error)
             return
         self._attempts[number] = self._running[attempt.pid] = attempt
-        self._tell("started", number, attempt.pid, started)
+        self._tell_soon("started", number, attempt.pid, started)
 
     def _refuse(self, attempt: ServedAttempt, error: OSError) -> None:
         message = f"the process could not be started: {error}"
@@ -197,13 +219,13 @@ class Server:
 
     def _start_fork(self, attempt: ServedAttempt, order: Order, stdout: int, stderr: int) -> int:
         # No signal may reach the child while it still has the server's handlers.
-        signal.pthread_sigmask(signal.SIG_BLOCK, child.SERVER_SIGNALS)
+        processes.set_mask(signal.SIG_BLOCK, child.SERVER_SIGNALS)
         try:
             pid = os.fork()
             if pid == 0:
                 self._be_task(attempt, order, stdout, stderr)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            processes.set_mask(signal.SIG_SETMASK, ())
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.setpgid(pid, pid)  # the child does the same; who comes first does not matter
         return pid
@@ -222,10 +244,9 @@ class Server:
             os._exit(1)  # never back into the loop of the server
 
     def _let_go(self) -> None:
-        self._connection.close()
-        self._selector.close()
-        for end in self._wakeup:
-            os.close(end)
+        # Only the numbers: the objects behind them live on, frozen, until the child exits.
+        for number in self._own:
+            os.close(number)
         self._sheets.close()
         descriptors.separate(self._plain_files)
 

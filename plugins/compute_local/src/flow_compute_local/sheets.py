@@ -7,7 +7,6 @@ an unnamed file (``O_TMPFILE``, Linux), used by one attempt after the other whil
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 _UNNAMED = getattr(os, "O_TMPFILE", 0)
@@ -85,7 +84,6 @@ class Sheets:
     def close(self) -> None:
         """Close all descriptors, in a process that has inherited them."""
         for fd in self._open:
-            with contextlib.suppress(OSError):
-                os.close(fd)
+            os.close(fd)
         self._open.clear()
         self._blank.clear()

@@ -62,7 +62,7 @@ class LocalStore:
         self.root = state_folder(root)
         self.fsync = fsync
         self._names = itertools.count()
-        self._swept = False
+        self._to_be_swept_by: int | None = os.getpid()  # children that are forked need not do it
 
     def __repr__(self) -> str:
         return f"<LocalStore {self.url}>"
@@ -197,8 +197,8 @@ class LocalStore:
                 raise
 
     def _open_temporary(self) -> tuple[str, int]:
-        if not self._swept:
-            self._swept = True
+        if self._to_be_swept_by == os.getpid():
+            self._to_be_swept_by = None
             self._sweep()
         missing = 0
         while True:
