@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import importlib
 import inspect
 import os
@@ -415,19 +414,15 @@ def decorators() -> str:
         entry = index.find("flow.decorators", name)
         decorator = entry.load()
         rows = describe_options(decorator.options)
-        heads = [f"{o.name}: {o.type}" + _default(o.default) for o in rows]
+        heads = [f"{o.name}: {o.type}{'' if o.required else f' = {o.default!r}'}" for o in rows]
         out.append(f"## `@{name}`\n\n```py\n@{name}({', '.join(heads)})\n```\n")
         out.append(f"{markdown(decorator.__doc__)} Provided by `{entry.distribution}`.\n")
         out.append("| option | type | default | meaning |\n|---|---|---|---|")
         for o in rows:
-            default = "required" if o.default is dataclasses.MISSING else f"`{o.default!r}`"
+            default = "required" if o.required else f"`{o.default!r}`"
             out.append(f"| `{o.name}` | {_cell(o.type)} | {default} | {_cell(o.help)} |")
         out.append("")
     return "\n".join(out)
-
-
-def _default(value: Any) -> str:
-    return "" if value is dataclasses.MISSING else f" = {value!r}"
 
 
 # --- names --------------------------------------------------------------------------------------

@@ -20,13 +20,12 @@ from flow_core.artifacts import (
     ALIGN,
     MAGIC,
     ArtifactStore,
-    PickleSerializer,
     compress_if_it_pays,
-    find_unpicklable,
 )
 from flow_core.errors import ArtifactError, FormatError, IntegrityError
 from flow_core.index import EntryPoint, PluginIndex
 from flow_core.interfaces import StoreCapabilities
+from flow_core.pickling import PickleSerializer, find_unpicklable
 from flow_core.records import ArtifactRef, blob_key
 from flow_core.testing import MemoryStore
 

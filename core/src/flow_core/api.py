@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore as ArtifactStore
-    from flow_core.artifacts import PickleSerializer as PickleSerializer
     from flow_core.context import current as current
     from flow_core.definition import FlowDefinition as FlowDefinition
     from flow_core.definition import StepDefinition as StepDefinition
@@ -73,6 +72,7 @@ if TYPE_CHECKING:
     from flow_core.parameters import IncludeFile as IncludeFile
     from flow_core.parameters import JSONType as JSONType
     from flow_core.parameters import Parameter as Parameter
+    from flow_core.pickling import PickleSerializer as PickleSerializer
     from flow_core.plan import Decision as Decision
     from flow_core.plan import Fallback as Fallback
     from flow_core.plan import GiveUp as GiveUp
@@ -125,7 +125,8 @@ if TYPE_CHECKING:
     from flow_core.text import harmless as harmless
 
 _HOME = {
-    "artifacts": "ArtifactStore PickleSerializer",
+    "artifacts": "ArtifactStore",
+    "pickling": "PickleSerializer",
     "context": "current",
     "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NotFound ParameterError PluginError RunFailed SettingsError StateError StoreError"

@@ -13,19 +13,12 @@ Foreach items: the pickled items one after the other, then a row for each: offse
 
 from __future__ import annotations
 
-import base64
-import functools
-import io
+import binascii
 import itertools
 import math
-import mmap
-import os
-import pickle
-import re
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import FunctionType
 from typing import Any
 
 from blake3 import blake3
@@ -34,6 +27,7 @@ from flow_core.errors import ArtifactError, FormatError, IntegrityError
 from flow_core.index import PluginIndex
 from flow_core.interfaces import Buffer, Serializer, Store
 from flow_core.records import ArtifactRef, blob_key
+from flow_core.text import type_name
 
 MAGIC = b"FLOWART1"
 ALIGN = 64
@@ -43,7 +37,6 @@ _MAPPED = 1 << 20
 thousand, and a join may read more arrays than that. Smaller ones are as soon read."""
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ROW = struct.Struct("<QQ16s")
-_LONGEST_PATH, _LONGEST_LABEL = 200, 60
 _IMMUTABLE = (str, bytes, int, float, bool, complex, type(None))
 
 
@@ -59,8 +52,7 @@ class ArtifactStore:
     def __init__(self, store: Store, index: PluginIndex, inline_limit: int = 4096) -> None:
         self.store = store
         self._inline_limit = inline_limit
-        self._pickle = PickleSerializer()
-        self._serializers = _Serializers(index, self._pickle)
+        self._serializers = _Serializers(index)
 
     def save(self, name: str, value: Any, previous: ArtifactRef | None = None) -> ArtifactRef:
         """Store ``value`` and return the reference to it.
@@ -75,7 +67,7 @@ class ArtifactStore:
             ArtifactError: the value cannot be stored; names the path to the part that cannot.
             StoreError: the store refused it.
         """
-        kind = _type_name(value)
+        kind = type_name(value)
         if _is_json_scalar(value, self._inline_limit):
             return _json_ref(value, kind)
         serializer = self._serializers.for_value(value)
@@ -83,7 +75,7 @@ class ArtifactStore:
         size = _packed_size(parts)
         if size <= self._inline_limit:
             packed = b"".join(_pack(parts))
-            text = base64.b64encode(packed).decode()
+            text = _to_text(packed)
             digest = blake3(packed).hexdigest()
             return ArtifactRef(digest, size, kind, serializer.tag, True, text)
         if previous is not None and previous.size == size and not previous.inline:
@@ -103,7 +95,7 @@ class ArtifactStore:
         if ref.inline and ref.serializer == "json":
             return ref.value
         if ref.inline:
-            content: Buffer = bytearray(base64.b64decode(ref.value))
+            content: Buffer = bytearray(binascii.a2b_base64(ref.value))
             _verify(content, ref.hash, ref.size, what, "its manifest")
         else:
             content = self._content(ref.hash, ref.size, what)
@@ -126,13 +118,15 @@ class ArtifactStore:
 
     def save_items(self, name: str, values: Iterable[Any]) -> tuple[ArtifactRef, int]:
         """Store the items of a foreach one by one; return the reference and their number."""
+        from flow_core.pickling import dump_in_band
+
         rows: list[bytes] = []
         total = 0
 
         def content() -> Iterator[Buffer]:
             nonlocal total
             for number, value in enumerate(values):
-                packed = _dump_in_band(f"{name}[{number}]", value)
+                packed = dump_in_band(f"{name}[{number}]", value)
                 rows.append(_ROW.pack(total, len(packed), blake3(packed).digest(16)))
                 total += len(packed)
                 yield packed
@@ -147,7 +141,7 @@ class ArtifactStore:
         size = total + len(rows) * _ROW.size
         if total <= self._inline_limit and size <= 2 * self._inline_limit:
             packed = b"".join(small)
-            text = base64.b64encode(packed).decode()
+            text = _to_text(packed)
             ref = ArtifactRef(blake3(packed).hexdigest(), size, "items", "items", True, text)
             return ref, len(rows)
         digest = self._put_stream(itertools.chain(small, stream))
@@ -155,6 +149,8 @@ class ArtifactStore:
 
     def load_item(self, ref: ArtifactRef, index: int, count: int, what: str) -> Any:
         """Return item ``index`` of ``count``; errors as `load`."""
+        import pickle
+
         read = self._item_reader(ref, what)
         row = read(ref.size - (count - index) * _ROW.size, _ROW.size)
         offset, length, digest = _ROW.unpack(row) if len(row) == _ROW.size else (0, 0, b"")
@@ -171,7 +167,7 @@ class ArtifactStore:
 
     def _item_reader(self, ref: ArtifactRef, what: str) -> Callable[[int, int], bytes]:
         if ref.inline:
-            packed = base64.b64decode(ref.value)
+            packed = binascii.a2b_base64(ref.value)
             return lambda offset, length: packed[offset : offset + length]
 
         def read(offset: int, length: int) -> bytes:
@@ -236,6 +232,8 @@ class ArtifactStore:
 
     def _map(self, digest: str) -> Buffer | None:
         """Return a view of the file; None where it cannot be had: reading tells why, or succeeds."""
+        import mmap
+
         path = self.store.local_path(blob_key(digest))
         assert path is not None, "a mappable store gives local paths"
         try:
@@ -262,49 +260,23 @@ class ArtifactStore:
         return bytearray(raw)
 
 
-class PickleSerializer:
-    """Pickle protocol 5 with the buffers out of band: for every value that has no serializer.
-
-    Functions, and classes of the flow's own file, are stored by value (cloudpickle), so that a
-    reader in another script or notebook, which does not have them, gets them back. Inside the flow
-    the file's own class is used.
-    """
-
-    tag = "pickle"
-    safe = False
-
-    def can(self, value: Any) -> bool:
-        """Always True: whether it really can be stored shows when it is tried."""
-        return True
-
-    def dump(self, value: Any) -> Sequence[Buffer]:
-        """Return the pickle stream and the buffers."""
-        buffers: list[pickle.PickleBuffer] = []
-        stream = _dump_stream(value, buffers.append)
-        return [stream, *(_flat(b) for b in buffers)]
-
-    def load(self, parts: Sequence[Buffer]) -> Any:
-        """Undo `dump`."""
-        return pickle.loads(parts[0], buffers=parts[1:])
-
-
 class _Serializers:
     """Finds the serializer for a value (write side) or a tag (read side)."""
 
-    def __init__(self, index: PluginIndex, fallback: PickleSerializer) -> None:
+    def __init__(self, index: PluginIndex) -> None:
         self._index = index
-        self._fallback = fallback
-        self._loaded: dict[str, Serializer] = {"pickle": fallback, "json": _JsonSerializer()}
+        self._loaded: dict[str, Serializer] = {"json": _JsonSerializer()}
 
     def for_value(self, value: Any) -> Serializer:
         for tag in self._index.names("flow.serializers"):
             # A value of pandas exists only where pandas is imported: others are not even loaded.
             if tag.partition(".")[0] in sys.modules and self._get(tag).can(value):
                 return self._get(tag)
-        return self._fallback
+        return self._get("pickle")
 
     def for_tag(self, tag: str, what: str) -> Serializer:
-        if tag not in self._loaded and tag not in self._index.names("flow.serializers"):
+        known = ("pickle", *self._loaded, *self._index.names("flow.serializers"))
+        if tag not in known:
             raise ArtifactError(
                 f"{what[:1].upper()}{what[1:]} was stored by the serializer '{tag}', "
                 "which is not installed",
@@ -313,6 +285,10 @@ class _Serializers:
         return self._get(tag)
 
     def _get(self, tag: str) -> Serializer:
+        if tag == "pickle" and tag not in self._loaded:
+            from flow_core.pickling import PickleSerializer
+
+            self._loaded[tag] = PickleSerializer()
         if tag not in self._loaded:
             provider = self._index.load("flow.serializers", tag)
             self._loaded[tag] = provider() if isinstance(provider, type) else provider
@@ -405,12 +381,6 @@ def unpack(content: Buffer, what: str) -> list[memoryview]:
     return [view[offset : offset + length] for offset, length in table]
 
 
-def _flat(buffer: pickle.PickleBuffer) -> memoryview:
-    """Return a view of the buffer's bytes; `raw` of it fails for arrays that are not contiguous,
-    which pickle therefore never passes here."""
-    return buffer.raw()
-
-
 def _hash(chunks: Iterable[Buffer]) -> str:
     hasher = blake3()
     for chunk in chunks:
@@ -452,182 +422,14 @@ def compress_if_it_pays(packed: bytes) -> bytes:
     return compressor.compress(packed)
 
 
-# --- pickle -------------------------------------------------------------------------------------
-
-
-class _Pickler(pickle.Pickler):
-    """Stores what only this process knows by value: the flow file's classes, and functions."""
-
-    def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, (type, FunctionType)) and _only_here(value):
-            payload = _by_value(value)
-            return restore_local, (_main_file(), value.__module__, value.__qualname__, payload)
-        return NotImplemented
-
-
-def _main_file() -> str:
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return os.path.realpath(file) if file else ""
-
-
-def _by_value(value: Any) -> bytes:
-    import cloudpickle
-
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        def reducer_override(self, obj: Any) -> Any:
-            reduced = super().reducer_override(obj)
-            if isinstance(obj, type) and isinstance(reduced, tuple):
-                # cloudpickle gives each class a random number, so that a process that reads it
-                # twice gets one class. Our payloads must be equal for equal code; `_restored`
-                # does the same by the payload.
-                make, arguments, *rest = reduced
-                plain = tuple(None if _is_tracker(a) else a for a in arguments)
-                reduced = (make, plain, *rest)
-            return reduced
-
-    buffer = io.BytesIO()
-    Pickler(buffer, protocol=5).dump(value)
-    return buffer.getvalue()
-
-
-def _is_tracker(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) is not None
-
-
-@functools.lru_cache(maxsize=256)
-def _restored(payload: bytes) -> Any:
-    return pickle.loads(payload)
-
-
-def _only_here(value: Any) -> bool:
-    module = getattr(value, "__module__", None)
-    return module == "__main__" or "<" in getattr(value, "__qualname__", "")
-
-
-def restore_local(file: str, module: str, qualname: str, payload: bytes) -> Any:
-    """Return a class or function that was stored by value. Its name is part of the stored format.
-
-    In the flow's own process this is the object of the flow file, so that ``isinstance`` holds.
-    """
-    if module == "__main__" and file and _main_file() == file:
-        found: Any = sys.modules.get("__main__")
-        for part in qualname.split("."):
-            found = getattr(found, part, None)
-        if found is not None:
-            return found
-    return _restored(payload)
-
-
-def _dump_stream(value: Any, take: Callable[[pickle.PickleBuffer], Any] | None) -> bytes:
-    buffer = io.BytesIO()
-    _Pickler(buffer, protocol=5, buffer_callback=take).dump(value)
-    return buffer.getvalue()
+def _to_text(packed: bytes) -> str:
+    return binascii.b2a_base64(packed, newline=False).decode()
 
 
 def _dump(serializer: Serializer, name: str, value: Any) -> Sequence[Buffer]:
     try:
         return serializer.dump(value)
     except Exception as error:
-        raise _unstorable(name, value, error) from error
+        from flow_core.pickling import unstorable
 
-
-def _dump_in_band(name: str, value: Any) -> bytes:
-    try:
-        return _dump_stream(value, None)
-    except Exception as error:
-        raise _unstorable(name, value, error) from error
-
-
-def _unstorable(name: str, value: Any, error: Exception) -> ArtifactError:
-    path, culprit = find_unpicklable(f"self.{name}", value)
-    what = f"Artifact '{name}' cannot be stored: {path} is a {_type_name(culprit)}"
-    private = f"give it a name that is not kept: self.__{name.partition('[')[0].lstrip('_')}"
-    why = f"{type(error).__name__}: {error}"
-    if isinstance(error, RecursionError):
-        return ArtifactError(
-            f"{what} with too many levels below it",
-            why=why,
-            hint="store it flat, such as a list of nodes that refer to each other by number, "
-            f"or {private}",
-        )
-    return ArtifactError(
-        what,
-        why=why,
-        hint="keep what can be stored (data, not connections, locks, files or generators), "
-        f"or {private}",
-    )
-
-
-def find_unpicklable(path: str, value: Any) -> tuple[str, Any]:
-    """Return the path to, and the value of, the innermost part of ``value`` that pickle refuses.
-
-    Of a long path the middle is left out.
-    """
-    seen: set[int] = set()
-    labels = [path]
-    while id(value) not in seen:
-        seen.add(id(value))
-        for label, child in _children(value):
-            if not _picklable(child):
-                labels.append(_shorten(label, _LONGEST_LABEL))
-                value = child
-                break
-        else:
-            break
-    return _shorten("".join(labels), _LONGEST_PATH), value
-
-
-def _shorten(text: str, most: int) -> str:
-    """Return ``text`` with at most ``most`` characters, of which ``…`` stands for the middle."""
-    half = (most - 1) // 2
-    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
-
-
-def _picklable(value: Any) -> bool:
-    try:
-        _dump_stream(value, None)
-    except Exception:  # of any type: it cannot be stored
-        return False
-    return True
-
-
-def _children(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield f"[{_repr(key)}]", item
-    elif isinstance(value, (list, tuple)):
-        for number, item in enumerate(value):
-            yield f"[{number}]", item
-    elif isinstance(value, (set, frozenset)):
-        for item in value:
-            yield "{…}", item
-    elif not isinstance(value, type):
-        for name, item in _state(value).items():
-            yield f".{name}", item
-
-
-def _repr(key: Any) -> str:
-    try:
-        return repr(key)
-    except Exception:  # of the user's class, or nested too deeply
-        return f"<{_type_name(key)}>"
-
-
-def _state(value: Any) -> dict[str, Any]:
-    """Return the attributes that pickle would store; none when the class sees to that itself."""
-    kind: Any = type(value)
-    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
-        return {}
-    try:
-        # Objects have __getstate__ from Python 3.11 on.
-        state = value.__getstate__() if hasattr(value, "__getstate__") else value.__dict__
-    except Exception:
-        return {}  # the class refuses: the object itself is what cannot be stored
-    parts = state if isinstance(state, tuple) else (state,)
-    return {k: v for part in parts if isinstance(part, dict) for k, v in part.items()}
-
-
-def _type_name(value: Any) -> str:
-    kind = type(value)
-    module = kind.__module__
-    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+        raise unstorable(name, value, error) from error

@@ -343,16 +343,23 @@ def core_requirement(entry: EntryPoint) -> str:
                 for line in lines:
                     if not line.strip():
                         break  # the headers end at the first empty line
-                    found = re.match(
-                        r"Requires-Dist:\s*flow[-_.]core\s*(?:\[.*?\])?\s*\(?([<>=!~][^;)]*)\)?(.*)",
-                        line,
-                        re.IGNORECASE,
-                    )
-                    if found and "extra" not in found.group(2):
-                        return found.group(1).replace(" ", "").strip()
+                    header, _, text = line.partition(":")
+                    if header.lower() == "requires-dist" and (clauses := _of_core(text)):
+                        return clauses
         except OSError:
             continue  # an egg-info has the other file
     return ""
+
+
+def _of_core(requirement: str) -> str:
+    """``flow_core (>=0.1, <1)`` → ``>=0.1,<1``; ``''`` for another distribution, or for an extra."""
+    # No regular expression: to compile one would cost every command more than all this reading.
+    text, _, marker = requirement.partition(";")
+    text = "".join(text.split()).replace("(", "").replace(")", "")
+    start = min((at for sign in "[<>=!~" if (at := text.find(sign)) >= 0), default=len(text))
+    if "extra" in marker or text[:start].lower().replace("_", "-").replace(".", "-") != "flow-core":
+        return ""
+    return text[start:].rpartition("]")[2]
 
 
 def satisfies(version: str, requirement: str) -> bool:

@@ -232,6 +232,10 @@ class Runtime(Protocol):
     def interactive(self) -> bool:
         """Whether output of tasks is wanted while they run."""
 
+    def get_ready(self) -> None:
+        """Do ahead what every attempt needs whatever its run: for a process from which children
+        are forked. Nothing is opened that must not pass through a fork."""
+
     def adopt_run(self, document: bytes) -> None:
         """Keep the content of a ``run.json``, which attempts in this process, and in children that
         are forked from it later, then need not read from the store."""

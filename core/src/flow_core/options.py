@@ -15,15 +15,17 @@ nothing else; the hooks of its plugin read the object later.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, ParamSpec, TypeVar, Union, overload
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Union, overload
 
 from flow_core.errors import DefinitionError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from dataclasses import Field
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,7 +33,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 DECORATORS_ATTRIBUTE = "__flow_decorators__"
 
 
-@dataclasses.dataclass(frozen=True)
 class Options:
     """Base class for the options of a decorator. Subclass it as a frozen dataclass.
 
@@ -53,12 +54,38 @@ class Options:
         """Raise `DefinitionError` when the values do not fit together."""
 
 
-def option(default: Any = dataclasses.MISSING, help: str = "") -> Any:
+REQUIRED: Any = ...
+"""Stands for the default of an option that has none."""
+
+
+def option(default: Any = REQUIRED, help: str = "") -> Any:
     """Declare one option of an `Options` class with its default (none = required) and its help."""
+    from dataclasses import field  # some milliseconds, which flows without decorators do not pay
+
     metadata = {"help": help}
     if isinstance(default, (list, dict, set)):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return (
+        field(metadata=metadata)
+        if default is REQUIRED
+        else field(default=default, metadata=metadata)
+    )
+
+
+def option_fields(cls: type[Options]) -> Sequence[Field[Any]]:
+    """Return the fields of an options class; none of one that declares no option."""
+    from dataclasses import fields, is_dataclass
+
+    return fields(cls) if is_dataclass(cls) else ()
+
+
+def default_of(field: Field[Any]) -> Any:
+    """Return the default of an option, or `REQUIRED`."""
+    from dataclasses import MISSING
+
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return REQUIRED if field.default is MISSING else field.default
 
 
 class OptionInfo(typing.NamedTuple):
@@ -66,8 +93,13 @@ class OptionInfo(typing.NamedTuple):
 
     name: str
     type: str
-    default: Any  # dataclasses.MISSING when the option is required
+    default: Any  # ``...`` when there is none
     help: str
+
+    @property
+    def required(self) -> bool:
+        """Whether a value must be given."""
+        return self.default is REQUIRED
 
 
 def describe_options(cls: type[Options]) -> tuple[OptionInfo, ...]:
@@ -77,12 +109,10 @@ def describe_options(cls: type[Options]) -> tuple[OptionInfo, ...]:
         OptionInfo(
             field.name,
             _type_text(annotations[field.name]),
-            field.default_factory()
-            if field.default_factory is not dataclasses.MISSING
-            else field.default,
+            default_of(field),
             field.metadata.get("help", ""),
         )
-        for field in dataclasses.fields(cls)
+        for field in option_fields(cls)
     )
 
 
@@ -144,11 +174,7 @@ class StepDecorator(Generic[P]):
                     f"Decorator @{self.name} has no option '{name}'",
                     hint=did_you_mean(name, known),
                 )
-        required = [
-            f.name
-            for f in dataclasses.fields(self.options)
-            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        ]
+        required = [f.name for f in option_fields(self.options) if default_of(f) is REQUIRED]
         missing = [name for name in required if name not in values]
         if missing:
             raise DefinitionError(
@@ -188,14 +214,9 @@ class StepDecorator(Generic[P]):
     def to_text(self, options: Options) -> str:
         """Return the ``--with`` form of ``options``: ``parse`` of it gives an equal object."""
         shown = []
-        for field in dataclasses.fields(options):
+        for field in option_fields(type(options)):
             value = getattr(options, field.name)
-            default = (
-                field.default_factory()
-                if field.default_factory is not dataclasses.MISSING
-                else field.default
-            )
-            if value != default:
+            if value != default_of(field):
                 shown.append(f"{field.name}={value if _plain(value) else _json(value)}")
         return self.name + (":" + ",".join(shown) if shown else "")
 
@@ -218,7 +239,7 @@ class StepDecorator(Generic[P]):
 
     def _signature(self) -> str:
         return ", ".join(
-            f"{o.name}=…" if o.default is dataclasses.MISSING else f"{o.name}={o.default!r}"
+            f"{o.name}=…" if o.required else f"{o.name}={o.default!r}"
             for o in describe_options(self.options)
         )
 
@@ -226,7 +247,7 @@ class StepDecorator(Generic[P]):
 def option_types(cls: type[Options]) -> dict[str, Any]:
     """Return the declared types of the options of ``cls``, by name, resolved from annotations."""
     hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return {field.name: hints[field.name] for field in option_fields(cls)}
 
 
 def _place(step: Any) -> str | None:
@@ -234,11 +255,11 @@ def _place(step: Any) -> str | None:
     return f"{code.co_filename}:{code.co_firstlineno}" if code else None
 
 
-_NEXT_OPTION = re.compile(r",(?=\s*[A-Za-z_]\w*\s*=)")
+_NEXT_OPTION = r",(?=\s*[A-Za-z_]\w*\s*=)"
 
 
 def _split_options(decorator: str, text: str) -> Iterator[tuple[str, str]]:
-    for part in _NEXT_OPTION.split(text) if text else ():
+    for part in re.split(_NEXT_OPTION, text) if text else ():
         name, equals, value = part.partition("=")
         if not equals:
             raise UsageError(
@@ -313,10 +334,10 @@ def _plain(value: Any) -> bool:
         isinstance(value, str)
         and next(_readings(value)) == value
         and value == value.strip()
-        and not _NEXT_OPTION.search(value)
+        and not re.search(_NEXT_OPTION, value)
     )
 
 
 def _json(value: Any) -> str:
     """JSON text without a comma that would begin the next option: such a comma is in a string."""
-    return _NEXT_OPTION.sub(r"\\u002c", json.dumps(value))
+    return re.sub(_NEXT_OPTION, r"\\u002c", json.dumps(value))

@@ -256,6 +256,12 @@ class Session:
             runner = TaskRunner(self, self.run_document(task.flow, task.run))
         return runner.run_attempt(task)
 
+    def get_ready(self) -> None:
+        """Import what each attempt would import for itself, and make what each would make."""
+        importlib.import_module("flow_core.task")
+        importlib.import_module("flow_core.pickling")
+        _ = self.plans, self.artifacts
+
     def adopt_run(self, document: bytes) -> None:
         """Keep the content of a ``run.json`` for attempts of that run, and open what they need."""
         from flow_core.task import TaskRunner
@@ -311,7 +317,7 @@ class Session:
 
         self.start()
         self.check()
-        self._prepare_to_fork()
+        self._close_metadata()  # compute providers may fork now: nothing may be open
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
         document = describe_run(self, request)
@@ -331,15 +337,6 @@ class Session:
                 self.plugins.hook.flow_session_finished(session=self)
         finally:
             self._close_metadata()
-
-    def _prepare_to_fork(self) -> None:
-        """Compute providers may fork now: nothing may be open, and what each task would import for
-        itself is better imported once, before."""
-        self._close_metadata()
-        name = self.settings["datastore"].partition("://")[0]
-        importlib.import_module("flow_core.task")
-        if ("store", name) not in self._providers:
-            self.index.load("flow.stores", name)
 
     def _close_metadata(self) -> None:
         metadata = self.__dict__.pop("metadata", None)

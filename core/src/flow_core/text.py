@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-_ESCAPE = re.compile(
+# As texts, compiled when they are first used: most commands that import this use neither.
+_ESCAPE = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: cursor movement, erasure, colours
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC and its kin: titles, links, clipboard
     r"|\x1b[ -/]*[0-~]?"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+_COLOUR = r"\x1b\[[0-9;:]*m"
 
 
 def harmless(text: str, colours: bool = False) -> str:
@@ -26,9 +28,16 @@ def harmless(text: str, colours: bool = False) -> str:
     """
     if "\r" in text:
         text = "\n".join([line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")])
-    return _ESCAPE.sub(_keep_colour if colours else "", text)
+    return re.sub(_ESCAPE, _keep_colour if colours else "", text)
 
 
 def _keep_colour(found: re.Match[str]) -> str:
     text = found.group()
-    return text if _COLOUR.fullmatch(text) else ""
+    return text if re.fullmatch(_COLOUR, text) else ""
+
+
+def type_name(value: Any) -> str:
+    """Return the qualified name of a value's class; without the module for built-in ones."""
+    kind = type(value)
+    module = kind.__module__
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"

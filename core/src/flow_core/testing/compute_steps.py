@@ -50,6 +50,9 @@ class StepsRuntime:
             "path": sys.path,
         }
 
+    def get_ready(self) -> None:
+        """Nothing is needed."""
+
     def adopt_run(self, document: bytes) -> None:
         """There is no run."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -109,12 +110,18 @@ class Reader:
         page: int | None = None,
     ) -> Iterator[AttemptRecord]:
         """Yield the last attempt of each task of a step, newest first."""
-        before, page = None, page or PAGE
+        pages = self._pages_downwards(flow, run, step, states, page or PAGE)
+        return itertools.chain.from_iterable(pages)
+
+    def _pages_downwards(
+        self, flow: str, run: str, step: str, states: Sequence[AttemptState], page: int
+    ) -> Iterator[list[AttemptRecord]]:
+        before = None
         while True:
             found = self.session.metadata.attempts(
                 flow, run, step=step, states=states, newest_first=True, before=before, limit=page
             )
-            yield from found
+            yield found
             if len(found) < page:
                 return
             before = found[-1].task

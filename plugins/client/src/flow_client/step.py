@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from datetime import datetime
@@ -149,10 +150,9 @@ class Step(Container[Task]):
     def _tasks(self, state: str | None) -> Iterator[Task]:
         # What a dead launcher left behind runs for the index; in truth it ended, or is lost.
         wanted = [s for s in AttemptState if state and s.value in {*_OPEN, state}]
-        for record in self._reader.downwards(*self._place, wanted):
-            task = Task._of(self, record)
-            if state is None or task.state == state:
-                yield task
+        records = self._reader.downwards(*self._place, wanted)
+        tasks = map(functools.partial(Task._of, self), records)
+        return tasks if state is None else (task for task in tasks if task.state == state)
 
     def _children(self) -> Iterator[Task]:
         return self.tasks()

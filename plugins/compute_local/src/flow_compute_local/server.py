@@ -79,6 +79,8 @@ class Server:
         self._own = [self._connection.fileno(), watcher.fileno(), *self._wakeup]
         processes.prepare_controls()
         processes.adopt_orphans()
+        if self._fork:
+            self._runtime.get_ready()
         gc.freeze()  # children then share all that exists, and never look at it
         while not self._ending:
             self._serve()

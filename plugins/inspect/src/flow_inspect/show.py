@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flow_core.api import Command, CommandContext
+from flow_core.api import Command, CommandContext, describe_options
 
 if TYPE_CHECKING:
     from flow_core.api import Attached, Graph, Node, Parameter, Session
@@ -90,12 +89,10 @@ def _step(graph: Graph, node: Node, attached: list[Attached]) -> Iterator[str]:
 def _decorator(attached: Attached) -> str:
     """``@retry(times=5)``: the options that are not the defaults."""
     given = []
-    for field in dataclasses.fields(attached.options):
-        value = getattr(attached.options, field.name)
-        made = field.default_factory
-        default = made() if made is not dataclasses.MISSING else field.default
-        if value != default:
-            given.append(f"{field.name}={value!r}")
+    for option in describe_options(type(attached.options)):
+        value = getattr(attached.options, option.name)
+        if value != option.default:
+            given.append(f"{option.name}={value!r}")
     return f"@{attached.name}" + (f"({', '.join(given)})" if given else "")
 
 
@@ -128,9 +125,8 @@ def _data(session: Session) -> dict[str, Any]:
 
 
 def _options(attached: Attached) -> dict[str, Any]:
-    fields = dataclasses.fields(attached.options)
-    values = {field.name: getattr(attached.options, field.name) for field in fields}
-    return {name: _jsonable(value) for name, value in values.items()}
+    names = [option.name for option in describe_options(type(attached.options))]
+    return {name: _jsonable(getattr(attached.options, name)) for name in names}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

@@ -29,6 +29,7 @@ _TABLES = (
         PRIMARY KEY (run_id, tag, system)
     ) WITHOUT ROWID""",
     # ``latest`` marks the last attempt of each task, which is what nearly every reader wants.
+    # ``indices`` is one number inside one foreach, else a text: '3,7', '' outside of all foreaches.
     """CREATE TABLE attempts (
         run_id INTEGER NOT NULL,
         step TEXT NOT NULL,
@@ -36,7 +37,7 @@ _TABLES = (
         attempt INTEGER NOT NULL,
         latest INTEGER NOT NULL,
         state TEXT NOT NULL,
-        indices TEXT NOT NULL,
+        indices NOT NULL,
         started_at REAL,
         finished_at REAL,
         cpu_seconds REAL NOT NULL,

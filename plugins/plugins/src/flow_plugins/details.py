@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Iterator
@@ -110,7 +109,7 @@ def _decorator(entry: EntryPoint) -> Iterator[str]:
 
 
 def _default(option: OptionInfo) -> str:
-    if option.default is dataclasses.MISSING:
+    if option.required:
         return "required"
     return f"default {option.default!r}"
 

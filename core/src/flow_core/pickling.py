@@ -1,0 +1,222 @@
+"""Pickle: how values become bytes that have no serializer of their own.
+
+Only what a process with such values needs is here: most commands never import it, and a server of
+tasks does so once for all of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import pickle
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import FunctionType
+from typing import Any
+
+from flow_core.errors import ArtifactError
+from flow_core.interfaces import Buffer
+from flow_core.text import type_name
+
+_LONGEST_PATH, _LONGEST_LABEL = 200, 60
+
+
+class PickleSerializer:
+    """Pickle protocol 5 with the buffers out of band: for every value that has no serializer.
+
+    Functions, and classes of the flow's own file, are stored by value (cloudpickle), so that a
+    reader in another script or notebook, which does not have them, gets them back. Inside the flow
+    the file's own class is used.
+    """
+
+    tag = "pickle"
+    safe = False
+
+    def can(self, value: Any) -> bool:
+        """Always True: whether it really can be stored shows when it is tried."""
+        return True
+
+    def dump(self, value: Any) -> Sequence[Buffer]:
+        """Return the pickle stream and the buffers."""
+        buffers: list[pickle.PickleBuffer] = []
+        stream = _dump_stream(value, buffers.append)
+        return [stream, *(_flat(b) for b in buffers)]
+
+    def load(self, parts: Sequence[Buffer]) -> Any:
+        """Undo `dump`."""
+        return pickle.loads(parts[0], buffers=parts[1:])
+
+
+def _flat(buffer: pickle.PickleBuffer) -> memoryview:
+    """Return a view of the buffer's bytes; `raw` of it fails for arrays that are not contiguous,
+    which pickle therefore never passes here."""
+    return buffer.raw()
+
+
+class _Pickler(pickle.Pickler):
+    """Stores what only this process knows by value: the flow file's classes, and functions."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, (type, FunctionType)) and _only_here(value):
+            payload = _by_value(value)
+            return restore_local, (_main_file(), value.__module__, value.__qualname__, payload)
+        return NotImplemented
+
+
+def _main_file() -> str:
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return os.path.realpath(file) if file else ""
+
+
+def _by_value(value: Any) -> bytes:
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            reduced = super().reducer_override(obj)
+            if isinstance(obj, type) and isinstance(reduced, tuple):
+                # cloudpickle gives each class a random number, so that a process that reads it
+                # twice gets one class. Our payloads must be equal for equal code; `_restored`
+                # does the same by the payload.
+                make, arguments, *rest = reduced
+                plain = tuple(None if _is_tracker(a) else a for a in arguments)
+                reduced = (make, plain, *rest)
+            return reduced
+
+    buffer = io.BytesIO()
+    Pickler(buffer, protocol=5).dump(value)
+    return buffer.getvalue()
+
+
+def _is_tracker(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) is not None
+
+
+@functools.lru_cache(maxsize=256)
+def _restored(payload: bytes) -> Any:
+    return pickle.loads(payload)
+
+
+def _only_here(value: Any) -> bool:
+    module = getattr(value, "__module__", None)
+    return module == "__main__" or "<" in getattr(value, "__qualname__", "")
+
+
+def restore_local(file: str, module: str, qualname: str, payload: bytes) -> Any:
+    """Return a class or function that was stored by value. Its name is part of the stored format.
+
+    In the flow's own process this is the object of the flow file, so that ``isinstance`` holds.
+    """
+    if module == "__main__" and file and _main_file() == file:
+        found: Any = sys.modules.get("__main__")
+        for part in qualname.split("."):
+            found = getattr(found, part, None)
+        if found is not None:
+            return found
+    return _restored(payload)
+
+
+def _dump_stream(value: Any, take: Callable[[pickle.PickleBuffer], Any] | None) -> bytes:
+    buffer = io.BytesIO()
+    _Pickler(buffer, protocol=5, buffer_callback=take).dump(value)
+    return buffer.getvalue()
+
+
+def dump_in_band(name: str, value: Any) -> bytes:
+    """Return ``value`` as one pickle; `ArtifactError` when that cannot be."""
+    try:
+        return _dump_stream(value, None)
+    except Exception as error:
+        raise unstorable(name, value, error) from error
+
+
+def unstorable(name: str, value: Any, error: Exception) -> ArtifactError:
+    """Return the error for an artifact that could not be dumped; it names the part at fault."""
+    path, culprit = find_unpicklable(f"self.{name}", value)
+    what = f"Artifact '{name}' cannot be stored: {path} is a {type_name(culprit)}"
+    private = f"give it a name that is not kept: self.__{name.partition('[')[0].lstrip('_')}"
+    why = f"{type(error).__name__}: {error}"
+    if isinstance(error, RecursionError):
+        return ArtifactError(
+            f"{what} with too many levels below it",
+            why=why,
+            hint="store it flat, such as a list of nodes that refer to each other by number, "
+            f"or {private}",
+        )
+    return ArtifactError(
+        what,
+        why=why,
+        hint="keep what can be stored (data, not connections, locks, files or generators), "
+        f"or {private}",
+    )
+
+
+def find_unpicklable(path: str, value: Any) -> tuple[str, Any]:
+    """Return the path to, and the value of, the innermost part of ``value`` that pickle refuses.
+
+    Of a long path the middle is left out.
+    """
+    seen: set[int] = set()
+    labels = [path]
+    while id(value) not in seen:
+        seen.add(id(value))
+        for label, child in _children(value):
+            if not _picklable(child):
+                labels.append(_shorten(label, _LONGEST_LABEL))
+                value = child
+                break
+        else:
+            break
+    return _shorten("".join(labels), _LONGEST_PATH), value
+
+
+def _shorten(text: str, most: int) -> str:
+    """Return ``text`` with at most ``most`` characters, of which ``…`` stands for the middle."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
+def _picklable(value: Any) -> bool:
+    try:
+        _dump_stream(value, None)
+    except Exception:  # of any type: it cannot be stored
+        return False
+    return True
+
+
+def _children(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield f"[{_repr(key)}]", item
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield f"[{number}]", item
+    elif isinstance(value, (set, frozenset)):
+        for item in value:
+            yield "{…}", item
+    elif not isinstance(value, type):
+        for name, item in _state(value).items():
+            yield f".{name}", item
+
+
+def _repr(key: Any) -> str:
+    try:
+        return repr(key)
+    except Exception:  # of the user's class, or nested too deeply
+        return f"<{type_name(key)}>"
+
+
+def _state(value: Any) -> dict[str, Any]:
+    """Return the attributes that pickle would store; none when the class sees to that itself."""
+    kind: Any = type(value)
+    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
+        return {}
+    try:
+        # Objects have __getstate__ from Python 3.11 on.
+        state = value.__getstate__() if hasattr(value, "__getstate__") else value.__dict__
+    except Exception:
+        return {}  # the class refuses: the object itself is what cannot be stored
+    parts = state if isinstance(state, tuple) else (state,)
+    return {k: v for part in parts if isinstance(part, dict) for k, v in part.items()}
