@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from flow_core.interfaces import Runtime as Runtime
     from flow_core.interfaces import Serializer as Serializer
     from flow_core.interfaces import Started as Started
-    from flow_core.interfaces import StepSummary as StepSummary
     from flow_core.interfaces import Store as Store
     from flow_core.interfaces import StoreCapabilities as StoreCapabilities
     from flow_core.interfaces import StoredObject as StoredObject
@@ -99,6 +98,7 @@ if TYPE_CHECKING:
     from flow_core.records import RunResult as RunResult
     from flow_core.records import RunStarted as RunStarted
     from flow_core.records import RunState as RunState
+    from flow_core.records import StepSummary as StepSummary
     from flow_core.records import TaskFinished as TaskFinished
     from flow_core.records import TaskOutput as TaskOutput
     from flow_core.records import TaskQueued as TaskQueued
@@ -137,7 +137,7 @@ _HOME = {
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint PluginIndex installed",
     "interfaces": "Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
-    " Metadata Output Runtime Serializer Started StepSummary Store StoreCapabilities StoredObject"
+    " Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "lint": "lint",
     "options": "Attached OptionInfo Options StepDecorator describe_options option",
@@ -146,7 +146,7 @@ _HOME = {
     "plugins": "Plugins",
     "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState Event Failure ForeachFrame"
     " InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
-    " RunState TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition advance_attempt"
+    " RunState StepSummary TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition advance_attempt"
     " advance_run attempt_prefix blob_key manifest_key pack_inputs result_key run_key run_prefix"
     " unpack_inputs",
     "definition": "FlowDefinition StepDefinition",

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     import click
 
-    from flow_core.records import AttemptRecord, Manifest, RunRecord, RunState, TaskSpec
+    from flow_core.records import (
+        AttemptRecord,
+        Manifest,
+        RunRecord,
+        RunState,
+        StepSummary,
+        TaskSpec,
+    )
 
 Buffer = bytes | bytearray | memoryview
 
@@ -290,16 +297,6 @@ class Compute(Protocol):
 # --- metadata -----------------------------------------------------------------------------------
 
 
-class StepSummary(NamedTuple):
-    """A step of a run: number of tasks by state, first start, last finish (seconds, or None)."""
-
-    step: str
-    tasks: int
-    states: dict[str, int]
-    started_at: float | None
-    finished_at: float | None
-
-
 class Metadata(Protocol):
     """An index over runs, for finding them. It can be rebuilt from a store. Group ``flow.metadata``.
 
@@ -366,12 +363,14 @@ class Metadata(Protocol):
         after: int = -1,
         before: int | None = None,
         newest_first: bool = False,
+        brief: bool = False,
         limit: int = 1000,
     ) -> list[AttemptRecord]:
         """Return attempts ordered by (task, attempt), or downwards with ``newest_first``, of the
         tasks between ``after`` and ``before`` (both excluded): the last attempt of each task, or
         all of them. ``states`` filters what would be returned. ``limit`` counts tasks. Page with
-        ``after=page[-1].task``, downwards with ``before=page[-1].task``."""
+        ``after=page[-1].task``, downwards with ``before=page[-1].task``. Where ``brief`` is given,
+        records may come without their last fields, from ``started_at`` on, if that is faster."""
 
     def change_tags(
         self, flow: str, run: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()

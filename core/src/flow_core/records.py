@@ -436,6 +436,16 @@ class AttemptRecord(NamedTuple):
         )
 
 
+class StepSummary(NamedTuple):
+    """A step of a run: number of tasks by state, first start, last finish (seconds, or None)."""
+
+    step: str
+    tasks: int
+    states: dict[str, int]
+    started_at: float | None
+    finished_at: float | None
+
+
 class RunDocument(NamedTuple):
     """The content of ``run.json``: what is fixed when a run starts.
 

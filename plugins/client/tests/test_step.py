@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flow_client import ObjectNotFound, Run, Step, Task
-from flow_core.api import UsageError
+from flow_core.api import Failure, UsageError
 
 
 def test_tasks_come_newest_first(past: Any) -> None:
@@ -97,6 +97,40 @@ def test_ids_may_lie_far_apart(past: Any, ids: list[int]) -> None:
     assert [int(t.id) for t in step] == sorted(ids, reverse=True)
     assert step.task is not None
     assert int(step.task.id) == max(ids)
+
+
+def test_a_listing_reads_the_details_of_its_tasks_at_once(
+    past: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.run("1")
+    for task in range(1, 21):
+        past.attempt("work", task)
+    calls: list[dict[str, Any]] = []
+    real = past.session.metadata.attempts
+
+    def attempts(*arguments: Any, **options: Any) -> Any:
+        calls.append(options)
+        found = real(*arguments, **options)
+        return [type(r)(*r[:7]) for r in found] if options.get("brief") else found
+
+    monkeypatch.setattr(past.session.metadata, "attempts", attempts)
+    tasks = list(Step("F/1/work"))
+    before = len(calls)
+    assert all(task.state == "succeeded" and task.index is None for task in tasks)
+    assert len(calls) == before, "a listing knows the states"
+    assert all(task.finished_at is not None for task in tasks)
+    assert all(task.successful for task in tasks)
+    assert len(calls) == before + 1, "what it lacks is read once for all"
+
+
+def test_a_listed_task_that_was_tried_again_since(past: Any) -> None:
+    past.run("1", state="running")
+    past.attempt("work", 1, state="failed", failure=Failure("error", "E", "boom"))
+    past.attempt("work", 2)
+    task = list(Step("F/1/work"))[1]
+    past.attempt("work", 1, attempt=1)
+    assert (task.attempt, task.successful) == (0, False), "it had failed for good"
+    assert task.finished_at == Task("F/1/work/1", attempt=0).finished_at
 
 
 def test_many_tasks_are_read_page_by_page(past: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -471,7 +471,9 @@ class TestPlans:
         newest_first: bool,
     ) -> None:
         metadata.register_run(RUN)
-        wanted = rows.Wanted(1, 5, 90, None, states, all_attempts, newest_first, 10)
+        wanted = rows.Wanted(
+            1, 5, 90, None, states, all_attempts, newest_first, brief=False, limit=10
+        )
         with metadata._database.reading() as connection:
             assert connection is not None
             statements: list[str] = []

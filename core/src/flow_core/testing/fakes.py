@@ -10,7 +10,6 @@ from typing import Any
 from flow_core.errors import FlowError, NotFound, StoreError, UsageError
 from flow_core.interfaces import (
     Buffer,
-    StepSummary,
     Store,
     StoreCapabilities,
     StoredObject,
@@ -22,6 +21,7 @@ from flow_core.records import (
     RunRecord,
     RunResult,
     RunState,
+    StepSummary,
     advance_run,
     result_key,
     run_key,
@@ -250,6 +250,7 @@ class MemoryMetadata:
         after: int = -1,
         before: int | None = None,
         newest_first: bool = False,
+        brief: bool = False,
         limit: int = 1000,
     ) -> list[AttemptRecord]:
         """Return attempts ordered by (task, attempt), or downwards."""

@@ -442,6 +442,20 @@ class MetadataSuite:
         found = metadata.attempts("F", "1", after=1, before=4)
         assert [r.task for r in found] == [2, 3], "both bounds are excluded"
 
+    def test_brief_records_say_which_attempts_there_are(self, metadata: Metadata) -> None:
+        metadata.register_run(new_run())
+        metadata.write_attempts(
+            [
+                new_attempt(1),
+                new_attempt(2)._replace(indices=(5,)),
+                new_attempt(3)._replace(indices=(3, 7), step="other"),
+            ]
+        )
+        for step in (None, "other"):
+            complete = metadata.attempts("F", "1", step=step)
+            brief = metadata.attempts("F", "1", step=step, brief=True)
+            assert [r[:7] for r in brief] == [r[:7] for r in complete], "up to the indices"
+
     # --- steps ------------------------------------------------------------------------------
 
     def test_steps_in_the_order_of_their_start(self, metadata: Metadata) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -34,6 +33,38 @@ def moment(seconds: float | None) -> datetime | None:
     if not seconds:
         return None
     return datetime.fromtimestamp(seconds, timezone.utc).astimezone()
+
+
+class Page:
+    """Attempts of one step that were listed together, newest first.
+
+    Most who list tasks want their numbers or their artifacts. So the records are brief, and what
+    they lack is read for all of them at once when it is first asked for.
+
+    Args:
+        reader: the reader.
+        records: brief ones.
+    """
+
+    def __init__(self, reader: Reader, records: Sequence[AttemptRecord]) -> None:
+        self.records = records
+        self._reader = reader
+        self._complete: dict[tuple[int, int], AttemptRecord] | None = None
+
+    def complete(self, record: AttemptRecord) -> AttemptRecord:
+        """Return a record of this page with all its fields."""
+        flow, run, step, task, attempt = record[:5]
+        if self._complete is None:
+            newest, oldest = self.records[0].task, self.records[-1].task
+            found = self._reader.session.metadata.attempts(
+                flow, run, step=step, after=oldest - 1, before=newest + 1, limit=len(self.records)
+            )
+            self._complete = {(r.task, r.attempt): r for r in found}
+        known = self._complete.get((task, attempt))
+        if known is None:  # there has been another attempt since
+            every = self._reader.attempts_of(flow, run, step, task)
+            known = next((r for r in every if r.attempt == attempt), record)
+        return known
 
 
 class Reader:
@@ -110,19 +141,25 @@ class Reader:
         page: int | None = None,
     ) -> Iterator[AttemptRecord]:
         """Yield the last attempt of each task of a step, newest first."""
-        pages = self._pages_downwards(flow, run, step, states, page or PAGE)
-        return itertools.chain.from_iterable(pages)
-
-    def _pages_downwards(
-        self, flow: str, run: str, step: str, states: Sequence[AttemptState], page: int
-    ) -> Iterator[list[AttemptRecord]]:
-        before = None
+        before, page = None, page or PAGE
         while True:
             found = self.session.metadata.attempts(
                 flow, run, step=step, states=states, newest_first=True, before=before, limit=page
             )
-            yield found
+            yield from found
             if len(found) < page:
+                return
+            before = found[-1].task
+
+    def pages(self, flow: str, run: str, step: str) -> Iterator[Page]:
+        """Yield the last attempt of each task of a step, newest first, in brief."""
+        before = None
+        while True:
+            found = self.session.metadata.attempts(
+                flow, run, step=step, newest_first=True, brief=True, before=before, limit=PAGE
+            )
+            yield Page(self, found)
+            if len(found) < PAGE:
                 return
             before = found[-1].task
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator
 from datetime import datetime
@@ -148,11 +147,16 @@ class Step(Container[Task]):
         return itertools.islice(self._tasks(state), limit)
 
     def _tasks(self, state: str | None) -> Iterator[Task]:
+        if state is None:
+            for page in self._reader.pages(*self._place):
+                yield from [Task._of(self, record, None, page) for record in page.records]
+            return
         # What a dead launcher left behind runs for the index; in truth it ended, or is lost.
-        wanted = [s for s in AttemptState if state and s.value in {*_OPEN, state}]
-        records = self._reader.downwards(*self._place, wanted)
-        tasks = map(functools.partial(Task._of, self), records)
-        return tasks if state is None else (task for task in tasks if task.state == state)
+        wanted = [s for s in AttemptState if s.value in {*_OPEN, state}]
+        for record in self._reader.downwards(*self._place, wanted):
+            task = Task._of(self, record)
+            if task.state == state:
+                yield task
 
     def _children(self) -> Iterator[Task]:
         return self.tasks()

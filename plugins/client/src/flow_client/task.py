@@ -25,6 +25,7 @@ from flow_core.api import (
 
 if TYPE_CHECKING:
     from flow_client.code import Code
+    from flow_client.reader import Page
     from flow_client.run import Run
     from flow_client.step import Step
     from flow_core.api import ArtifactRef, Manifest, TaskContext
@@ -82,9 +83,10 @@ class Task(Container[DataArtifact]):
     Since 0.1.
     """
 
-    __slots__ = ("_attempt", "_manifest", "_record", "_step")
+    __slots__ = ("_attempt", "_manifest", "_page", "_record", "_step")
     _attempt: int | None
     _manifest: Manifest | None
+    _page: Page | None
     _record: AttemptRecord
     _step: Step
 
@@ -93,15 +95,23 @@ class Task(Container[DataArtifact]):
         found = Task._find(_step(f"{flow}/{run}", step), task, attempt)
         self._reader, self._step = found._reader, found._step
         self._record, self._attempt, self._manifest = found._record, attempt, None
+        self._page = None
 
     @classmethod
-    def _of(cls, step: Step, record: AttemptRecord, attempt: int | None = None) -> Task:
+    def _of(
+        cls,
+        step: Step,
+        record: AttemptRecord,
+        attempt: int | None = None,
+        page: Page | None = None,
+    ) -> Task:
         task = cls.__new__(cls)
         task._reader = step._reader
         task._step = step
         task._record = record
         task._attempt = attempt
         task._manifest = None
+        task._page = page  # of which the record is, as long as it is brief
         return task
 
     @classmethod
@@ -183,7 +193,7 @@ class Task(Container[DataArtifact]):
     @property
     def origin_pathspec(self) -> str | None:
         """The task of an earlier run whose result stands for this one, or None."""
-        origin = self._fresh().origin
+        origin = self._details().origin
         return origin.rpartition("/")[0] if origin else None
 
     @property
@@ -226,7 +236,7 @@ class Task(Container[DataArtifact]):
     @property
     def successful(self) -> bool:
         """Whether its step ran to its end: False for a failure that was caught."""
-        record = self._fresh()
+        record = self._details()
         return record.state in OK_STATES and not record.cause
 
     @property
@@ -247,7 +257,7 @@ class Task(Container[DataArtifact]):
         if manifest is not None and manifest.failure is not None:
             cause, kind, message, traceback = manifest.failure
             return TaskException(kind, message, traceback, cause)
-        record = self._record
+        record = self._details()
         if manifest is None and record.cause:
             return TaskException("", record.message, "", record.cause)
         return None
@@ -255,17 +265,17 @@ class Task(Container[DataArtifact]):
     @property
     def created_at(self) -> datetime | None:
         """When the attempt started; None while it is queued."""
-        return moment(self._fresh().started_at)
+        return moment(self._details().started_at)
 
     @property
     def finished_at(self) -> datetime | None:
         """When the attempt ended; None while it runs."""
-        return moment(self._fresh().finished_at)
+        return moment(self._details().finished_at)
 
     @property
     def runtime_seconds(self) -> float | None:
         """How long the attempt took, or has taken so far; None before it started."""
-        record = self._fresh()
+        record = self._details()
         if not record.started_at or self._is_lost(record):
             return None
         return (record.finished_at or time.time()) - record.started_at
@@ -273,12 +283,12 @@ class Task(Container[DataArtifact]):
     @property
     def cpu_seconds(self) -> float:
         """User and system time of the attempt's process; 0 while it runs."""
-        return self._fresh().cpu_seconds
+        return self._details().cpu_seconds
 
     @property
     def peak_memory(self) -> int:
         """Bytes of memory that the attempt's process used at most; 0 while it runs."""
-        return self._fresh().peak_memory
+        return self._details().peak_memory
 
     def _fresh(self) -> AttemptRecord:
         """Return the record, read again unless nothing more can come."""
@@ -287,16 +297,24 @@ class Task(Container[DataArtifact]):
             if self._attempt is not None:
                 records = [r for r in records if r.attempt == self._attempt]
             if records and records[-1] != self._record:
-                self._record, self._manifest = records[-1], None
+                self._record, self._manifest, self._page = records[-1], None, None
             if self._record.state in _OPEN and self._run.finished:
                 self._correct()
         return self._record
+
+    def _details(self) -> AttemptRecord:
+        """As `_fresh`, with what a listing leaves out."""
+        record = self._fresh()
+        if self._page is not None:
+            record = self._record = self._page.complete(record)
+            self._page = None
+        return record
 
     def _correct(self) -> None:
         """The index of a run whose launcher died lags behind: the manifest counts."""
         manifest = self._manifest = self._reader.manifest(self._record)
         if manifest is not None:
-            self._record = AttemptRecord.from_manifest(manifest)
+            self._record, self._page = AttemptRecord.from_manifest(manifest), None
 
     def _is_final(self, record: AttemptRecord) -> bool:
         if record.state in OK_STATES or record.state is AttemptState.CANCELLED:
@@ -386,12 +404,12 @@ class Task(Container[DataArtifact]):
     @property
     def stdout_size(self) -> int:
         """The length of `stdout` in bytes, without reading it."""
-        return self._reader.log_size(self._fresh(), "stdout")
+        return self._reader.log_size(self._details(), "stdout")
 
     @property
     def stderr_size(self) -> int:
         """The length of `stderr` in bytes, without reading it."""
-        return self._reader.log_size(self._fresh(), "stderr")
+        return self._reader.log_size(self._details(), "stderr")
 
     def loglines(self, stream: str = "stdout") -> Iterator[str]:
         """Yield the lines of a stream, without line ends, reading a megabyte at a time.
@@ -415,7 +433,7 @@ class Task(Container[DataArtifact]):
 
     def _text(self, stream: str) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        for chunk in self._reader.log(self._fresh(), stream):
+        for chunk in self._reader.log(self._details(), stream):
             yield decoder.decode(chunk)
         yield decoder.decode(b"", final=True)
 
@@ -427,7 +445,7 @@ class Task(Container[DataArtifact]):
 
         Notes of plugins stand under their own names.
         """
-        record, manifest = self._fresh(), self._read_manifest()
+        record, manifest = self._details(), self._read_manifest()
         facts: dict[str, Any] = {
             "attempt": record.attempt,
             "state": self.state,

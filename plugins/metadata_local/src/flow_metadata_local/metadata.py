@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -218,6 +217,7 @@ class LocalMetadata:
         after: int = -1,
         before: int | None = None,
         newest_first: bool = False,
+        brief: bool = False,
         limit: int = 1000,
     ) -> list[AttemptRecord]:
         """Return attempts ordered by (task, attempt), or downwards."""
@@ -228,16 +228,19 @@ class LocalMetadata:
             steps = [step] if step is not None else rows.step_names(connection, key)
             values = tuple(s.value for s in states)
             wanted = rows.Wanted(
-                key, after, before, task, values, all_attempts, newest_first, limit
+                key, after, before, task, values, all_attempts, newest_first, brief, limit
             )
             # Each step's rows come in order, one at a time, so a page reads hardly more than itself.
             streams = [s for name in steps for s in rows.attempt_streams(connection, name, wanted)]
             if len(streams) == 1 and not all_attempts:
                 page: Iterable[rows.Row] = streams[0]  # the usual list of a step: it is the page
             else:
+                import heapq
+
                 merged = heapq.merge(*streams, key=_order, reverse=newest_first)
                 page = _first_tasks(merged, limit)
-            return rows.attempt_records(flow, run, page)
+            make = rows.brief_records if brief else rows.attempt_records
+            return make(flow, run, page)
 
     # --- parts ------------------------------------------------------------------------------
 

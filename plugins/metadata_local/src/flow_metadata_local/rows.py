@@ -20,7 +20,8 @@ _SELECT_RUN = """
     SELECT id, flow, run, state, created_at, finished_at, user, host, pid, origin, heartbeat_at,
         message FROM runs WHERE """
 
-ATTEMPT_COLUMNS = """step, task, attempt, state, indices, started_at, finished_at, cpu_seconds,
+_BRIEF_COLUMNS = "step, task, attempt, state, indices"
+ATTEMPT_COLUMNS = f"""{_BRIEF_COLUMNS}, started_at, finished_at, cpu_seconds,
     peak_memory, origin, cause, message"""
 ATTEMPT_MARKS = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 # Insertion order is free: an attempt is the latest unless a later one is there already.
@@ -178,6 +179,33 @@ def attempt_records(flow: str, run: str, found: Iterable[Row]) -> list[AttemptRe
     ]
 
 
+def brief_records(flow: str, run: str, found: Iterable[Row]) -> list[AttemptRecord]:
+    """As `attempt_records`, of rows that end with the indices."""
+    new, states = tuple.__new__, _STATES
+    return [
+        new(
+            AttemptRecord,
+            (
+                flow,
+                run,
+                step,
+                task,
+                attempt,
+                states[state],
+                (place,) if type(place) is int else _indices(place),
+                None,
+                None,
+                0.0,
+                0,
+                None,
+                "",
+                "",
+            ),
+        )
+        for step, task, attempt, state, place in found
+    ]
+
+
 def _indices(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(","))) if text else ()
 
@@ -207,6 +235,7 @@ class Wanted(NamedTuple):
     states: tuple[str, ...]
     all_attempts: bool
     newest_first: bool
+    brief: bool
     limit: int
 
 
@@ -220,20 +249,19 @@ def attempt_streams(connection: Connection, step: str, wanted: Wanted) -> Iterat
         clauses, values = clauses + " AND task < ?", [*values, wanted.before]
     if wanted.task is not None:
         clauses, values = clauses + " AND task = ?", [*values, wanted.task]
+    columns = _BRIEF_COLUMNS if wanted.brief else ATTEMPT_COLUMNS
     way = " DESC" if wanted.newest_first else ""
     tail = f" ORDER BY task{way}, attempt{way}"
     if not wanted.all_attempts:
         # One attempt of a task is the latest; to sort by attempt, too, would cost a sort.
         clauses, tail = f"{clauses} AND latest = 1", f" ORDER BY task{way} LIMIT {wanted.limit:d}"
     if not wanted.states:
-        yield connection.execute(
-            f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE {clauses}{tail}", values
-        )
+        yield connection.execute(f"SELECT {columns} FROM attempts WHERE {clauses}{tail}", values)
         return
     index = "" if wanted.all_attempts else "INDEXED BY attempts_latest"
     for state in dict.fromkeys(wanted.states):
         yield connection.execute(
-            f"SELECT {ATTEMPT_COLUMNS} FROM attempts {index} WHERE {clauses} AND state = ?{tail}",
+            f"SELECT {columns} FROM attempts {index} WHERE {clauses} AND state = ?{tail}",
             [*values, state],
         )
 
