@@ -21,7 +21,7 @@ def rows(bench: Bench) -> Iterator[Figure]:
     ]
     ours, theirs = (
         [json.loads(u.output.splitlines()[-1]) for u in usages]
-        for usages in alternate(bench.times(5), *scripts)
+        for usages in alternate(bench.times(15, 3), *scripts)
     )
     for found in (ours[0], theirs[0]):
         assert found["tasks"] == count, f"{found['tasks']} of {count} tasks were listed"
