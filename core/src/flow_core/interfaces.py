@@ -85,8 +85,9 @@ class Store(Protocol):
     def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
         """Write one object whose key is known only when ``chunks`` is used up.
 
-        This is how content-addressed data is hashed and written in one pass. When the key exists
-        already the content is the same, and nothing is kept of the new one.
+        This is how content-addressed data is hashed and written in one pass. The key is a name of
+        the content: an object that is there already is the same, unless it is damaged. A store that
+        can compare them cheaply replaces a damaged one; others may keep what they have.
 
         Returns:
             whether a new object came to be.
