@@ -954,3 +954,113 @@ def test_launchers_at_once_on_one_store(lab, check_store, count):
         assert {a.state for a in attempts} == {AttemptState.SUCCEEDED}
     assert check_store(lab.root) == 7 * count
     assert "locked" not in "".join(map(lab.said, launchers))
+
+
+THREAD = """
+import threading
+from flow_core import FlowSpec, step
+
+
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.x = 1
+
+
+if __name__ == "__main__":
+    thread = threading.Thread(target=F)
+    thread.start()
+    thread.join()
+"""
+
+
+def test_a_flow_that_a_thread_starts_does_not_start_itself_again(lab):
+    """Its tasks load the file in interpreters of their own, and the file starts the thread there."""
+    result = lab.python(lab.write(THREAD), "run", timeout=60)
+    assert "the run was not started from the main thread" in (result.stdout + result.stderr)
+    assert os.listdir(lab.root / "runs" / "F") == ["1"]
+    assert lab.left().state is RunState.SUCCEEDED
+    lab.assert_nothing_runs(2)
+
+
+def test_a_store_that_nobody_provides_is_told_once(lab, parts):
+    source = SLOW.replace("BODY", "pass").replace("time.sleep(600)", "pass")
+    file = lab.write(source)
+    for place, what in {
+        "s3x://b/x": "no plugin provides the store 's3x': pip install flow-s3x",
+        "://": "The name of a store is missing",
+    }.items():
+        result = lab.python(file, "--datastore", place, "run")
+        assert result.returncode in (1, 2)
+        assert parts(result.stdout + result.stderr)["error"] == what
+        assert "Traceback" not in (result.stdout + result.stderr)
+    result = lab.python(file, "run", variables={"FLOW_INLINE_LIMIT": "x"})
+    assert "inline_limit" in parts(result.stdout + result.stderr)["error"]
+    assert "Traceback" not in (result.stdout + result.stderr)
+
+
+CHILD = """
+import os, sys, time
+from flow_core import FlowSpec, step
+
+
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.x = 1
+        if os.fork() == 0:
+            END
+        os.wait()
+        self.x = 2
+        self.next(self.end)
+
+    @step
+    def end(self):
+        assert self.x == 2
+
+
+if __name__ == "__main__":
+    F()
+"""
+
+
+@pytest.mark.parametrize("end", ["sys.exit(0)", "raise ValueError('in the child')", "return"])
+def test_a_child_of_a_step_does_not_commit_for_it(lab, end):
+    result = lab.python(lab.write(CHILD.replace("END", end)), "run").check()
+    assert "is not used" not in (result.stdout + result.stderr)
+    assert lab.left().state is RunState.SUCCEEDED
+
+
+AFTER = """
+import os, signal
+from flow_core import FlowSpec, step
+
+
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+try:
+    F()
+except SystemExit:
+    pass
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted as ever")
+"""
+
+
+def test_a_script_that_goes_on_is_interrupted_as_ever(lab):
+    result = lab.python(lab.write(AFTER), "run").check()
+    assert (result.stdout + result.stderr).rstrip().endswith("interrupted as ever")

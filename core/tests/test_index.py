@@ -260,7 +260,9 @@ class TestVersions:
         [
             (["Requires-Dist: flow-core>=0.1,<1"], ">=0.1,<1"),
             (["Requires-Dist: flow_core (>=0.1, <1)"], ">=0.1,<1"),
-            (["Requires-Dist: Flow.Core[testing] >=2 ; python_version > '3'"], ">=2"),
+            (["Requires-Dist: Flow.Core[testing] >=2"], ">=2"),
+            (["Requires-Dist: flow-core>=9 ; python_version < '3'"], ""),
+            (["Requires-Dist: flow-core>=0.1", "Requires-Dist: flow-core<1"], ">=0.1,<1"),
             (["Requires-Dist: flow-core"], ""),
             (["Requires-Dist: flow-core-extras>=9", "Requires-Dist: flow-core<3"], "<3"),
             (["Requires-Dist: flow-core>=9; extra == 'x'", "Requires-Dist: flow-core<3"], "<3"),
@@ -271,3 +273,24 @@ class TestVersions:
     def test_core_requirement(self, tmp_path, lines, found):
         (tmp_path / "METADATA").write_text("\n".join(["Name: a", *lines, "", "text"]))
         assert core_requirement(entry()._replace(location=str(tmp_path))) == found
+
+    def test_core_requirement_in_odd_encodings(self, tmp_path):
+        here = entry()._replace(location=str(tmp_path))
+        (tmp_path / "METADATA").write_bytes(b"Author: Ren\xe9\nRequires-Dist: flow-core<3\n\n")
+        assert core_requirement(here) == "<3"
+        (tmp_path / "METADATA").write_bytes(b"\xef\xbb\xbfRequires-Dist: flow-core<4\n\n")
+        assert core_requirement(here) == "<4"
+
+
+def test_a_provider_that_cannot_be_opened(tmp_path, monkeypatch):
+    (tmp_path / "fussy_store.py").write_text(
+        "class Fussy:\n    def __init__(self, place):\n        raise RuntimeError(f'no {place}')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    index = PluginIndex(
+        [entry()._replace(group="flow.stores", name="fussy", value="fussy_store:Fussy")]
+    )
+    with pytest.raises(PluginError) as caught:
+        index.open("flow.stores", "fussy://there")
+    assert caught.value.what == "The store 'fussy://there' cannot be opened"
+    assert caught.value.why == "RuntimeError: no there"

@@ -214,3 +214,25 @@ class TestText:
         name, _, rest = text.partition(":")
         assert name == "sample"
         assert sample.parse(rest) == options
+
+
+class TestClasses:
+    def test_without_options_two_are_equal(self):
+        class BareOptions(Options):
+            """Nothing to choose."""
+
+        bare = StepDecorator("bare", BareOptions)
+        assert bare.parse("") == bare.make()
+        assert hash(bare.make()) == hash(bare.make())
+        assert repr(bare.make()).endswith("BareOptions()")
+        with pytest.raises(UsageError) as caught:
+            bare.parse("x=1")
+        assert caught.value.hint == "--with bare"
+
+    def test_a_forgotten_dataclass(self):
+        class LooseOptions(Options):
+            times: int = option(3)
+
+        with pytest.raises(DefinitionError) as caught:
+            StepDecorator("loose", LooseOptions)
+        assert caught.value.hint == "write @dataclass(frozen=True) above it"

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -29,6 +29,9 @@ from flow_core.errors import (
 from flow_core.index import PluginIndex, installed
 from flow_core.settings import Settings
 from flow_core.text import harmless
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 GROUP = "flow.commands"
 
@@ -254,15 +257,26 @@ def main(arguments: Sequence[str] | None = None, *, flow: Any = None) -> NoRetur
     gc.disable()  # what a start makes stays: looking for garbage in it is a tenth of a small command
     status = run(arguments, flow=flow, ready=_collect_again if collecting else None)
     gc.freeze()  # so that the interpreter does not look through all of it again at its end
-    _end_at_ctrl_c()
+    _end_quietly_at_ctrl_c()
     sys.exit(status)
 
 
-def _end_at_ctrl_c() -> None:
-    """All is done and told: an interrupt from here on would only print a traceback of the end."""
+def _end_quietly_at_ctrl_c() -> None:
+    """All is done and told: an interrupt of the interpreter's end would only print a traceback."""
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if usual and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, _interrupted_late)
+
+
+def _interrupted_late(number: int, frame: FrameType | None) -> None:
+    # A script may catch our exit and go on: as long as it runs, all is as ever.
+    outermost = frame
+    while outermost is not None and outermost.f_back is not None:
+        outermost = outermost.f_back
+    if outermost is not None and outermost.f_globals.get("__name__") == "__main__":
+        raise KeyboardInterrupt
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _collect_again() -> None:

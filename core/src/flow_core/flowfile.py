@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flow_core.errors import DefinitionError, FlowError, UsageError
-from flow_core.flowspec import FlowLoaded, FlowSpec, flows_in, loading
+from flow_core.flowspec import LOADED, FlowLoaded, FlowSpec, flows_in
 
 
 def load_flow(text: str, module: str = "__main__") -> type[FlowSpec]:
@@ -46,7 +46,7 @@ def _as_main(path: str) -> dict[str, Any]:
         sys.path.insert(0, folder)
     with open(path, "rb") as file:
         source = file.read()
-    token = loading.set(True)
+    setattr(main, LOADED, True)
     try:
         exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
     except FlowLoaded as loaded:
@@ -56,8 +56,6 @@ def _as_main(path: str) -> dict[str, Any]:
         raise
     except Exception as error:
         raise _import_failed(path, error) from error
-    finally:
-        loading.reset(token)
     return main.__dict__
 
 
@@ -65,7 +63,7 @@ def _line_of(path: str, error: Exception) -> str:
     import traceback
 
     if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}"
+        return f"{error.filename}:{error.lineno}" if error.filename and error.lineno else path
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
     return f"{path}:{lines[-1]}" if lines else path
 

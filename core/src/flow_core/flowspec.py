@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextvars
 import gc
 import importlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
@@ -15,19 +15,24 @@ from flow_core.parameters import Parameter
 F = TypeVar("F", bound=Callable[..., Any])
 
 BINDING = "__flow__"
+_OWN_PROPERTIES = frozenset({"name", "input", "index"})
 RESERVED_STEPS = frozenset({"name", "next", "input", "index", "foreach_stack", "merge_artifacts"})
 
 
-class FlowLoaded(BaseException):
-    """Ends the loading of a flow file where it would start the command line."""
+class FlowLoaded(SystemExit):
+    """Ends the loading of a flow file where it would start the command line.
+
+    As `SystemExit`, it ends a thread of the file without a word, too.
+    """
 
     def __init__(self, flow: type[FlowSpec]) -> None:
         super().__init__(flow)
         self.flow = flow
 
 
-loading: contextvars.ContextVar[bool] = contextvars.ContextVar("loading", default=False)
-"""True while a flow file is loaded for its classes: `FlowSpec` then starts no command line."""
+LOADED = "__flow_loaded__"
+"""Mark of a ``__main__`` that was loaded for its classes: no flow starts the command line there, be it
+in a thread, or later. Otherwise each task would start the whole run again."""
 
 
 def step(function: F) -> F:
@@ -91,7 +96,7 @@ class FlowSpec:
 
     def __init__(self) -> None:
         cls = type(self)
-        if loading.get():
+        if hasattr(sys.modules.get("__main__"), LOADED):
             raise FlowLoaded(cls)
         if cls.__module__ != "__main__":
             raise DefinitionError(
@@ -190,6 +195,10 @@ class FlowSpec:
         binding: Binding | None = self.__dict__.get(BINDING)
         if binding is not None:
             binding.check_assignment(name)
+            if name in _OWN_PROPERTIES:
+                raise AttributeError(
+                    f"'{name}' is flow-core's own and cannot be changed; assign to another name"
+                )
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 from flow_core import __version__
 from flow_core.errors import (
+    FlowError,
     IncompatiblePlugin,
     PluginError,
     UnknownName,
@@ -86,7 +88,9 @@ class EntryPoint(NamedTuple):
             loaded: Any = importlib.import_module(module)
             for part in attribute.split(".") if attribute else ():
                 loaded = getattr(loaded, part)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever an import may raise
             raise PluginError(
                 f"The {_KIND.get(self.group, self.group)} '{self.name}' cannot be loaded",
                 where=f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.value}",
@@ -174,6 +178,11 @@ class PluginIndex:
         """
         found = self._groups.get(group, {}).get(name, [])
         kind = _KIND.get(group, group)
+        if not name:
+            raise UnknownName(
+                f"The name of a {kind} is missing",
+                hint=f"one of: {', '.join(self.names(group))}",
+            )
         if not found:
             raise self._unknown(group, kind, name)
         if len(found) > 1:
@@ -210,7 +219,19 @@ class PluginIndex:
     def open(self, group: str, text: str) -> Any:
         """Make the provider that ``text`` names: ``name``, or ``name://place``; errors as `load`."""
         name, _, place = text.partition("://")
-        return self.load(group, name)(place or None)
+        entry = self.find(group, name)
+        provider = entry.load()
+        try:
+            return provider(place or None)
+        except FlowError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"The {_KIND.get(group, group)} '{text}' cannot be opened",
+                where=f"plugin '{entry.plugin}' ({entry.distribution} {entry.version})",
+                why=f"{type(error).__name__}: {error}",
+                hint=f"check the place; if it is right, the plugin '{entry.plugin}' is at fault",
+            ) from error
 
     def export_names(self) -> list[str]:
         """Return the names that ``from flow_core import …`` offers from plugins."""
@@ -335,29 +356,31 @@ def parse_entry_points(text: str) -> Iterator[tuple[str, str, str]]:
 def core_requirement(entry: EntryPoint) -> str:
     """Return what the distribution of ``entry`` requires of flow-core (``>=0.1,<1``), or ``''``.
 
-    What only an extra requires does not count.
+    A line with a condition does not count: an extra, or what packaging tools have checked.
     """
     for file in ("METADATA", "PKG-INFO"):
         try:
-            with open(os.path.join(entry.location, file), encoding="utf-8") as lines:
-                for line in lines:
-                    if not line.strip():
-                        break  # the headers end at the first empty line
-                    header, _, text = line.partition(":")
-                    if header.lower() == "requires-dist" and (clauses := _of_core(text)):
-                        return clauses
+            path = os.path.join(entry.location, file)
+            with open(path, encoding="utf-8-sig", errors="replace") as lines:
+                headers = itertools.takewhile(str.strip, lines)  # they end at the first empty line
+                found = [_of_core(line.partition(":")[2]) for line in headers if _requires(line)]
+                return ",".join(filter(None, found))
         except OSError:
             continue  # an egg-info has the other file
     return ""
 
 
+def _requires(line: str) -> bool:
+    return line[:14].lower() == "requires-dist:"
+
+
 def _of_core(requirement: str) -> str:
-    """``flow_core (>=0.1, <1)`` → ``>=0.1,<1``; ``''`` for another distribution, or for an extra."""
+    """``flow_core (>=0.1, <1)`` → ``>=0.1,<1``; ``''`` for others, or with a condition."""
     # No regular expression: to compile one would cost every command more than all this reading.
     text, _, marker = requirement.partition(";")
     text = "".join(text.split()).replace("(", "").replace(")", "")
     start = min((at for sign in "[<>=!~" if (at := text.find(sign)) >= 0), default=len(text))
-    if "extra" in marker or text[:start].lower().replace("_", "-").replace(".", "-") != "flow-core":
+    if marker or text[:start].lower().replace("_", "-").replace(".", "-") != "flow-core":
         return ""
     return text[start:].rpartition("]")[2]
 

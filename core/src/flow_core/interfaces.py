@@ -34,11 +34,14 @@ class StoreCapabilities(NamedTuple):
         shared: processes on other machines reach the same data by its URL.
         mappable: `Store.local_path` gives a file that a reader may map into memory.
         create_only: ``write(create_only=True)`` is atomic: of many writers exactly one wins.
+        forkable: an instance starts no thread and holds no connection, so that a server of tasks may
+            make one before it forks; told by the class. False is always safe: each task makes its own.
     """
 
     shared: bool = False
     mappable: bool = False
     create_only: bool = True
+    forkable: bool = False
 
 
 class StoredObject(NamedTuple):

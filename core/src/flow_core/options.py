@@ -40,6 +40,16 @@ class Options:
     Since 0.1.
     """
 
+    # For a class without options, which need not be a dataclass; a dataclass has its own.
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}()"
+
     def __post_init__(self) -> None:
         for name, annotation in option_types(type(self)).items():
             value = getattr(self, name)
@@ -144,6 +154,7 @@ class StepDecorator(Generic[P]):
     ) -> None:
         self.name = name
         self.options: type[Options] = options  # type: ignore[assignment]
+        _check_declared(self.options)
         self.allow_multiple = allow_multiple
         self.__doc__ = self.options.__doc__
 
@@ -201,7 +212,7 @@ class StepDecorator(Generic[P]):
             if name not in annotations:
                 raise UsageError(
                     f"--with {self.name}: there is no option '{name}'",
-                    hint=did_you_mean(name, annotations),
+                    hint=did_you_mean(name, annotations) or f"--with {self.name}",
                 )
             values[name] = _parse_value(self.name, name, value, annotations[name])
         try:
@@ -241,6 +252,17 @@ class StepDecorator(Generic[P]):
         return ", ".join(
             f"{o.name}=…" if o.required else f"{o.name}={o.default!r}"
             for o in describe_options(self.options)
+        )
+
+
+def _check_declared(cls: type[Options]) -> None:
+    """Refuse a class whose options would be seen by nobody."""
+    if vars(cls).get("__annotations__") and "__dataclass_fields__" not in vars(cls):
+        raise DefinitionError(
+            f"The options class {cls.__qualname__} is no dataclass",
+            where=f"class {cls.__module__}.{cls.__qualname__}",
+            why="it declares options, which only a dataclass makes known",
+            hint="write @dataclass(frozen=True) above it",
         )
 
 

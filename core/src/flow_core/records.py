@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from flow_core.errors import FormatError, IntegrityError, StateError
 
 FORMAT = 1
-_JSON = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` would make one each time
 """Version of the stored formats (manifest, run.json, task specification) written by this version."""
+
+_JSON = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` would make one each time
 
 
 class RunState(str, Enum):

@@ -23,7 +23,7 @@ from flow_core.flowfile import load_flow
 from flow_core.flowspec import FlowSpec
 from flow_core.graph import Graph, Problem, read_graph
 from flow_core.index import PluginIndex, hook_modules, installed
-from flow_core.interfaces import Compute, ComputeCapabilities, Metadata, Store
+from flow_core.interfaces import Compute, ComputeCapabilities, Metadata, Store, StoreCapabilities
 from flow_core.lint import lint
 from flow_core.plan import PlanDraft, TaskPlan
 from flow_core.plugins import KernelHooks, Plugins
@@ -81,6 +81,7 @@ class Session:
         self._providers = dict(providers or {})
         self._computes: dict[str, Compute] = {}
         self._runner: TaskRunner | None = None
+        self._adopted: RunDocument | None = None
         self._started = False
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         self.index = (index if index is not None else installed()).choose(self._choices)
@@ -253,20 +254,27 @@ class Session:
         if runner is None or runner.run != (task.flow, task.run):
             from flow_core.task import TaskRunner
 
-            runner = TaskRunner(self, self.run_document(task.flow, task.run))
+            adopted = self._adopted
+            if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
+                adopted = self.run_document(task.flow, task.run)
+            runner = TaskRunner(self, adopted)
         return runner.run_attempt(task)
 
     def get_ready(self) -> None:
         """Import what each attempt would import for itself, and make what each would make."""
         importlib.import_module("flow_core.task")
         importlib.import_module("flow_core.pickling")
-        _ = self.plans, self.artifacts
+        _ = self.plans
+        if self._store_is_forkable():
+            _ = self.artifacts
 
     def adopt_run(self, document: bytes) -> None:
         """Keep the content of a ``run.json`` for attempts of that run, and open what they need."""
-        from flow_core.task import TaskRunner
+        self._adopted = RunDocument.decode(document, "run.json, from the launcher")
+        if self._store_is_forkable():
+            from flow_core.task import TaskRunner
 
-        self._runner = TaskRunner(self, RunDocument.decode(document, "run.json, from the launcher"))
+            self._runner = TaskRunner(self, self._adopted)
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -287,6 +295,13 @@ class Session:
             raise LintError(self.definition.name, problems)
         for plan in self.plans.values():
             self._check_plan(plan)
+
+    def _check_store(self) -> None:
+        """Raise what is wrong with the choice of the store here, and not in every task."""
+        name = self.settings["datastore"].partition("://")[0]
+        if ("store", name) not in self._providers:
+            self.index.find("flow.stores", name)
+        _ = self.settings["inline_limit"]
 
     def _check_plan(self, plan: TaskPlan) -> None:
         if plan.environment is not None:
@@ -317,6 +332,7 @@ class Session:
 
         self.start()
         self.check()
+        self._check_store()
         self._close_metadata()  # compute providers may fork now: nothing may be open
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
@@ -337,6 +353,13 @@ class Session:
                 self.plugins.hook.flow_session_finished(session=self)
         finally:
             self._close_metadata()
+
+    def _store_is_forkable(self) -> bool:
+        name = self.settings["datastore"].partition("://")[0]
+        provider = self._providers.get(("store", name)) or self.index.load("flow.stores", name)
+        # A class that knows its capabilities only when it is made does not say so: then it is not.
+        capabilities = getattr(provider, "capabilities", None)
+        return isinstance(capabilities, StoreCapabilities) and capabilities.forkable
 
     def _close_metadata(self) -> None:
         metadata = self.__dict__.pop("metadata", None)

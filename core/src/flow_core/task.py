@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pluggy
 
@@ -194,11 +194,14 @@ def _call(session: Session, task: TaskContext, flow: FlowSpec) -> BaseException 
     """Run setup, body and teardown; return the exception that ended the body, if any."""
     hook = session.plugins.hook
     error: BaseException | None = None
+    process = os.getpid()
     try:
         hook.flow_task_setup(task=task, flow=flow)
         hook.flow_task_call(task=task, flow=flow)
     except BaseException as raised:  # asyncio's CancelledError is no Exception
         error = raised
+    if os.getpid() != process:
+        _end_child(error)
     try:
         hook.flow_task_teardown(task=task, flow=flow, error=error)
     except Exception as raised:
@@ -206,6 +209,14 @@ def _call(session: Session, task: TaskContext, flow: FlowSpec) -> BaseException 
         task.note("teardown", message)
         sys.stderr.write(f"A plugin failed after step '{task.spec.step}': {message}\n")
     return error
+
+
+def _end_child(error: BaseException | None) -> NoReturn:
+    """End a child that the step forked: only the process of the task says how the task ended."""
+    if error is not None:
+        raise error
+    sys.stderr.write("A child that the step forked came to the step's end; its parent goes on.\n")
+    raise SystemExit(0)
 
 
 def _settle(

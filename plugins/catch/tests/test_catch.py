@@ -305,3 +305,21 @@ def test_options():
     assert str(caught.value) == (
         "Decorator @catch has no option 'vra'\n  try:   did you mean 'var'?"
     )
+
+
+@pytest.mark.parametrize("name", ["x y", "class", "1a", ""])
+def test_a_name_that_no_step_could_read(name):
+    with pytest.raises(DefinitionError) as caught:
+        CatchOptions(var=name)
+    assert str(caught.value) == (
+        f"Option 'var' must be the name of an artifact, not {name!r}\n"
+        "  why:   a step reads it as an attribute of self\n"
+        "  try:   letters, digits and _, as in var='failure'"
+    )
+
+
+@pytest.mark.parametrize("name", ["next", "input", "end"])
+def test_a_name_that_the_class_has(run, name):
+    text = str(run(flow(decorators=f'@catch(var="{name}")')).error)
+    assert f"@catch of step 'risky' cannot keep the failure as '{name}'" in text
+    assert f"try: var='{name}_failure'" in text

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import keyword
 from dataclasses import dataclass
 
-from flow_core.api import Failure, Options, StepDecorator, option
+from flow_core.api import DefinitionError, Failure, Options, StepDecorator, option
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,15 @@ class CatchOptions(Options):
         None, "Artifact that gets the failure (`CaughtFailure`), or None when there was none."
     )
     print_exception: bool = option(True, "Whether the traceback goes to the step's log.")
+
+    def validate(self) -> None:
+        """Refuse a name that no step could read."""
+        if self.var is not None and (not self.var.isidentifier() or keyword.iskeyword(self.var)):
+            raise DefinitionError(
+                f"Option 'var' must be the name of an artifact, not {self.var!r}",
+                why="a step reads it as an attribute of self",
+                hint="letters, digits and _, as in var='failure'",
+            )
 
 
 catch = StepDecorator("catch", CatchOptions)

@@ -7,10 +7,10 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from flow_catch import CatchOptions, CaughtFailure
-from flow_core.api import Problem, hookimpl
+from flow_core.api import DefinitionError, Problem, hookimpl
 
 if TYPE_CHECKING:
-    from flow_core.api import Graph, PlanDraft, StepDefinition, TaskContext
+    from flow_core.api import FlowDefinition, Graph, PlanDraft, StepDefinition, TaskContext
 
 
 @hookimpl
@@ -18,6 +18,23 @@ def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
     """Ask for a fallback attempt when the process of the last attempt died."""
     if step.options("catch") is not None:
         draft.handles_failure = True
+
+
+@hookimpl
+def flow_definition(definition: FlowDefinition) -> None:
+    """An artifact that the class hides could not be set, or not be read."""
+    for step in definition.steps.values():
+        options = step.options("catch")
+        name = options.var if isinstance(options, CatchOptions) else None
+        if name and hasattr(definition.cls, name):
+            code = step.function.__code__
+            error = DefinitionError(
+                f"@catch of step '{step.name}' cannot keep the failure as '{name}'",
+                where=f"{code.co_filename}:{code.co_firstlineno}",
+                why=f"the class of the flow defines '{name}' already",
+                hint=f"var='{name}_failure'",
+            )
+            definition.errors.append(error)
 
 
 @hookimpl

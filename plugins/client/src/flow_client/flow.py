@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flow_client.base import Container
 from flow_client.errors import NamespaceMismatch, ObjectNotFound, names_hint
 from flow_client.pathspec import split
+from flow_client.reader import count_of
 from flow_client.run import ENDED, LOST, Run
 from flow_client.scope import get_namespace, reader
 from flow_core.api import RunState, UsageError, did_you_mean
@@ -93,7 +94,7 @@ class Flow(Container[Run]):
                 f"There is no state '{state}' of a run", hint=did_you_mean(state, _STATES)
             )
         found = self._runs(tags, state, min(limit or _PAGE, _PAGE))
-        return itertools.islice(found, limit)
+        return itertools.islice(found, count_of(limit))
 
     def _runs(self, tags: tuple[str, ...], state: str | None, page: int) -> Iterator[Run]:
         if state is None or state in ENDED:

@@ -14,6 +14,7 @@ from flow_core.api import (
     RunDocument,
     RunRecord,
     RunState,
+    UsageError,
     attempt_prefix,
     manifest_key,
     run_prefix,
@@ -33,6 +34,13 @@ def moment(seconds: float | None) -> datetime | None:
     if not seconds:
         return None
     return datetime.fromtimestamp(seconds, timezone.utc).astimezone()
+
+
+def count_of(limit: int | None) -> int | None:
+    """Return ``limit`` itself; `UsageError` when it is no number of things."""
+    if limit is not None and limit < 0:
+        raise UsageError(f"limit is how many there may be at most, not {limit}", hint="limit=10")
+    return limit
 
 
 class Page:

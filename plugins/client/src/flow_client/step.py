@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flow_client.base import Container
 from flow_client.errors import ObjectNotFound, names_hint
 from flow_client.pathspec import split
-from flow_client.reader import moment
+from flow_client.reader import count_of, moment
 from flow_client.task import STATES, Task
 from flow_core.api import AttemptState, UsageError, did_you_mean
 
@@ -144,7 +144,7 @@ class Step(Container[Task]):
             raise UsageError(
                 f"There is no state '{state}' of a task", hint=did_you_mean(state, STATES)
             )
-        return itertools.islice(self._tasks(state), limit)
+        return itertools.islice(self._tasks(state), count_of(limit))
 
     def _tasks(self, state: str | None) -> Iterator[Task]:
         if state is None:

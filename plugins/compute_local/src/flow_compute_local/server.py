@@ -80,7 +80,8 @@ class Server:
         processes.prepare_controls()
         processes.adopt_orphans()
         if self._fork:
-            self._runtime.get_ready()
+            with contextlib.suppress(Exception):  # the launcher, or each attempt, meets it again
+                self._runtime.get_ready()
         gc.freeze()  # children then share all that exists, and never look at it
         while not self._ending:
             self._serve()

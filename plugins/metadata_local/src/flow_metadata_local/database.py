@@ -84,7 +84,9 @@ class Database:
                 "The index of runs cannot be made",
                 where=folder,
                 why=os.strerror(error.errno or 0),
-                hint=f"check owner and mode with: ls -ld '{os.path.dirname(folder)}'",
+                hint="choose another place: a file stands where a folder is needed"
+                if isinstance(error, (FileExistsError, NotADirectoryError))
+                else f"check owner and mode with: ls -ld '{os.path.dirname(folder)}'",
             ) from error
 
     def _connect(self) -> sqlite3.Connection:

@@ -52,7 +52,7 @@ def store_error(error: OSError, what: str, path: str) -> StoreError:
     reason = os.strerror(code) if code else str(error)
     unknown = (reason, f"check the disk that holds {path} (system log, df, ls)")
     why, hint = _CLASH if code in _CLASHES else _KNOWN.get(code, unknown)
-    if blocking := _file_above(path) if code == errno.ENOTDIR else None:
+    if blocking := _file_above(path) if code in (errno.ENOTDIR, errno.EEXIST) else None:
         why = f"'{blocking}' is a file, where a folder is needed"
         hint = "use another name or place, or move that file away"
     return StoreError(what, where=path, why=why, hint=hint.replace("{path}", path))
@@ -62,8 +62,8 @@ def _file_above(path: str) -> str | None:
     """Return the file that stands where a folder of ``path`` should be."""
     while path != (above := os.path.dirname(path)):
         path = above
-        if os.path.isfile(path):
-            return path
+        if os.path.exists(path):
+            return None if os.path.isdir(path) else path
     return None
 
 

@@ -56,7 +56,7 @@ class LocalStore:
     Since 0.1.
     """
 
-    capabilities = StoreCapabilities(shared=False, mappable=True, create_only=True)
+    capabilities = StoreCapabilities(mappable=True, forkable=True)
 
     def __init__(self, root: str | None = None, *, fsync: bool = False) -> None:
         self.root = state_folder(root)
