@@ -211,7 +211,11 @@ def test_one_failed_item_of_twenty(flowtester):
 
     # This time all others are finished before the one fails.
     flowtester.write(
-        foreach("import time; time.sleep(0.5 * (self.input == 7)); assert self.input != 7")
+        foreach(
+            "import glob, time; open(f'done-{self.input}', 'w').close()\n"
+            "            while self.input == 7 and len(glob.glob('done-*')) < 20: time.sleep(0.01)\n"
+            "            assert self.input != 7"
+        )
     )
     assert flowtester.python(file, "run", "--max-workers", "4").returncode == 1
     assert states(flowtester.left(2), "work").count("succeeded") == 19
