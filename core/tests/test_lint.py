@@ -86,10 +86,10 @@ class TestRules:
                 "def a(self): or, for a join, def a(self, inputs):",
             ),
             (
-                [START, "@step\nasync def a(self):\n    self.next(self.end)", END],
+                [START, "@step\nasync def a(self):\n    yield\n    self.next(self.end)", END],
                 5,
-                "Step 'a': it is 'async def', which is not supported yet",
-                "use 'def'",
+                "Step 'a': it has a 'yield', so its body would never run",
+                "return nothing",
             ),
             (
                 [START, "@step\ndef a(self):\n    if 1:\n        self.next(self.end)", END],
@@ -140,8 +140,8 @@ class TestRules:
             (
                 [START, "@step\ndef a(self):\n    self.next({1: self.end}, condition='x')", END],
                 6,
-                "Step 'a' uses condition=, which flow-core does not support yet",
-                "split, or decide in the step",
+                "Step 'a': a switch needs two steps to choose from",
+                "self.next(self.end)",
             ),
             (
                 [START, "@step\ndef a(self):\n    self.next(self.end, num_parallel=2)", END],
@@ -286,6 +286,147 @@ class TestRules:
         assert "flow.py:5: Step 'start' goes to 'ed'" in text
         assert "     try: put @step above def ed" in text
         assert outcome.run == ""
+
+
+class TestSwitches:
+    @pytest.mark.parametrize(
+        ("call", "message", "hint"),
+        [
+            ("{'x': self.b, 'y': self.end}", "a switch needs condition=", "condition='kind'"),
+            ("condition='k'", "condition= goes with one dict, written out", "self.next({'x'"),
+            ("cases, condition='k'", "condition= goes with one dict, written out", "{'x': self.a"),
+            (
+                "{'x': self.b, 'y': self.end}, self.b, condition='k'",
+                "condition= goes with one dict, written out",
+                "condition='kind'",
+            ),
+            ("{}, condition='k'", "a switch needs two steps to choose from", "{'x': self.a"),
+            (
+                "{'x': self.b, 'y': self.b}, condition='k'",
+                "a switch needs two steps to choose from",
+                "self.next(self.b)",
+            ),
+            (
+                "{'x': self.b, 'y': self.end}, condition=self.k",
+                "condition= takes the name of an artifact, as text",
+                "condition='kind'",
+            ),
+            (
+                "{'x': self.b, 'y': self.end}, condition='k', foreach='z'",
+                "a switch takes no other argument than condition=, but has 'foreach'",
+                "condition='kind'",
+            ),
+            (
+                "{'x': self.b, f'{1}': self.end}, condition='k'",
+                "the case f'{1}' of its switch is not written out",
+                "self.config.key",
+            ),
+            (
+                "{'x': self.b, **more}, condition='k'",
+                "the case **more of its switch is not written out",
+                "self.config.key",
+            ),
+            (
+                "{'x': self.b, 'y': 'end'}, condition='k'",
+                "the case 'y' of its switch leads to no step",
+                "condition='kind'",
+            ),
+            (
+                "{'x': self.b, 'x': self.end}, condition='k'",
+                "its switch has the case 'x' twice",
+                "remove one",
+            ),
+            ("self.b, allow_empty=True", "allow_empty= goes with foreach= only", "foreach='items'"),
+            (
+                "self.b, foreach='x', allow_empty=self.yes",
+                "allow_empty= is True or False, written out",
+                "allow_empty=True",
+            ),
+        ],
+    )
+    def test_its_form(self, flowtester, call, message, hint):
+        b = "@step\ndef b(self):\n    self.next(self.end)"
+        a = f"@step\ndef a(self):\n    self.next({call})"
+        ((line, text, what_to_do),) = problems(flowtester, chain(START, a, b, END))
+        assert line == 6
+        assert text.startswith(f"Step 'a': {message}")
+        assert hint in what_to_do
+
+    @pytest.mark.parametrize(
+        ("steps", "message", "hint"),
+        [
+            (  # the ways of a switch meet in a join, but nothing was split
+                "start=x,y? x=j y=j j()=end",
+                "Join 'j' is reached from 'x' and 'y' outside of any split",
+                "def j(self): if there is nothing to join",
+            ),
+            (  # the branches of a split meet without a join
+                "start=a,b a=x,y? x=m y=m b=m m=end",
+                "Step 'm' is reached from 'b' and 'x' and 'y', so it must join them",
+                "def m(self, inputs):",
+            ),
+            (  # each branch may come to either join
+                "start=a,b a=x,y? b=z,w? x=j y=k z=j w=k j()=end k()=end",
+                "Join 'k' joins the branches of 'start', but 'j' does so as well",
+                "let the ways of the switch meet in a step before the join",
+            ),
+            (  # one way of the switch misses the join
+                "start=a,b a=x,y? x=j y=end b=j j()=end",
+                "Step 'end' is reached from 'j' and 'y', so it must join them",
+                "def end(self, inputs):",
+            ),
+            (
+                "start=a a=b b=a,end?",
+                "Steps go round in a ring: a → b → a",
+                "only one step can repeat, by choosing itself",
+            ),
+            (
+                "start=a a=a",
+                "Steps go round in a ring: a → a",
+                "to repeat it, let it choose: self.next({'again': self.a, ",
+            ),
+            (
+                "start=a,b a=j b=j j()=j,end?",
+                "Step 'j' is a join that may choose itself, but the inputs are there once only",
+                "let the join go on to a step that repeats",
+            ),
+        ],
+    )
+    def test_its_ways(self, flowtester, steps, message, hint):
+        found = problems(flowtester, drawn(steps))
+        assert any(m.startswith(message) and hint in h for _, m, h in found), found
+
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            "start=x,y? x=m y=m m=end",
+            "start=x,end? x=end",  # a way that is skipped
+            "start=start,end?",
+            "start=a a=x,y? x=x,m? y=m m=end",
+            "start=a,b a=x,y? x=j y=j b=j j()=end",
+            "start=a* a=x,j? x=j j()=end",  # straight to the join
+            "start=a* a=a,j? j()=end",  # repeats inside a foreach
+            "start=s,t? s=a,b t=c* a=j b=j c=j j()=end",  # it chooses between splits, one join
+            "start=s,t? s=a,b a=j b=j j()=m t=c* c=k k()=m m=end",  # … with a join for each
+        ],
+    )
+    def test_what_is_sound(self, flowtester, steps):
+        assert problems(flowtester, drawn(steps)) == []
+
+
+def drawn(steps):
+    """Source of a flow: ``a=b,c`` is a split, ``a=b,c?`` a switch, ``a=b*`` a foreach, ``j()`` a join."""
+    lines = []
+    for name, way in (word.split("=") for word in steps.split()):
+        targets = way.rstrip("?*").split(",")
+        go = ", ".join(f"self.{t}" for t in targets)
+        if way.endswith("?"):
+            go = "{" + ", ".join(f"'{t}': self.{t}" for t in targets) + "}, condition='k'"
+        elif way.endswith("*"):
+            go += ", foreach='items'"
+        inputs = ", inputs" if name.endswith("()") else ""
+        lines.append(f"@step\ndef {name.rstrip('()')}(self{inputs}):\n    self.next({go})")
+    return "\n".join([*lines, END])
 
 
 # --- random graphs ------------------------------------------------------------------------------
@@ -442,31 +583,3 @@ def test_what_is_wrong_with_the_class_is_shown_with_the_rest(flowtester):
     assert "two parameters with the option --alpha" in text
     assert "A step cannot be called 'input': self.input is flow-core's own" in text
     assert "goes to 'nowhere', which is no step" in text
-
-
-def test_a_switch_is_not_taken_for_a_missing_join(flowtester):
-    outcome = flowtester.run(
-        """
-        from flow_core import FlowSpec, step
-
-        class F(FlowSpec):
-            @step
-            def start(self):
-                self.k = "a"
-                self.next({"a": self.a, "b": self.b}, condition="k")
-
-            @step
-            def a(self):
-                self.next(self.end)
-
-            @step
-            def b(self):
-                self.next(self.end)
-
-            @step
-            def end(self):
-                pass
-        """
-    )
-    (problem,) = outcome.error.problems
-    assert "not support yet" in problem.message

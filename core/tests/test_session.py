@@ -66,9 +66,15 @@ class TestLoading:
             self.load(flowtester, "x = 1")
         assert caught.value.why == "it defines no class that derives from FlowSpec"
         with pytest.raises(UsageError) as caught:
-            self.load(flowtester, FLOW + "class G(F): pass\n")
+            self.load(flowtester, FLOW + FLOW.replace("class F(", "class G("))
         assert "more than one flow" in caught.value.what
         assert caught.value.hint.endswith("flow.py:F")
+
+    def test_a_base_of_another_flow_is_not_meant(self, flowtester):
+        assert self.load(flowtester, FLOW + "class G(F): pass\n").__name__ == "G"
+        with pytest.raises(UsageError) as caught:
+            self.load(flowtester, FLOW + "class G(F): pass\nclass H(F): pass\n")
+        assert caught.value.hint.endswith("flow.py:G")
 
     def test_a_missing_file_with_a_near_miss(self, flowtester):
         file = flowtester.write(FLOW, "my_flow.py")

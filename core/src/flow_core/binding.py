@@ -17,9 +17,10 @@ from flow_core.errors import (
     NotFound,
     TransitionError,
     did_you_mean,
+    near_misses,
 )
 from flow_core.flowspec import BINDING, FlowSpec, class_names, constants, is_stored
-from flow_core.graph import FOREACH, NEXT_FORMS, Node
+from flow_core.graph import END, FOREACH, NEXT_FORMS, SWITCH, Node
 from flow_core.parameters import Parameter
 from flow_core.records import (
     ArtifactRef,
@@ -32,6 +33,7 @@ from flow_core.records import (
     manifest_key,
     unpack_inputs,
 )
+from flow_core.text import type_name
 
 _BATCH = 128
 
@@ -202,6 +204,7 @@ class FlowBinding(ReadBinding):
         self.transition: Transition | None = None
         self._reserved = reserved
         self._loaded: dict[str, Any] = {}
+        self._cases: Mapping[Any, Any] = {}
 
     def artifact(self, name: str) -> Any:
         if name not in self.table and self.node.joins:
@@ -232,24 +235,37 @@ class FlowBinding(ReadBinding):
     def next(self, targets: Sequence[Any], options: Mapping[str, Any]) -> None:
         if self.transition is not None:
             raise self._wrong("self.next was called twice", "call it once, at the end")
-        names = tuple(getattr(t, "__name__", str(t)) for t in targets)
-        if names != self.node.targets or options.get("foreach") != self.node.foreach:
+        names, given = _named(targets), dict(options)
+        empty = given.pop("allow_empty", False)
+        if self.node.kind == SWITCH and len(targets) == 1 and isinstance(targets[0], dict):
+            self._cases = targets[0]
+            if len(self._cases) < len(self.node.cases):
+                raise self._wrong(
+                    f"two cases of its switch are equal: it has {self._known()}",
+                    "let each value stand there once",
+                )
+            names = tuple(dict.fromkeys(_named(self._cases.values())))
+        expected = {"foreach": self.node.foreach, "condition": self.node.condition}
+        said = {name: value for name, value in expected.items() if value is not None}
+        if (names, given, empty) != (self.node.targets, said, self.node.allow_empty):
             raise self._wrong(
                 f"self.next went to {', '.join(names) or 'nothing'}, which is not what the "
                 "source of the step says",
                 NEXT_FORMS,
             )
-        self.transition = Transition(names, self.node.foreach)
+        self.transition = Transition(names, self.node.foreach or self.node.condition)
 
     def default_transition(self) -> Transition:
         """The way that the step goes when its body was not run to its end, but is excused.
 
         Raises:
-            TransitionError: only the body could have said over what its foreach goes.
+            TransitionError: only the body could have said over what its foreach goes, or which
+                step its switch chooses.
         """
-        if self.node.kind == FOREACH:
+        unknown = {FOREACH: "its foreach had items", SWITCH: "its switch had a value"}
+        if self.node.kind in unknown:
             raise self._wrong(
-                "it failed before its foreach had items, so nobody knows what follows",
+                f"it failed before {unknown[self.node.kind]}, so nobody knows what follows",
                 "let the step fail, or do the risky work in a step before it",
             )
         return Transition(self.node.targets)
@@ -264,12 +280,17 @@ class FlowBinding(ReadBinding):
         Raises:
             TransitionError: ``self.next`` was not called, or its foreach has nothing to go over.
         """
-        if self.node.kind == "end":
+        if self.node.kind == END:
             return Transition()
         if self.transition is None:
             raise self._wrong("it ended without self.next(...)", NEXT_FORMS)
+        if self.node.kind == SWITCH:
+            return self._chosen(flow, self.transition)
         if self.node.kind != FOREACH:
             return self.transition
+        return self._split(flow, self.transition)
+
+    def _split(self, flow: FlowSpec, transition: Transition) -> Transition:
         name = str(self.node.foreach)
         values = self._foreach_items(flow, name)
         try:
@@ -277,22 +298,53 @@ class FlowBinding(ReadBinding):
         except ArtifactError as error:
             error.where = self._place()
             raise
-        if count == 0:
+        if count == 0 and not self.node.allow_empty:
             raise self._wrong(
                 f"the foreach over 'self.{name}' has no items, so no task would run",
-                f"make sure that self.{name} is not empty, or end the flow earlier",
+                f"make sure that self.{name} is not empty, or let the join run with no inputs: "
+                f"foreach='{name}', allow_empty=True",
             )
-        return self.transition._replace(count=count, items=items)
+        return transition._replace(count=count, items=items)
 
     def _foreach_items(self, flow: FlowSpec, name: str) -> Any:
+        values = self._decisive(flow, "foreach", name, "[…]")
+        return foreach_items(values, name, self._wrong)
+
+    def _chosen(self, flow: FlowSpec, transition: Transition) -> Transition:
+        name = str(self.node.condition)
+        value = self._decisive(flow, "condition", name, "…")
+        cases, known = list(self._cases), self._known()
         try:
-            values = getattr(flow, name)
+            chosen = cases.index(value) if value in self._cases else None
+        except TypeError:  # it has no hash
+            raise self._wrong(
+                f"self.{name} is a {type_name(value)}, which can be no case of its switch: "
+                f"it has {known}",
+                f"self.{name} = {cases[0]!r}, or another of them",
+            ) from None
+        if chosen is None:
+            texts = [case for case in cases if isinstance(case, str)]
+            near = near_misses(value, texts) if isinstance(value, str) else []
+            raise self._wrong(
+                f"its switch has no case for self.{name}, which is {_cut(repr(value))}: "
+                f"it has {known}",
+                did_you_mean(value, near) if near else "add a case for it, or set another value",
+            )
+        case, target = self.node.cases[chosen]
+        return transition._replace(targets=(target,), case=case)
+
+    def _known(self) -> str:
+        return _cut(", ".join(map(repr, self._cases)))
+
+    def _decisive(self, flow: FlowSpec, option: str, name: str, example: str) -> Any:
+        """Return the artifact by whose value the step goes on."""
+        try:
+            return getattr(flow, name)
         except AttributeError:
             raise self._wrong(
-                f"foreach='{name}', but self.{name} was never set",
-                did_you_mean(name, self.names(flow)) or f"self.{name} = […]",
+                f"{option}='{name}', but self.{name} was never set",
+                did_you_mean(name, self.names(flow)) or f"self.{name} = {example}",
             ) from None
-        return foreach_items(values, name, self._wrong)
 
     # --- artifacts ------------------------------------------------------------------------------
 
@@ -335,7 +387,7 @@ class FlowBinding(ReadBinding):
             raise MergeError("merge_artifacts takes include= or exclude=, not both", ())
         found: dict[str, set[str]] = {}
         refs: dict[str, ArtifactRef] = {}
-        for manifest in inputs._manifests():
+        for manifest in inputs._agreeing():
             for name, ref in manifest.artifacts.items():
                 found.setdefault(name, set()).add(ref.hash)
                 refs[name] = ref
@@ -383,6 +435,8 @@ class Inputs:
         self._cls = cls
         self._reader = reader
         self._refs = tuple(unpack_inputs(spec.inputs))
+        step, task, _, attempt = spec.inputs[0]
+        self._split = (step, task, attempt)  # of use when there are no inputs
         self._alive: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._owner: FlowSpec | None = None
 
@@ -422,6 +476,17 @@ class Inputs:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("'inputs' cannot be stored: take from it what you need")
+
+    def _agreeing(self) -> Iterator[Manifest]:
+        """Yield the manifests whose artifacts are merged.
+
+        Of a foreach without items it is that of the task that split: what all branches would
+        have had, had there been any.
+        """
+        if self._refs:
+            yield from self._manifests()
+        else:
+            yield self._reader.manifest(InputRef(*self._split))
 
     def _manifests(self) -> Iterator[Manifest]:
         """Yield the manifest of each input, reading many at a time."""
@@ -472,6 +537,14 @@ def foreach_items(values: Any, name: str, wrong: Any) -> Any:
             f"self.{name} = [...]",
         ) from None
     return values
+
+
+def _named(targets: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(getattr(t, "__name__", str(t)) for t in targets)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def _quoted(names: Sequence[str]) -> str:

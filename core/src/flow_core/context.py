@@ -13,6 +13,7 @@ _NEUTRAL: dict[str, Any] = {
     "step_name": None,
     "task_id": None,
     "retry_count": 0,
+    "iteration": 0,
     "origin_run_id": None,
     "username": None,
     "namespace": None,
@@ -30,6 +31,7 @@ class Current:
         is_running_flow: True inside a task.
         flow_name, run_id, step_name, task_id: names and ids, text.
         retry_count: number of this attempt, from 0.
+        iteration: how often the step has chosen itself before, from 0.
         origin_run_id: the run that this one resumes, or None.
         username, namespace: who started the run; the default namespace of readers.
         pathspec: ``Flow/run/step/task``.

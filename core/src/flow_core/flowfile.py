@@ -88,8 +88,11 @@ def _pick(namespace: Mapping[str, Any], module: str, path: str, name: str) -> ty
     started = namespace.get("__flow_started__")
     if isinstance(started, type):
         return started
-    if len(flows) == 1:
-        return next(iter(flows.values()))
+    # A flow from which others of the file derive is their base.
+    bases = {base for cls in flows.values() for base in cls.__mro__[1:]}
+    last = [cls for cls in flows.values() if cls not in bases]
+    if len(last) == 1:
+        return last[0]
     if not flows:
         raise UsageError(
             f"There is no flow in {path}",
@@ -98,7 +101,7 @@ def _pick(namespace: Mapping[str, Any], module: str, path: str, name: str) -> ty
         )
     raise UsageError(
         f"There is more than one flow in {path}: {', '.join(flows)}",
-        hint=f"choose one: {path}:{next(iter(flows))}",
+        hint=f"choose one: {path}:{last[0].__name__}",
     )
 
 

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar, overload
 
 from flow_core.errors import DefinitionError, FlowError, TransitionError, refuse
 from flow_core.parameters import Parameter
@@ -35,19 +35,75 @@ LOADED = "__flow_loaded__"
 in a thread, or later. Otherwise each task would start the whole run again."""
 
 
-def step(function: F) -> F:
+class StepMark(NamedTuple):
+    """What ``@step`` leaves on a function.
+
+    Attributes:
+        start, end: whether the step is marked as the first or the last one.
+        node_info: JSON data about the step, of its author.
+    """
+
+    start: bool = False
+    end: bool = False
+    node_info: Mapping[str, Any] = {}
+
+
+@overload
+def step(function: F) -> F: ...
+@overload
+def step(
+    *, start: bool = False, end: bool = False, node_info: Mapping[str, Any] | None = None
+) -> Callable[[F], F]: ...
+def step(
+    function: Any = None,
+    *,
+    start: bool = False,
+    end: bool = False,
+    node_info: Mapping[str, Any] | None = None,
+) -> Any:
     """Make a method of a flow a step. It stands nearest to the function, below other decorators.
 
     A step is ``def name(self)``, or ``def name(self, inputs)`` for a join, and ends with
-    ``self.next(...)``, save the step ``end``. Since 0.1.
+    ``self.next(...)``, save the last one. ``async def`` is a step as well. The first step is called
+    ``start`` and the last one ``end``, unless others are marked. Since 0.1.
+
+    Args:
+        start: this is the first step, whatever its name.
+        end: this is the last step, whatever its name.
+        node_info: your own facts about the step, JSON data: ``show --json``, ``run.graph``.
+
+    Raises:
+        DefinitionError: it stands on no plain function, or ``node_info`` is no JSON data.
     """
-    if not isinstance(function, FunctionType):
+    if node_info is not None:
+        _check_info(node_info)
+    mark = StepMark(start, end, dict(node_info or {}))
+
+    def decorate(function: Any) -> Any:
+        if not isinstance(function, FunctionType):
+            raise DefinitionError(
+                f"@step was put on {function!r}, which is no plain function",
+                hint="put @step directly above 'def', below all other decorators",
+            )
+        function.__flow_step__ = mark  # type: ignore[attr-defined]
+        return function
+
+    return decorate if function is None else decorate(function)
+
+
+def _check_info(node_info: Any) -> None:
+    import json
+
+    try:
+        if not isinstance(node_info, Mapping):
+            raise TypeError(f"it is a {type(node_info).__name__}")
+        json.dumps(dict(node_info))
+    except (TypeError, ValueError) as error:
         raise DefinitionError(
-            f"@step was put on {function!r}, which is no plain function",
-            hint="put @step directly above 'def', below all other decorators",
-        )
-    function.__flow_step__ = True  # type: ignore[attr-defined]
-    return function
+            "node_info= takes a dict of JSON data",
+            why=str(error),
+            hint='@step(node_info={"team": "search"})',
+        ) from None
 
 
 class Binding(Protocol):
@@ -115,14 +171,17 @@ class FlowSpec:
     # --- in a step ------------------------------------------------------------------------------
 
     def next(self, *targets: Any, **options: Any) -> None:
-        """Say which step follows; the last statement of every step but ``end``.
+        """Say which step follows; the last statement of every step but the last one.
 
         ``self.next(self.a)`` goes on with one step, ``self.next(self.a, self.b)`` with several at
         once, ``self.next(self.work, foreach="items")`` with one task for each item of the artifact
-        ``items``.
+        ``items`` (with ``allow_empty=True`` there may be none: the join then has no inputs).
+        ``self.next({"x": self.a, "y": self.b}, condition="kind")`` goes on with the step that
+        belongs to the value of the artifact ``kind``; that may be the step itself, once more.
 
         Raises:
-            TransitionError: called twice, or otherwise than the source of the step says.
+            TransitionError: called twice, or otherwise than the source of the step says; there are
+                no items; no case has the value of the condition.
         """
         self.__binding().next(targets, options)
 

@@ -13,13 +13,14 @@ Split = tuple[str, str]  # (the step that splits, the target that begins this br
 def lint(graph: Graph) -> list[Problem]:
     """Return all problems of ``graph``, in the order of the source."""
     problems = [
+        *graph.problems,
         *_ends(graph),
         *(p for node in graph for p in node.problems),
         *(p for node in graph for p in _node(graph, node)),
         *_cycles(graph),
     ]
     # Where a step's way on is not known, what follows it only seems to be unreachable.
-    if "start" in graph and all(_way_known(graph, node) for node in graph):
+    if graph.start in graph and all(_way_known(graph, node) for node in graph):
         problems.extend(_unreachable(graph))
     if not problems:
         problems = _balance(graph)
@@ -27,7 +28,7 @@ def lint(graph: Graph) -> list[Problem]:
 
 
 def _ends(graph: Graph) -> Iterator[Problem]:
-    for name, what in (("start", "first"), ("end", "last")):
+    for name, what in ((graph.start, "first"), (graph.end, "last")):
         if name not in graph:
             hint = did_you_mean(name, graph.nodes) if graph.nodes else ""
             yield Problem(
@@ -51,32 +52,31 @@ def _node(graph: Graph, node: Node) -> Iterator[Problem]:
             yield problem(
                 f"goes to '{target}', which is no step", f"put @step above def {target}, or: {hint}"
             )
-    if node.name == "start" and (node.joins or node.parents):
-        what = "takes inputs" if node.joins else f"is reached from '{node.parents[0]}'"
-        yield problem(f"is the first step but {what}", "def start(self):", node.line)
-    if node.name == "end" and node.kind not in (END, None):
+    before = [p for p in node.parents if p != node.name]
+    if node.name == graph.start and (node.joins or before):
+        what = "takes inputs" if node.joins else f"is reached from '{before[0]}'"
+        yield problem(f"is the first step but {what}", f"def {node.name}(self):", node.line)
+    if node.name == graph.end and node.kind not in (END, None):
         yield problem("is the last step but calls self.next", "remove self.next from it")
-    if node.name != "end" and node.kind == END:
+    if node.name != graph.end and node.kind == END:
         yield problem(
             "does not say what follows", "end it with self.next(self.some_step)", node.line
         )
     if len(set(node.targets)) < len(node.targets):
         yield problem("goes to one step twice", "name each step once")
-    if node.kind == SWITCH:
+    if node.joins and node.repeats:
         yield problem(
-            "uses condition=, which flow-core does not support yet", "split, or decide in the step"
+            "is a join that may choose itself, but the inputs are there once only",
+            "let the join go on to a step that repeats",
         )
     if node.kind == PARALLEL:
         yield problem(
             "uses num_parallel=, which flow-core does not support yet", "use foreach= instead"
         )
-    decided = any(n.kind in (SWITCH, PARALLEL) for n in graph)  # then ways meet without a join
+    # Where a step chooses, ways may meet without a join: see `_balance`.
+    decided = any(n.kind in (SWITCH, PARALLEL) for n in graph)
     if not node.joins and len(node.parents) > 1 and not decided:
-        yield problem(
-            f"is reached from {_list(node.parents)}, so it must join them",
-            f"def {node.name}(self, inputs):",
-            node.line,
-        )
+        yield _must_join(node)
     if node.kind == FOREACH and node.targets and _joins(graph, node.targets[0]):
         yield problem(
             f"splits with foreach straight into the join '{node.targets[0]}'",
@@ -84,8 +84,18 @@ def _node(graph: Graph, node: Node) -> Iterator[Problem]:
         )
 
 
+def _must_join(node: Node) -> Problem:
+    return Problem(
+        f"Step '{node.name}' is reached from {_list(node.parents)}, so it must join them",
+        f"def {node.name}(self, inputs):",
+        node.file,
+        node.line,
+        node.name,
+    )
+
+
 def _way_known(graph: Graph, node: Node) -> bool:
-    known = node.name == "end" or node.kind not in (END, SWITCH, PARALLEL, None)
+    known = node.name == graph.end or node.kind not in (END, PARALLEL, None)
     return known and all(target in graph for target in node.targets)
 
 
@@ -107,22 +117,31 @@ def _cycles(graph: Graph) -> Iterator[Problem]:
                 done.add(name)
                 stack.pop()
                 trail.pop()
+            elif target == name and graph[name].kind == SWITCH:
+                continue
             elif target in trail:
-                ring = [*trail[trail.index(target) :], target]
-                yield Problem(
-                    f"Steps go round in a ring: {' → '.join(ring)}",
-                    "a flow goes forward only: remove one of these self.next",
-                    graph[name].file,
-                    graph[name].next_line,
-                    name,
-                )
+                yield _ring(graph, [*trail[trail.index(target) :], target])
             elif target in graph and target not in done:
                 stack.append((target, iter(graph[target].targets)))
 
 
+def _ring(graph: Graph, ring: list[str]) -> Problem:
+    last = graph[ring[-2]]
+    hint = "a flow goes forward only: remove one of these self.next"
+    if len(ring) == 2:
+        hint = (
+            f"to repeat it, let it choose: self.next({{'again': self.{ring[0]}, …}}, condition=…)"
+        )
+    elif any(graph[name].kind == SWITCH for name in ring):
+        hint = "only one step can repeat, by choosing itself: do the work of the ring in one step"
+    return Problem(
+        f"Steps go round in a ring: {' → '.join(ring)}", hint, last.file, last.next_line, last.name
+    )
+
+
 def _unreachable(graph: Graph) -> Iterator[Problem]:
-    reached = {"start"}
-    waiting = ["start"]
+    reached = {graph.start}
+    waiting = [graph.start]
     while waiting:
         for target in graph[waiting.pop()].targets:
             if target not in reached:
@@ -140,16 +159,24 @@ def _unreachable(graph: Graph) -> Iterator[Problem]:
 
 
 def _balance(graph: Graph) -> list[Problem]:
-    """Follow every way from the start, keeping the open splits; joins must close them in order."""
+    """Follow every way from the start, keeping the open splits; joins must close them in order.
+
+    Ways with the same open splits never run together: a switch has chosen one of them. They may
+    meet in any step, which then gets one input.
+    """
     problems: list[Problem] = []
     inside: dict[str, tuple[Split, ...]] = {}  # step → the splits that are open in it
+    closed: dict[str, str] = {}  # a step that splits → its join
     for node in graph.order():
-        arriving = {p: _leave(graph[p], node.name, inside) for p in node.parents if p in inside}
-        if len(arriving) < len(node.parents):
+        parents = [p for p in node.parents if p != node.name]
+        arriving = {p: _leave(graph[p], node.name, inside) for p in parents if p in inside}
+        if len(arriving) < len(parents):
             continue  # a step before this one has a problem already
         splits: tuple[Split, ...] | Problem = next(iter(arriving.values()), ())
         if node.joins:
-            splits = _close(graph, node, arriving)
+            splits = _close(graph, node, arriving, closed)
+        elif len(set(arriving.values())) > 1:
+            splits = _must_join(node)
         if isinstance(splits, Problem):
             problems.append(splits)
             continue
@@ -161,12 +188,12 @@ def _balance(graph: Graph) -> list[Problem]:
 
 def _leave(parent: Node, target: str, inside: dict[str, tuple[Split, ...]]) -> tuple[Split, ...]:
     """Return the splits that are open on the way from ``parent`` to ``target``."""
-    own = () if parent.kind == LINEAR else ((parent.name, target),)
+    own = () if parent.kind in (LINEAR, SWITCH) else ((parent.name, target),)
     return (*inside[parent.name], *own)
 
 
 def _close(
-    graph: Graph, node: Node, arriving: dict[str, tuple[Split, ...]]
+    graph: Graph, node: Node, arriving: dict[str, tuple[Split, ...]], closed: dict[str, str]
 ) -> tuple[Split, ...] | Problem:
     def problem(what: str, hint: str) -> Problem:
         return Problem(f"Join '{node.name}' {what}", hint, node.file, node.line, node.name)
@@ -178,21 +205,27 @@ def _close(
             f"def {node.name}(self): if there is nothing to join",
         )
     origins = sorted({splits[-1][0] for splits in arriving.values()})
-    outer = {splits[:-1] for splits in arriving.values()}
-    if len(outer) > 1 or len(origins) > 1:
+    if len({splits[:-1] for splits in arriving.values()}) > 1:
         return problem(
             f"joins branches of different splits ({_list(origins)})",
             "join the branches of the inner split first",
         )
-    split = graph[origins[0]]
-    begun = {splits[-1][1] for splits in arriving.values()}
-    missing = [t for t in split.targets if t not in begun]
-    if missing:
-        return problem(
-            f"does not join all branches of '{split.name}': {_list(missing)} does not lead there",
-            f"let every branch of '{split.name}' end in self.next(self.{node.name})",
-        )
-    return outer.pop()
+    # Several splits with nothing but the same around them: a switch chose one of them.
+    for split in origins:
+        begun = {splits[-1][1] for splits in arriving.values() if splits[-1][0] == split}
+        missing = [t for t in graph[split].targets if t not in begun]
+        if missing:
+            return problem(
+                f"does not join all branches of '{split}': {_list(missing)} does not lead there",
+                f"let every branch of '{split}' end in self.next(self.{node.name})",
+            )
+        if closed.setdefault(split, node.name) != node.name:
+            return problem(
+                f"joins the branches of '{split}', but '{closed[split]}' does so as well: "
+                "some may come here and some there",
+                "let the ways of the switch meet in a step before the join",
+            )
+    return next(iter(arriving.values()))[:-1]
 
 
 def _never_joined(node: Node, splits: tuple[Split, ...]) -> Problem:

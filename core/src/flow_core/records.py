@@ -116,7 +116,8 @@ class ArtifactRef(NamedTuple):
 class InputRange(NamedTuple):
     """Attempts that feed a task: tasks ``first`` to ``last`` (inclusive) of ``step``, in order.
 
-    A join of 10,000 foreach tasks is one range, not 10,000 records.
+    A join of 10,000 foreach tasks is one range, not 10,000 records. An empty range (``last`` =
+    ``first`` - 1) stands for a foreach without items: ``first`` is then the task that split.
     """
 
     step: str
@@ -204,19 +205,24 @@ class Transition(NamedTuple):
 
     Attributes:
         targets: the steps that follow; empty after the end step.
-        artifact: for a foreach, the artifact that was split over.
+        artifact: for a foreach, the artifact that was split over; for a switch, its condition.
         count: for a foreach, the number of items; else None.
         items: for a foreach, reference to the blob that holds the items one by one.
+        case: for a switch, the case that was chosen, as in `Node.cases`; else None.
     """
 
     targets: tuple[str, ...] = ()
     artifact: str | None = None
     count: int | None = None  # type: ignore[assignment]
     items: ArtifactRef | None = None
+    case: str | None = None
 
 
 class TaskSpec(NamedTuple):
-    """All that a task process must be told, besides the run: the rest it reads from the store."""
+    """All that a task process must be told, besides the run: the rest it reads from the store.
+
+    ``iteration`` counts the tasks of a step that chooses itself, from 0; 0 for all others.
+    """
 
     flow: str
     run: str
@@ -227,6 +233,7 @@ class TaskSpec(NamedTuple):
     foreach: tuple[ForeachFrame, ...] = ()
     previous: Failure | None = None
     fallback: bool = False
+    iteration: int = 0
 
     @property
     def pathspec(self) -> str:
@@ -235,7 +242,10 @@ class TaskSpec(NamedTuple):
 
     @property
     def indices(self) -> tuple[int, ...]:
-        """Indices in the surrounding foreaches, outermost first: with the step, what the task is."""
+        """Indices in the surrounding foreaches, outermost first.
+
+        With the step and the iteration they say what the task is, in any run of the flow.
+        """
         return tuple(frame.index for frame in self.foreach)
 
     def to_json(self) -> dict[str, Any]:
@@ -256,6 +266,7 @@ class TaskSpec(NamedTuple):
             foreach=tuple(ForeachFrame(*f) for f in data["foreach"]),
             previous=Failure(*data["previous"]) if data["previous"] else None,
             fallback=data["fallback"],
+            iteration=data.get("iteration", 0),
         )
 
 
@@ -266,7 +277,7 @@ class Manifest(NamedTuple):
         state: how the attempt ended.
         transition: the way taken; None unless ``state`` is one of `OK_STATES`.
         artifacts: name → reference; artifacts set before a failure are kept.
-        inputs, foreach: as in the `TaskSpec`.
+        inputs, foreach, iteration: as in the `TaskSpec`.
         origin: pathspec with attempt (``Flow/run/step/task/attempt``) when reused, else None.
         started, finished: seconds since the epoch.
         cpu_seconds: user + system time of the process and its ended children.
@@ -295,6 +306,7 @@ class Manifest(NamedTuple):
     notes: Mapping[str, Any] = {}
     host: str = ""
     pid: int = 0
+    iteration: int = 0
 
     @property
     def ok(self) -> bool:
@@ -354,12 +366,14 @@ class Manifest(NamedTuple):
             notes=data["notes"],
             host=data["host"],
             pid=data["pid"],
+            iteration=data.get("iteration", 0),
         )
 
 
 def _decode_transition(data: list[Any]) -> Transition:
-    targets, artifact, count, items = data
-    return Transition(tuple(targets), artifact, count, ArtifactRef(*items) if items else None)
+    targets, artifact, count, items, *later = data
+    items = ArtifactRef(*items) if items else None
+    return Transition(tuple(targets), artifact, count, items, *later)
 
 
 class RunRecord(NamedTuple):

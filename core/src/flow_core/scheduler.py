@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flow_core.errors import StateError
-from flow_core.graph import FOREACH, SPLIT
+from flow_core.graph import FOREACH, SPLIT, SWITCH
 from flow_core.interfaces import Compute, Exited, Output, Started, TaskCommand, Update
 from flow_core.plan import Decision, Fallback, GiveUp, RetryAfter
 from flow_core.records import (
@@ -145,6 +145,7 @@ class _Task:
         "index",
         "inputs",
         "inputs_reused",
+        "iteration",
         "pid",
         "previous",
         "spec",
@@ -161,6 +162,7 @@ class _Task:
         index: int,
         inputs: tuple[InputRange, ...],
         inputs_reused: bool,
+        iteration: int = 0,
     ) -> None:
         self.step = step
         self.id = task_id
@@ -168,6 +170,7 @@ class _Task:
         self.index = index
         self.inputs = inputs
         self.inputs_reused = inputs_reused
+        self.iteration = iteration
         self.attempt = 0
         self.previous: Failure | None = None
         self.fallback = False
@@ -289,7 +292,7 @@ class Scheduler:
             if compute.notice:
                 self._emit(Message(compute.notice, "info", time.time()))
         self._hook.flow_run_started(session=self._session, run=record, graph=self._graph)
-        self._add("start", None, 0, (), True)
+        self._add(self._graph.start, None, 0, (), True)
         return record
 
     def _loop(self) -> None:
@@ -381,6 +384,7 @@ class Scheduler:
             _foreach(task),
             task.previous,
             task.fallback,
+            task.iteration,
         )
 
     def _launch(self, task: _Task) -> None:
@@ -417,6 +421,7 @@ class Scheduler:
             state=advance_attempt(task.state, AttemptState.REUSED),
             inputs=task.inputs,
             foreach=spec.foreach,
+            iteration=spec.iteration,
             origin=f"{found.pathspec}/{found.attempt}",
             started=now,
             finished=now,
@@ -429,11 +434,13 @@ class Scheduler:
         """Today's code may go on otherwise than the earlier run did: then the task runs again."""
         node = self._graph[found.step]
         transition = found.transition
-        return (
-            transition is not None
-            and transition.targets == node.targets
-            and transition.artifact == node.foreach
-        )
+        if transition is None or transition.artifact != (node.foreach or node.condition):
+            return False
+        if node.kind == SWITCH:
+            return (transition.case, *transition.targets) in node.cases
+        if transition.count == 0 and not node.allow_empty:
+            return False
+        return transition.targets == node.targets
 
     # --- waiting --------------------------------------------------------------------------------
 
@@ -515,6 +522,7 @@ class Scheduler:
             AttemptState.CANCELLED if exited.cause == "cancelled" else AttemptState.FAILED,
             inputs=task.inputs,
             foreach=task.spec.foreach,
+            iteration=task.iteration,
             started=task.started,
             finished=exited.at or time.time(),
             cpu_seconds=exited.cpu_seconds,
@@ -548,7 +556,15 @@ class Scheduler:
                 self._failed.append((task, failure))
             return None
         seconds = decision.seconds if isinstance(decision, RetryAfter) else 0.0
-        again = _Task(task.step, task.id, task.frame, task.index, task.inputs, task.inputs_reused)
+        again = _Task(
+            task.step,
+            task.id,
+            task.frame,
+            task.index,
+            task.inputs,
+            task.inputs_reused,
+            task.iteration,
+        )
         again.attempt = task.attempt + 1
         again.previous = failure
         again.fallback = isinstance(decision, Fallback)
@@ -581,6 +597,9 @@ class Scheduler:
             self._end_reached = True
         elif node.kind == FOREACH:
             count = transition.count or 0
+            if not count:
+                self._add_empty_join(task, ref, reused)
+                return
             frame = _Frame(task.frame, task.index, ref, transition.artifact, count)
             inputs = (InputRange(ref.step, ref.task, ref.task, ref.attempt),)
             self._add_range(transition.targets[0], frame, inputs, reused)
@@ -588,8 +607,16 @@ class Scheduler:
             frame = _Frame(task.frame, task.index, ref, None, len(transition.targets))
             for index, target in enumerate(transition.targets):
                 self._follow(target, frame, index, ref, reused)
+        elif transition.targets[0] == task.step:
+            inputs = (InputRange(ref.step, ref.task, ref.task, ref.attempt),)
+            self._add(task.step, task.frame, task.index, inputs, reused, task.iteration + 1)
         else:
             self._follow(transition.targets[0], task.frame, task.index, ref, reused)
+
+    def _add_empty_join(self, task: _Task, ref: InputRef, reused: bool) -> None:
+        """Queue the join of a foreach without items: see `InputRange`."""
+        inputs = (InputRange(ref.step, ref.task, ref.task - 1, ref.attempt),)
+        self._add(self._graph.join_of(task.step), task.frame, task.index, inputs, reused)
 
     def _follow(
         self, target: str, frame: _Frame | None, index: int, ref: InputRef, reused: bool
@@ -609,10 +636,12 @@ class Scheduler:
         index: int,
         inputs: tuple[InputRange, ...],
         reused: bool,
+        iteration: int = 0,
     ) -> None:
         # In front of what waits: a foreach item goes on to its join before the next one begins,
         # so that the number of half-done items stays near the number of workers.
-        self._ready.appendleft(_Task(step, self._next_id, frame, index, inputs, reused))
+        task = _Task(step, self._next_id, frame, index, inputs, reused, iteration)
+        self._ready.appendleft(task)
         self._next_id += 1
         self._emit_queued(step, 1)
 

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pluggy
@@ -117,7 +118,51 @@ class TaskContext:
         if self.spec.fallback:
             lost = Failure("lost", "", "the previous attempt left no record")
             raise AttemptFailed(self.spec.previous or lost)
-        self._step.function(flow, *self.arguments())
+        result = self._step.function(flow, *self.arguments())
+        if isinstance(result, CoroutineType):
+            run_coroutine(result)
+
+
+def run_coroutine(body: CoroutineType[Any, Any, Any]) -> None:
+    """Run the body of an ``async def`` step in an event loop of its own."""
+    import asyncio
+
+    if _loop_runs():
+        _run_beside_loop(body)
+    else:
+        asyncio.run(body)
+
+
+def _loop_runs() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _run_beside_loop(body: CoroutineType[Any, Any, Any]) -> None:
+    """Run a coroutine where a loop runs already: a notebook whose cell runs a flow in-process."""
+    import asyncio
+    import contextvars
+    import threading
+
+    raised: list[BaseException] = []
+    context = contextvars.copy_context()
+
+    def target() -> None:
+        try:
+            context.run(asyncio.run, body)
+        except BaseException as error:  # raised again where the step was called
+            raised.append(error)
+
+    thread = threading.Thread(target=target, name="flow-step")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
 
 
 class TaskRunner:
@@ -180,6 +225,7 @@ def _facts(task: TaskContext) -> dict[str, Any]:
         "step_name": spec.step,
         "task_id": str(spec.task),
         "retry_count": spec.attempt,
+        "iteration": spec.iteration,
         "origin_run_id": run.origin.partition("/")[2] if run.origin else None,
         "username": run.user,
         "namespace": f"user:{run.user}",
@@ -256,6 +302,7 @@ def _manifest(task: TaskContext) -> Manifest:
         AttemptState.FAILED,
         inputs=spec.inputs,
         foreach=spec.foreach,
+        iteration=spec.iteration,
         notes=task.notes,
         host=os.uname().nodename if hasattr(os, "uname") else "",
         pid=os.getpid(),
@@ -357,9 +404,15 @@ def trace(error: BaseException) -> str:
 
 
 def _below_call(stack: Sequence[FrameSummary]) -> Sequence[FrameSummary]:
-    """Leave out the plugins that wrap the step function, which stand before it."""
+    """Leave out what stands before the step function: plugins that wrap it, the event loop."""
     calls = [n for n, f in enumerate(stack) if (f.filename, f.name) == _STEP_CALL]
-    return stack[calls[-1] + 1 :] if calls else stack
+    below = stack[calls[-1] + 1 :] if calls else stack
+    if below and below[0].filename == _STEP_CALL[0]:  # `run_coroutine`
+        loop = os.sep + "asyncio" + os.sep
+        below = [f for f in below if f.filename != _STEP_CALL[0]]
+        first = next((n for n, f in enumerate(below) if loop not in f.filename), 0)
+        below = below[first:]
+    return below
 
 
 def _plugin_folders() -> tuple[str, ...]:

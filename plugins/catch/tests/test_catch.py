@@ -261,6 +261,13 @@ def test_a_foreach_split_is_refused(run):
     assert (problem.step, problem.line) == ("parts", 10)
 
 
+def test_a_switch_is_refused(run):
+    outcome = run(split("self.next({1: self.work, 2: self.other}, condition='k')"))
+    assert isinstance(outcome.error, LintError)
+    messages = [p.message for p in outcome.error.problems]
+    assert "Step 'parts' has @catch but chooses what follows" in messages
+
+
 def test_a_foreach_split_is_refused_when_it_comes_from_outside_too(run):
     source = split("self.next(self.work, foreach='items')", decorator="")
     outcome = run(source, decorators=["catch"])

@@ -29,12 +29,14 @@ from flow_core.api import (
 from flow_core.testing import MemoryMetadata, MemoryStore
 
 GRAPH = {
+    "start": "start",
+    "end": "end",
     "steps": {
         "start": {"kind": "foreach", "targets": ["work"], "parents": []},
         "work": {"kind": "linear", "targets": ["join"], "parents": ["start"]},
         "join": {"kind": "linear", "targets": ["end"], "parents": ["work"]},
         "end": {"kind": "end", "targets": [], "parents": ["join"]},
-    }
+    },
 }
 
 

@@ -213,3 +213,36 @@ def bad(here: Here) -> Any:
                 pass
         """
     )
+
+
+@pytest.fixture
+def switch(here: Here) -> Any:
+    """A flow with a switch, a step that repeats, and named ends."""
+    return here.flow(
+        """
+        class SwitchFlow(FlowSpec):
+            @step(start=True, node_info={"team": "search"})
+            def begin(self):
+                self.next({"big": self.train, "none": self.finish, 0: self.finish}, condition="kind")
+
+            @step
+            def train(self):
+                self.next({True: self.train, False: self.pick}, condition="more")
+
+            @step
+            def pick(self):
+                self.next(self.work, foreach="items", allow_empty=True)
+
+            @step
+            def work(self):
+                self.next(self.join)
+
+            @step
+            def join(self, inputs):
+                self.next(self.finish)
+
+            @step(end=True)
+            def finish(self):
+                pass
+        """
+    )

@@ -25,3 +25,12 @@ def test_every_edge_is_there_and_a_foreach_says_over_what(here: Any, good: Any) 
     (foreach,) = [line for line in out if '"fast" -> "item"' in line]
     assert 'label="for each of items"' in foreach
     assert sum("->" in line for line in out) == 7
+
+
+def test_a_switch_names_its_cases_on_the_edges(here: Any, switch: Any) -> None:
+    out = here.call(command, flow=switch).out
+    assert '  "begin" [label="begin", shape=diamond];' in out
+    assert '  "finish" [label="finish", shape=ellipse];' in out
+    assert '  "begin" -> "train" [label="kind is \'big\'", style=dashed];' in out
+    assert '  "begin" -> "finish" [label="kind is \'none\' or 0", style=dashed];' in out
+    assert '  "train" -> "train" [label="more is True", style=dashed];' in out

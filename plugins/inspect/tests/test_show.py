@@ -77,3 +77,39 @@ def test_json_holds_the_same(here: Any, good: Any) -> None:
         "help": "How fast to learn.\nBetween 0 and 1.",
     }
     assert (data["parameters"][2]["default"], data["parameters"][2]["computed"]) == (None, True)
+
+
+def test_a_switch_shows_its_cases(here: Any, switch: Any) -> None:
+    out = here.call(command, flow=switch).out
+    assert out[out.index("Steps") + 1 :] == [
+        "  begin",
+        '    {"team": "search"}',
+        "    → train, if self.kind is 'big'",
+        "    → finish, if self.kind is 'none' or 0",
+        "",
+        "  train",
+        "    → train again, if self.more is True",
+        "    → pick, if self.more is False",
+        "",
+        "  pick",
+        "    → work, once for each of self.items, which may be empty",
+        "",
+        "  work",
+        "    → join",
+        "",
+        "  join  joins work",
+        "    → finish",
+        "",
+        "  finish",
+    ]
+
+
+def test_a_switch_as_json(here: Any, switch: Any) -> None:
+    data = json.loads("\n".join(here.call(command, "--json", flow=switch).out))
+    assert (data["start"], data["end"]) == ("begin", "finish")
+    begin = data["steps"]["begin"]
+    assert (begin["kind"], begin["targets"]) == ("switch", ["train", "finish"])
+    assert begin["condition"] == "kind"
+    assert begin["cases"] == [["'big'", "train"], ["'none'", "finish"], ["0", "finish"]]
+    assert begin["node_info"] == {"team": "search"}
+    assert data["steps"]["pick"]["allow_empty"] is True

@@ -429,3 +429,103 @@ def test_a_lost_index_is_told_from_a_flow_that_never_ran(flowtester, failed):
     assert flowtester.python(failed, "reindex").stdout.startswith("The index ")
     assert index.exists()
     assert "resumes F/1" in flowtester.python(failed, "resume").stdout
+
+
+REPEAT = """
+    from flow_core import FlowSpec, current, step
+
+    class F(FlowSpec):
+        @step
+        def start(self):
+            self.items = [2, 4]
+            self.next(self.work, foreach="items")
+
+        @step
+        def work(self):
+            self.epochs = [*getattr(self, "epochs", []), current.iteration]
+            BODY
+            self.way = "again" if len(self.epochs) < self.input else "MIDDLE"
+            self.next({"again": self.work, "small": self.small, "big": self.join}, condition="way")
+
+        @step
+        def small(self):
+            self.next(self.join)
+
+        @step
+        def join(self, inputs):
+            self.all = [i.epochs for i in inputs]
+            self.next(self.end)
+
+        @step
+        def end(self):
+            pass
+
+    if __name__ == "__main__":
+        F()
+"""
+
+
+def repeat(body="pass", way="big"):
+    return REPEAT.replace("BODY", body).replace("MIDDLE", way)
+
+
+def iterations(run):
+    """Return (index, iteration) → state of the tasks of ``work``."""
+    return {(m.foreach[0].index, m.iteration): m.state.value for m in run.manifests("work")}
+
+
+class TestRepeatedSteps:
+    def test_finished_iterations_are_reused(self, flowtester):
+        file = flowtester.write(repeat("if self.input == 4 and current.iteration == 2: 1 / 0"))
+        assert flowtester.python(file, "run").returncode == 1
+        assert iterations(flowtester.left(1))[1, 2] == "failed"
+        flowtester.write(repeat())
+        flowtester.python(file, "resume").check()
+        run = flowtester.left(2)
+        assert iterations(run) == {
+            (0, 0): "reused",
+            (0, 1): "reused",
+            (1, 0): "reused",
+            (1, 1): "reused",
+            (1, 2): "succeeded",
+            (1, 3): "succeeded",
+        }
+        assert run.artifact("join", "all") == [[0, 1], [0, 1, 2, 3]]
+
+    def test_of_a_run_that_was_resumed_and_whole(self, flowtester):
+        file = flowtester.write(repeat())
+        flowtester.python(file, "run").check()
+        for _ in range(2):
+            flowtester.python(file, "resume").check()
+        assert set(iterations(flowtester.left(3)).values()) == {"reused"}
+        assert len(iterations(flowtester.left(3))) == 6
+
+    def test_from_the_repeated_step_on_all_iterations_run(self, flowtester):
+        file = flowtester.write(repeat())
+        flowtester.python(file, "run").check()
+        flowtester.python(file, "resume", "work").check()
+        assert set(iterations(flowtester.left(2)).values()) == {"succeeded"}
+
+    def test_a_way_that_is_no_longer_there_runs_again(self, flowtester):
+        file = flowtester.write(repeat())
+        flowtester.python(file, "run").check()
+        flowtester.write(repeat(way="small").replace(', "big": self.join', ""))
+        flowtester.python(file, "resume").check()
+        run = flowtester.left(2)
+        assert iterations(run) == {
+            (0, 0): "reused",
+            (0, 1): "succeeded",
+            (1, 0): "reused",
+            (1, 1): "reused",
+            (1, 2): "reused",
+            (1, 3): "succeeded",
+        }
+        assert len(run.manifests("small")) == 2
+
+    def test_a_step_that_no_longer_repeats_runs_again(self, flowtester):
+        file = flowtester.write(repeat())
+        flowtester.python(file, "run").check()
+        source = repeat(way="small").replace('"again": self.work, ', "").replace('"again"', '"big"')
+        flowtester.write(source)
+        flowtester.python(file, "resume").check()
+        assert iterations(flowtester.left(2)) == {(0, 0): "succeeded", (1, 0): "succeeded"}

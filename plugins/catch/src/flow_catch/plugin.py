@@ -39,17 +39,18 @@ def flow_definition(definition: FlowDefinition) -> None:
 
 @hookimpl
 def flow_check(graph: Graph) -> list[Problem]:
-    """A step that decides how many tasks follow cannot be excused: nobody would know how many."""
+    """A step that decides what follows cannot be excused: nobody would know what."""
+    decides = {"foreach": "splits with foreach", "switch": "chooses what follows"}
     return [
         Problem(
-            f"Step '{node.name}' has @catch but splits with foreach",
+            f"Step '{node.name}' has @catch but {decides[node.kind]}",
             "put @catch on the steps that follow, or the risky work into a step before it",
             node.file,
             node.line,
             node.name,
         )
         for node in graph
-        if node.kind == "foreach" and "catch" in node.decorators
+        if node.kind in decides and "catch" in node.decorators
     ]
 
 

@@ -266,8 +266,8 @@ class Run(Container[Step]):
 
     @property
     def end_task(self) -> Task | None:
-        """The task of the step ``end``; None when the run did not get there."""
-        return Step._of(self, "end").task
+        """The task of the last step; None when the run did not get there."""
+        return Step._of(self, self.graph["end"]).task
 
     @property
     def data(self) -> FlowData | None:

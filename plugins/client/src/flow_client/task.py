@@ -191,6 +191,12 @@ class Task(Container[DataArtifact]):
         return self._record.indices
 
     @property
+    def iteration(self) -> int:
+        """How often its step had chosen itself before, from 0; 0 for all other steps."""
+        manifest = self._result()
+        return manifest.iteration if manifest is not None else 0
+
+    @property
     def origin_pathspec(self) -> str | None:
         """The task of an earlier run whose result stands for this one, or None."""
         origin = self._details().origin
@@ -474,6 +480,7 @@ class Task(Container[DataArtifact]):
         flow, run, _ = self._step._place
         for step, first, last, _ in manifest.inputs if manifest is not None else ():
             parent = self._sibling_step(step)
+            last = max(first, last)  # of a foreach without items it is the task that split
             for record in self._reader.upwards(flow, run, step, first - 1):
                 if record.task > last:
                     break
@@ -484,11 +491,15 @@ class Task(Container[DataArtifact]):
         """The tasks that read its result, as far as they have started."""
         flow, run, name = self._step._place
         node = self._run.graph["steps"].get(name, {})
-        for step in node.get("targets", ()):
-            # A task follows another when the graph has the edge and one's place in the foreaches
-            # lies within the other's; ids grow along every edge.
+        manifest = self._result()
+        taken = manifest.transition if manifest is not None else None
+        for step in taken.targets if taken is not None else node.get("targets", ()):
+            # A task follows another when that went to its step and one's place in the foreaches
+            # lies within the other's; ids grow along every way.
+            places: set[tuple[int, ...]] = set()  # more tasks at one place: the step repeated
             for record in self._reader.upwards(flow, run, step, self._record.task):
-                if _nested(self._record.indices, record.indices):
+                if _nested(self._record.indices, record.indices) and record.indices not in places:
+                    places.add(record.indices)
                     yield Task._of(self._sibling_step(step), record)
                     if node.get("kind") != "foreach":
                         break

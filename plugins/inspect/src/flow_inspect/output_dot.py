@@ -33,14 +33,14 @@ def _dot(graph: Graph) -> Iterator[str]:
     yield '  node [shape=box, style=rounded, fontname="Helvetica"];'
     yield '  edge [fontname="Helvetica", fontsize=10];'
     for node in graph:
-        yield f"  {_quoted(node.name)} [{_shape(node)}];"
+        yield f"  {_quoted(node.name)} [{_shape(graph, node)}];"
     for node in graph:
         for target in node.targets:
-            yield f"  {_quoted(node.name)} -> {_quoted(target)}{_edge(node)};"
+            yield f"  {_quoted(node.name)} -> {_quoted(target)}{_edge(node, target)};"
     yield "}"
 
 
-def _shape(node: Node) -> str:
+def _shape(graph: Graph, node: Node) -> str:
     label = f"label={_quoted(node.name)}"
     if node.joins:
         return f"{label}, shape=invtrapezium"
@@ -50,12 +50,15 @@ def _shape(node: Node) -> str:
         return f"{label}, shape=trapezium"
     if node.kind == "switch":
         return f"{label}, shape=diamond"
-    if node.name in ("start", "end"):
+    if node.name in (graph.start, graph.end):
         return f"{label}, shape=ellipse"
     return label
 
 
-def _edge(node: Node) -> str:
+def _edge(node: Node, target: str) -> str:
+    if node.kind == "switch":
+        cases = " or ".join(case for case, step in node.cases if step == target)
+        return f" [label={_quoted(f'{node.condition} is {cases}')}, style=dashed]"
     if node.kind == "foreach":
         label = _quoted(f"for each of {node.foreach}")
         return f' [label={label}, color="black:invis:black"]'

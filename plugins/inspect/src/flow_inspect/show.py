@@ -82,8 +82,11 @@ def _step(graph: Graph, node: Node, attached: list[Attached]) -> Iterator[str]:
     for decorator in attached:
         origin = "" if decorator.source == "code" else f"  (from {decorator.source})"
         yield f"    {click.style(_decorator(decorator), fg='yellow')}{origin}"
+    if node.node_info:
+        yield f"    {click.style(json.dumps(dict(node.node_info)), dim=True)}"
     if node.targets or node.name != graph.end:
-        yield f"    {click.style(_way(node), fg='blue')}"
+        for way in _cases(node) if node.kind == "switch" else [_way(node)]:
+            yield f"    {click.style(way, fg='blue')}"
 
 
 def _decorator(attached: Attached) -> str:
@@ -100,10 +103,18 @@ def _way(node: Node) -> str:
     if not node.targets:
         return "→ ?"
     if node.kind == "foreach":
-        return f"→ {node.targets[0]}, once for each of self.{node.foreach}"
+        empty = ", which may be empty" if node.allow_empty else ""
+        return f"→ {node.targets[0]}, once for each of self.{node.foreach}{empty}"
     if node.kind == "split":
         return f"→ {_listed(node.targets)}, at the same time"
     return f"→ {_listed(node.targets)}"
+
+
+def _cases(node: Node) -> Iterator[str]:
+    for target in node.targets:
+        cases = [case for case, step in node.cases if step == target]
+        again = " again" if target == node.name else ""
+        yield f"→ {target}{again}, if self.{node.condition} is {' or '.join(cases)}"
 
 
 def _listed(names: tuple[str, ...]) -> str:

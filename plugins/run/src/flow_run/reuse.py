@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from flow_core.api import (
     OK_STATES,
     AttemptState,
@@ -20,7 +22,8 @@ _PAGE = 5000
 class Reuse:
     """A plugin object that knows the finished tasks of the run that is resumed.
 
-    A task is the same in two runs when its step and its place in the foreaches are the same.
+    A task is the same in two runs when its step, its place in the foreaches and, for a step that
+    chooses itself, its iteration are the same.
 
     Args:
         session: the session of the new run.
@@ -32,19 +35,25 @@ class Reuse:
         self._session = session
         self._flow, _, self._run = origin.partition("/")
         self._step_to_rerun = step_to_rerun
-        self._finished: dict[tuple[str, tuple[int, ...]], tuple[int, int]] = {}
+        self._finished: dict[tuple[str, tuple[int, ...], int], tuple[int, int]] = {}
+        self._repeating = {node.name for node in session.graph if node.repeats}
         self._read_index()
         if not session.store.exists([result_key(self._flow, self._run)])[0]:
             self._read_store()
 
     def _read_index(self) -> None:
         after = -1
+        begun: Counter[tuple[str, tuple[int, ...]]] = Counter()
         while True:
             page = self._session.metadata.attempts(self._flow, self._run, after=after, limit=_PAGE)
             for record in page:
+                iteration = 0
+                if record.step in self._repeating:  # its tasks at one place follow each other
+                    iteration = begun[record.step, record.indices]
+                    begun[record.step, record.indices] += 1
                 # A task that the launcher left running may have committed its manifest since.
                 if record.state in OK_STATES or record.state is AttemptState.RUNNING:
-                    key = (record.step, record.indices)
+                    key = (record.step, record.indices, iteration)
                     self._finished[key] = (record.task, record.attempt)
             if len(page) < _PAGE:
                 return
@@ -52,7 +61,7 @@ class Reuse:
 
     def _read_store(self) -> None:
         """Find what the index lacks: that of a run whose launcher was killed lags behind."""
-        known = {(step, *found) for (step, _), found in self._finished.items()}
+        known = {(step, *found) for (step, _, _), found in self._finished.items()}
         prefix = run_prefix(self._flow, self._run)
         for entry in self._session.store.list(prefix):
             parts = entry.key.removeprefix(prefix).split("/")
@@ -65,7 +74,8 @@ class Reuse:
         manifest = self._read(key)
         if manifest is not None and manifest.ok:
             indices = tuple(frame.index for frame in manifest.foreach)
-            self._finished[manifest.step, indices] = (manifest.task, manifest.attempt)
+            place = (manifest.step, indices, manifest.iteration)
+            self._finished[place] = (manifest.task, manifest.attempt)
 
     def _read(self, key: str) -> Manifest | None:
         raw = next(iter(self._session.store.read([key])))
@@ -74,8 +84,10 @@ class Reuse:
     @hookimpl
     def flow_reuse_task(self, task: TaskSpec, inputs_reused: bool) -> Manifest | None:
         """Reuse a task only when everything that it reads was reused: else its inputs differ."""
-        found = self._finished.get((task.step, task.indices))
+        found = self._finished.get((task.step, task.indices, task.iteration))
         if found is None or not inputs_reused or task.step == self._step_to_rerun:
             return None
         manifest = self._read(manifest_key(self._flow, self._run, task.step, *found))
-        return manifest if manifest is not None and manifest.ok else None
+        if manifest is None or not manifest.ok or manifest.iteration != task.iteration:
+            return None
+        return manifest
