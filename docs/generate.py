@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from flow_core import FlowSpec, api, interfaces, step, testing
-from flow_core.api import Session, Settings, describe_options, installed
+from flow_core.api import FlowDecorator, Session, Settings, describe_options, installed
 from flow_core.cli import Context
 
 DOCS = Path(__file__).parent
@@ -358,7 +358,7 @@ def commands() -> str:
         (
             "Every command is a provider of a plugin (group `flow.commands`). A flow file is a command "
             "too: `python my_flow.py run` is `flow run my_flow.py`. The options of `flow` itself stand "
-            "before the command. `run` has a further option for each parameter of the flow.\n"
+            "before the command. `run` has a further option for each parameter of the flow, and for what its decorators offer.\n"
         ),
         f"## `flow`\n\n```text\n{_help_of_flow()}\n```\n",
     ]
@@ -405,9 +405,10 @@ def decorators() -> str:
         _NOTE,
         "# Decorators\n",
         (
-            "A decorator stands above `@step`, or comes from the command line, for every step that "
-            "lacks it: `--with NAME:OPTION=VALUE,OPTION=VALUE`. Values are checked against the types "
-            "below in both forms.\n"
+            "A decorator of steps stands above `@step`, or comes from the command line, for every step "
+            "that lacks it: `--with NAME:OPTION=VALUE,OPTION=VALUE`. A decorator of flows stands above "
+            "the class, or comes from the command line in the same way ([more](../flow-decorators.md))."
+            " Values are checked against the types below in both forms.\n"
         ),
     ]
     for name in index.names("flow.decorators"):
@@ -416,7 +417,9 @@ def decorators() -> str:
         rows = describe_options(decorator.options)
         heads = [f"{o.name}: {o.type}{'' if o.required else f' = {o.default!r}'}" for o in rows]
         out.append(f"## `@{name}`\n\n```py\n@{name}({', '.join(heads)})\n```\n")
-        out.append(f"{markdown(decorator.__doc__)} Provided by `{entry.distribution}`.\n")
+        kind = "flows" if isinstance(decorator, FlowDecorator) else "steps"
+        provided = f"A decorator of {kind}, provided by `{entry.distribution}`."
+        out.append(f"{markdown(decorator.__doc__)} {provided}\n")
         out.append("| option | type | default | meaning |\n|---|---|---|---|")
         for o in rows:
             default = "required" if o.required else f"`{o.default!r}`"

@@ -145,7 +145,8 @@ def test_no_page_names_a_machine(page: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     named = set(re.findall(r"[\w/.-]+\.md", nav))
-    assert named == {str(p.relative_to(DOCS)) for p in DOCS.rglob("*.md")}
+    pages = {p.relative_to(DOCS) for p in DOCS.rglob("*.md")}
+    assert named == {str(p) for p in pages if p.parts[0] != "parity.d"}  # pieces of a page
 
 
 # --- the reference ------------------------------------------------------------------------------

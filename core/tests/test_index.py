@@ -188,7 +188,11 @@ class TestLoad:
                 "command 'go' is not a flow_core.api.Command",
                 "summary, needs_flow, build",
             ),
-            ("decorators", "decorator 'go' is not a flow_core.api.StepDecorator", "name, options"),
+            (
+                "decorators",
+                "decorator 'go' is not a flow_core.api.StepDecorator or FlowDecorator",
+                "name, options",
+            ),
         ],
     )
     def test_an_object_of_another_kind_is_told_what_it_should_be(self, group, what, why):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore as ArtifactStore
     from flow_core.context import current as current
+    from flow_core.definition import Decorated as Decorated
     from flow_core.definition import FlowDefinition as FlowDefinition
     from flow_core.definition import StepDefinition as StepDefinition
     from flow_core.errors import ArtifactError as ArtifactError
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
     from flow_core.launch import launch_document as launch_document
     from flow_core.lint import lint as lint
     from flow_core.options import Attached as Attached
+    from flow_core.options import Decorator as Decorator
+    from flow_core.options import FlowDecorator as FlowDecorator
     from flow_core.options import OptionInfo as OptionInfo
     from flow_core.options import Options as Options
     from flow_core.options import StepDecorator as StepDecorator
@@ -99,6 +102,7 @@ if TYPE_CHECKING:
     from flow_core.records import RunStarted as RunStarted
     from flow_core.records import RunState as RunState
     from flow_core.records import StepSummary as StepSummary
+    from flow_core.records import TagRevision as TagRevision
     from flow_core.records import TaskFinished as TaskFinished
     from flow_core.records import TaskOutput as TaskOutput
     from flow_core.records import TaskQueued as TaskQueued
@@ -114,13 +118,20 @@ if TYPE_CHECKING:
     from flow_core.records import result_key as result_key
     from flow_core.records import run_key as run_key
     from flow_core.records import run_prefix as run_prefix
+    from flow_core.records import tags_prefix as tags_prefix
     from flow_core.records import unpack_inputs as unpack_inputs
+    from flow_core.run import RunDraft as RunDraft
+    from flow_core.run import RunOption as RunOption
     from flow_core.run import RunRequest as RunRequest
     from flow_core.run import command_line as command_line
+    from flow_core.run import draft_run as draft_run
     from flow_core.run import index_lacks as index_lacks
     from flow_core.session import Session as Session
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
+    from flow_core.tags import change_tags as change_tags
+    from flow_core.tags import check_tags as check_tags
+    from flow_core.tags import stored_tags as stored_tags
     from flow_core.task import TaskContext as TaskContext
     from flow_core.text import harmless as harmless
 
@@ -140,21 +151,24 @@ _HOME = {
     " Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "lint": "lint",
-    "options": "Attached OptionInfo Options StepDecorator describe_options option",
+    "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
+    " option",
     "parameters": "IncludeFile JSONType Parameter",
     "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
     "plugins": "Plugins",
     "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState Event Failure ForeachFrame"
     " InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
-    " RunState StepSummary TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition advance_attempt"
+    " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition"
+    " advance_attempt"
     " advance_run attempt_prefix blob_key manifest_key pack_inputs result_key run_key run_prefix"
-    " unpack_inputs",
-    "definition": "FlowDefinition StepDefinition",
+    " tags_prefix unpack_inputs",
+    "definition": "Decorated FlowDefinition StepDefinition",
     "flowfile": "load_flow",
-    "run": "RunRequest command_line index_lacks",
+    "run": "RunDraft RunOption RunRequest command_line draft_run index_lacks",
     "session": "Session",
     "settings": "Settings state_folder",
     "launch": "launch_document",
+    "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
     "text": "harmless",
 }

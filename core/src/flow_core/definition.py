@@ -8,34 +8,41 @@ from __future__ import annotations
 from types import FunctionType
 from typing import Any
 
-from flow_core.errors import FlowError
+from flow_core.errors import FlowError, UsageError
 from flow_core.flowspec import FlowSpec, step_functions
 from flow_core.index import PluginIndex
-from flow_core.options import DECORATORS_ATTRIBUTE, Attached, Options, StepDecorator
+from flow_core.options import (
+    DECORATORS_ATTRIBUTE,
+    Attached,
+    Decorator,
+    FlowDecorator,
+    Options,
+    StepDecorator,
+    flow_decorators,
+)
 from flow_core.parameters import Parameter, collect_parameters
 
 
-class StepDefinition:
-    """One step while the definition may still change.
+class Decorated:
+    """What carries decorators: a step, or the flow itself.
 
     Attributes:
-        name: the step's name.
-        function: the step function.
-        attached: its decorators, in order of attachment.
+        attached: the decorators, in order of attachment.
 
     Since 0.1.
     """
 
-    def __init__(self, name: str, function: FunctionType) -> None:
-        self.name = name
-        self.function = function
-        self.attached: list[Attached] = list(getattr(function, DECORATORS_ATTRIBUTE, ()))
+    attached: list[Attached]
 
     def options(self, decorator: str) -> Options | None:
-        """Return the options of a decorator, or None when the step does not carry it."""
+        """Return the options of a decorator, or None when it is not there."""
         return next((a.options for a in self.attached if a.name == decorator), None)
 
-    def attach(self, decorator: StepDecorator[Any], options: Options, source: str) -> bool:
+    def all_options(self, decorator: str) -> list[Options]:
+        """Return the options of a decorator for each time that it is there, in order."""
+        return [a.options for a in self.attached if a.name == decorator]
+
+    def attach(self, decorator: Decorator[Any], options: Options, source: str) -> bool:
         """Add a decorator: ``step.attach(retry, retry.make(times=2), "my-plugin")``.
 
         Args:
@@ -44,7 +51,7 @@ class StepDefinition:
             source: who adds it, for people: the name of your plugin.
 
         Returns:
-            False when the step carries it already, which then counts.
+            False when it is there already, which then counts.
         """
         if not decorator.allow_multiple and self.options(decorator.name) is not None:
             return False
@@ -56,7 +63,23 @@ class StepDefinition:
         self.attached = [a for a in self.attached if a.name != decorator]
 
 
-class FlowDefinition:
+class StepDefinition(Decorated):
+    """One step while the definition may still change.
+
+    Attributes:
+        name: the step's name.
+        function: the step function.
+
+    Since 0.1.
+    """
+
+    def __init__(self, name: str, function: FunctionType) -> None:
+        self.name = name
+        self.function = function
+        self.attached = list(getattr(function, DECORATORS_ATTRIBUTE, ()))
+
+
+class FlowDefinition(Decorated):
     """A flow while plugins may still change it (hook ``flow_definition``).
 
     Attributes:
@@ -64,6 +87,7 @@ class FlowDefinition:
         cls: the flow class.
         steps: step name → `StepDefinition`.
         parameters: the parameters, in order.
+        attached: the decorators of the flow itself; those of steps are in ``steps``.
         errors: what is wrong with the class itself, for lint to show with all other problems.
 
     Since 0.1.
@@ -72,6 +96,7 @@ class FlowDefinition:
     def __init__(self, cls: type[FlowSpec], index: PluginIndex) -> None:
         self.name = cls.__name__
         self.cls = cls
+        self.attached = flow_decorators(cls)
         self._index = index
         self.errors: list[FlowError] = []
         functions = step_functions(cls, self.errors)
@@ -79,16 +104,34 @@ class FlowDefinition:
         self.parameters: tuple[Parameter, ...] = collect_parameters(cls, self.errors)
 
     def decorator(self, name: str) -> StepDecorator[Any]:
-        """Return the decorator that a plugin offers under ``name``.
+        """Return the decorator of steps that a plugin offers under ``name``.
 
         Raises:
             PluginError: no plugin provides it, or it cannot be loaded.
+            UsageError: it is a decorator of flows.
         """
-        found: StepDecorator[Any] = self._index.load("flow.decorators", name)
+        found: StepDecorator[Any] | FlowDecorator[Any] = self._load(name)
+        if isinstance(found, FlowDecorator):
+            raise UsageError(
+                f"@{name} is a decorator for flows, not for steps",
+                hint=f"--with {name} attaches it to the flow; a plugin calls flow_decorator('{name}')",
+            )
         return found
+
+    def flow_decorator(self, name: str) -> FlowDecorator[Any]:
+        """Return the decorator of flows that a plugin offers under ``name``; errors as above."""
+        found = self._load(name)
+        if not isinstance(found, FlowDecorator):
+            raise UsageError(f"@{name} is a decorator for steps, not for flows")
+        return found
+
+    def _load(self, name: str) -> Any:
+        return self._index.load("flow.decorators", name)
 
     def attach_everywhere(self, text: str, source: str) -> None:
         """Attach ``name`` or ``name:option=value,…`` to every step that has no such decorator.
+
+        A decorator of flows is attached to the flow.
 
         Args:
             text: as after ``--with``.
@@ -99,7 +142,10 @@ class FlowDefinition:
             UsageError: its options are wrong.
         """
         name, _, options_text = text.partition(":")
-        decorator = self.decorator(name)
+        decorator = self._load(name)
         options = decorator.parse(options_text)
+        if isinstance(decorator, FlowDecorator):
+            self.attach(decorator, options, source)
+            return
         for step in self.steps.values():
             step.attach(decorator, options, source)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import TaskCommand
     from flow_core.plan import PlanDraft, TaskPlan
     from flow_core.records import Event, Manifest, RunRecord, RunResult, TaskSpec
+    from flow_core.run import RunDraft, RunOption, RunRequest
     from flow_core.session import Session
     from flow_core.settings import Settings
     from flow_core.task import TaskContext
@@ -153,7 +154,25 @@ def flow_package_files(graph: Graph) -> list[tuple[str, str]] | None:
     """
 
 
+@hookspec
+def flow_run_options(definition: FlowDefinition) -> list[RunOption] | None:
+    """Return options that the commands which run or deploy this flow offer for it, for example
+    because it carries a decorator of yours.
+
+    Their values are in ``request.options``, see `flow_run_draft`. Process: launcher. Since 0.1.
+    """
+
+
 # --- Run ----------------------------------------------------------------------------------------
+
+
+@hookspec
+def flow_run_draft(session: Session, request: RunRequest, draft: RunDraft) -> None:
+    """A run is about to start, or the flow to be deployed: say what belongs to it, or refuse.
+
+    ``draft`` may be mutated: system tags, notes, the scope, values of parameters. An error raised
+    here is shown, and there is no run. Process: launcher. Since 0.1.
+    """
 
 
 @hookspec

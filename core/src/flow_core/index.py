@@ -45,7 +45,10 @@ _SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         "a flow_core.api.Command",
         {"summary": str, "needs_flow": int, "build": Callable},
     ),
-    "flow.decorators": ("a flow_core.api.StepDecorator", {"name": str, "options": type}),
+    "flow.decorators": (
+        "a flow_core.api.StepDecorator or FlowDecorator",
+        {"name": str, "options": type},
+    ),
 }
 """What the objects of a group are; checked where another object would only fail much later."""
 

@@ -27,10 +27,14 @@ from flow_core.errors import DefinitionError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from dataclasses import Field
 
+    from flow_core.run import RunDraft
+
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
 
 DECORATORS_ATTRIBUTE = "__flow_decorators__"
+FLOW_DECORATORS_ATTRIBUTE = "__flow_class_decorators__"
 
 
 class Options:
@@ -62,6 +66,17 @@ class Options:
 
     def validate(self) -> None:
         """Raise `DefinitionError` when the values do not fit together."""
+
+    def to_json(self, draft: RunDraft) -> dict[str, Any]:
+        """Return the options of a flow decorator as JSON data: what a run records of them, and what
+        deployers read. Override it to give a normal form.
+
+        Here, functions and other values that JSON lacks are given as text.
+
+        Args:
+            draft: the run, or the deployment, that is described, with the notes of plugins.
+        """
+        return {f.name: _jsonable(getattr(self, f.name)) for f in option_fields(type(self))}
 
 
 REQUIRED: Any = ...
@@ -127,7 +142,7 @@ def describe_options(cls: type[Options]) -> tuple[OptionInfo, ...]:
 
 
 class Attached(typing.NamedTuple):
-    """One decorator as it sits on a step: its name, its options, and where it came from.
+    """One decorator as it sits on a step or a flow: its name, its options, where it came from.
 
     ``source`` is ``"code"`` for a decorator written in the flow file and ``"--with"``,
     or the name of a plugin, for one that was added later.
@@ -138,13 +153,8 @@ class Attached(typing.NamedTuple):
     source: str = "code"
 
 
-class StepDecorator(Generic[P]):
-    """A decorator for steps: ``@name`` or ``@name(option=value)``.
-
-    Args:
-        name: the name under which the plugin offers it (entry-point group ``flow.decorators``).
-        options: the class that declares its options.
-        allow_multiple: whether a step may carry it more than once.
+class Decorator(Generic[P]):
+    """What `StepDecorator` and `FlowDecorator` have in common: options, and their text form.
 
     Since 0.1.
     """
@@ -157,24 +167,6 @@ class StepDecorator(Generic[P]):
         _check_declared(self.options)
         self.allow_multiple = allow_multiple
         self.__doc__ = self.options.__doc__
-
-    def __repr__(self) -> str:
-        return f"<step decorator {self.name}>"
-
-    @overload
-    def __call__(self, step: F, /) -> F: ...
-    @overload
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Callable[[F], F]: ...
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if len(args) == 1 and not kwargs and isinstance(args[0], types.FunctionType):
-            return self._attach(self.make(), args[0])
-        if args:
-            raise DefinitionError(
-                f"Decorator @{self.name} takes its options by name only",
-                hint=f"@{self.name}({self._signature()})",
-            )
-        options = self.make(**kwargs)
-        return lambda step: self._attach(options, step)
 
     def make(self, **values: Any) -> Options:
         """Build the options object; `DefinitionError` for an unknown, missing or ill-typed one."""
@@ -231,6 +223,42 @@ class StepDecorator(Generic[P]):
                 shown.append(f"{field.name}={value if _plain(value) else _json(value)}")
         return self.name + (":" + ",".join(shown) if shown else "")
 
+    def _signature(self) -> str:
+        return ", ".join(
+            f"{o.name}=…" if o.required else f"{o.name}={o.default!r}"
+            for o in describe_options(self.options)
+        )
+
+
+class StepDecorator(Decorator[P]):
+    """A decorator for steps: ``@name`` or ``@name(option=value)``.
+
+    Args:
+        name: the name under which the plugin offers it (entry-point group ``flow.decorators``).
+        options: the class that declares its options.
+        allow_multiple: whether a step may carry it more than once.
+
+    Since 0.1.
+    """
+
+    def __repr__(self) -> str:
+        return f"<step decorator {self.name}>"
+
+    @overload
+    def __call__(self, step: F, /) -> F: ...
+    @overload
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Callable[[F], F]: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and isinstance(args[0], types.FunctionType):
+            return self._attach(self.make(), args[0])
+        if args:
+            raise DefinitionError(
+                f"Decorator @{self.name} takes its options by name only",
+                hint=f"@{self.name}({self._signature()})",
+            )
+        options = self.make(**kwargs)
+        return lambda step: self._attach(options, step)
+
     def _attach(self, options: Options, step: F) -> F:
         if not hasattr(step, "__flow_step__"):
             raise DefinitionError(
@@ -248,11 +276,67 @@ class StepDecorator(Generic[P]):
         attached.append(Attached(self.name, options))
         return step
 
-    def _signature(self) -> str:
-        return ", ".join(
-            f"{o.name}=…" if o.required else f"{o.name}={o.default!r}"
-            for o in describe_options(self.options)
-        )
+
+class FlowDecorator(Decorator[P]):
+    """A decorator for flows: ``@name`` or ``@name(option=value)`` above the class.
+
+    A subclass of the flow inherits it; its own decorator of the same name stands for the inherited
+    one, or comes after it where ``allow_multiple`` is set.
+
+    Args:
+        name: the name under which the plugin offers it (entry-point group ``flow.decorators``).
+        options: the class that declares its options.
+        allow_multiple: whether a flow may carry it more than once.
+
+    Since 0.1.
+    """
+
+    def __repr__(self) -> str:
+        return f"<flow decorator {self.name}>"
+
+    @overload
+    def __call__(self, flow: C, /) -> C: ...
+    @overload
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Callable[[C], C]: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and callable(args[0]):
+            return self._attach(self.make(), args[0])
+        if args:
+            raise DefinitionError(
+                f"Decorator @{self.name} takes its options by name only",
+                hint=f"@{self.name}({self._signature()})",
+            )
+        options = self.make(**kwargs)
+        return lambda flow: self._attach(options, flow)
+
+    def _attach(self, options: Options, flow: C) -> C:
+        if not isinstance(flow, type) or not hasattr(flow, "__flow_parameter__"):
+            raise DefinitionError(
+                f"@{self.name} must stand above the class of a flow",
+                where=_place(flow),
+                hint=f"write @{self.name} on the line before 'class MyFlow(FlowSpec):'",
+            )
+        if FLOW_DECORATORS_ATTRIBUTE not in vars(flow):
+            setattr(flow, FLOW_DECORATORS_ATTRIBUTE, [])
+        attached: list[tuple[FlowDecorator[Any], Attached]] = vars(flow)[FLOW_DECORATORS_ATTRIBUTE]
+        if not self.allow_multiple and any(a.name == self.name for _, a in attached):
+            raise DefinitionError(
+                f"Flow '{flow.__name__}' has @{self.name} twice", hint="keep one of them"
+            )
+        # The decorator nearest to the class is applied first; they are read from above.
+        attached.insert(0, (self, Attached(self.name, options)))
+        return flow
+
+
+def flow_decorators(flow: type) -> list[Attached]:
+    """Return the decorators of a flow class: those of base classes first, overridden ones left out."""
+    found: list[tuple[FlowDecorator[Any], Attached]] = []
+    for cls in reversed(flow.__mro__):
+        own = vars(cls).get(FLOW_DECORATORS_ATTRIBUTE, ())
+        replaced = {d.name for d, _ in own if not d.allow_multiple}
+        found = [pair for pair in found if pair[0].name not in replaced]
+        found.extend(own)
+    return [attached for _, attached in found]
 
 
 def _check_declared(cls: type[Options]) -> None:
@@ -363,3 +447,13 @@ def _plain(value: Any) -> bool:
 def _json(value: Any) -> str:
     """JSON text without a comma that would begin the next option: such a comma is in a string."""
     return re.sub(_NEXT_OPTION, r"\\u002c", json.dumps(value))
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _jsonable(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(part) for part in value]
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return getattr(value, "__qualname__", None) or repr(value)

@@ -472,6 +472,9 @@ class RunDocument(NamedTuple):
         plans: the plan of each step as JSON data.
         origin: pathspec of the run that this one resumes.
         info: versions, git state, script name, user, host: JSON data for people.
+        scope: names in front of the flow's own where it is deployed, outermost first.
+        decorators: the flow's own decorators: ``{"name": …, "options": {…}, "source": …}``.
+        notes: JSON data of plugins, by name: see `flow_core.api.RunDraft`.
     """
 
     flow: str
@@ -487,6 +490,9 @@ class RunDocument(NamedTuple):
     system_tags: tuple[str, ...] = ()
     user: str = ""
     info: Mapping[str, Any] = {}
+    scope: tuple[str, ...] = ()
+    decorators: tuple[Mapping[str, Any], ...] = ()
+    notes: Mapping[str, Any] = {}
 
     def encode(self) -> bytes:
         """Return the stored form: a line ``flow-run FORMAT HASH``, then a JSON document."""
@@ -499,8 +505,8 @@ class RunDocument(NamedTuple):
         del data["format"]
         for table in ("parameters", "constants"):
             data[table] = {name: ArtifactRef(*ref) for name, ref in data[table].items()}
-        data["tags"] = tuple(data["tags"])
-        data["system_tags"] = tuple(data["system_tags"])
+        for field in ("tags", "system_tags", "scope", "decorators"):
+            data[field] = tuple(data.get(field, ()))
         return cls(**data)
 
 
@@ -532,6 +538,35 @@ class RunResult(NamedTuple):
         )
 
 
+class TagRevision(NamedTuple):
+    """The user's tags of a run after a change: all of them, in an object that is written once.
+
+    ``number`` counts the changes of the run from 1; the highest one counts.
+    """
+
+    flow: str
+    run: str
+    number: int
+    tags: tuple[str, ...]
+    changed_at: float
+
+    @property
+    def key(self) -> str:
+        """The store key under which it lies."""
+        return f"{tags_prefix(self.flow, self.run)}{self.number}"
+
+    def encode(self) -> bytes:
+        """Return the stored form: a line ``flow-tag-revision FORMAT HASH``, then a JSON document."""
+        return seal("flow-tag-revision", self._asdict())
+
+    @classmethod
+    def decode(cls, raw: bytes, key: str) -> "TagRevision":
+        """Undo `encode`; errors as `Manifest.decode`."""
+        data = unseal("flow-tag-revision", raw, key)
+        tags = tuple(data["tags"])
+        return cls(data["flow"], data["run"], data["number"], tags, data["changed_at"])
+
+
 # --- keys of the store ------------------------------------------------------------------------
 
 
@@ -553,6 +588,11 @@ def run_key(flow: str, run: str) -> str:
 def result_key(flow: str, run: str) -> str:
     """Key of the `RunResult`."""
     return f"runs/{flow}/{run}/finished.json"
+
+
+def tags_prefix(flow: str, run: str) -> str:
+    """The `TagRevision`s of a run lie below this. No step can have a name with a dot."""
+    return f"runs/{flow}/{run}/tags.d/"
 
 
 def attempt_prefix(flow: str, run: str, step: str, task: int, attempt: int) -> str:

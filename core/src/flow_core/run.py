@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core import __version__
-from flow_core.errors import ArtifactError, RunFailed, UsageError
+from flow_core.errors import ArtifactError, RunFailed, UsageError, did_you_mean
 from flow_core.flowspec import constants
 from flow_core.parameters import resolve_parameters
 from flow_core.records import (
@@ -21,6 +21,7 @@ from flow_core.records import (
     RunState,
     run_key,
 )
+from flow_core.tags import check_tags
 
 if TYPE_CHECKING:
     from flow_core.interfaces import Metadata, Store
@@ -39,6 +40,7 @@ class RunRequest(NamedTuple):
         origin: pathspec of the run to resume, or None; its parameters are then used.
         max_workers: tasks at a time; None = the setting.
         run_id_file: file that gets the run id as soon as it is known, or None.
+        options: `RunOption` name → value, for options of the flow's decorators.
     """
 
     parameters: Mapping[str, Any] = {}
@@ -46,28 +48,113 @@ class RunRequest(NamedTuple):
     origin: str | None = None
     max_workers: int | None = None
     run_id_file: str | None = None
+    options: Mapping[str, Any] = {}
+
+
+class RunOption(NamedTuple):
+    """An option that a plugin adds to the commands that run or deploy a flow: ``--branch NAME``.
+
+    Attributes:
+        name: as in `RunRequest.options`; on the command line with ``-`` for ``_``.
+        help: one sentence.
+        metavar: what stands for the value in the help.
+        flag: whether it takes no value; given or not.
+        multiple: whether it may be repeated; its value is a tuple then.
+
+    Since 0.1.
+    """
+
+    name: str
+    help: str
+    metavar: str = "TEXT"
+    flag: bool = False
+    multiple: bool = False
+
+
+class RunDraft:
+    """What is fixed when a run starts, or a flow is deployed, while plugins may still add to it.
+
+    Attributes:
+        flow: name of the flow.
+        user: who starts or deploys it.
+        scope: names in front of the flow's own where it is deployed, outermost first: of two
+            flows with different scopes none triggers, hides or replaces the other.
+        parameters: parameter name → value from outside. What a plugin sets is converted like text
+            from the command line.
+        system_tags: tags that the run gets besides the user's.
+        notes: JSON data of plugins, by name. Tasks find it in ``task.run.notes``.
+        decorators: the flow's own decorators as JSON data; made after the hook has been called.
+
+    Since 0.1.
+    """
+
+    def __init__(self, flow: str, user: str, parameters: Mapping[str, Any] | None = None) -> None:
+        self.flow = flow
+        self.user = user
+        self.scope: tuple[str, ...] = ()
+        self.parameters: dict[str, Any] = dict(parameters or {})
+        self.system_tags: list[str] = []
+        self.notes: dict[str, Any] = {}
+        self.decorators: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def scoped_name(self) -> str:
+        """The flow's name behind its scope: ``movies.user.ada.MoviesFlow``."""
+        return ".".join((*self.scope, self.flow))
+
+
+def draft_run(session: Session, request: RunRequest) -> RunDraft:
+    """Return what plugins say of a run that is about to start, or of a deployment.
+
+    Args:
+        session: a session of the flow.
+        request: what is asked for.
+
+    Raises:
+        UsageError: an option that the flow does not have, or what plugins object to.
+
+    Since 0.1.
+    """
+    known = [option.name for option in session.run_options]
+    for name in request.options:
+        if name not in known:
+            raise UsageError(
+                f"Flow '{session.definition.name}' has no option '{name}' for its runs",
+                hint=did_you_mean(name, known),
+            )
+    draft = RunDraft(session.definition.name, session.settings.user(), request.parameters)
+    draft.system_tags.extend(_system_tags(draft.user))
+    session.plugins.hook.flow_run_draft(session=session, request=request, draft=draft)
+    draft.decorators = tuple(
+        {"name": a.name, "options": a.options.to_json(draft), "source": a.source}
+        for a in session.definition.attached
+    )
+    return draft
 
 
 def describe_run(session: Session, request: RunRequest) -> RunDocument:
     """Return what is fixed when the run starts, all but its id."""
     if request.run_id_file:
         _check_run_id_file(request.run_id_file)
-    flow = session.definition.name
-    user = session.settings.user()
+    check_tags(request.tags)
+    draft = draft_run(session, request)
     return RunDocument(
-        flow=flow,
+        flow=draft.flow,
         run="",
         created_at=time.time(),
-        parameters=_parameters(session, request, user),
+        parameters=_parameters(session, request, draft),
         constants=_constants(session),
         code=_snapshot(session),
         graph=session.graph.to_json(),
         plans={name: plan.to_json() for name, plan in session.plans.items()},
         origin=request.origin,
         tags=tuple(sorted(set(request.tags))),
-        system_tags=_system_tags(user),
-        user=user,
+        system_tags=tuple(sorted({*draft.system_tags})),
+        user=draft.user,
         info=_info(session),
+        scope=draft.scope,
+        decorators=draft.decorators,
+        notes=draft.notes,
     )
 
 
@@ -97,13 +184,13 @@ def _claim(session: Session, document: RunDocument) -> RunDocument:
         number += 1
 
 
-def _parameters(session: Session, request: RunRequest, user: str) -> dict[str, ArtifactRef]:
+def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[str, ArtifactRef]:
     earlier: Mapping[str, ArtifactRef] = {}
     if request.origin:
         flow, _, run = request.origin.partition("/")
         earlier = session.run_document(flow, run).parameters
     declared = [p for p in session.definition.parameters if p.name not in earlier]
-    values = resolve_parameters(declared, request.parameters, session.definition.name, user)
+    values = resolve_parameters(declared, draft.parameters, draft.flow, draft.user)
     new = {name: session.artifacts.save(name, value) for name, value in values.items()}
     return {**earlier, **new}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_core.definition import FlowDefinition
 from flow_core.errors import (
+    DefinitionError,
     LintError,
     NotFound,
     PluginError,
@@ -40,7 +41,7 @@ from flow_core.settings import Settings
 
 if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore
-    from flow_core.run import RunRequest
+    from flow_core.run import RunOption, RunRequest
     from flow_core.task import TaskRunner
 
 
@@ -112,7 +113,7 @@ class Session:
         Plugins then see a new definition, as those in other processes do, with all decorators.
         """
         self._decorators.extend(texts)
-        for made in ("definition", "graph", "plans") if texts else ():
+        for made in ("definition", "graph", "plans", "run_options") if texts else ():
             self.__dict__.pop(made, None)  # made again when it is next used
 
     @cached_property
@@ -152,6 +153,30 @@ class Session:
             self.plugins.hook.flow_plan_step(step=step, draft=draft)
             plans[name] = draft.freeze()
         return plans
+
+    @cached_property
+    def run_options(self) -> list[RunOption]:
+        """The options that plugins add to the commands that run this flow.
+
+        Raises:
+            DefinitionError: one has the name of a parameter, or of another plugin's option.
+        """
+        found = self.plugins.hook.flow_run_options(definition=self.definition)
+        options = [option for more in found for option in more or ()]
+        taken = {
+            p.name.replace("-", "_"): f"Parameter '{p.name}'" for p in self.definition.parameters
+        }
+        for option in options:
+            if option.name in taken:
+                flag = "--" + option.name.replace("_", "-")
+                raise DefinitionError(
+                    f"{taken[option.name]} clashes with the option {flag}",
+                    where=f"flow {self.definition.name}",
+                    why=f"a decorator or plugin of this flow offers {flag} to its runs",
+                    hint=f"choose another name, for example '{option.name}_value'",
+                )
+            taken[option.name] = f"The option --{option.name.replace('_', '-')} of another plugin"
+        return options
 
     # --- providers ------------------------------------------------------------------------------
 

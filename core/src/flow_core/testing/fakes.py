@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from flow_core.errors import FlowError, NotFound, StoreError, UsageError
+from flow_core.errors import FlowError, NotFound, StoreError
 from flow_core.interfaces import (
     Buffer,
     Store,
@@ -27,6 +27,7 @@ from flow_core.records import (
     run_key,
     run_prefix,
 )
+from flow_core.tags import check_tags, stored_tags
 
 
 class MemoryStore:
@@ -158,7 +159,7 @@ class MemoryMetadata:
 
     def register_run(self, run: RunRecord) -> None:
         """Add a run; `FlowError` when it exists already."""
-        _check_tags(run.tags)
+        check_tags(run.tags)
         tags, system = tuple(sorted(set(run.tags))), tuple(sorted(set(run.system_tags)))
         with self._lock:
             if run[:2] in self._runs:
@@ -275,7 +276,7 @@ class MemoryMetadata:
         with self._lock:
             old = self._existing(flow, run)
             new = tuple(sorted({*old.tags} - {*remove} | {*add}))
-            _check_tags(new)
+            check_tags(new)
             self._runs[flow, run] = old._replace(tags=new)
             return new
 
@@ -290,8 +291,10 @@ class MemoryMetadata:
                     fresh.problems.append(f"{run_key(flow, run)}: {error.what}")
         with self._lock:
             for key in fresh._runs.keys() & self._runs.keys():
-                # Tags that were changed after the start are nowhere else.
-                fresh._runs[key] = fresh._runs[key]._replace(tags=self._runs[key].tags)
+                if (
+                    stored_tags(store, *key) is None
+                ):  # changed without the store's knowledge, if ever
+                    fresh._runs[key] = fresh._runs[key]._replace(tags=self._runs[key].tags)
             self._runs, self._attempts = fresh._runs, fresh._attempts
             self.problems = fresh.problems
             return len(self._runs)
@@ -330,19 +333,13 @@ def _summary(step: str, group: Sequence[AttemptRecord]) -> StepSummary:
     return StepSummary(step, len(last), states, start, end)
 
 
-def _check_tags(tags: Sequence[str]) -> None:
-    if any(not 1 <= len(tag) <= 500 for tag in tags):
-        raise UsageError("A tag has 1 to 500 characters")
-    if len(set(tags)) > 50:
-        raise UsageError(f"A run carries at most 50 tags, not {len(set(tags))}")
-
-
 def _load_run(index: MemoryMetadata, store: Store, flow: str, run: str) -> None:
     start, end = store.read([run_key(flow, run), result_key(flow, run)])
     if start is None:
         raise NotFound("there is no such record")
     document = RunDocument.decode(start, run_key(flow, run))
     result = RunResult.decode(end, result_key(flow, run)) if end else None
+    changed = stored_tags(store, flow, run)
     index.register_run(
         RunRecord(
             flow,
@@ -352,7 +349,7 @@ def _load_run(index: MemoryMetadata, store: Store, flow: str, run: str) -> None:
             finished_at=result.finished_at if result else None,
             user=document.user,
             origin=document.origin,
-            tags=document.tags,
+            tags=document.tags if changed is None else changed,
             system_tags=document.system_tags,
             message=result.message if result else "",
         )

@@ -20,6 +20,7 @@ from flow_core.records import (
     RunRecord,
     RunResult,
     RunState,
+    TagRevision,
     manifest_key,
     result_key,
     run_key,
@@ -651,7 +652,18 @@ class MetadataSuite:
         metadata.rebuild(store)
         found = metadata.run("F", "1")
         assert found is not None
-        assert found.tags == ("mine",), "tags changed after the start are nowhere else"
+        assert found.tags == ("mine",), "nothing in the store says otherwise"
+
+    def test_rebuild_reads_the_tags_of_the_store(self, metadata: Metadata) -> None:
+        store = filled_store()
+        for number, tags in ((1, ("first",)), (2, ("last", "word"))):
+            revision = TagRevision("F", "1", number, tags, 1.0)
+            store.write([(revision.key, revision.encode())])
+        metadata.rebuild(store)
+        metadata.rebuild(store)
+        found = metadata.run("F", "1")
+        assert found is not None
+        assert found.tags == ("last", "word"), "the last revision counts"
 
     # --- parts ------------------------------------------------------------------------------
 

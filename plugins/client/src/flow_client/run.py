@@ -16,7 +16,7 @@ from flow_client.pathspec import split
 from flow_client.reader import moment
 from flow_client.scope import get_namespace, reader
 from flow_client.step import Step
-from flow_core.api import RunRecord, RunState, UsageError
+from flow_core.api import RunRecord, RunState, UsageError, change_tags
 
 if TYPE_CHECKING:
     from flow_client.code import Code
@@ -138,6 +138,20 @@ class Run(Container[Step]):
         return Parameters(self._reader, self._document)
 
     @property
+    def trigger(self) -> Any:
+        """The `Trigger` that started the run: events, or runs of other flows; None for a person.
+
+        Raises:
+            ImportError: something started it, and no plugin offers `Trigger`.
+        """
+        events = self._document.notes.get("trigger")
+        if not events:
+            return None
+        from flow_core import Trigger  # offered by a plugin
+
+        return Trigger.from_json(events)
+
+    @property
     def code(self) -> Code | None:
         """The snapshot of the code; None for a flow that was defined in a notebook."""
         from flow_client.code import Code
@@ -231,7 +245,7 @@ class Run(Container[Step]):
         self.replace_tags((tag_to_remove,), (tag_to_add,))
 
     def replace_tags(self, tags_to_remove: Iterable[str], tags_to_add: Iterable[str]) -> None:
-        """Remove tags and add others, in one transaction.
+        """Remove tags and add others, at once; what others change at the same time is kept.
 
         Removing a tag that is not there, and adding one that is, changes nothing.
 
@@ -240,18 +254,13 @@ class Run(Container[Step]):
                 flow-core gave, or text is given where a list of texts is wanted.
         """
         removed, added = _tag_list(tags_to_remove), _tag_list(tags_to_add)
-        given = [tag for tag in removed if tag in self.system_tags]
-        if given:
-            raise UsageError(
-                f"The tag '{given[0]}' cannot be removed",
-                where=f"run {self.pathspec}",
-                why="flow-core gave it: it says how the run came to be",
-                hint="tags that can be changed: run.user_tags",
-            )
-        tags = self._reader.session.metadata.change_tags(
+        session = self._reader.session
+        tags = change_tags(
+            session.metadata,
+            session.store,
             self._record.flow,
             self._record.run,
-            add=[tag for tag in added if tag not in self.system_tags],
+            add=added,
             remove=removed,
         )
         self._record = self._record._replace(tags=tags)

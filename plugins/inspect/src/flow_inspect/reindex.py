@@ -31,8 +31,7 @@ def build(context: CommandContext) -> click.Command:
         callback=reindex,
         params=[click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")],
         help="Make the index of runs anew from the store, which holds the truth: after the index "
-        "was lost or deleted. Records that cannot be read are left out and named. Of an index that "
-        "is still there, changed tags are kept.",
+        "was lost or deleted. Records that cannot be read are left out and named.",
     )
 
 

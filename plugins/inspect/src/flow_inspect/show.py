@@ -39,6 +39,7 @@ def _text(session: Session) -> Iterator[str]:
     place = f"{os.path.relpath(graph.file)}:{graph.line}"
     yield f"{click.style(graph.name, bold=True)}  {click.style(place, dim=True)}"
     yield from _indented(graph.doc, "  ")
+    yield from _decorators(definition.attached, "  ")
     if definition.parameters:
         yield ""
         yield click.style("Parameters", bold=True)
@@ -79,14 +80,18 @@ def _step(graph: Graph, node: Node, attached: list[Attached]) -> Iterator[str]:
     joins = f"  joins {_listed(node.parents)}" if node.joins else ""
     yield f"  {click.style(node.name, fg='green', bold=True)}{click.style(joins, dim=True)}"
     yield from _indented(node.doc, "    ")
-    for decorator in attached:
-        origin = "" if decorator.source == "code" else f"  (from {decorator.source})"
-        yield f"    {click.style(_decorator(decorator), fg='yellow')}{origin}"
+    yield from _decorators(attached, "    ")
     if node.node_info:
         yield f"    {click.style(json.dumps(dict(node.node_info)), dim=True)}"
     if node.targets or node.name != graph.end:
         for way in _cases(node) if node.kind == "switch" else [_way(node)]:
             yield f"    {click.style(way, fg='blue')}"
+
+
+def _decorators(attached: list[Attached], margin: str) -> Iterator[str]:
+    for decorator in attached:
+        origin = "" if decorator.source == "code" else f"  (from {decorator.source})"
+        yield f"{margin}{click.style(_decorator(decorator), fg='yellow')}{origin}"
 
 
 def _decorator(attached: Attached) -> str:
@@ -95,8 +100,15 @@ def _decorator(attached: Attached) -> str:
     for option in describe_options(type(attached.options)):
         value = getattr(attached.options, option.name)
         if value != option.default:
-            given.append(f"{option.name}={value!r}")
+            given.append(f"{option.name}={_shown(value)}")
     return f"@{attached.name}" + (f"({', '.join(given)})" if given else "")
+
+
+def _shown(value: Any) -> str:
+    """As it is written in the source, functions by their names."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_shown, value))}]"
+    return getattr(value, "__name__", None) or repr(value)
 
 
 def _way(node: Node) -> str:
@@ -127,12 +139,15 @@ def _indented(text: str, margin: str) -> Iterator[str]:
 
 def _data(session: Session) -> dict[str, Any]:
     data: dict[str, Any] = session.graph.to_json()
+    data["decorators"] = _attached(session.definition.attached)
     for name, step in session.definition.steps.items():
-        data["steps"][name]["decorators"] = [
-            {"name": a.name, "options": _options(a), "source": a.source} for a in step.attached
-        ]
+        data["steps"][name]["decorators"] = _attached(step.attached)
     data["parameters"] = [_parameter(p) for p in session.definition.parameters]
     return data
+
+
+def _attached(attached: list[Attached]) -> list[dict[str, Any]]:
+    return [{"name": a.name, "options": _options(a), "source": a.source} for a in attached]
 
 
 def _options(attached: Attached) -> dict[str, Any]:

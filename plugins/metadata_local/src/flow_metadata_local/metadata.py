@@ -17,8 +17,8 @@ from flow_core.api import (
     RunRecord,
     RunState,
     StepSummary,
-    UsageError,
     advance_run,
+    check_tags,
     state_folder,
 )
 from flow_metadata_local import rows
@@ -26,11 +26,6 @@ from flow_metadata_local.database import Database
 
 if TYPE_CHECKING:
     from flow_core.api import Store
-
-MOST_TAGS = 50
-"""How many tags of the user a run may carry."""
-LONGEST_TAG = 500
-"""How many characters a tag may have."""
 
 
 class LocalMetadata:
@@ -73,7 +68,7 @@ class LocalMetadata:
 
     def register_run(self, run: RunRecord) -> None:
         """Add a run; `FlowError` when it exists already."""
-        _check_tags(run.tags)
+        check_tags(run.tags)
         with self._database.writing() as connection:
             if rows.insert_run(connection, run) is None:
                 raise FlowError(
@@ -142,7 +137,7 @@ class LocalMetadata:
         with self._changing(flow, run) as (connection, key):
             old = rows.tags_of(connection, [key]).get(key, ((), ()))[0]
             new = (set(old) - set(remove)) | set(add)
-            _check_tags(add, new)
+            check_tags(add, new)
             connection.execute("DELETE FROM tags WHERE run_id = ? AND system = 0", (key,))
             rows.insert_tags(connection, key, new, system=False)
             return tuple(sorted(new))
@@ -152,7 +147,8 @@ class LocalMetadata:
 
         Everything is read first, then the index is replaced in one transaction. Records that are
         damaged are left out and described in `problems`. Kept from the old index is what the store
-        does not know: tags changed after the start, and the heartbeats of runs that still run.
+        does not know: the heartbeats of runs that still run, and tags that were changed in the
+        index alone.
         """
         from flow_metadata_local.rebuild import rebuild
 
@@ -281,22 +277,3 @@ def _first_tasks(found: Iterable[tuple[Any, ...]], limit: int) -> Iterator[tuple
 
 def _marks(values: Sequence[Any]) -> str:
     return ",".join("?" * len(values))
-
-
-def _check_tags(new: Iterable[str], all_tags: Iterable[str] | None = None) -> None:
-    new = list(new)
-    for tag in new:
-        if not 1 <= len(tag) <= LONGEST_TAG:
-            raise UsageError(
-                f"A tag has 1 to {LONGEST_TAG} characters, not {len(tag)}",
-                where=f"tag {tag[:40]!r}",
-                why="tags are for finding runs, not for keeping data",
-                hint="shorten it, or keep the text as an artifact",
-            )
-    count = len(set(new if all_tags is None else all_tags))
-    if count > MOST_TAGS:
-        raise UsageError(
-            f"A run carries at most {MOST_TAGS} tags, not {count}",
-            why="each further tag makes finding runs slower for everybody",
-            hint="remove tags that nobody looks for",
-        )

@@ -20,6 +20,7 @@ from flow_core.api import (
     result_key,
     run_key,
     run_prefix,
+    stored_tags,
 )
 from flow_metadata_local import rows
 from flow_metadata_local.database import Database
@@ -42,11 +43,15 @@ def rebuild(database: Database, store: Store, problems: list[str]) -> int:
         spool.execute(f"CREATE TABLE spool (place, {rows.ATTEMPT_COLUMNS})")
         spool.execute("BEGIN")
         found: list[RunRecord] = []
+        tags: dict[int, tuple[str, ...]] = {}
         for run in _read_runs(store, problems):
+            changed = _read_tags(store, run, problems)
+            if changed is not None:
+                tags[len(found)] = changed
             _spool_attempts(spool, len(found), _read_attempts(store, run, problems))
             found.append(run)
         spool.execute("CREATE INDEX spool_by_place ON spool (place, attempt)")
-        _replace(database, spool, found, began)
+        _replace(database, spool, found, tags, began)
     return len(found)
 
 
@@ -89,6 +94,15 @@ def _read_run(store: Store, flow: str, run: str) -> RunRecord | None:
     )
 
 
+def _read_tags(store: Store, run: RunRecord, problems: list[str]) -> tuple[str, ...] | None:
+    """Return the tags after the last change; None when there was none that can be read."""
+    try:
+        return stored_tags(store, run.flow, run.run)
+    except FlowError as error:
+        problems.append(_problem(error, f"tags of {run.pathspec}"))
+        return None
+
+
 def _read_attempts(store: Store, run: RunRecord, problems: list[str]) -> Iterator[AttemptRecord]:
     prefix = run_prefix(run.flow, run.run)
     # A listing of everything below costs a remote store far less than one of each folder.
@@ -122,13 +136,20 @@ def _spool_attempts(
 
 
 def _replace(
-    database: Database, spool: sqlite3.Connection, found: list[RunRecord], began: float
+    database: Database,
+    spool: sqlite3.Connection,
+    found: list[RunRecord],
+    tags: dict[int, tuple[str, ...]],
+    began: float,
 ) -> None:
     with database.writing() as connection:
         old = {r[:2]: r for r in rows.select_runs(connection, "created_at < ?", (began,))}
         rows.delete_runs(connection, began)
         for place, run in enumerate(found):
-            key = rows.insert_run(connection, _merged(run, old.get(run[:2])))
+            record = _merged(run, old.get(run[:2]))
+            if place in tags:
+                record = record._replace(tags=tags[place])
+            key = rows.insert_run(connection, record)
             if key is None:
                 continue  # it started while the store was read: the index knows more
             attempts = spool.execute("SELECT * FROM spool WHERE place = ?", (place,))

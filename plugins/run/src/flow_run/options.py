@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from flow_core.api import CommandContext, RunRequest
+from flow_core.api import CommandContext, RunOption, RunRequest
+
+_PREFIX = "added_"
 
 
 def shared() -> list[click.Parameter]:
@@ -40,17 +43,38 @@ def shared() -> list[click.Parameter]:
     ]
 
 
-def execute(context: CommandContext, options: dict[str, Any], **request: Any) -> None:
+def added(offered: Sequence[RunOption]) -> list[click.Parameter]:
+    """Return the options that plugins add for this flow, for example for its decorators."""
+    return [
+        click.Option(
+            ["--" + option.name.replace("_", "-"), _PREFIX + option.name],
+            is_flag=option.flag,
+            multiple=option.multiple,
+            envvar="FLOW_RUN_" + option.name.upper(),
+            metavar=None if option.flag else option.metavar,
+            help=option.help,
+        )
+        for option in offered
+    ]
+
+
+def chosen(offered: Sequence[RunOption], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that were given to `added` options, by their names."""
+    given = {option.name: options[_PREFIX + option.name] for option in offered}
+    return {name: value for name, value in given.items() if value not in (None, (), False)}
+
+
+def execute(context: CommandContext, given: dict[str, Any], **request: Any) -> None:
     """Run the flow as the shared options and ``request`` (fields of `RunRequest`) say."""
     session = context.session()
-    session.add_decorators(options["decorators"])
-    if options["max_log_size"] is not None:
-        session.settings.override("max_log_size", options["max_log_size"], "--max-log-size")
+    session.add_decorators(given["decorators"])
+    if given["max_log_size"] is not None:
+        session.settings.override("max_log_size", given["max_log_size"], "--max-log-size")
     session.execute(
         RunRequest(
-            tags=options["tags"],
-            max_workers=options["max_workers"],
-            run_id_file=options["run_id_file"],
+            tags=given["tags"],
+            max_workers=given["max_workers"],
+            run_id_file=given["run_id_file"],
             **request,
         )
     )

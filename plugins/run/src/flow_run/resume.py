@@ -16,12 +16,13 @@ from flow_core.api import (
     did_you_mean,
     index_lacks,
 )
-from flow_run.options import execute, shared
+from flow_run.options import added, chosen, execute, shared
 from flow_run.reuse import Reuse
 
 
 def build(context: CommandContext) -> click.Command:
     """Make the click command."""
+    offered = context.session().run_options
 
     def resume(step: str | None, origin_run_id: str | None, **options: Any) -> None:
         session = context.session()
@@ -35,7 +36,7 @@ def build(context: CommandContext) -> click.Command:
                 else did_you_mean(step, session.graph.nodes),
             )
         session.plugins.manager.register(Reuse(session, origin, step), "resume")
-        execute(context, options, origin=origin)
+        execute(context, options, origin=origin, options=chosen(offered, options))
 
     return click.Command(
         "resume",
@@ -45,6 +46,7 @@ def build(context: CommandContext) -> click.Command:
             click.Option(
                 ["--origin-run-id"], metavar="RUN", help="The run to resume (default: the latest)."
             ),
+            *added(offered),
             *shared(),
         ],
         help="Go on after a failed or interrupted run, in a new run: tasks that were finished are "

@@ -7,21 +7,27 @@ from typing import Any
 import click
 
 from flow_core.api import Command, CommandContext, Parameter
-from flow_run.options import execute, shared
+from flow_run.options import added, chosen, execute, shared
 
 
 def build(context: CommandContext) -> click.Command:
     """Make the click command, with an option for each parameter of the flow."""
-    parameters = context.session().definition.parameters
+    session = context.session()
+    parameters, offered = session.definition.parameters, session.run_options
 
     def run(**options: Any) -> None:
         given = {p.name: options[_variable(p)] for p in parameters}
-        execute(context, options, parameters={n: v for n, v in given.items() if v is not None})
+        execute(
+            context,
+            options,
+            parameters={n: v for n, v in given.items() if v is not None},
+            options=chosen(offered, options),
+        )
 
     return click.Command(
         "run",
         callback=run,
-        params=[*(_option(p) for p in parameters), *shared()],
+        params=[*(_option(p) for p in parameters), *added(offered), *shared()],
         help="Run the flow from its start.",
     )
 

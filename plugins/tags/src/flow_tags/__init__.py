@@ -1,0 +1,1 @@
+"""flow-tags: add, remove, replace and list the tags of runs (the command ``tag``)."""
