@@ -44,6 +44,7 @@ _SAME = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?"), "TIME"),
     (re.compile(r"\bpid \d+"), "pid N"),
     (re.compile(r"\b\d+(\.\d+)? ?(ms|s|min|B|KB|kB|MB|GB|KiB|MiB)\b"), "QUANTITY"),
+    (re.compile(r" \(\d+:\d\d:\d\d\)$", re.MULTILINE), ""),  # pytest adds it from a minute on
     (re.compile(r"[━╌]+"), "BAR"),
     (re.compile(r"\b[0-9a-f]{16,64}\b"), "HASH"),
     (_HERE, HERE),
