@@ -306,3 +306,21 @@ class TestReturnValues:
         )
         messages = [m for _, m, _ in problems(flowtester, source)]
         assert "Step 'start' does not say what follows" in messages
+
+
+def test_two_names_of_one_value_part_at_the_end_of_the_step(flowtester):
+    outcome = flowtester.run(
+        HEAD
+        + """
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.a = self.b = [1]
+        self.next(self.end)
+    @step
+    def end(self):
+        self.a.append(2)
+"""
+    )
+    assert outcome.artifact("end", "a") == [1, 2]
+    assert outcome.artifact("end", "b") == [1]
