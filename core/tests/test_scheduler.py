@@ -553,14 +553,14 @@ class TestMemory:
 
         class Repeating(FakeCompute):
             def good(self, task):
-                again = task.step == "start" and task.iteration < 4000
+                again = task.step == "start" and task.iteration < 9000
                 way = Transition(("start",), "k", case="1") if again else None
                 if task.step == "start" and not again:
                     way = Transition(("end",), "k", case="2")
                 return super().good(task)._replace(transition=way or Transition())
 
             def launch(self, task, command):
-                if task.iteration in (2000, 4000):
+                if task.iteration in (1000, 9000):
                     measured[task.iteration] = tracemalloc.get_traced_memory()[0]
                 self.launched.clear()
                 return super().launch(task, command)
@@ -588,7 +588,8 @@ class TestMemory:
                 session.execute(RunRequest())
             finally:
                 tracemalloc.stop()
-        assert measured[4000] - measured[2000] < 2000 * 16
+        # What waits to be written to the index varies; a task that is kept costs 250 bytes.
+        assert measured[9000] - measured[1000] < 8000 * 50
 
     def test_the_peak_is_within_the_budget(self, flowtester):
         class Last(FakeCompute):
