@@ -210,6 +210,31 @@ class TestMerge:
         )
         assert found == {"x": 3}
 
+    @pytest.mark.parametrize(
+        ("one", "other", "agree"),
+        [
+            ("{'a': 1, 'b': 2}", "{'b': 2, 'a': 1}", True),
+            ("{8, 0}", "{0, 8}", True),
+            ("frozenset([8, 0])", "frozenset([0, 8])", True),
+            ("{'a': 1}", "{'a': 2}", False),
+            ("{'a': 1, 'b': 2}", "{'b': 2, 'a': True}", False),
+            ("{1, 2}", "{True, 2}", False),
+            ("{8, 0}", "frozenset([0, 8])", False),
+            ("[8, 0]", "[0, 8]", False),
+            ("{1: np.arange(3), 2: 0}", "{2: 0, 1: np.arange(3)}", False),
+        ],
+    )
+    def test_sets_and_dicts_are_equal_in_any_order(self, flowtester, one, other, agree):
+        found = merged(
+            flowtester,
+            "self.merge_artifacts(inputs)",
+            a=f"self.x = {one}",
+            b=f"self.x = {other}",
+            before="import numpy as np",
+        )
+        assert ("x" in found) == agree
+        assert ("failed" not in found) == agree
+
     def test_differing_values(self, flowtester):
         found = merged(
             flowtester,

@@ -548,6 +548,49 @@ class TestMemory:
         assert queued == [1, self.COUNT, 1, 1]
         assert time.perf_counter() - begun < 30
 
+    def test_a_step_that_repeats_costs_nothing_more_with_each_iteration(self, flowtester):
+        measured = {}
+
+        class Repeating(FakeCompute):
+            def good(self, task):
+                again = task.step == "start" and task.iteration < 9000
+                way = Transition(("start",), "k", case="1") if again else None
+                if task.step == "start" and not again:
+                    way = Transition(("end",), "k", case="2")
+                return super().good(task)._replace(transition=way or Transition())
+
+            def launch(self, task, command):
+                if task.iteration in (1000, 9000):
+                    measured[task.iteration] = tracemalloc.get_traced_memory()[0]
+                self.launched.clear()
+                return super().launch(task, command)
+
+        class Forgetful(MemoryStore):
+            def write(self, items, *, create_only=False):
+                kept = [item for item in items if "/manifest" not in item[0]]
+                return super().write(kept, create_only=create_only) if kept else [True] * len(items)
+
+        class Unindexed(MemoryMetadata):
+            def write_attempts(self, records):
+                pass
+
+        source = LINEAR.replace("self.next(", "self.next({1: self.start, 2: ").replace(
+            "self.end)", "self.end}, condition='k')"
+        )
+        providers = {
+            ("compute", "local"): Repeating(),
+            ("store", "local"): Forgetful(),
+            ("metadata", "local"): Unindexed(),
+        }
+        with flowtester.session(flowtester.load(source), providers=providers) as session:
+            tracemalloc.start()
+            try:
+                session.execute(RunRequest())
+            finally:
+                tracemalloc.stop()
+        # What waits to be written to the index varies; a task that is kept costs 250 bytes.
+        assert measured[9000] - measured[1000] < 8000 * 50
+
     def test_the_peak_is_within_the_budget(self, flowtester):
         class Last(FakeCompute):
             peak = 0

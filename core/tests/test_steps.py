@@ -248,3 +248,79 @@ class F(FlowSpec):
         outcome = flowtester.run(HEAD + EMPTY.replace("allow_empty=True", "allow_empty=False"))
         assert "has no items, so no task would run" in outcome.error.why
         assert "foreach='parts', allow_empty=True" in outcome.output("start", "stderr")
+
+
+class TestNames:
+    def test_a_flow_object_says_where_it_is(self, flowtester):
+        outcome = flowtester.run(
+            HEAD
+            + """
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.first = (str(self), self.script_name, self.name)
+        self.items = [[1], [2]]
+        self.next(self.outer, foreach="items")
+    @step
+    def outer(self):
+        self.inner_items = self.input
+        self.next(self.inner, foreach="inner_items")
+    @step
+    def inner(self):
+        self.shown = repr(self)
+        self.next(self.join)
+    @step
+    def join(self, inputs):
+        self.shown = [repr(i) for i in inputs]
+        self.next(self.all)
+    @step
+    def all(self, inputs):
+        self.shown = [i.shown for i in inputs]
+        self.next(self.end)
+    @step
+    def end(self): pass
+"""
+        )
+        assert outcome.error is None
+        assert outcome.artifact("start", "first") == ("<flow F step start>", "flow.py", "F")
+        assert outcome.artifacts("inner")[0]["shown"] == "<flow F step inner[0,0]>"
+        shown = [["<flow F step inner[0,0]>"], ["<flow F step inner[1,0]>"]]
+        assert outcome.artifact("all", "shown") == shown
+
+    def test_script_name_is_reserved(self, flowtester):
+        outcome = flowtester.run(HEAD + "class F(FlowSpec):\n    script_name = 'x'\n")
+        assert "An attribute cannot be called 'script_name'" in str(outcome.error)
+
+
+class TestReturnValues:
+    def test_they_are_ignored(self, flowtester):
+        outcome = flowtester.run(
+            HEAD + "class F(FlowSpec):\n    @step\n    def start(self):\n        return 5\n"
+        )
+        assert outcome.error is None
+
+    def test_next_in_a_helper_is_not_seen(self, flowtester):
+        source = "class F(FlowSpec):\n    @step\n    def start(self):\n        self.go()\n"
+        source += (
+            "    def go(self):\n        self.next(self.end)\n    @step\n    def end(self): pass\n"
+        )
+        messages = [m for _, m, _ in problems(flowtester, source)]
+        assert "Step 'start' does not say what follows" in messages
+
+
+def test_two_names_of_one_value_part_at_the_end_of_the_step(flowtester):
+    outcome = flowtester.run(
+        HEAD
+        + """
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.a = self.b = [1]
+        self.next(self.end)
+    @step
+    def end(self):
+        self.a.append(2)
+"""
+    )
+    assert outcome.artifact("end", "a") == [1, 2]
+    assert outcome.artifact("end", "b") == [1]

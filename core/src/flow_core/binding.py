@@ -36,6 +36,7 @@ from flow_core.records import (
 from flow_core.text import type_name
 
 _BATCH = 128
+_UNORDERED = frozenset({"dict", "set", "frozenset"})
 
 
 def bind(cls: type[FlowSpec], binding: Any) -> FlowSpec:
@@ -144,6 +145,13 @@ class ReadBinding:
 
     def next(self, targets: Sequence[Any], options: Mapping[str, Any]) -> None:
         raise TransitionError("next() was called on an element of 'inputs'", hint="self.next(...)")
+
+    @property
+    def place(self) -> str:
+        # Without the item: a text for an error must not fail over what it tells of.
+        step = self.pathspec.split("/")[2]
+        indices = ",".join(str(frame.index) for frame in self.foreach)
+        return f" step {step}[{indices}]" if indices else f" step {step}"
 
     @property
     def index(self) -> int | None:
@@ -385,20 +393,33 @@ class FlowBinding(ReadBinding):
             )
         if include and exclude:
             raise MergeError("merge_artifacts takes include= or exclude=, not both", ())
-        found: dict[str, set[str]] = {}
-        refs: dict[str, ArtifactRef] = {}
+        found: dict[str, dict[str, ArtifactRef]] = {}  # name → the different values, by hash
         for manifest in inputs._agreeing():
             for name, ref in manifest.artifacts.items():
-                found.setdefault(name, set()).add(ref.hash)
-                refs[name] = ref
+                found.setdefault(name, {}).setdefault(ref.hash, ref)
         wanted = include or [n for n in found if n not in exclude]
         set_already = getattr(inputs._owner, "__dict__", {})
         self._check_merge(found, wanted, include, set_already)
-        self.table.update({name: refs[name] for name in wanted if name not in set_already})
+        taken = (name for name in wanted if name not in set_already)
+        self.table.update({name: next(iter(found[name].values())) for name in taken})
+
+    def _differs(self, name: str, refs: Mapping[str, ArtifactRef]) -> bool:
+        """Whether the values behind these hashes differ.
+
+        Sets and dicts whose order differs are stored as different bytes, but are equal.
+        """
+        if len(refs) == 1:
+            return False
+        kinds = {ref.type for ref in refs.values()}
+        if len(kinds) > 1 or not kinds <= _UNORDERED:
+            return True
+        where = f"artifact '{name}' of the branches"
+        first, *others = (self.reader.artifacts.load(ref, where) for ref in refs.values())
+        return not all(_equal_unordered(first, other) for other in others)
 
     def _check_merge(
         self,
-        found: Mapping[str, set[str]],
+        found: Mapping[str, Mapping[str, ArtifactRef]],
         wanted: Sequence[str],
         include: Sequence[str],
         set_already: Mapping[str, Any],
@@ -412,7 +433,7 @@ class FlowBinding(ReadBinding):
                 where=where,
                 hint=did_you_mean(missing[0], found),
             )
-        differing = [n for n in wanted if len(found[n]) > 1 and n not in set_already]
+        differing = [n for n in wanted if n not in set_already and self._differs(n, found[n])]
         if differing:
             raise MergeError(
                 f"merge_artifacts: the branches have different values of {_quoted(differing)}",
@@ -541,6 +562,20 @@ def foreach_items(values: Any, name: str, wrong: Any) -> Any:
 
 def _named(targets: Iterable[Any]) -> tuple[str, ...]:
     return tuple(getattr(t, "__name__", str(t)) for t in targets)
+
+
+def _equal_unordered(one: Any, other: Any) -> bool:
+    """Whether two sets, or two dicts, are the same; ``True`` is not ``1`` here, nor ``1.0``."""
+    try:
+        return bool(one == other) and _typed(one) == _typed(other)
+    except Exception:  # a comparison of the values' own: arrays have no truth
+        return False
+
+
+def _typed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {(type(k), k): (type(v), repr(v)) for k, v in value.items()}
+    return {(type(v), v) for v in value}
 
 
 def _cut(text: str) -> str:

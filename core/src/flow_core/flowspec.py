@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
@@ -15,8 +16,10 @@ from flow_core.parameters import Parameter
 F = TypeVar("F", bound=Callable[..., Any])
 
 BINDING = "__flow__"
-_OWN_PROPERTIES = frozenset({"name", "input", "index"})
-RESERVED_STEPS = frozenset({"name", "next", "input", "index", "foreach_stack", "merge_artifacts"})
+_OWN_PROPERTIES = frozenset({"name", "input", "index", "script_name"})
+RESERVED_STEPS = frozenset(
+    {"name", "next", "input", "index", "foreach_stack", "merge_artifacts", "script_name"}
+)
 
 
 class FlowLoaded(SystemExit):
@@ -125,6 +128,10 @@ class Binding(Protocol):
         """Take the transition."""
 
     @property
+    def place(self) -> str:
+        """The step with its foreach indices, for people: `` step work[0,1]``."""
+
+    @property
     def input(self) -> Any:
         """The item of the innermost foreach."""
 
@@ -189,6 +196,12 @@ class FlowSpec:
     def name(self) -> str:
         """Name of the flow."""
         return type(self).__name__
+
+    @property
+    def script_name(self) -> str:
+        """Name of the flow's file, without its folder; ``''`` in a notebook."""
+        module = sys.modules.get(type(self).__module__)
+        return os.path.basename(getattr(module, "__file__", None) or "")
 
     @property
     def input(self) -> Any:
@@ -276,7 +289,8 @@ class FlowSpec:
         )
 
     def __repr__(self) -> str:
-        return f"<flow {type(self).__name__}>"
+        binding: Binding | None = self.__dict__.get(BINDING)
+        return f"<flow {type(self).__name__}{binding.place if binding is not None else ''}>"
 
 
 def step_functions(

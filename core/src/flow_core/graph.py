@@ -93,7 +93,7 @@ class Node(NamedTuple):
     parents: tuple[str, ...] = ()
     decorators: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
-    node_info: Mapping[str, Any] = MappingProxyType({})
+    node_info: Mapping[str, Any] = {}
 
     @property
     def repeats(self) -> bool:

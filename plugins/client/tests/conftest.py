@@ -23,6 +23,7 @@ from flow_core.api import (
     RunState,
     Session,
     Settings,
+    Transition,
     attempt_prefix,
     run_key,
 )
@@ -126,6 +127,8 @@ class Past:
         logs: Mapping[str, str] | None = None,
         indexed: str | None = None,
         notes: Mapping[str, Any] | None = None,
+        transition: Transition | None = None,
+        iteration: int = 0,
     ) -> Manifest:
         """Write one attempt. ``indexed``: the state for the index, where it lags behind."""
         save = self.session.artifacts.save
@@ -138,6 +141,8 @@ class Past:
             AttemptState(state),
             artifacts={name: save(name, value) for name, value in (artifacts or {}).items()},
             inputs=inputs,
+            transition=transition,
+            iteration=iteration,
             foreach=tuple(ForeachFrame("start", 1, 0, "items", i, 3) for i in indices),
             origin=origin,
             started=2000.0 + task,

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from flow_client import DataArtifact, ObjectNotFound, Run, Step, Task
-from flow_core.api import Failure, InputRange, IntegrityError, NotFound, UsageError
+from flow_core.api import (
+    Failure,
+    InputRange,
+    IntegrityError,
+    NotFound,
+    Transition,
+    UsageError,
+)
 
 BOOM = Failure("error", "ValueError", "boom <b>", "Traceback …\nValueError: boom")
 
@@ -331,6 +338,33 @@ def test_parents_and_children(past: Any) -> None:
     assert names(work.child_tasks) == ["join/5"]
     assert names(Task("F/1/join/5").parent_tasks) == ["work/2", "work/3", "work/4"]
     assert names(Task("F/1/end/6").child_tasks) == []
+
+
+def test_neighbours_of_a_step_that_repeats(past: Any) -> None:
+    past.run("1")
+    again, on = Transition(("work",), "more", case="True"), Transition(("join",), "more")
+    for index, first in ((0, 2), (1, 3)):
+        ways = [(first, 0, again, InputRange("start", 1, 1, 0))]
+        ways.append((first + 2, 1, on, InputRange("work", first, first, 0)))
+        for task, iteration, way, before in ways:
+            facts = {"iteration": iteration, "transition": way, "inputs": (before,)}
+            past.attempt("work", task, indices=(index,), **facts)
+    past.attempt("start", 1, transition=Transition(("work",), "items", 2))
+    past.attempt("join", 6, inputs=(InputRange("work", 4, 5, 0),))
+    tasks = {n: Task(f"F/1/work/{n}") for n in (2, 3, 4, 5)}
+    assert [task.iteration for task in tasks.values()] == [0, 0, 1, 1]
+    assert [t.id for t in Task("F/1/start/1").child_tasks] == ["2", "3"]
+    assert [t.id for t in tasks[2].child_tasks] == ["4"]
+    assert [t.id for t in tasks[3].child_tasks] == ["5"]
+    assert [t.id for t in tasks[5].child_tasks] == ["6"]
+    assert [t.id for t in tasks[5].parent_tasks] == ["3"]
+
+
+def test_the_parent_of_a_join_of_nothing_is_what_split(past: Any) -> None:
+    past.run("1")
+    past.attempt("start", 1, transition=Transition(("work",), "items", 0))
+    past.attempt("join", 2, inputs=(InputRange("start", 1, 0, 0),))
+    assert [t.pathspec for t in Task("F/1/join/2").parent_tasks] == ["F/1/start/1"]
 
 
 def test_neighbours_of_a_wide_foreach_are_read_page_by_page(past: Any) -> None:

@@ -284,6 +284,7 @@ class ComputeSuite:
             foreach=(ForeachFrame("split", 1, 0, "ü", 3, 10),),
             previous=Failure("error", "ValueError", "it's wrong\n", "Traceback"),
             fallback=True,
+            iteration=4,
         )
         handle = bench.launch("tell_task", task)
         bench.wait(handle)
