@@ -653,15 +653,11 @@ def test_what_a_foreach_refuses(flowtester, items, what, hint):
     ("call", "what"),
     [
         (
-            "self.next(self.work, num_parallel=4)",
-            "Step 'start' uses num_parallel=, which flow-core does not support yet",
-        ),
-        (
             'self.next({"a": self.work, "b": self.other}, condition="items")',
             "Step 'start' uses condition=, which flow-core does not support yet",
         ),
     ],
-    ids=["num_parallel", "condition"],
+    ids=["condition"],
 )
 def test_what_is_not_supported_yet(lab, parts, call, what):
     source = ITEMS.replace("ITEMS", "[1]").replace('self.next(self.work, foreach="items")', call)
