@@ -610,12 +610,12 @@ def test_what_a_foreach_goes_over(flowtester, items, expected):
         (
             "[]",
             "the foreach over 'self.items' has no items, so no task would run",
-            "make sure that self.items is not empty, or end the flow earlier",
+            "make sure that self.items is not empty, or let the join run with no inputs",
         ),
         (
             "{}",
             "the foreach over 'self.items' has no items, so no task would run",
-            "make sure that self.items is not empty, or end the flow earlier",
+            "make sure that self.items is not empty, or let the join run with no inputs",
         ),
         (
             "(n for n in [1, 2])",
@@ -647,29 +647,6 @@ def test_what_a_foreach_refuses(flowtester, items, what, hint):
     assert what in manifest.failure.message
     assert hint in outcome.output("start", "stderr")
     assert f"{flowtester.path}/flow.py:" in outcome.output("start", "stderr")
-
-
-@pytest.mark.parametrize(
-    ("call", "what"),
-    [
-        (
-            'self.next({"a": self.work, "b": self.other}, condition="items")',
-            "Step 'start' uses condition=, which flow-core does not support yet",
-        ),
-    ],
-    ids=["condition"],
-)
-def test_what_is_not_supported_yet(lab, parts, call, what):
-    source = ITEMS.replace("ITEMS", "[1]").replace('self.next(self.work, foreach="items")', call)
-    other = "        @step\n        def other(self):\n            self.next(self.join)\n\n"
-    source = source.replace(
-        "        @step\n        def join", other + "        @step\n        def join"
-    )
-    done = lab.python(lab.write(source + "\n    F()\n"), "run")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert f"{lab.path}/flow.py:7: {what}" in done.stderr
-    assert not (lab.root / "runs").exists()
 
 
 def test_all_problems_of_a_graph_at_once(flowtester):
