@@ -649,29 +649,6 @@ def test_what_a_foreach_refuses(flowtester, items, what, hint):
     assert f"{flowtester.path}/flow.py:" in outcome.output("start", "stderr")
 
 
-@pytest.mark.parametrize(
-    ("call", "what"),
-    [
-        (
-            "self.next(self.work, num_parallel=4)",
-            "Step 'start' uses num_parallel=, which flow-core does not support yet",
-        ),
-    ],
-    ids=["num_parallel"],
-)
-def test_what_is_not_supported_yet(lab, parts, call, what):
-    source = ITEMS.replace("ITEMS", "[1]").replace('self.next(self.work, foreach="items")', call)
-    other = "        @step\n        def other(self):\n            self.next(self.join)\n\n"
-    source = source.replace(
-        "        @step\n        def join", other + "        @step\n        def join"
-    )
-    done = lab.python(lab.write(source + "\n    F()\n"), "run")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert f"{lab.path}/flow.py:7: {what}" in done.stderr
-    assert not (lab.root / "runs").exists()
-
-
 def test_all_problems_of_a_graph_at_once(flowtester):
     source = ITEMS.replace("ITEMS", "[1]").replace("self.next(self.join)", "self.next(self.jion)")
     source = source.replace("self.next(self.end)", "pass")

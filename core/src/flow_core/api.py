@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import ComputeCapabilities as ComputeCapabilities
     from flow_core.interfaces import Environment as Environment
     from flow_core.interfaces import Exited as Exited
+    from flow_core.interfaces import GangCompute as GangCompute
     from flow_core.interfaces import Metadata as Metadata
     from flow_core.interfaces import Output as Output
     from flow_core.interfaces import Runtime as Runtime
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from flow_core.records import Event as Event
     from flow_core.records import Failure as Failure
     from flow_core.records import ForeachFrame as ForeachFrame
+    from flow_core.records import GangMember as GangMember
     from flow_core.records import InputRange as InputRange
     from flow_core.records import InputRef as InputRef
     from flow_core.records import Manifest as Manifest
@@ -148,7 +150,7 @@ _HOME = {
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint PluginIndex installed",
     "interfaces": "Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
-    " Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
+    " GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "lint": "lint",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
@@ -157,7 +159,7 @@ _HOME = {
     "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
     "plugins": "Plugins",
     "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState Event Failure ForeachFrame"
-    " InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
+    " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
     " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition"
     " advance_attempt"
     " advance_run attempt_prefix blob_key manifest_key pack_inputs result_key run_key run_prefix"

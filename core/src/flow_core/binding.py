@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -20,7 +21,7 @@ from flow_core.errors import (
     near_misses,
 )
 from flow_core.flowspec import BINDING, FlowSpec, class_names, constants, is_stored
-from flow_core.graph import END, FOREACH, NEXT_FORMS, SWITCH, Node
+from flow_core.graph import END, FOREACH, NEXT_FORMS, PARALLEL, SWITCH, Node
 from flow_core.parameters import Parameter
 from flow_core.records import (
     ArtifactRef,
@@ -102,6 +103,8 @@ class RunReader:
 
     def item(self, frame: ForeachFrame) -> Any:
         """Return the item of one foreach frame."""
+        if not frame.artifact:
+            return frame.index  # a member of a gang has no other item than its number
         ref = InputRef(frame.step, frame.task, frame.attempt)
         transition = self.manifest(ref).transition
         owner = f"{self.document.flow}/{self.document.run}/{frame.step}/{frame.task}"
@@ -210,6 +213,7 @@ class FlowBinding(ReadBinding):
         self.spec = spec
         self.node = node
         self.transition: Transition | None = None
+        self._num_parallel: Any = None
         self._reserved = reserved
         self._loaded: dict[str, Any] = {}
         self._cases: Mapping[Any, Any] = {}
@@ -253,9 +257,12 @@ class FlowBinding(ReadBinding):
                     "let each value stand there once",
                 )
             names = tuple(dict.fromkeys(_named(self._cases.values())))
+        as_written = ("num_parallel" in given) == (self.node.kind == PARALLEL)
+        self._num_parallel = given.pop("num_parallel", None)
         expected = {"foreach": self.node.foreach, "condition": self.node.condition}
         said = {name: value for name, value in expected.items() if value is not None}
-        if (names, given, empty) != (self.node.targets, said, self.node.allow_empty):
+        wanted = (self.node.targets, said, self.node.allow_empty)
+        if (names, given, empty) != wanted or not as_written:
             raise self._wrong(
                 f"self.next went to {', '.join(names) or 'nothing'}, which is not what the "
                 "source of the step says",
@@ -270,7 +277,11 @@ class FlowBinding(ReadBinding):
             TransitionError: only the body could have said over what its foreach goes, or which
                 step its switch chooses.
         """
-        unknown = {FOREACH: "its foreach had items", SWITCH: "its switch had a value"}
+        unknown = {
+            FOREACH: "its foreach had items",
+            SWITCH: "its switch had a value",
+            PARALLEL: "its gang had a size",
+        }
         if self.node.kind in unknown:
             raise self._wrong(
                 f"it failed before {unknown[self.node.kind]}, so nobody knows what follows",
@@ -278,9 +289,9 @@ class FlowBinding(ReadBinding):
             )
         return Transition(self.node.targets)
 
-    def _wrong(self, what: str, hint: str) -> TransitionError:
+    def _wrong(self, what: str, hint: str, why: str | None = None) -> TransitionError:
         where = f"{self.node.file}:{self.node.next_line or self.node.line}"
-        return TransitionError(f"Step '{self.node.name}': {what}", where=where, hint=hint)
+        return TransitionError(f"Step '{self.node.name}': {what}", where=where, why=why, hint=hint)
 
     def finish(self, flow: FlowSpec) -> Transition:
         """Return the transition with its foreach items stored; call when the body has ended well.
@@ -294,6 +305,8 @@ class FlowBinding(ReadBinding):
             raise self._wrong("it ended without self.next(...)", NEXT_FORMS)
         if self.node.kind == SWITCH:
             return self._chosen(flow, self.transition)
+        if self.node.kind == PARALLEL:
+            return self.transition._replace(count=self._gang_size(flow))
         if self.node.kind != FOREACH:
             return self.transition
         return self._split(flow, self.transition)
@@ -313,6 +326,35 @@ class FlowBinding(ReadBinding):
                 f"foreach='{name}', allow_empty=True",
             )
         return transition._replace(count=count, items=items)
+
+    def _gang_size(self, flow: FlowSpec) -> int:
+        """Return what ``num_parallel`` says: a number, or the name of an artifact that is one."""
+        given, written = self._num_parallel, f"num_parallel={self._num_parallel!r}"
+        if isinstance(given, str):
+            try:
+                given = getattr(flow, given)
+            except AttributeError:
+                raise self._wrong(
+                    f"{written}, but self.{given} was never set",
+                    did_you_mean(str(given), self.names(flow)) or f"self.{given} = 4",
+                ) from None
+            written += f" is {given!r}"
+        try:
+            size = operator.index(given)
+        except TypeError:
+            size = None
+        if size is None or isinstance(given, bool):
+            raise self._wrong(
+                f"{written}, which is a {type(given).__name__} and no number of tasks",
+                "num_parallel=4, or the name of an artifact that is a whole number",
+            )
+        if size < 1:
+            raise self._wrong(
+                f"{written}, but a gang has at least one task",
+                f"make it 1 or more, or go on without a gang: self.next(self.{self.node.targets[0]})",
+                why="the join waits for the tasks of the gang, and there would be none",
+            )
+        return size
 
     def _foreach_items(self, flow: FlowSpec, name: str) -> Any:
         values = self._decisive(flow, "foreach", name, "[…]")

@@ -21,6 +21,7 @@ _NEUTRAL: dict[str, Any] = {
     "parameter_names": (),
     "graph": None,
     "tags": frozenset(),
+    "is_parallel": False,
 }
 
 
@@ -38,6 +39,7 @@ class Current:
         parameter_names: names of the flow's parameters.
         graph: the flow's graph as JSON data.
         tags: the user's tags with which the run started.
+        is_parallel: whether this task is a member of a gang (``num_parallel``).
 
     Plugins add attributes with `provide`. A name that nobody provides is an `AttributeError`.
     Since 0.1.

@@ -185,6 +185,8 @@ class FlowSpec:
         ``items`` (with ``allow_empty=True`` there may be none: the join then has no inputs).
         ``self.next({"x": self.a, "y": self.b}, condition="kind")`` goes on with the step that
         belongs to the value of the artifact ``kind``; that may be the step itself, once more.
+        ``self.next(self.train, num_parallel=4)`` goes on with a gang of 4 tasks that start together
+        and can talk to each other (the number, or the name of an artifact).
 
         Raises:
             TransitionError: called twice, or otherwise than the source of the step says; there are

@@ -26,7 +26,7 @@ LINEAR, SPLIT, FOREACH, SWITCH, PARALLEL, END = (
 SWITCH_FORM = "self.next({'x': self.a, 'y': self.b}, condition='kind')"
 NEXT_FORMS = (
     "self.next(self.a)   self.next(self.a, self.b)   self.next(self.a, foreach='items')   "
-    + SWITCH_FORM
+    "self.next(self.a, num_parallel=4)   " + SWITCH_FORM
 )
 
 _GENERATOR = 0x20 | 0x200
@@ -71,6 +71,7 @@ class Node(NamedTuple):
         allow_empty: whether that may have no items; the join then runs with no inputs.
         condition: the artifact whose value chooses the target, for ``switch``.
         cases: (source text of a value, the step that it leads to), for ``switch``.
+        num_parallel: the size of the gang as it is written, for ``parallel``: ``4``, ``self.workers``.
         next_line: line of its ``self.next``; None if it has none.
         parents: steps that lead here, sorted by name.
         decorators: names of the decorators, in order of attachment.
@@ -89,6 +90,7 @@ class Node(NamedTuple):
     allow_empty: bool = False
     condition: str | None = None
     cases: tuple[tuple[str, str], ...] = ()
+    num_parallel: str | None = None
     next_line: int | None = None
     parents: tuple[str, ...] = ()
     decorators: tuple[str, ...] = ()
@@ -345,7 +347,7 @@ def _read_next(node: Node, call: ast.Call) -> Node:
         return _wrong(node, "its self.next(...) is not understood", NEXT_FORMS, call.lineno)
     node = node._replace(targets=targets)
     if "num_parallel" in keywords:
-        return node._replace(kind=PARALLEL)
+        return _read_gang(node, keywords, call.lineno)
     if set(keywords) - {"foreach", "allow_empty"}:
         unknown = ", ".join(sorted(str(k) for k in set(keywords) - {"foreach", "allow_empty"}))
         return _wrong(node, f"self.next(...) has no argument '{unknown}'", NEXT_FORMS, call.lineno)
@@ -426,6 +428,31 @@ def _case(key: ast.expr | None) -> str | None:
     except ValueError:
         return None
     return repr(value) if isinstance(value, (str, int, float, NoneType)) else None
+
+
+def _read_gang(node: Node, keywords: Mapping[str | None, ast.expr], line: int) -> Node:
+    hint = f"self.next(self.{node.targets[0]}, num_parallel=4)"
+    others = sorted(str(k) for k in set(keywords) - {"num_parallel"})
+    if others:
+        both = f"uses num_parallel= together with {others[0]}="
+        if others == ["foreach"]:
+            hint = "go on with foreach=, and from each of its tasks with num_parallel="
+        return _wrong(node, f"it {both}", hint, line)
+    if len(node.targets) != 1:
+        return _wrong(node, "num_parallel= goes to exactly one step", hint, line)
+    value = keywords["num_parallel"]
+    try:
+        size = ast.literal_eval(value)
+    except ValueError:  # it is computed when the step runs, and checked then
+        return node._replace(kind=PARALLEL, num_parallel=ast.unparse(value))
+    if isinstance(size, str):
+        return node._replace(kind=PARALLEL, num_parallel=f"self.{size}")
+    if not isinstance(size, int) or isinstance(size, bool):
+        what = "num_parallel= takes a whole number, or the name of an artifact, as text"
+        return _wrong(node, what, hint, line)
+    if size < 1:
+        return _wrong(node, f"num_parallel={size}, but a gang has at least one task", hint, line)
+    return node._replace(kind=PARALLEL, num_parallel=str(size))
 
 
 def _step_name(node: ast.expr) -> str | None:

@@ -152,7 +152,7 @@ class ComputeCapabilities(NamedTuple):
     Attributes:
         needs_shared_store: its tasks run where a store that is not shared cannot be read.
         resources: it honours ``plan.resources``.
-        gang: it can start the tasks of a ``num_parallel`` step together.
+        gang: it can start the tasks of a ``num_parallel`` step together: it is a `GangCompute`.
         image: it runs container images of its own.
     """
 
@@ -296,6 +296,27 @@ class Compute(Protocol):
 
     def close(self) -> None:
         """Release everything; no process of the provider is left behind."""
+
+
+class GangCompute(Compute, Protocol):
+    """A `Compute` with the capability ``gang``. Since 0.1."""
+
+    def launch_gang(self, members: Sequence[tuple[TaskSpec, TaskCommand]]) -> list[Any]:
+        """Start the attempts of a gang together; return their handles, in order, at once.
+
+        All of them start, or none: where one cannot, all exit with the cause ``launch``, or the
+        scheduler ends the others when it hears of the first.
+
+        Args:
+            members: the members that start now, by ``task.gang.index``: all of the gang, or, in a
+                fallback attempt, which runs no user code, those that have no result yet.
+
+        Each process gets these variables, unless its command has them already:
+        ``MASTER_ADDR`` and ``MASTER_PORT``: a host name or address of the main member's machine
+        that all members reach, and a port that is free there; ``LOCAL_RANK`` and
+        ``LOCAL_WORLD_SIZE``: its number among the members on its own machine, and how many these
+        are; ``NODE_RANK``: the number of its machine among those of the gang.
+        """
 
 
 # --- metadata -----------------------------------------------------------------------------------

@@ -69,12 +69,10 @@ def _node(graph: Graph, node: Node) -> Iterator[Problem]:
             "is a join that may choose itself, but the inputs are there once only",
             "let the join go on to a step that repeats",
         )
-    if node.kind == PARALLEL:
-        yield problem(
-            "uses num_parallel=, which flow-core does not support yet", "use foreach= instead"
-        )
+    if node.kind == PARALLEL and node.targets[0] in graph:
+        yield from _gang(graph, node, graph[node.targets[0]])
     # Where a step chooses, ways may meet without a join: see `_balance`.
-    decided = any(n.kind in (SWITCH, PARALLEL) for n in graph)
+    decided = any(n.kind == SWITCH for n in graph)
     if not node.joins and len(node.parents) > 1 and not decided:
         yield _must_join(node)
     if node.kind == FOREACH and node.targets and _joins(graph, node.targets[0]):
@@ -94,8 +92,30 @@ def _must_join(node: Node) -> Problem:
     )
 
 
+def _gang(graph: Graph, node: Node, member: Node) -> Iterator[Problem]:
+    """The tasks of a gang begin together and end together: a join follows directly."""
+    if member.joins:
+        yield Problem(
+            f"Step '{node.name}' goes with num_parallel= straight into the join '{member.name}'",
+            "put a step between them",
+            node.file,
+            node.next_line,
+            node.name,
+        )
+    elif member.kind is not None and not (
+        member.kind == LINEAR and _joins(graph, member.targets[0])
+    ):
+        yield Problem(
+            f"Step '{member.name}' is entered with num_parallel=, so a join must follow it",
+            "self.next(self.join), with def join(self, inputs):",
+            member.file,
+            member.next_line or member.line,
+            member.name,
+        )
+
+
 def _way_known(graph: Graph, node: Node) -> bool:
-    known = node.name == graph.end or node.kind not in (END, PARALLEL, None)
+    known = node.name == graph.end or node.kind not in (END, None)
     return known and all(target in graph for target in node.targets)
 
 

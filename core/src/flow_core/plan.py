@@ -53,6 +53,8 @@ class TaskPlan(NamedTuple):
         secrets: sources of secrets, by text; never their values. For the plugin that sets them
             and for deployers: the kernel does not act on them.
         options: plain data of compute providers and deployers, by plugin.
+        gang: its tasks are the members of a gang (``num_parallel``), which start together. How
+            many there are, the step before it says when it ends.
 
     Since 0.1.
     """
@@ -67,6 +69,7 @@ class TaskPlan(NamedTuple):
     variables: Mapping[str, str] = {}
     secrets: tuple[str, ...] = ()
     options: Mapping[str, Any] = {}
+    gang: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain JSON data, as it is stored in ``run.json``."""
@@ -87,6 +90,7 @@ class PlanDraft:
         self.variables: dict[str, str] = {}
         self.secrets: list[str] = []
         self.options: dict[str, Any] = {}
+        self.gang = False
 
     def require(self, **amounts: float) -> None:
         """Ask for resources; of several demands for one name the largest counts."""
@@ -126,6 +130,7 @@ class PlanDraft:
             variables=dict(self.variables),
             secrets=tuple(self.secrets),
             options=dict(self.options),
+            gang=self.gang,
         )
 
 

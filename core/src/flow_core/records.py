@@ -159,7 +159,8 @@ class ForeachFrame(NamedTuple):
 
     Attributes:
         step, task, attempt: the attempt that split.
-        artifact: name of the artifact that was split over.
+        artifact: name of the artifact that was split over; ``''`` for a gang (``num_parallel``),
+            whose members have their own number as item.
         index: number of this task's item, from 0.
         count: number of items.
     """
@@ -206,7 +207,7 @@ class Transition(NamedTuple):
     Attributes:
         targets: the steps that follow; empty after the end step.
         artifact: for a foreach, the artifact that was split over; for a switch, its condition.
-        count: for a foreach, the number of items; else None.
+        count: for a foreach, the number of items; for a gang, its size; else None.
         items: for a foreach, reference to the blob that holds the items one by one.
         case: for a switch, the case that was chosen, as in `Node.cases`; else None.
     """
@@ -218,10 +219,25 @@ class Transition(NamedTuple):
     case: str | None = None
 
 
+class GangMember(NamedTuple):
+    """A task's place in its gang: the tasks of one ``num_parallel``, which start together.
+
+    Attributes:
+        size: number of members.
+        index: number of this one, from 0; 0 is the main one, at whose address the others meet.
+        control: number of the task of the main one.
+    """
+
+    size: int
+    index: int  # type: ignore[assignment]
+    control: int
+
+
 class TaskSpec(NamedTuple):
     """All that a task process must be told, besides the run: the rest it reads from the store.
 
     ``iteration`` counts the tasks of a step that chooses itself, from 0; 0 for all others.
+    ``gang`` is the task's place in its gang; None for a task that runs by itself.
     """
 
     flow: str
@@ -234,6 +250,7 @@ class TaskSpec(NamedTuple):
     previous: Failure | None = None
     fallback: bool = False
     iteration: int = 0
+    gang: GangMember | None = None
 
     @property
     def pathspec(self) -> str:
@@ -267,6 +284,7 @@ class TaskSpec(NamedTuple):
             previous=Failure(*data["previous"]) if data["previous"] else None,
             fallback=data["fallback"],
             iteration=data.get("iteration", 0),
+            gang=GangMember(*data["gang"]) if data.get("gang") else None,
         )
 
 
@@ -617,13 +635,15 @@ class RunStarted(NamedTuple):
 
 
 class TaskQueued(NamedTuple):
-    """``count`` tasks of ``step`` became ready to run (many at once for a foreach)."""
+    """``count`` tasks of ``step`` became ready to run: many at once for a foreach, and for a gang,
+    whose tasks start together."""
 
     flow: str
     run: str
     step: str
     count: int  # type: ignore[assignment]
     at: float
+    gang: bool = False
 
 
 class TaskStarted(NamedTuple):

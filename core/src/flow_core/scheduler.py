@@ -16,12 +16,21 @@ from array import array
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flow_core.errors import StateError
-from flow_core.graph import FOREACH, SPLIT, SWITCH
-from flow_core.interfaces import Compute, Exited, Output, Started, TaskCommand, Update
-from flow_core.plan import Decision, Fallback, GiveUp, RetryAfter
+from flow_core.gang import Ended, Gang, is_whole, notice, too_few_workers
+from flow_core.graph import FOREACH, PARALLEL, SPLIT, SWITCH, Node
+from flow_core.interfaces import (
+    Compute,
+    Exited,
+    GangCompute,
+    Output,
+    Started,
+    TaskCommand,
+    Update,
+)
+from flow_core.plan import Decision, Fallback, GiveUp, RetryAfter, TaskPlan
 from flow_core.records import (
     AttemptRecord,
     AttemptState,
@@ -48,6 +57,7 @@ from flow_core.records import (
     pack_inputs,
     result_key,
 )
+from flow_core.run import command_line
 
 if TYPE_CHECKING:
     from flow_core.session import Session
@@ -78,6 +88,9 @@ def interrupts_waiting() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
+_UNKNOWN = Failure("exit", "", "it failed without saying why")
+
+
 class _Frame:
     """One open split: where its branches come from, and what has arrived at its join."""
 
@@ -100,7 +113,7 @@ class _Frame:
         self.outer = outer
         self.index = index  # which branch of `outer` this split stands in
         self.split = split
-        self.artifact = artifact  # None for a static split
+        self.artifact = artifact  # None for a static split, '' for a gang
         self.count = count
         self.arrived = 0
         self.reused = True
@@ -141,6 +154,7 @@ class _Task:
         "attempt",
         "fallback",
         "frame",
+        "gang",
         "id",
         "index",
         "inputs",
@@ -178,6 +192,23 @@ class _Task:
         self.started = 0.0
         self.state = AttemptState.QUEUED
         self.spec: TaskSpec | None = None
+        self.gang: Gang | None = None
+
+    def again(self, previous: Failure, fallback: bool) -> _Task:
+        """Return the task with its next attempt."""
+        again = _Task(
+            self.step,
+            self.id,
+            self.frame,
+            self.index,
+            self.inputs,
+            self.inputs_reused,
+            self.iteration,
+        )
+        again.attempt = self.attempt + 1
+        again.previous = previous
+        again.fallback = fallback
+        return again
 
 
 class _Range:
@@ -209,9 +240,16 @@ class Scheduler:
         session: the session, with its compute providers prepared.
         document: the run, already in the store and recorded as ``created``.
         max_workers: tasks that run at the same time.
+        workers_chosen: whether a person has chosen that number: a gang then keeps to it too.
     """
 
-    def __init__(self, session: Session, document: RunDocument, max_workers: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        document: RunDocument,
+        max_workers: int,
+        workers_chosen: bool = True,
+    ) -> None:
         self._session = session
         self._document = document
         self._flow = document.flow
@@ -219,6 +257,7 @@ class Scheduler:
         self._graph = session.graph
         self._plans = session.plans
         self._max_workers = max(1, max_workers)
+        self._workers_chosen = workers_chosen
         self._hook = session.plugins.hook
         self._heard = {
             name: session.plugins.implemented(name)
@@ -231,8 +270,8 @@ class Scheduler:
                 "flow_attempt_decision",
             )
         }
-        self._ready: deque[_Task | _Range] = deque()
-        self._delayed: list[tuple[float, int, _Task]] = []
+        self._ready: deque[_Task | _Range | Gang] = deque()
+        self._delayed: list[tuple[float, int, _Task | Gang]] = []
         self._running: dict[tuple[str, Any], _Task] = {}
         self._next_id = 1
         self._records: dict[tuple[str, int, int], AttemptRecord] = {}
@@ -355,15 +394,27 @@ class Scheduler:
     def _fill(self) -> None:
         while self._delayed and self._delayed[0][0] <= time.time():
             self._ready.appendleft(heapq.heappop(self._delayed)[2])
-        while len(self._running) < self._max_workers and self._ready and not self._interrupts:
+        while self._has_room() and not self._interrupts:
             task = self._take()
+            if isinstance(task, Gang):
+                self._start_gang(task)
+                continue
             reused = self._reuse(task) if self._heard["flow_reuse_task"] else None
             if reused is not None:
                 self._settled(task, reused)
             else:
                 self._launch(task)
 
-    def _take(self) -> _Task:
+    def _has_room(self) -> bool:
+        """Whether there are workers for what comes next. Behind a gang that waits nothing starts,
+        or it would wait for ever; one that is bigger than all gets them all, and more."""
+        free = self._max_workers - len(self._running)
+        if free <= 0 or not self._ready:
+            return False
+        first = self._ready[0]
+        return not isinstance(first, Gang) or first.workers <= free or not self._running
+
+    def _take(self) -> _Task | Gang:
         first = self._ready[0]
         if isinstance(first, _Range):
             task = first.pop()
@@ -385,16 +436,25 @@ class Scheduler:
             task.previous,
             task.fallback,
             task.iteration,
+            task.gang.place(task) if task.gang else None,
         )
 
     def _launch(self, task: _Task) -> None:
-        task.spec = spec = self._spec(task)
         plan = self._plans[task.step]
+        spec, command = self._order(task, plan)
+        handle = self._computes[plan.compute].launch(spec, command)
+        self._launched(task, plan, spec, handle)
+
+    def _order(self, task: _Task, plan: TaskPlan) -> tuple[TaskSpec, TaskCommand]:
+        """Return all that the compute provider must know of an attempt."""
+        task.spec = spec = self._spec(task)
         command = TaskCommand()
         command.variables.update(plan.variables)
         if self._heard["flow_task_command"]:
             self._hook.flow_task_command(task=spec, plan=plan, command=command)
-        handle = self._computes[plan.compute].launch(spec, command)
+        return spec, command
+
+    def _launched(self, task: _Task, plan: TaskPlan, spec: TaskSpec, handle: Any) -> None:
         task.started = time.time()
         task.state = advance_attempt(task.state, AttemptState.RUNNING)
         self._running[plan.compute, handle] = task
@@ -404,15 +464,23 @@ class Scheduler:
 
     def _reuse(self, task: _Task) -> Manifest | None:
         """Let an earlier result stand for the task, if a plugin offers one; commit it as ours."""
+        found = self._find_result(task)
+        return self._adopt(task, found) if found is not None else None
+
+    def _find_result(self, task: _Task) -> Manifest | None:
+        """Return an earlier result that may stand for the task."""
         if task.attempt:
             return None
-        spec = self._spec(task)
+        task.spec = self._spec(task)
         found: Manifest | None = self._hook.flow_reuse_task(
-            task=spec, inputs_reused=task.inputs_reused
+            task=task.spec, inputs_reused=task.inputs_reused
         )
-        if found is None or not self._goes_the_same_way(found):
-            return None
-        task.spec = spec
+        return found if found is not None and self._goes_the_same_way(found) else None
+
+    def _adopt(self, task: _Task, found: Manifest) -> Manifest:
+        """Commit an earlier result as that of the task."""
+        spec = task.spec
+        assert spec is not None
         now = time.time()
         manifest = found._replace(
             run=self._run,
@@ -438,9 +506,97 @@ class Scheduler:
             return False
         if node.kind == SWITCH:
             return (transition.case, *transition.targets) in node.cases
+        if node.kind == PARALLEL and not _has_size(node, transition.count):
+            return False
         if transition.count == 0 and not node.allow_empty:
             return False
         return transition.targets == node.targets
+
+    # --- gangs ----------------------------------------------------------------------------------
+
+    def _add_gang(
+        self, node: Node, frame: _Frame, inputs: tuple[InputRange, ...], reused: bool
+    ) -> None:
+        """Queue the members of a gang, which ``node`` leads to.
+
+        Raises:
+            UsageError: there will never be enough workers.
+        """
+        size, step = frame.count, node.targets[0]
+        if size > self._max_workers and self._workers_chosen:
+            hint = command_line(self._session, "resume", f"--max-workers {size}")
+            raise too_few_workers(node, size, self._max_workers, hint)
+        first = self._next_id
+        self._next_id += size
+        tasks = [_Task(step, first + n, frame, n, inputs, reused) for n in range(size)]
+        self._ready.append(Gang(tasks, size, first))
+        if self._heard["flow_event"]:
+            self._emit(TaskQueued(self._flow, self._run, step, size, time.time(), True))
+
+    def _start_gang(self, gang: Gang) -> None:
+        """Start all members, unless earlier results stand for all of them."""
+        if self._heard["flow_reuse_task"]:
+            found = [self._find_result(task) for task in gang.tasks]
+            if is_whole(found, gang.size):
+                for task, manifest in zip(gang.tasks, found, strict=True):
+                    assert manifest is not None
+                    self._settled(task, self._adopt(task, manifest))
+                return
+        step = gang.tasks[0].step
+        plan = self._plans[step]
+        if gang.workers > self._max_workers and not gang.tasks[0].attempt:
+            self._emit(Message(notice(step, gang.size, self._max_workers), "info", time.time()))
+        orders = [self._order(task, plan) for task in gang.tasks]
+        compute = cast("GangCompute", self._computes[plan.compute])
+        handles = compute.launch_gang(orders)
+        for task, (spec, _), handle in zip(gang.tasks, orders, handles, strict=True):
+            self._launched(task, plan, spec, handle)
+
+    def _settled_in_gang(
+        self, gang: Gang, task: _Task, manifest: Manifest, notes: tuple[str, ...]
+    ) -> None:
+        """Note how a member ended. The first that fails ends the others; and only together they
+        go on, or start again."""
+        gang.ended[task.index] = Ended(task, manifest, notes)
+        caught = manifest.state is AttemptState.CAUGHT and not task.fallback
+        if (caught or not manifest.ok) and gang.decision is None:
+            self._break_up(gang, task, manifest)
+        self._note_end(task, manifest)
+        if not manifest.ok:
+            self._emit_end(task, manifest, gang.retry_in, notes)
+        if gang.is_over:
+            self._gang_over(gang)
+
+    def _break_up(self, gang: Gang, task: _Task, manifest: Manifest) -> None:
+        """Decide what follows the first failure of a gang, and end the members that still run."""
+        failure = manifest.failure or _UNKNOWN
+        gang.failure = (task, failure)
+        # What a plugin handled in the task itself it handles for the other members too.
+        gang.decision = Fallback() if manifest.ok else self._verdict(task, manifest, failure)
+        mine = [(key, other) for key, other in self._running.items() if other.gang is gang]
+        if mine and not self._cancelled:  # else they are asked already, with a time of their own
+            compute = self._computes[mine[0][0][0]]
+            compute.cancel(
+                [handle for (_, handle), _ in mine], self._session.settings["cancel_grace"]
+            )
+
+    def _gang_over(self, gang: Gang) -> None:
+        """All members have ended: go on with their results, or start them again."""
+        ended = [gang.ended[index] for index in range(gang.size)]
+        starts_again = isinstance(gang.decision, RetryAfter)
+        for task, manifest, notes in ended:
+            # That a member did well is told now that it is known whether it has to do it again.
+            if manifest.ok and task.gang is gang:
+                self._emit_end(task, manifest, gang.retry_in if starts_again else None, notes)
+        if isinstance(gang.decision, GiveUp):
+            return
+        again = gang.next_attempt() if gang.decision is not None else None
+        if again is not None:
+            at = time.time() + (gang.retry_in or 0.0)
+            heapq.heappush(self._delayed, (at, again.tasks[0].id, again))
+            return
+        for task, manifest, _ in ended:
+            self._go_on(task, manifest)
 
     # --- waiting --------------------------------------------------------------------------------
 
@@ -462,7 +618,7 @@ class Scheduler:
 
     def _timeout(self) -> float:
         ending = self._failed or self._interrupts
-        if self._ready and len(self._running) < self._max_workers and not ending:
+        if self._has_room() and not ending:
             return 0.0
         if not self._running and not self._delayed:
             return 0.0  # all that was left was reused
@@ -512,6 +668,8 @@ class Scheduler:
 
     def _dead(self, task: _Task, exited: Exited) -> Manifest:
         failure = Failure(exited.cause, _signal_name(exited), _death(exited))
+        if task.gang is not None and exited.cause == "cancelled":
+            failure = task.gang.ended_by_the_others() or failure
         assert task.spec is not None
         return Manifest(
             self._flow,
@@ -535,41 +693,47 @@ class Scheduler:
     def _settled(self, task: _Task, manifest: Manifest, exited: Exited | None = None) -> None:
         if manifest.state is not AttemptState.REUSED:
             task.state = advance_attempt(task.state, manifest.state)
+        notes = exited.notes if exited else ()
+        if task.gang is not None:
+            self._settled_in_gang(task.gang, task, manifest, notes)
+            return
         retry = None if manifest.ok else self._decide(task, manifest)
-        self._record(task, manifest)
-        assert task.spec is not None
-        if self._heard["flow_task_finished"]:
-            self._hook.flow_task_finished(task=task.spec, manifest=manifest)
-        if self._heard["flow_event"]:
-            notes = exited.notes if exited else ()
-            self._emit(TaskFinished(task.spec, task.pid, manifest, retry, time.time(), notes))
+        self._note_end(task, manifest)
+        self._emit_end(task, manifest, retry, notes)
         if manifest.ok:
             self._go_on(task, manifest)
 
+    def _note_end(self, task: _Task, manifest: Manifest) -> None:
+        self._record(task, manifest)
+        if self._heard["flow_task_finished"]:
+            self._hook.flow_task_finished(task=task.spec, manifest=manifest)
+
+    def _emit_end(
+        self, task: _Task, manifest: Manifest, retry: float | None, notes: tuple[str, ...]
+    ) -> None:
+        if self._heard["flow_event"] and task.spec is not None:
+            self._emit(TaskFinished(task.spec, task.pid, manifest, retry, time.time(), notes))
+
     def _decide(self, task: _Task, manifest: Manifest) -> float | None:
         """Schedule the next attempt and return the seconds until then, or None when all is lost."""
-        failure = manifest.failure or Failure("exit", "", "it failed without saying why")
-        decision = self._decision(task, manifest)
-        if isinstance(decision, GiveUp) or self._interrupts or self._failed:
-            # Others may cancel a task too: the administrator of a cluster, for example.
-            if manifest.state is not AttemptState.CANCELLED or not self._cancelled:
-                self._failed.append((task, failure))
+        failure = manifest.failure or _UNKNOWN
+        decision = self._verdict(task, manifest, failure)
+        if isinstance(decision, GiveUp):
             return None
         seconds = decision.seconds if isinstance(decision, RetryAfter) else 0.0
-        again = _Task(
-            task.step,
-            task.id,
-            task.frame,
-            task.index,
-            task.inputs,
-            task.inputs_reused,
-            task.iteration,
-        )
-        again.attempt = task.attempt + 1
-        again.previous = failure
-        again.fallback = isinstance(decision, Fallback)
+        again = task.again(failure, isinstance(decision, Fallback))
         heapq.heappush(self._delayed, (time.time() + seconds, task.id, again))
         return seconds
+
+    def _verdict(self, task: _Task, manifest: Manifest, failure: Failure) -> Decision:
+        """Return what follows a failure; remember one after which all is lost."""
+        decision = self._decision(task, manifest)
+        if not (isinstance(decision, GiveUp) or self._interrupts or self._failed):
+            return decision
+        # Others may cancel a task too: the administrator of a cluster, for example.
+        if manifest.state is not AttemptState.CANCELLED or not self._cancelled:
+            self._failed.append((task, failure))
+        return GiveUp()
 
     def _decision(self, task: _Task, manifest: Manifest) -> Decision:
         plan = self._plans[task.step]
@@ -603,6 +767,10 @@ class Scheduler:
             frame = _Frame(task.frame, task.index, ref, transition.artifact, count)
             inputs = (InputRange(ref.step, ref.task, ref.task, ref.attempt),)
             self._add_range(transition.targets[0], frame, inputs, reused)
+        elif node.kind == PARALLEL:
+            frame = _Frame(task.frame, task.index, ref, "", transition.count or 0)
+            inputs = (InputRange(ref.step, ref.task, ref.task, ref.attempt),)
+            self._add_gang(node, frame, inputs, reused)
         elif node.kind == SPLIT:
             frame = _Frame(task.frame, task.index, ref, None, len(transition.targets))
             for index, target in enumerate(transition.targets):
@@ -673,10 +841,11 @@ class Scheduler:
         now, settings = time.time(), self._session.settings
         if self._give_up_at is None:
             self._give_up_at = now + settings["failure_grace"]
-            count = len(self._running)
+            count = sum(t.gang is None or t.gang.decision is None for t in self._running.values())
             what = f"{count} running tasks get" if count > 1 else "the running task gets"
             text = f"A step failed: {what} {settings['failure_grace']:g} s to finish."
-            self._emit(Message(text, "warning", now))
+            if count:  # the others of its gang are being ended already
+                self._emit(Message(text, "warning", now))
         if now >= self._give_up_at:
             self._cancel(settings["cancel_grace"])
 
@@ -753,6 +922,12 @@ class Scheduler:
     def _emit(self, event: Any) -> None:
         if self._heard["flow_event"]:
             self._hook.flow_event(event=event)
+
+
+def _has_size(node: Node, count: int | None) -> bool:
+    """Whether an earlier run made a gang as big as the source says now, where it does say that."""
+    size = node.num_parallel or ""
+    return count is not None and (not size.isdigit() or int(size) == count)
 
 
 def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:

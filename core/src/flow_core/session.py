@@ -22,6 +22,7 @@ from flow_core.errors import (
 )
 from flow_core.flowfile import load_flow
 from flow_core.flowspec import FlowSpec
+from flow_core.gang import check_gangs, check_sizes
 from flow_core.graph import Graph, Problem, read_graph
 from flow_core.index import PluginIndex, hook_modules, installed
 from flow_core.interfaces import Compute, ComputeCapabilities, Metadata, Store, StoreCapabilities
@@ -320,6 +321,7 @@ class Session:
             raise LintError(self.definition.name, problems)
         for plan in self.plans.values():
             self._check_plan(plan)
+        check_gangs(self)
 
     def _check_store(self) -> None:
         """Raise what is wrong with the choice of the store here, and not in every task."""
@@ -358,14 +360,18 @@ class Session:
         self.start()
         self.check()
         self._check_store()
+        workers, source = self.settings.lookup("max_workers")
+        workers = request.max_workers or workers
+        chosen = request.max_workers is not None or source != "default"
+        if chosen:
+            check_sizes(self.graph, workers)
         self._close_metadata()  # compute providers may fork now: nothing may be open
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
         document = describe_run(self, request)
         with interrupts_waiting():
             document = register_run(self, document, request.run_id_file)
-            workers = request.max_workers or self.settings["max_workers"]
-            result = Scheduler(self, document, workers).execute()
+            result = Scheduler(self, document, workers, chosen).execute()
         if result.state is not RunState.SUCCEEDED:
             raise run_failed(document, result, self.graph.file, self)
         return result

@@ -233,6 +233,7 @@ def _facts(task: TaskContext) -> dict[str, Any]:
         "parameter_names": tuple(run.parameters),
         "graph": run.graph,
         "tags": frozenset(run.tags),
+        "is_parallel": spec.gang is not None,
     }
 
 

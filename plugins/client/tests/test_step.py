@@ -149,3 +149,24 @@ def test_many_tasks_are_read_page_by_page(past: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(past.session.metadata, "attempts", attempts)
     assert [int(t.id) for t in Step("F/1/work")] == list(range(57, 2, -1))
     assert max(pages) <= 20
+
+
+def gang(past: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the step `start` lead to `work` with ``num_parallel``, and write a run of it."""
+    graph = type(past).run.__globals__["GRAPH"]
+    monkeypatch.setitem(graph["steps"]["start"], "kind", "parallel")
+    past.foreach()
+
+
+def test_the_main_task_of_a_gang(past: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    gang(past, monkeypatch)
+    step = Step("F/1/work")
+    assert step.control_task == Task("F/1/work/2")
+    assert list(step.control_tasks()) == [Task("F/1/work/2")]
+    assert list(Task("F/1/start/1").child_tasks) == [Task(f"F/1/work/{n}") for n in (2, 3, 4)]
+
+
+def test_other_steps_have_no_main_task(past: Any) -> None:
+    past.foreach()
+    assert Step("F/1/work").control_task is None
+    assert Step("F/1/start").control_task is None

@@ -34,3 +34,29 @@ def test_a_switch_names_its_cases_on_the_edges(here: Any, switch: Any) -> None:
     assert '  "begin" -> "train" [label="kind is \'big\'", style=dashed];' in out
     assert '  "begin" -> "finish" [label="kind is \'none\' or 0", style=dashed];' in out
     assert '  "train" -> "train" [label="more is True", style=dashed];' in out
+
+
+def test_a_gang_says_how_many(here: Any, flowtester: Any) -> None:
+    source = """
+        from flow_core import FlowSpec, step
+
+        class GangFlow(FlowSpec):
+            @step
+            def start(self):
+                self.next(self.train, num_parallel=4)
+
+            @step
+            def train(self):
+                self.next(self.join)
+
+            @step
+            def join(self, inputs):
+                self.next(self.end)
+
+            @step
+            def end(self):
+                pass
+    """
+    out = here.call(command, flow=flowtester.load(source)).out
+    assert '  "start" [label="start", shape=trapezium, peripheries=3];' in out
+    assert '  "start" -> "train" [label="gang of 4", color="black:black:black"];' in out

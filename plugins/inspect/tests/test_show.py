@@ -113,3 +113,36 @@ def test_a_switch_as_json(here: Any, switch: Any) -> None:
     assert begin["cases"] == [["'big'", "train"], ["'none'", "finish"], ["0", "finish"]]
     assert begin["node_info"] == {"team": "search"}
     assert data["steps"]["pick"]["allow_empty"] is True
+
+
+GANG = """
+    from flow_core import FlowSpec, step
+
+    class GangFlow(FlowSpec):
+        @step
+        def start(self):
+            self.next(self.train, num_parallel=self.workers)
+
+        @step
+        def train(self):
+            self.next(self.join)
+
+        @step
+        def join(self, inputs):
+            self.next(self.end)
+
+        @step
+        def end(self):
+            pass
+"""
+
+
+def test_a_gang_says_how_many(here: Any, flowtester: Any) -> None:
+    out = here.call(command, flow=flowtester.load(GANG)).out
+    assert "    → train, as a gang of self.workers tasks" in out
+    four = GANG.replace("self.workers", "4").replace("GangFlow", "FourFlow")
+    flow = flowtester.load(flowtester.write(four, "four.py"))
+    assert "    → train, as a gang of 4 tasks" in here.call(command, flow=flow).out
+    data = json.loads("\n".join(here.call(command, "--json", flow=flow).out))
+    start = data["steps"]["start"]
+    assert (start["kind"], start["num_parallel"]) == ("parallel", "4")

@@ -5,6 +5,7 @@ They are apart from the suite, so that a process of a task needs no pytest to ru
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -165,4 +166,11 @@ def tell_surroundings(task: TaskSpec) -> int:
 def tell_task(task: TaskSpec) -> int:
     """Write what the task was told."""
     sys.stdout.write(f"{task.to_json()}\n")
+    return 0
+
+
+def tell_meeting_place(task: TaskSpec) -> int:
+    """Print the variables by which the members of a gang find each other, as JSON."""
+    names = ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK")
+    sys.stdout.write(json.dumps({name: os.environ[name] for name in names}))
     return 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import select
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +17,7 @@ from flow_core.interfaces import (
     Compute,
     ComputeCapabilities,
     Exited,
+    GangCompute,
     Output,
     Runtime,
     Started,
@@ -23,7 +25,15 @@ from flow_core.interfaces import (
     TaskCommand,
     Update,
 )
-from flow_core.records import Failure, ForeachFrame, InputRange, RunRecord, RunState, TaskSpec
+from flow_core.records import (
+    Failure,
+    ForeachFrame,
+    GangMember,
+    InputRange,
+    RunRecord,
+    RunState,
+    TaskSpec,
+)
 from flow_core.records import attempt_prefix as prefix_of
 from flow_core.testing.compute_steps import StepsRuntime
 
@@ -59,6 +69,20 @@ class Bench:
         handle = self.compute.launch(task, order)
         self.tasks[handle] = task
         return handle
+
+    def launch_gang(self, step: str, size: int, **variables: str) -> list[Any]:
+        """Launch ``size`` attempts of ``step`` as one gang."""
+        first = next(self._numbers)
+        numbers = [first, *(next(self._numbers) for _ in range(size - 1))]
+        members = []
+        for index, number in enumerate(numbers):
+            place = GangMember(size, index, first)
+            order = TaskCommand()
+            order.variables = dict(variables)
+            members.append((TaskSpec("SuiteFlow", "1", step, number, gang=place), order))
+        handles = cast("GangCompute", self.compute).launch_gang(members)
+        self.tasks.update(zip(handles, (task for task, _ in members), strict=True))
+        return handles
 
     def poll(self, timeout: float = 0.5) -> list[Update]:
         """Poll once and remember what came."""
@@ -185,6 +209,40 @@ class ComputeSuite:
         for _ in range(3):
             assert bench.run("raise_error").code == 1
             assert bench.run("nothing").code == 0
+
+    # --- gangs ---
+
+    def test_a_gang_has_one_meeting_place(self, bench: Bench) -> None:
+        if not bench.compute.capabilities.gang:
+            pytest.skip("this provider cannot start gangs")
+        first = bench.launch_gang("tell_meeting_place", 3)
+        second = bench.launch_gang("tell_meeting_place", 2, MASTER_PORT="29500")
+        assert {end.code for end in bench.wait(*first, *second)} == {0}
+        places = [self._place(bench, handle) for handle in first]
+        assert places[0]["MASTER_ADDR"]
+        assert 0 < int(places[0]["MASTER_PORT"]) < 65536
+        assert all(p["MASTER_ADDR"] == places[0]["MASTER_ADDR"] for p in places)
+        assert all(p["MASTER_PORT"] == places[0]["MASTER_PORT"] for p in places)
+        ranks = {(p["NODE_RANK"], p["LOCAL_RANK"]) for p in places}
+        assert len(ranks) == 3
+        assert all(int(p["LOCAL_RANK"]) < int(p["LOCAL_WORLD_SIZE"]) for p in places)
+        assert {self._place(bench, h)["MASTER_PORT"] for h in second} == {"29500"}
+
+    def _place(self, bench: Bench, handle: Any) -> dict[str, str]:
+        found: dict[str, str] = json.loads(bench.stored(handle, "stdout") or b"{}")
+        return found
+
+    def test_the_members_of_a_gang_run_at_the_same_time(self, bench: Bench) -> None:
+        self.needs_isolation()
+        if not bench.compute.capabilities.gang:
+            pytest.skip("this provider cannot start gangs")
+        handles = bench.launch_gang("wait_long", 3)
+        bench.until(
+            lambda: {u.handle for u in bench.updates if isinstance(u, Started)} == set(handles)
+        )
+        assert not bench.exited
+        bench.compute.cancel(handles, 0.0)
+        assert {end.cause for end in bench.wait(*handles)} == {"cancelled"}
 
     # --- output ---
 

@@ -28,12 +28,13 @@ class InProcessCompute:
     """Runs one attempt at each `poll`, in this process.
 
     It isolates nothing: a task can change, block or crash the launcher, and only what Python writes
-    to `sys.stdout` and `sys.stderr` is captured. Interpreters are not honoured.
+    to `sys.stdout` and `sys.stderr` is captured. Interpreters are not honoured. The members of a
+    gang run one after the other, so they cannot talk to each other.
 
     Since 0.1.
     """
 
-    capabilities = ComputeCapabilities()
+    capabilities = ComputeCapabilities(gang=True)
     notice: str | None = None
 
     def __init__(self) -> None:
@@ -56,6 +57,14 @@ class InProcessCompute:
         self._last += 1
         self._waiting.append((self._last, task, command))
         return self._last
+
+    def launch_gang(self, members: Sequence[tuple[TaskSpec, TaskCommand]]) -> list[int]:
+        """Put the attempts into the queue, one behind the other."""
+        for number, (_, command) in enumerate(members):
+            own = {"LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(len(members))}
+            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "NODE_RANK": "0", **own}
+            command.variables = {**place, **command.variables}
+        return [self.launch(task, command) for task, command in members]
 
     def poll(self, timeout: float) -> Sequence[Update]:
         """Run the next attempt to its end, or tell of those that were cancelled."""

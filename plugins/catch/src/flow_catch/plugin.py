@@ -40,7 +40,11 @@ def flow_definition(definition: FlowDefinition) -> None:
 @hookimpl
 def flow_check(graph: Graph) -> list[Problem]:
     """A step that decides what follows cannot be excused: nobody would know what."""
-    decides = {"foreach": "splits with foreach", "switch": "chooses what follows"}
+    decides = {
+        "foreach": "splits with foreach",
+        "parallel": "splits with num_parallel",
+        "switch": "chooses what follows",
+    }
     return [
         Problem(
             f"Step '{node.name}' has @catch but {decides[node.kind]}",

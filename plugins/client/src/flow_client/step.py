@@ -146,6 +146,18 @@ class Step(Container[Task]):
             )
         return itertools.islice(self._tasks(state), count_of(limit))
 
+    @property
+    def control_task(self) -> Task | None:
+        """The main task of the newest gang (``num_parallel``); None when the step is none."""
+        return next(self.control_tasks(), None)
+
+    def control_tasks(self) -> Iterator[Task]:
+        """Yield the main tasks of the step's gangs, newest first: of several in a foreach."""
+        steps = self._run.graph["steps"]
+        parents = steps.get(self._name, {}).get("parents", ())
+        if any(steps[p]["kind"] == "parallel" for p in parents if p in steps):
+            yield from (task for task in self.tasks() if task.index == 0)
+
     def _tasks(self, state: str | None) -> Iterator[Task]:
         if state is None:
             for page in self._reader.pages(*self._place):

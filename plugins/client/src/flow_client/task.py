@@ -501,7 +501,7 @@ class Task(Container[DataArtifact]):
                 if _nested(self._record.indices, record.indices) and record.indices not in places:
                     places.add(record.indices)
                     yield Task._of(self._sibling_step(step), record)
-                    if node.get("kind") != "foreach":
+                    if node.get("kind") not in ("foreach", "parallel"):
                         break
 
     def _sibling_step(self, name: str) -> Step:

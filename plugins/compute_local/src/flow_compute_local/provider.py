@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flow_compute_local import forking
+from flow_compute_local import forking, gangs
 from flow_compute_local.link import LaunchedAttempt, Link
 from flow_compute_local.logs import MEGABYTE, STREAMS, Log
 from flow_compute_local.protocol import Ending, Order
@@ -45,7 +45,7 @@ class LocalCompute:
         notice: why tasks are not forked, as a sentence for people; None when they are.
     """
 
-    capabilities = ComputeCapabilities()
+    capabilities = ComputeCapabilities(gang=True)
 
     def __init__(self) -> None:
         self.notice: str | None = None
@@ -65,6 +65,7 @@ class LocalCompute:
         self._more_is_told = False
         self._selector.register(self._more[0], selectors.EVENT_READ)
         self._limit = 10 * MEGABYTE
+        self._ports: deque[int] = deque(maxlen=1000)  # that gangs got, the latest ones
         self._closed = False
 
     # --- the contract ---
@@ -108,6 +109,14 @@ class LocalCompute:
             self._news.append((None, ["exited", number, ending]))
             self._signal_more()
         return number
+
+    def launch_gang(self, members: Sequence[tuple[TaskSpec, TaskCommand]]) -> list[int]:
+        """Send all attempts; they meet at an address of this machine that nobody else uses."""
+        place = gangs.meeting_place(self._ports)
+        self._ports.append(int(place["MASTER_PORT"]))
+        for task, command in members:
+            command.variables = {**place, **gangs.local_rank(task), **command.variables}
+        return [self.launch(task, command) for task, command in members]
 
     def poll(self, timeout: float) -> Sequence[Update]:
         """Return what happened; wait up to ``timeout`` seconds for it."""

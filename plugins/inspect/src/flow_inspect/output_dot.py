@@ -46,6 +46,8 @@ def _shape(graph: Graph, node: Node) -> str:
         return f"{label}, shape=invtrapezium"
     if node.kind == "foreach":
         return f"{label}, shape=trapezium, peripheries=2"
+    if node.kind == "parallel":
+        return f"{label}, shape=trapezium, peripheries=3"
     if node.kind == "split":
         return f"{label}, shape=trapezium"
     if node.kind == "switch":
@@ -62,6 +64,9 @@ def _edge(node: Node, target: str) -> str:
     if node.kind == "foreach":
         label = _quoted(f"for each of {node.foreach}")
         return f' [label={label}, color="black:invis:black"]'
+    if node.kind == "parallel":
+        label = _quoted(f"gang of {node.num_parallel}")
+        return f' [label={label}, color="black:black:black"]'
     return ""
 
 

@@ -117,6 +117,8 @@ def _way(node: Node) -> str:
     if node.kind == "foreach":
         empty = ", which may be empty" if node.allow_empty else ""
         return f"→ {node.targets[0]}, once for each of self.{node.foreach}{empty}"
+    if node.kind == "parallel":
+        return f"→ {_listed(node.targets)}, as a gang of {node.num_parallel} tasks"
     if node.kind == "split":
         return f"→ {_listed(node.targets)}, at the same time"
     return f"→ {_listed(node.targets)}"

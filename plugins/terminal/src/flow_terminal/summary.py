@@ -91,7 +91,10 @@ def outcome(
 
 def _failure(spec: TaskSpec, failure: Failure, style: Style, commands: Commands) -> Iterator[str]:
     place = f"{spec.run}/{spec.step}/{spec.task}"
-    items = ", ".join(f"{frame.artifact}[{frame.index}]" for frame in spec.foreach)
+    items = ", ".join(
+        f"{frame.artifact}[{frame.index}]" if frame.artifact else f"member {frame.index}"
+        for frame in spec.foreach
+    )
     yield f"  {style.paint(place, 'red')}{f' ({items})' if items else ''}: " + wording.one_line(
         failure.summary
     )

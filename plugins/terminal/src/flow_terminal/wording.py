@@ -34,7 +34,9 @@ def run_started(event: RunStarted) -> str:
 
 
 def foreach(event: TaskQueued) -> str:
-    """``[12/work] foreach yields 3,200 tasks``."""
+    """``[12/work] foreach yields 3,200 tasks``, or ``a gang of 4 tasks starts together``."""
+    if event.gang:
+        return f"[{event.run}/{event.step}] a gang of {plural(event.count, 'task')} starts together"
     return f"[{event.run}/{event.step}] foreach yields {plural(event.count, 'task')}"
 
 
@@ -51,13 +53,15 @@ def finished(event: TaskFinished) -> str:
     manifest = event.manifest
     took = duration(manifest.finished - manifest.started)
     if manifest.state is AttemptState.SUCCEEDED:
-        return f"Task finished successfully in {took}"
+        again = "" if event.retry_in is None else ", but its gang will be tried again"
+        return f"Task finished successfully in {took}{again}"
     if manifest.state is AttemptState.REUSED:
         return f"Task is reused from {manifest.origin}"
     if manifest.state is AttemptState.CAUGHT:
         return f"Task failed after {took}, and the failure was caught: {reason(manifest)}"
     if manifest.state is AttemptState.CANCELLED:
-        return f"Task was cancelled after {took}"
+        why = f": {reason(manifest)}" if event.spec.gang else ""
+        return f"Task was cancelled after {took}{_next_attempt(event.retry_in)}{why}"
     return f"Task failed after {took}{_next_attempt(event.retry_in)}: {reason(manifest)}"
 
 

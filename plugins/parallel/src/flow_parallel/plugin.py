@@ -1,0 +1,93 @@
+"""Hooks: say in the plan that a step is a gang, and tell each of its tasks which one it is."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flow_core.api import Problem, hookimpl
+
+if TYPE_CHECKING:
+    from flow_core.api import (
+        Graph,
+        Node,
+        PlanDraft,
+        StepDefinition,
+        TaskCommand,
+        TaskContext,
+        TaskPlan,
+        TaskSpec,
+    )
+
+
+@hookimpl
+def flow_check(graph: Graph) -> list[Problem]:
+    """``num_parallel=`` and ``@parallel`` belong together."""
+    return [*_undecorated(graph), *_not_entered(graph)]
+
+
+def _undecorated(graph: Graph) -> list[Problem]:
+    return [
+        _problem(
+            graph[target],
+            f"is entered with num_parallel= from '{node.name}', but has no @parallel",
+            f"put @parallel above the @step of {target}",
+        )
+        for node in graph
+        for target in node.targets
+        if node.kind == "parallel"
+        and target in graph
+        and not graph[target].joins
+        and "parallel" not in graph[target].decorators
+    ]
+
+
+def _not_entered(graph: Graph) -> list[Problem]:
+    problems = []
+    for node in graph:
+        if "parallel" in node.decorators:
+            others = [p for p in node.parents if graph[p].kind not in ("parallel", None)]
+            if others or not node.parents:
+                hint = f"self.next(self.{node.name}, num_parallel=4)"
+                where = f"in step '{others[0]}'" if others else "in the step before it"
+                what = "has @parallel, but is not entered with num_parallel="
+                problems.append(_problem(node, what, f"{hint} {where}, or remove @parallel"))
+    return problems
+
+
+def _problem(node: Node, what: str, hint: str) -> Problem:
+    return Problem(f"Step '{node.name}' {what}", hint, node.file, node.line, node.name)
+
+
+@hookimpl
+def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
+    """Mark the step as a gang, for the scheduler and all that reads plans."""
+    options: Any = step.options("parallel")
+    if options is not None:
+        draft.gang = True
+        if options.port:
+            draft.options["parallel"] = {"port": options.port}
+
+
+@hookimpl
+def flow_task_command(task: TaskSpec, plan: TaskPlan, command: TaskCommand) -> None:
+    """Set the variables by which programs that run on many machines know their place."""
+    if task.gang is None:
+        return
+    known = {"RANK": str(task.gang.index), "WORLD_SIZE": str(task.gang.size)}
+    chosen = plan.options.get("parallel")
+    if chosen is not None:
+        known["MASTER_PORT"] = str(chosen["port"])
+    command.variables = {**known, **command.variables}  # what @environment says comes first
+
+
+@hookimpl
+def flow_task_setup(task: TaskContext, flow: Any) -> None:
+    """Provide ``current.parallel``, and record the place with the result."""
+    gang = task.spec.gang
+    if gang is None:
+        return
+    from flow_parallel.place import place  # only gangs need it
+
+    task.current.provide("parallel", partial(place, gang))
+    task.note("parallel", {"num_nodes": gang.size, "node_index": gang.index})
