@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,16 @@ def _install_ours(tool: Tool, folder: Path) -> None:
 
 
 def _plugins() -> list[Path]:
-    return sorted(REPOSITORY.glob("plugins/*/pyproject.toml"))
+    """Return the default plugins: those that flow-core itself requires."""
+    required = re.findall(r'"(flow-[a-z-]+)[><=]', (REPOSITORY / "core/pyproject.toml").read_text())
+    manifests = sorted(REPOSITORY.glob("plugins/*/pyproject.toml"))
+    return [m for m in manifests if _name(m) in required]
+
+
+def _name(manifest: Path) -> str:
+    found = re.search(r'^name = "(.*)"', manifest.read_text(), re.MULTILINE)
+    assert found is not None, f"{manifest} names no distribution"
+    return found.group(1)
 
 
 def _constraints() -> Path:
