@@ -201,7 +201,9 @@ def kill_the_resume(lab, check_store, file: Path, figures, draw: random.Random) 
 def go_on(lab, file: Path, figures) -> None:
     """Resume, or start again where the launcher was killed before anybody knew of its run."""
     done = lab.python(file, "resume")
-    if "There is no run of Chaos to resume" in done.stderr:
+    # In the second case it had written run.json, and died before the index learned of it.
+    unknown = ("There is no run of Chaos to resume", "The index does not know the runs of Chaos")
+    if any(text in done.stderr for text in unknown):
         figures["started again"] += 1
         lab.python(file, "run").check()
         return

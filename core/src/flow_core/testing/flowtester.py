@@ -111,11 +111,20 @@ class RunOutcome:
 class FlowTester:
     """Fixture ``flowtester``: a temporary folder in which flows are written and run.
 
-    A run sees only the plugins it is given. Since 0.1.
+    A run sees only the plugins it is given; one in a process of its own the default plugins, unless
+    it is given others.
+
+    Attributes:
+        path: the folder.
+        more_plugins: what processes see beside the default plugins: the plugin under test, if it
+            is no default one.
+
+    Since 0.1.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.more_plugins: list[str] = []
 
     def write(self, source: str, name: str = "flow.py") -> Path:
         """Write ``source``, unindented, to a file of the folder and return its path."""
@@ -167,7 +176,7 @@ class FlowTester:
         self, plugins: Sequence[str] | None = None, variables: Mapping[str, str] | None = None
     ) -> dict[str, str]:
         """Return the environment of a process: no settings of the person's own are seen."""
-        chosen = default_plugins() if plugins is None else plugins
+        chosen = [*default_plugins(), *self.more_plugins] if plugins is None else plugins
         kept = {k: v for k, v in os.environ.items() if not k.startswith("FLOW_")}
         return {
             **kept,
