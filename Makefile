@@ -12,8 +12,9 @@ unexport PYTHONDONTWRITEBYTECODE
 # No path is written out below, so a new folder in plugins/ is a new distribution.
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := core $(PLUGINS)
-DEV_TOOLS := hypothesis import-linter mkdocs mkdocs-material mypy numpy pytest pytest-timeout \
-	pytest-xdist ruff towncrier
+DEV_TOOLS := coverage flask flask-cors hypothesis import-linter ipykernel mkdocs mkdocs-material \
+	"moto[secretsmanager]" mypy nbclient numpy palmerpenguins pytest pytest-timeout pytest-xdist \
+	ruff scikit-learn towncrier types-PyYAML vega_datasets
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

@@ -1,0 +1,1 @@
+"""flow-metaflow: runs flows that are written for Metaflow, unchanged."""

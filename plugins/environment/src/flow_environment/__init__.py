@@ -1,0 +1,1 @@
+"""flow-environment: the environment decorator: variables of a step's process."""

@@ -1,0 +1,1 @@
+"""flow-gc: the command gc: removes old runs and what only they reach."""

@@ -1,0 +1,1 @@
+"""flow-yaml: reads configurations of flows from YAML."""

@@ -1,0 +1,1 @@
+"""flow-resources: the resources decorator: what a step needs, wherever it runs."""

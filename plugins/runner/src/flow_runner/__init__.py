@@ -1,0 +1,1 @@
+"""flow-runner: runner and NBRunner: start flows from Python and follow them."""

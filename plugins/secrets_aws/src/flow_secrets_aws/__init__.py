@@ -1,0 +1,1 @@
+"""flow-secrets-aws: secrets from the AWS Secrets Manager."""

@@ -1,0 +1,1 @@
+"""flow-timeout: the timeout decorator: ends a step that takes too long."""
