@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore as ArtifactStore
+    from flow_core.cli import Front as Front
+    from flow_core.cli import main as main
     from flow_core.context import current as current
     from flow_core.definition import Decorated as Decorated
     from flow_core.definition import FlowDefinition as FlowDefinition
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from flow_core.errors import did_you_mean as did_you_mean
     from flow_core.errors import near_misses as near_misses
     from flow_core.flowfile import load_flow as load_flow
+    from flow_core.flowspec import LANGUAGE as LANGUAGE
     from flow_core.flowspec import FlowSpec as FlowSpec
     from flow_core.fsspec_store import FsspecStore as FsspecStore
     from flow_core.graph import Graph as Graph
@@ -139,12 +142,13 @@ if TYPE_CHECKING:
 
 _HOME = {
     "artifacts": "ArtifactStore",
+    "cli": "Front main",
     "pickling": "PickleSerializer",
     "context": "current",
     "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NotFound ParameterError PluginError RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
-    "flowspec": "FlowSpec",
+    "flowspec": "LANGUAGE FlowSpec",
     "fsspec_store": "FsspecStore",
     "graph": "Graph Node Problem",
     "hookspecs": "hookimpl hookspec",
