@@ -82,6 +82,8 @@ def install() -> None:
             name=NAME,
         )
     sys.meta_path.insert(0, Finder())
+    if SHIM not in sys.path:
+        sys.path.insert(1, SHIM)  # a pool that spawns hands this path on, and not the variable
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if SHIM not in paths:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SHIM, *paths]))

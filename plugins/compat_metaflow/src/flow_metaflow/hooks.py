@@ -133,10 +133,16 @@ def _check_splits(task: TaskContext, flow: Any) -> None:
 
 @hookimpl
 def flow_task_teardown(task: TaskContext, flow: Any) -> None:
-    """Store the name of the flow as the artifact ``name``, which readers of old runs expect."""
-    if _is_ours(type(flow)):
-        # Not by assignment: within the flow the name stays a property.
-        flow.__dict__["name"] = task.spec.flow
+    """Store what readers of old runs expect as artifacts: the flow's name, and parameters under the
+    names of their attributes."""
+    if not _is_ours(type(flow)):
+        return
+    # Not by assignment: within the flow, both stay what they are.
+    flow.__dict__["name"] = task.spec.flow
+    if task.node.joins or not task.spec.inputs:  # elsewhere they come with the inputs
+        for parameter in task.session.definition.parameters:
+            if parameter.attribute != parameter.name.replace("-", "_"):
+                flow.__dict__[parameter.attribute] = getattr(flow, parameter.attribute)
 
 
 def _is_ours(flow: Any) -> bool:

@@ -26,7 +26,7 @@ def start(flow: Any) -> NoReturn:
     given = sys.argv[1:]
     front = Front(f"python -m flow_metaflow {sys.argv[0]}", own_commands())
     try:
-        words = translate(given, flow.__name__, script)
+        words = translate(given, flow, script)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -38,7 +38,7 @@ def start(flow: Any) -> NoReturn:
     main(words, flow=flow, front=front)
 
 
-def translate(given: Sequence[str], flow: str, script: str) -> list[str]:
+def translate(given: Sequence[str], flow: Any, script: str) -> list[str]:
     """Return flow-core's arguments for the predecessor's; settings without an option are set.
 
     Raises:
@@ -51,9 +51,9 @@ def translate(given: Sequence[str], flow: str, script: str) -> list[str]:
     _refuse(top)
     _set_variables(top)
     if not top["quiet"] and os.environ.get(environment.OWN + "QUIET") != "1":
-        _header(flow)
+        _header(flow.__name__)
     words = _before_command(top)
-    return [*words, *after_command(rest, _for_run(top))]
+    return [*words, *after_command(rest, _for_run(top), flow)]
 
 
 def _header(flow: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
+from flow_core.api import Parameter
 from flow_metaflow.environment import OWN
 
 _VARIABLE = {
@@ -15,20 +17,20 @@ _VARIABLE = {
 """Options of ``run`` and its like that are settings here: they hold in all tasks."""
 
 _RUNS = frozenset({"run", "resume", "spin"})
-_TAG_RUN = frozenset({"add", "remove", "replace", "list"})
 
 
-def after_command(words: Sequence[str], for_run: Sequence[str]) -> list[str]:
+def after_command(words: Sequence[str], for_run: Sequence[str], flow: Any) -> list[str]:
     """Return the command with its arguments.
 
     Args:
         words: the command and what stands behind it.
         for_run: options that the predecessor has in front of the command.
+        flow: the flow class.
     """
     command, *rest = words
     if command in _RUNS:
         added = list(for_run) if command != "spin" else []
-        return [command, *added, *_without_variables(rest)]
+        return [command, *added, *_renamed(_without_variables(rest), flow)]
     if command == "logs" and (not rest or rest[0] not in ("show", "scrub", "--help")):
         return [command, "show", *rest]  # `logs RUN/STEP` is short for it
     return [command, *rest]
@@ -45,3 +47,14 @@ def _without_variables(words: Sequence[str]) -> list[str]:
         else:
             kept.append(word)
     return kept
+
+
+def _renamed(words: Sequence[str], flow: Any) -> list[str]:
+    """Give parameters the form of an option: ``--learning_rate`` is ``--learning-rate`` here."""
+    declared = (getattr(flow, name, None) for name in dir(flow))
+    options = {f"--{p.name}": p.option for p in declared if isinstance(p, Parameter)}
+    found = []
+    for word in words:
+        option, equals, value = word.partition("=")
+        found.append(options.get(option, option) + equals + value)
+    return found

@@ -1,0 +1,82 @@
+"""Flows as users of the predecessor write them, each run unchanged; see ``flows/``."""
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+
+FLOWS = Path(__file__).parent / "flows"
+
+
+def constants_of(path):
+    """Return the constants ``EXPECTED``, ``ARGUMENTS`` and ``EXIT`` of a flow file."""
+    found = {"ARGUMENTS": "run", "EXIT": 0}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in (
+            "EXPECTED",
+            "ARGUMENTS",
+            "EXIT",
+        ):
+            found[ast.unparse(node.targets[0])] = ast.literal_eval(node.value)
+    return found
+
+
+FILES = sorted(f.name for f in FLOWS.glob("*.py") if "EXPECTED" in constants_of(f))
+
+READ = """
+import sys
+from metaflow import Run, namespace
+namespace(None)
+data = Run(sys.argv[1] + "/" + open("run_id").read().strip()).data
+print(repr({name: getattr(data, name) for name in sys.argv[2:]}))
+"""
+
+
+def flow_name(file):
+    [name] = [
+        line.split("class ")[1].split("(")[0]
+        for line in (FLOWS / file).read_text().splitlines()
+        if line.startswith("class ") and "Flow(" in line
+    ]
+    return name
+
+
+def results(old, file, expected):
+    """Run a flow; return its exit status, and what its last step has of ``expected``."""
+    old.take(file, "movies.csv")
+    wanted = constants_of(FLOWS / file)
+    done = old.call(file, wanted["ARGUMENTS"] + " --run-id-file run_id")
+    assert done.returncode == wanted["EXIT"], done.stdout + done.stderr
+    if expected is None:
+        return None
+    read = old.call(old.write("read.py", READ), " ".join([flow_name(file), *expected]))
+    assert read.returncode == 0, read.stderr
+    return read.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_runs_unchanged(old, file):
+    expected = constants_of(FLOWS / file)["EXPECTED"]
+    found = results(old, file, expected)
+    assert found == (None if expected is None else repr(expected))
+
+
+@pytest.mark.parametrize("file", ["catch_retry.py", "own_classes.py", "statistics_flow.py"])
+def test_with_tasks_that_are_spawned(old, file):
+    old.variables["FLOW_FORK"] = "never"
+    expected = constants_of(FLOWS / file)["EXPECTED"]
+    assert results(old, file, expected) == repr(expected)
+
+
+RIVAL = os.environ.get("RIVAL_PYTHON", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not RIVAL, reason="RIVAL_PYTHON names no Python that has the real metaflow")
+@pytest.mark.parametrize("file", FILES)
+def test_the_real_one_gives_the_same(old, file):
+    old.program = [RIVAL]
+    expected = constants_of(FLOWS / file)["EXPECTED"]
+    found = results(old, file, expected)
+    assert found == (None if expected is None else repr(expected))
