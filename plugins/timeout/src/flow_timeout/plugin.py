@@ -37,9 +37,7 @@ def flow_task_call(task: TaskContext, flow: Any) -> Generator[None, Any, Any]:
 
 def _can_interrupt() -> bool:
     # Only a main thread can: elsewhere the launcher is the one that ends the process.
-    return hasattr(signal, "setitimer") and (
-        threading.current_thread() is threading.main_thread()
-    )
+    return hasattr(signal, "setitimer") and (threading.current_thread() is threading.main_thread())
 
 
 @contextmanager
