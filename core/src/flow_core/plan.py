@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from flow_core.errors import DefinitionError
 from flow_core.records import Failure
 
-
 _LONGEST = 366 * 86400.0  # seconds; a delay that grows has to end somewhere
 
 

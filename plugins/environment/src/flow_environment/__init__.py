@@ -18,7 +18,7 @@ class EnvironmentOptions(Options):
     They are written down with the run: for passwords there is ``@secrets``. Since 0.1.
     """
 
-    vars: dict[str, str] = option(help="Variables: name and value, both text.")
+    vars: dict[str, str] = option(help="Variables: name and value, both text.")  # noqa: RUF009
 
     def validate(self) -> None:
         """Refuse what no process can have, and what would change under a person's hands."""

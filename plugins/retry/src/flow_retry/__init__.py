@@ -31,7 +31,7 @@ class RetryOptions(Options):
     jitter: float = option(
         0.0, "Part of the delay that is left to chance: with 0.5 it is cut by up to a half."
     )
-    on: What = option(
+    on: What = option(  # noqa: RUF009
         (),
         "Which failures are tried again: exception classes, or their names (those derived from "
         "them count too), and causes: error, killed, out-of-memory, timeout, lost, exit, launch, "
@@ -79,9 +79,9 @@ def _name(one: Any) -> str:
     name = one.strip() if isinstance(one, str) else ""
     exception = all(map(str.isidentifier, name.split(".")))
     # Classes are hardly ever named in small letters: that is a cause, and a wrong one.
-    if not name or name in CAUSES or (exception and ("." in name or not name.islower())):
-        if isinstance(one, str):
-            return name
+    good = not name or name in CAUSES or (exception and ("." in name or not name.islower()))
+    if good and isinstance(one, str):
+        return name
     close = near_misses(name, [*CAUSES, *_EXCEPTIONS])
     raise DefinitionError(
         f"Option 'on' cannot be {one!r}",
