@@ -788,7 +788,7 @@ class TestDeadlines:
 
     def test_who_ends_in_time_is_left_alone(self, flowtester):
         compute = FakeCompute(count=20)
-        assert run(flowtester, compute, modules=[Deadline(0.01, 0)]).state is RunState.SUCCEEDED
+        assert run(flowtester, compute, modules=[Deadline(30, 0)]).state is RunState.SUCCEEDED
         assert not compute.cancelled
 
     def test_deadlines_of_ended_attempts_are_not_kept(self, flowtester, monkeypatch):
