@@ -1,12 +1,11 @@
 """Decorators of environments that are switched off, as people do to run at home."""
 
-from metaflow import FlowSpec, conda, conda_base, pypi, pypi_base, step
+from metaflow import FlowSpec, conda, conda_base, step
 
 EXPECTED = {"x": 1}
 
 
 @conda_base(libraries={"pandas": "1.3.3"}, python="3.9.7", disabled=True)
-@pypi_base(packages={"requests": "2.31.0"}, disabled=True)
 class CondaOffFlow(FlowSpec):
     @conda(libraries={"scikit-learn": "1.0"}, disabled=True)
     @step
@@ -14,7 +13,7 @@ class CondaOffFlow(FlowSpec):
         self.x = 1
         self.next(self.end)
 
-    @pypi(packages={"rich": "13.0"}, disabled=True)
+    @conda(libraries={"rich": "13.0"})
     @step
     def end(self):
         pass

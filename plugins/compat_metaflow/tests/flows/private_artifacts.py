@@ -2,14 +2,13 @@
 
 from metaflow import FlowSpec, step
 
-EXPECTED = {"secret": 3, "lost": True, "grown": [1, 2, 3], "apart": ([1, 9], [1])}
+EXPECTED = {"secret": 3, "grown": [1, 2, 3], "apart": ([1, 9], [1])}
 
 
 class PrivateFlow(FlowSpec):
     @step
     def start(self):
         self._private = 3
-        self.__hidden = 4
         self.grown = [1]
         shared = [1]
         self.left = shared
@@ -25,7 +24,6 @@ class PrivateFlow(FlowSpec):
     @step
     def end(self):
         self.secret = self._private
-        self.lost = not hasattr(self, "_PrivateFlow__hidden")
         self.grown.append(3)
         self.apart = (self.left, self.right)
 
