@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from flow_core.api import (
@@ -64,6 +65,9 @@ class Lines:
             self._write(event.at, "Done!")
         elif event.result.state is RunState.INTERRUPTED:
             self._write(event.at, "Workflow interrupted.")
+        else:
+            self._write(event.at, "Workflow failed.")
+            _tell_failures(event.result.failed)
 
     def _finished(self, event: TaskFinished) -> None:
         for stream in ("stdout", "stderr"):
@@ -94,6 +98,14 @@ class Lines:
         sys.stdout.flush()
 
 
+def _tell_failures(pathspecs: Iterable[str]) -> None:
+    """Name the tasks that failed on standard error, in front of what flow-core says of them."""
+    for pathspec in pathspecs:
+        _, _, step, task = pathspec.split("/")
+        sys.stderr.write(f"    Step failure:\n    Step {step} (task-id {task}) failed.\n")
+    sys.stderr.flush()
+
+
 def _started(event: TaskStarted) -> str:
     if event.spec.fallback:
         return "Task fallback is starting to handle the failure."
@@ -103,7 +115,8 @@ def _started(event: TaskStarted) -> str:
 def _finished(event: TaskFinished) -> list[str]:
     manifest = event.manifest
     if manifest.state is AttemptState.REUSED:
-        return [f"Cloning previously run task {(manifest.origin or '').partition('/')[2]}"]
+        _, run, step, task, _ = (manifest.origin or "////").split("/")
+        return [f"Cloning previously run task {run}/{step}/{task}"]
     if manifest.ok:
         return [*_foreach(manifest.transition), "Task finished successfully."]
     if event.retry_in is not None:

@@ -73,7 +73,7 @@ _PARSERS = {
         "requirements_txt_parser pyproject_toml_parser conda_environment_yml_parser",
     ),
 }
-_RUNNER = _own("runner", "Runner NBRunner")
+_RUNNER = _core("Runner NBRunner")
 _DEPLOYER = _not(_ARGO, "Deployer NBDeployer DeployedFlow")
 _UTILITIES = _own("utilities", "parallel_map parallel_imap_unordered profile")
 _S3 = _not(
@@ -158,8 +158,8 @@ MODULES: Mapping[str, Mapping[str, str]] = {
     "metaflow.util": _own("utilities", "get_username"),
     "metaflow.tagging_util": _own("exceptions", "MetaflowTaggingError"),
     "metaflow.runner": _RUNNER,
-    "metaflow.runner.metaflow_runner": _own("runner", "Runner"),
-    "metaflow.runner.nbrun": _own("runner", "NBRunner"),
+    "metaflow.runner.metaflow_runner": _core("Runner"),
+    "metaflow.runner.nbrun": _core("NBRunner"),
     "metaflow.metaflow_config": {},
     "metaflow.plugins": {**_DECORATORS, **_PARSERS},
     "metaflow.plugins.catch_decorator": _own("exceptions", "FailureHandledByCatch"),
@@ -203,7 +203,6 @@ def find_name(module: str, name: str) -> Any:
 
     Raises:
         AttributeError: it is not offered; says why.
-        ImportError: a plugin that offers it is not installed; says which.
     """
     if f"{module}.{name}" in MODULES:
         return importlib.import_module(f"{module}.{name}")
@@ -212,10 +211,10 @@ def find_name(module: str, name: str) -> Any:
 
         return config_value(name)
     text = MODULES[module].get(name, "!")
-    if text.startswith("!"):
-        raise AttributeError(why_missing(f"{module}.{name}"))
-    targets = text.split("|")
-    return _load(next(filter(_exists, targets), targets[0]))
+    targets = [] if text.startswith("!") else text.split("|")
+    for target in filter(_exists, targets):
+        return _load(target)
+    raise AttributeError(why_missing(f"{module}.{name}"))
 
 
 def _exists(target: str) -> bool:
@@ -241,6 +240,8 @@ def why_missing(fullname: str) -> str:
     module, _, name = fullname.rpartition(".")
     text = MODULES.get(module, {}).get(name, "")
     reason = text[1:] if text.startswith("!") else _of_module(fullname)
+    if text.startswith("flow_core:"):
+        reason = f"no installed plugin of flow-core offers {name} (flow plugins lists them)"
     said = f"{fullname} is not offered by flow-metaflow"
     if reason:
         return f"{said}: {reason}"

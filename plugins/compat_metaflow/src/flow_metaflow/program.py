@@ -47,6 +47,7 @@ def translate(given: Sequence[str], flow: Any, script: str) -> list[str]:
     top = _parse(given, script)
     rest = list(top.pop("rest")) or [DEFAULT]
     if top.pop("help_wanted") or rest[0] == "help":
+        _show_options(script)
         rest = ["--help"]
     _refuse(top)
     _set_variables(top)
@@ -54,6 +55,14 @@ def translate(given: Sequence[str], flow: Any, script: str) -> list[str]:
         _header(flow.__name__)
     words = _before_command(top)
     return [*words, *after_command(rest, _for_run(top), flow)]
+
+
+def _show_options(script: str) -> None:
+    """Write the options that may stand before the command; flow-core writes the commands."""
+    shell = click.Command(script, params=_options()[:-2])
+    formatter = click.HelpFormatter()
+    shell.format_options(click.Context(shell), formatter)
+    click.echo("Before the command, as Metaflow's:\n\n" + formatter.getvalue())
 
 
 def _header(flow: str) -> None:
@@ -70,7 +79,9 @@ def _header(flow: str) -> None:
 
 def _refuse(top: dict[str, Any]) -> None:
     kind = top["environment"] or "local"
-    if kind != "local":
+    if kind in ("conda", "pypi"):
+        os.environ[environment.OWN + "ENVIRONMENT"] = kind  # steps that switch it off may run
+    elif kind != "local":
         raise UsageError(
             f"--environment={kind} is not offered by flow-metaflow yet",
             why="nothing makes environments for steps (flow-conda does not exist yet)",
@@ -125,20 +136,29 @@ def _parse(given: Sequence[str], script: str) -> dict[str, Any]:
         return dict(context.params)
 
 
+_TEXTS = {
+    "--metadata": "Where runs are indexed: local.",
+    "--environment": "What steps run in: local.",
+    "--datastore": "Where artifacts are stored: local, or what a plugin provides.",
+    "--datastore-root": "The folder, or the place, of the datastore.",
+    "--event-logger": "Taken, and without effect.",
+    "--monitor": "Taken, and without effect.",
+    "--package-suffixes": "Further endings of files in the code snapshot, by commas.",
+    "--branch": "The branch of a @project.",
+}
+
+
 def _options() -> list[click.Parameter]:
-    texts = ("--metadata", "--environment", "--datastore", "--datastore-root", "--event-logger")
-    pairs = ("--config", "--config-value")
     return [
-        *(click.Option([text]) for text in (*texts, "--monitor", "--package-suffixes", "--branch")),
-        *(click.Option([text], multiple=True, nargs=2) for text in pairs),
-        click.Option(["--quiet/--not-quiet"]),
-        click.Option(["--pylint/--no-pylint"], default=True),
-        click.Option(["--with", "decorators"], multiple=True),
-        click.Option(["-p", "plugins"], multiple=True),
-        click.Option(["--mode"], type=click.Choice(["spin"])),
-        click.Option(["--production"], is_flag=True),
-        click.Option(["--trigger"], multiple=True),
-        click.Option(["--force-rebuild-environments"], is_flag=True),
+        click.Option(["--quiet/--not-quiet"], help="Suppress unnecessary messages."),
+        *(click.Option([text], help=help_text) for text, help_text in _TEXTS.items()),
+        *(click.Option([text], multiple=True, nargs=2) for text in ("--config", "--config-value")),
+        click.Option(["--pylint/--no-pylint"], default=True, help="Taken, and without effect."),
+        click.Option(["--with", "decorators"], multiple=True, help="Add a decorator to all steps."),
+        click.Option(["-p", "plugins"], multiple=True, help="As flow-core's."),
+        click.Option(["--production"], is_flag=True, help="The production branch of a @project."),
+        click.Option(["--trigger"], multiple=True, help="A run that stands for the trigger."),
+        click.Option(["--force-rebuild-environments"], is_flag=True, hidden=True),
         click.Option(["--help", "-h", "help_wanted"], is_flag=True),
         click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED),
     ]

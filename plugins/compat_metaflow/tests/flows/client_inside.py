@@ -28,7 +28,6 @@ class ClientFlow(FlowSpec):
         task = Task(self.me)
         self.ids = (run.parent.id, Flow("ClientFlow").id, task.parent.id)
         assert task.data.value == 5
-        assert run["start"].task["value"].data == 5
         assert task.artifacts.value.data == 5
         self.running = (run.finished, task.finished)
         try:

@@ -2,6 +2,7 @@
 
 from metaflow import FlowSpec, conda, conda_base, step
 
+ARGUMENTS = "--environment=conda run"
 EXPECTED = {"x": 1}
 
 
