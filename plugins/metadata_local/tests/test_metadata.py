@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -103,11 +104,24 @@ class TestFile:
         with pytest.raises(FormatError) as caught:
             metadata.flows()
         assert str(caught.value) == (
-            "The index of runs has format 99; this flow-metadata-local reads formats up to 1\n"
+            "The index of runs has format 99; this flow-metadata-local reads formats up to 2\n"
             f"  where: {file}\n"
             "  why:   it was written by a newer version of flow-metadata-local\n"
             "  try:   pip install --upgrade flow-metadata-local"
         )
+
+    def test_an_index_without_parameters_gets_them(
+        self, metadata: LocalMetadata, file: Path
+    ) -> None:
+        file.parent.mkdir()
+        with closing(sqlite3.connect(file)) as old:
+            schema.MIGRATIONS[0](old)
+            old.execute("PRAGMA user_version = 1")
+            values = "1, 'F', '1', 'created', 1000.0, NULL, '', '', 0, NULL, NULL, ''"
+            old.execute(f"INSERT INTO runs VALUES ({values})")
+            old.commit()
+        assert metadata.run("F", "1") == RUN
+        assert metadata.runs("F", parameters={"alpha": ["3"]}) == []
 
     def test_older_format_is_brought_up_to_date(
         self, metadata: LocalMetadata, file: Path, monkeypatch: pytest.MonkeyPatch
@@ -119,10 +133,10 @@ class TestFile:
             connection.execute("ALTER TABLE runs ADD COLUMN extra TEXT")
 
         monkeypatch.setattr(database, "MIGRATIONS", (*schema.MIGRATIONS, add_column))
-        monkeypatch.setattr(database, "VERSION", 2)
+        monkeypatch.setattr(database, "VERSION", 3)
         assert metadata.run("F", "1") == RUN, "the rows stay"
         metadata.close()
-        assert _execute(file, "PRAGMA user_version") == [(2,)]
+        assert _execute(file, "PRAGMA user_version") == [(3,)]
         assert _execute(file, "SELECT extra FROM runs") == [(None,)]
 
     def test_failed_upgrade_changes_nothing(
@@ -136,7 +150,7 @@ class TestFile:
         metadata.close()
         with monkeypatch.context() as patch:
             patch.setattr(database, "MIGRATIONS", (*schema.MIGRATIONS, fail))
-            patch.setattr(database, "VERSION", 2)
+            patch.setattr(database, "VERSION", 3)
             with pytest.raises(ZeroDivisionError):
                 metadata.flows()
         assert metadata.flows() == ["F"]
