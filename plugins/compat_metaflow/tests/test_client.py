@@ -102,3 +102,33 @@ except metaflow.exception.MetaflowException as ex:
         "[]",
         "metadata('https://service.example.com') is not offered by flow-metaflow",
     ]
+
+
+CURRENT = """
+from metaflow import FlowSpec, Run, Task, current, namespace, step
+
+
+class CurrentFlow(FlowSpec):
+    @step
+    def start(self):
+        assert isinstance(current.run, Run) and isinstance(current.task, Task)
+        assert current.task.pathspec == current.pathspec
+        assert current.tempdir is None and "start" in current.graph_info["steps"]
+        assert current.get("nothing", 1) == 1 and "flow_name" in current
+        assert [s.__name__ for s in self] == ["end", "start"], [s.__name__ for s in self]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+assert CurrentFlow(use_cli=False) is not None
+assert current.flow_name is None and not current.is_running_flow
+if __name__ == "__main__":
+    CurrentFlow()
+"""
+
+
+def test_current(old):
+    old.call(old.write("current_flow.py", CURRENT), "run").check()

@@ -103,6 +103,32 @@ class TestRun:
         plan = json.loads(document.partition("\n")[2])["plans"]["work"]
         assert plan["retry"]["times"] == 1
 
+    def test_files_and_namespaces(self, old):
+        text = FLOW.replace("pass", "from metaflow import get_namespace; print(get_namespace())")
+        flow = old.write("f.py", text)
+        options = "--namespace user:eve --runner-attribute-file facts.json --run-id-file rid"
+        done = old.call(flow, f"run {options}").check()
+        assert any(line.endswith("] user:eve") for line in done.stdout.splitlines())
+        facts = json.loads((old.folder / "facts.json").read_text())
+        assert (facts["run_id"], facts["flow_name"]) == ("1", "F")
+        done = old.call(flow, "run --namespace=").check()
+        assert any(line.endswith("] None") for line in done.stdout.splitlines())
+
+    def test_environments_that_nothing_makes(self, old):
+        head = "from metaflow import conda, conda_base\n"
+        on = FLOW.replace(
+            "    @step\n    def work", "    @conda(libraries={})\n    @step\n    def work"
+        )
+        for text, arguments, step in [
+            (on, "run", "Step 'work' needs an environment: @conda"),
+            (FLOW.replace("class F", "@conda_base(python='3.9')\nclass F"), "run", "@conda_base"),
+            (FLOW, "--environment=conda run", "Step 'start' needs an environment"),
+        ]:
+            done = old.call(old.write("f.py", head + text), arguments)
+            assert done.returncode == 1
+            assert step in done.stderr
+            assert "disabled=True" in done.stderr
+
     def test_more_splits_than_allowed(self, old, flow):
         done = old.call(flow, "run --max-num-splits=1")
         assert done.returncode == 1

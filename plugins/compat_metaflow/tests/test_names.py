@@ -6,7 +6,9 @@ import sys
 import pytest
 
 import flow_core
+from flow_core.api import UsageError
 from flow_metaflow import finder
+from flow_metaflow.commands import own_commands
 from flow_metaflow.names import MODULES, find_name, offered, why_missing
 
 
@@ -94,3 +96,13 @@ def test_another_one_that_was_imported_first(monkeypatch, tmp_path):
             finder.install()
     finally:
         del sys.modules["metaflow"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["card", "kubernetes", "batch", "argo-workflows", "step-functions", "airflow", "init", "step"],
+)
+def test_commands_that_are_not_offered(name):
+    with pytest.raises(UsageError, match=f"The command '{name}' is not offered") as caught:
+        own_commands()[name].build(None)
+    assert caught.value.why
