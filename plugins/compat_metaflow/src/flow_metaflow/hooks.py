@@ -94,19 +94,30 @@ def flow_run_started(session: Session, run: RunRecord) -> None:
 # --- tasks --------------------------------------------------------------------------------------
 
 
-@hookimpl
+@hookimpl(after=["client"])
 def flow_task_setup(task: TaskContext, flow: Any) -> None:
     """Give `current` what the predecessor's has."""
     if not _is_ours(type(flow)):
         return
-    provide, spec = task.current.provide, task.spec
+    provide = task.current.provide
     provide("tempdir", lambda: os.environ.get("METAFLOW_TEMPDIR"))
     provide("graph_info", lambda: task.run.graph)
-    provide("run", lambda: _client("Run", f"{spec.flow}/{spec.run}"))
-    provide("task", lambda: _client("Task", spec.pathspec))
+    for name in ("run", "task"):
+        _provide_wrapped(task.current, name)
     chosen = os.environ.get(OWN + "NAMESPACE")
     if chosen is not None:
         _client("namespace", chosen or None)
+
+
+def _provide_wrapped(current: Any, name: str) -> None:
+    """Let what another plugin provides as ``current.name`` be the predecessor's object."""
+
+    def make() -> Any:
+        if earlier is None:
+            raise AttributeError(f"current has no '{name}': no plugin in this task provides it")
+        return _client("wrap", earlier())
+
+    earlier = current.provide(name, make)
 
 
 def _client(name: str, *arguments: Any) -> Any:
