@@ -98,7 +98,8 @@ class RunReader:
             return None  # a resumed run that is older than the parameter, read by the client
         if parameter.name not in self._parameters:
             owner = f"run {self.document.flow}/{self.document.run}"
-            self._parameters[parameter.name] = self.value(table, parameter.name, owner)
+            value = self.value(table, parameter.name, owner)
+            self._parameters[parameter.name] = parameter.present(value)
         return self._parameters[parameter.name]
 
     def item(self, frame: ForeachFrame) -> Any:

@@ -70,7 +70,7 @@ def _parameters(parameters: tuple[Parameter, ...]) -> Iterator[str]:
 def _note(parameter: Parameter) -> str:
     if parameter.required:
         return click.style("(required)", dim=True)
-    if parameter.default is None:
+    if not parameter.default_text:
         return ""
     default = "computed" if callable(parameter.default) else repr(parameter.default)
     return click.style(f"(default: {default})", dim=True)
