@@ -10,6 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_core.config import Config as Config
+    from flow_core.config import ConfigValue as ConfigValue
+    from flow_core.config import config_expr as config_expr
     from flow_core.context import current as current
     from flow_core.errors import FlowError as FlowError
     from flow_core.flowspec import FlowSpec as FlowSpec
@@ -28,6 +31,9 @@ _OWN = {
     "ParameterContext": "flow_core.parameters",
     "IncludeFile": "flow_core.parameters",
     "JSONType": "flow_core.parameters",
+    "Config": "flow_core.config",
+    "ConfigValue": "flow_core.config",
+    "config_expr": "flow_core.config",
     "current": "flow_core.context",
     "FlowError": "flow_core.errors",
 }

@@ -5,6 +5,7 @@ Once, after all decorators are known, plugins may change it; then its graph and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
 
@@ -20,7 +21,7 @@ from flow_core.options import (
     StepDecorator,
     flow_decorators,
 )
-from flow_core.parameters import Parameter, collect_parameters
+from flow_core.parameters import Parameter, collect_parameters, declared
 
 
 class Decorated:
@@ -79,29 +80,116 @@ class StepDefinition(Decorated):
         self.attached = list(getattr(function, DECORATORS_ATTRIBUTE, ()))
 
 
+class _Removed:
+    """Stands where a parameter was removed: the name is free for an artifact."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None or self._name not in instance.__dict__:
+            raise AttributeError(self._name)
+        return instance.__dict__[self._name]
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self._name] = value
+
+
 class FlowDefinition(Decorated):
     """A flow while plugins may still change it (hook ``flow_definition``).
 
     Attributes:
         name: the flow's name.
-        cls: the flow class.
+        cls: the flow class; see `settle_class`.
         steps: step name → `StepDefinition`.
         parameters: the parameters, in order.
+        configs: configuration name → its value.
         attached: the decorators of the flow itself; those of steps are in ``steps``.
         errors: what is wrong with the class itself, for lint to show with all other problems.
 
     Since 0.1.
     """
 
-    def __init__(self, cls: type[FlowSpec], index: PluginIndex) -> None:
+    def __init__(
+        self,
+        cls: type[FlowSpec],
+        index: PluginIndex,
+        configs: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name = cls.__name__
         self.cls = cls
+        self.configs = dict(configs or {})
         self.attached = flow_decorators(cls)
         self._index = index
         self.errors: list[FlowError] = []
         functions = step_functions(cls, self.errors)
         self.steps = {name: StepDefinition(name, f) for name, f in functions.items()}
         self.parameters: tuple[Parameter, ...] = collect_parameters(cls, self.errors)
+        if self.configs:
+            self._settle()
+
+    def evaluate(self, value: Any) -> Any:
+        """Return ``value`` with all in it that comes from configurations replaced by what they say.
+
+        Raises:
+            DefinitionError: they do not say it.
+        """
+        from flow_core.config import evaluate, settle
+
+        def read(declaration: Any) -> Any:
+            return self.configs[declaration.name]
+
+        return settle(value, lambda delayed: evaluate(delayed, read, self.cls))
+
+    def _settle(self) -> None:
+        """Put the values of configurations where decorators and parameters ask for them."""
+        self.attached = self._settled(self.attached, f"flow {self.name}")
+        for step in self.steps.values():
+            code = step.function.__code__
+            place = f"{code.co_filename}:{code.co_firstlineno}"
+            step.attached = self._settled(step.attached, place)
+        parameters = []
+        for parameter in self.parameters:
+            if parameter.delayed:
+                try:
+                    parameter = parameter.settled(self.evaluate)
+                except FlowError as error:
+                    self.errors.append(error)
+                    continue
+                self.errors.extend(parameter.problems)
+            parameters.append(parameter)
+        self.parameters = tuple(parameters)
+
+    def _settled(self, attached: list[Attached], place: str) -> list[Attached]:
+        found = []
+        for one in attached:
+            settle = getattr(one.options, "settled", None)
+            try:
+                found.append(one if settle is None else one._replace(options=settle(self.evaluate)))
+            except FlowError as error:
+                if (error.where or "decorator").startswith("decorator"):
+                    error.where = place
+                if f"@{one.name}" not in error.what:
+                    error.what = f"@{one.name}: {error.what}"
+                error.hint = error.hint or "correct the configuration"
+                self.errors.append(error)
+        return found
+
+    def settle_class(self) -> None:
+        """Make ``cls`` a class that has the parameters which the definition has.
+
+        Where they are those of the class as it was written, it is that class. The person's own is
+        never changed: it may be run again, with other configurations.
+        """
+        written = {n: p for n, p in declared(self.cls).items() if isinstance(p, Parameter)}
+        wanted = {p.attribute: p for p in self.parameters}
+        if written == wanted:
+            return
+        contents: dict[str, Any] = {name: _Removed(name) for name in written.keys() - wanted.keys()}
+        contents |= {name: p for name, p in wanted.items() if written.get(name) is not p}
+        same = ("__module__", "__qualname__", "__doc__")
+        contents |= {name: getattr(self.cls, name) for name in same}
+        self.cls = type(self.name, (self.cls,), contents)
 
     def decorator(self, name: str) -> StepDecorator[Any]:
         """Return the decorator of steps that a plugin offers under ``name``.

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Union, overload
 
 from flow_core.errors import DefinitionError, UsageError, did_you_mean
+from flow_core.parameters import is_delayed
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -190,6 +191,14 @@ class Decorator(Generic[P]):
             error.where = error.where or f"decorator @{self.name}"
             raise
 
+    def take(self, values: dict[str, Any]) -> Options:
+        """As `make`; values that come from configurations of the flow are put in later."""
+        if not is_delayed(values):
+            return self.make(**values)
+        from flow_core.config import DelayedOptions
+
+        return DelayedOptions(self, values)
+
     def parse(self, text: str) -> Options:
         """Build the options from the text form ``option=value,option=value`` of ``--with``.
 
@@ -256,7 +265,7 @@ class StepDecorator(Decorator[P]):
                 f"Decorator @{self.name} takes its options by name only",
                 hint=f"@{self.name}({self._signature()})",
             )
-        options = self.make(**kwargs)
+        options = self.take(kwargs)
         return lambda step: self._attach(options, step)
 
     def _attach(self, options: Options, step: F) -> F:
@@ -306,7 +315,7 @@ class FlowDecorator(Decorator[P]):
                 f"Decorator @{self.name} takes its options by name only",
                 hint=f"@{self.name}({self._signature()})",
             )
-        options = self.make(**kwargs)
+        options = self.take(kwargs)
         return lambda flow: self._attach(options, flow)
 
     def _attach(self, options: Options, flow: C) -> C:

@@ -48,6 +48,7 @@ RESERVED_WITH_CONFIGS = frozenset({"config", "config-value"})
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 _CONTAINERS = (list, tuple, dict, set, frozenset, bytes, bytearray)
+_KEYWORDS = ("default", "type", "help", "required", "show_default", "separator", "multiple")
 _CLICK = ("envvar", "hidden", "is_flag", "metavar", "nargs", "show_envvar")
 _URL = re.compile(r"[A-Za-z][\w+.-]*://")
 
@@ -158,7 +159,7 @@ class Parameter:
         self.attribute = name
         self.problems: list[DefinitionError] = []
         self._given = given
-        self._place = _caller()
+        self._place = place_outside(__file__)
         self.delayed = is_delayed(given)
         if not self.delayed:
             self._settle()
@@ -185,7 +186,10 @@ class Parameter:
         self.separator: str | None = given.pop("separator")
         self.multiple = bool(given.pop("multiple"))
         kind = given.pop("type")
-        self.type = kind if kind is not None else _infer(self.default, self.multiple)
+        if kind is None:
+            lists = self.separator is not None and isinstance(self.default, (list, tuple))
+            kind = str if lists else _infer(self.default, self.multiple)
+        self.type = kind
         self.help = given.pop("help") or ""
         self.required = bool(given.pop("required")) and self.default is None
         self.show_default = given.pop("show_default") is not False
@@ -225,11 +229,7 @@ class Parameter:
             if name not in _CLICK:
                 self._problem(
                     f"Parameter '{self.name}' has no option '{name}'",
-                    hint=did_you_mean(
-                        name,
-                        ("default", "type", "help", "required", "show_default", "separator")
-                        + ("multiple", *_CLICK),
-                    ),
+                    hint=did_you_mean(name, (*_KEYWORDS, *_CLICK)),
                 )
             elif callable(value):
                 self._only_default(name)
@@ -516,7 +516,7 @@ class Parameter:
         except ParameterError as error:
             raise ParameterError(
                 f"The default of parameter {self.option} is of another type",
-                where=_function_place(function),
+                where=function_place(function),
                 why=f"its function '{_function_name(function)}' returned {value!r}; {error.what}",
                 hint=f"let it return {self.type_name}, or give a value: {self.option} VALUE",
             ) from None
@@ -527,7 +527,7 @@ class Parameter:
         except Exception as error:
             raise ParameterError(
                 f"The default of parameter {self.option} could not be computed",
-                where=_function_place(function),
+                where=function_place(function),
                 why=f"{type(error).__name__}: {error}",
                 hint=f"give a value: {self.option} VALUE",
             ) from error
@@ -632,7 +632,7 @@ class IncludeFile(Parameter):
             if not isinstance(path, (str, os.PathLike, type(None))):
                 raise ParameterError(
                     f"The default of parameter {self.option} is no path, but {path!r}",
-                    where=_function_place(default),
+                    where=function_place(default),
                     why="its function must return the path of a file",
                     hint=f"{self.option} PATH",
                 )
@@ -704,6 +704,11 @@ def declared(flow: type) -> dict[str, Any]:
             else:
                 found.pop(attribute, None)  # a subclass replaced it
     return found
+
+
+def has_configs(flow: type) -> bool:
+    """Whether a flow class has a `Config`."""
+    return any(not isinstance(value, Parameter) for value in declared(flow).values())
 
 
 def collect_parameters(flow: type, errors: list[FlowError] | None = None) -> tuple[Parameter, ...]:
@@ -850,10 +855,10 @@ def _to_bool(value: Any) -> bool:
     raise ValueError("not a bool")
 
 
-def _caller() -> str | None:
-    """Return file and line of the statement outside of flow-core that declares a parameter."""
+def place_outside(file: str) -> str:
+    """Return file and line of the innermost statement that runs now and stands outside of ``file``."""
     frame = sys._getframe(1)
-    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+    while frame.f_code.co_filename in (file, __file__) and frame.f_back is not None:
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
@@ -862,6 +867,7 @@ def _function_name(function: Any) -> str:
     return str(getattr(function, "__qualname__", None) or repr(function))
 
 
-def _function_place(function: Any) -> str | None:
+def function_place(function: Any) -> str | None:
+    """Return file and line of a function; None when it has none."""
     code = getattr(function, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else None

@@ -8,14 +8,14 @@ name: ``json`` and ``toml`` are known to the kernel, others come from plugins (e
 
 from __future__ import annotations
 
-import importlib
 import json
+import pkgutil
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from flow_core.errors import FlowError, UsageError, did_you_mean
-from flow_core.index import installed
+from flow_core.index import PluginIndex, installed
 
 GROUP = "flow.parsers"
 
@@ -27,12 +27,13 @@ def parser_for(path: str) -> str:
     return next((p for end, p in _BY_SUFFIX.items() if path.lower().endswith(end)), "json")
 
 
-def load_parser(parser: Any, what: str) -> Callable[[Any], Any]:
+def load_parser(parser: Any, what: str, index: PluginIndex | None = None) -> Callable[[Any], Any]:
     """Return the function that ``parser`` means; see the module.
 
     Args:
         parser: function, import path or name.
         what: what it is for, for errors: ``Config 'settings'``.
+        index: where to look for plugins; None = all that are installed.
 
     Raises:
         UsageError: there is none.
@@ -49,19 +50,19 @@ def load_parser(parser: Any, what: str) -> Callable[[Any], Any]:
         return _OWN[parser]
     if "." in parser or ":" in parser:
         return _imported(parser, what)
-    index = installed()
+    index = installed() if index is None else index
     if parser not in index.names(GROUP) and did_you_mean(parser, _OWN).startswith("did"):
         raise UsageError(f"There is no parser '{parser}'", hint=did_you_mean(parser, _OWN))
     return index.load(GROUP, parser)  # type: ignore[no-any-return]
 
 
-def parse(parser: Any, content: Any, what: str) -> Any:
+def parse(parser: Any, content: Any, what: str, index: PluginIndex | None = None) -> Any:
     """Return what ``parser`` makes of ``content``.
 
     Raises:
         UsageError: there is no such parser, or it failed, for whatever reason.
     """
-    function = load_parser(parser, what)
+    function = load_parser(parser, what, index)
     try:
         return function(content)
     except Exception as error:
@@ -74,9 +75,8 @@ def parse(parser: Any, content: Any, what: str) -> Any:
 
 
 def _imported(path: str, what: str) -> Callable[[Any], Any]:
-    module, _, attribute = path.replace(":", ".").rpartition(".")
     try:
-        function = getattr(importlib.import_module(module), attribute)
+        function = pkgutil.resolve_name(path)
         if not callable(function):
             raise TypeError(f"it is a {type(function).__name__}, not a function")
     except FlowError:

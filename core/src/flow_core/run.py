@@ -155,6 +155,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         scope=draft.scope,
         decorators=draft.decorators,
         notes=draft.notes,
+        configs=tuple(session.configs),
     )
 
 
@@ -190,7 +191,13 @@ def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[
         flow, _, run = request.origin.partition("/")
         earlier = session.run_document(flow, run).parameters
     declared = [p for p in session.definition.parameters if p.name not in earlier]
-    values = resolve_parameters(declared, draft.parameters, draft.flow, draft.user)
+    store = session.settings["datastore"].partition("://")[0]
+    values = {
+        **{name: value for name, value in session.configs.items() if name not in earlier},
+        **resolve_parameters(
+            declared, draft.parameters, draft.flow, draft.user, session.configs, store
+        ),
+    }
     new = {name: session.artifacts.save(name, value) for name, value in values.items()}
     return {**earlier, **new}
 

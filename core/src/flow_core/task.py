@@ -176,12 +176,11 @@ class TaskRunner:
     """
 
     def __init__(self, session: Session, document: RunDocument) -> None:
-        assert session.flow is not None
         self.session = session
         self.run = (document.flow, document.run)
-        self._flow = session.flow
+        self._flow = session.definition.cls
         self._reader = RunReader(session.artifacts, document)
-        self._reserved = ReservedNames.of(session.flow, session.graph.nodes)
+        self._reserved = ReservedNames.of(self._flow, session.graph.nodes)
 
     def run_attempt(self, spec: TaskSpec) -> int:
         """Run one attempt and commit its manifest.
@@ -230,7 +229,7 @@ def _facts(task: TaskContext) -> dict[str, Any]:
         "username": run.user,
         "namespace": f"user:{run.user}",
         "pathspec": spec.pathspec,
-        "parameter_names": tuple(run.parameters),
+        "parameter_names": tuple(n for n in run.parameters if n not in run.configs),
         "graph": run.graph,
         "tags": frozenset(run.tags),
         "is_parallel": spec.gang is not None,

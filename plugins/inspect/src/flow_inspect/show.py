@@ -40,6 +40,11 @@ def _text(session: Session) -> Iterator[str]:
     yield f"{click.style(graph.name, bold=True)}  {click.style(place, dim=True)}"
     yield from _indented(graph.doc, "  ")
     yield from _decorators(definition.attached, "  ")
+    if session.configs:
+        yield ""
+        yield click.style("Configurations", bold=True)
+        for name, value in session.configs.items():
+            yield f"  {click.style(name, fg='cyan')}  {click.style(_short(value), dim=True)}"
     if definition.parameters:
         yield ""
         yield click.style("Parameters", bold=True)
@@ -55,6 +60,11 @@ def _text(session: Session) -> Iterator[str]:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         yield ""
         yield click.style(f"The graph has {count}: the command 'check' tells.", fg="red")
+
+
+def _short(value: Any) -> str:
+    text = repr(value.to_dict() if hasattr(value, "to_dict") else value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _parameters(parameters: tuple[Parameter, ...]) -> Iterator[str]:
@@ -144,6 +154,7 @@ def _data(session: Session) -> dict[str, Any]:
     data["decorators"] = _attached(session.definition.attached)
     for name, step in session.definition.steps.items():
         data["steps"][name]["decorators"] = _attached(step.attached)
+    data["configs"] = {name: _jsonable(value) for name, value in session.configs.items()}
     data["parameters"] = [_parameter(p) for p in session.definition.parameters]
     return data
 
