@@ -190,17 +190,13 @@ def _build(provider: Any, context: Context) -> click.Command:
 def _build_with_configs(provider: Any, context: Context) -> click.Command:
     """Make the command of a flow with configurations, which its options may depend on."""
     context.take_configs()
-    if {"--help", "-h"} & set(context.arguments):
-        try:
-            _ = context.session().configs
-        except FlowError as error:
-            text = (
-                f"{provider.summary}\n\nFurther options depend on the configuration: {error.what}"
-            )
-            command = click.Command(context.name, help=text)
-            command.params.extend(_config_options(context.flow))
-            return command
-    command = _build(provider, context)
+    try:
+        command = _build(provider, context)
+    except UsageError as error:
+        if not {"--help", "-h"} & set(context.arguments):
+            raise
+        text = f"{provider.summary}\n\nFurther options depend on the configuration: {error.what}"
+        command = click.Command(context.name, help=text)
     command.params.extend(_config_options(context.flow))
     return command
 

@@ -782,12 +782,9 @@ def encode_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pickled(value: Any) -> str:
     import base64
+    import pickle
 
-    from flow_core.pickling import PickleSerializer
-
-    (stream, *buffers) = PickleSerializer().dump(value)
-    parts = [bytes(stream), *(bytes(b) for b in buffers)]
-    return ",".join(base64.b64encode(part).decode() for part in parts)
+    return base64.b64encode(pickle.dumps(value, protocol=5)).decode()
 
 
 def decode_values(encoded: Mapping[str, Any]) -> dict[str, Any]:
@@ -798,8 +795,7 @@ def decode_values(encoded: Mapping[str, Any]) -> dict[str, Any]:
             import base64
             import pickle
 
-            stream, *buffers = (base64.b64decode(part) for part in data["pickle"].split(","))
-            values[name] = pickle.loads(stream, buffers=buffers)
+            values[name] = pickle.loads(base64.b64decode(data["pickle"]))
         else:
             values[name] = ConfigValue(data["value"]) if data["section"] else data["value"]
     return values

@@ -60,9 +60,14 @@ def build(context: CommandContext) -> click.Command:
 def _take_configs(context: CommandContext) -> None:
     """Let the flow have the configurations of the run to resume; its options may depend on them."""
     session = context.session()
-    if not session.has_configs or {"--help", "-h"} & set(context.arguments):
+    if not session.has_configs:
         return
-    flow, _, run = _origin(session, _given_origin(context.arguments)).partition("/")
+    try:
+        flow, _, run = _origin(session, _given_origin(context.arguments)).partition("/")
+    except NotFound:
+        if {"--help", "-h"} & set(context.arguments):
+            return  # help is given also where there is nothing to resume
+        raise
     session.use_configs_of(flow, run)
 
 
