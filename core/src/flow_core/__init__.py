@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from flow_core.errors import FlowError as FlowError
     from flow_core.flowspec import FlowSpec as FlowSpec
     from flow_core.flowspec import step as step
+    from flow_core.mutators import FlowMutator as FlowMutator
+    from flow_core.mutators import StepMutator as StepMutator
     from flow_core.parameters import IncludeFile as IncludeFile
     from flow_core.parameters import JSONType as JSONType
     from flow_core.parameters import Parameter as Parameter
     from flow_core.parameters import ParameterContext as ParameterContext
+    from flow_core.user_decorators import USER_SKIP_STEP as USER_SKIP_STEP
+    from flow_core.user_decorators import UserStepDecorator as UserStepDecorator
+    from flow_core.user_decorators import user_step_decorator as user_step_decorator
 
 __version__ = "0.1.0"
 
@@ -34,6 +39,11 @@ _OWN = {
     "Config": "flow_core.config",
     "ConfigValue": "flow_core.config",
     "config_expr": "flow_core.config",
+    "FlowMutator": "flow_core.mutators",
+    "StepMutator": "flow_core.mutators",
+    "USER_SKIP_STEP": "flow_core.user_decorators",
+    "UserStepDecorator": "flow_core.user_decorators",
+    "user_step_decorator": "flow_core.user_decorators",
     "current": "flow_core.context",
     "FlowError": "flow_core.errors",
 }

@@ -290,6 +290,62 @@ class FlowBinding(ReadBinding):
             )
         return Transition(self.node.targets)
 
+    def next_as_written(self, flow: FlowSpec, given: Mapping[str, Any]) -> None:
+        """Call ``self.next`` as the source of the step says, for a body that did not do so.
+
+        Args:
+            flow: the flow object.
+            given: options of ``self.next`` that only the body could know.
+
+        Raises:
+            TransitionError: they are not all there, or not what the step takes.
+        """
+        node = self.node
+        known = {FOREACH: "foreach", SWITCH: "condition", PARALLEL: "num_parallel"}.get(
+            node.kind or ""
+        )
+        unknown = [name for name in given if name != known]
+        if unknown:
+            raise self._wrong(
+                f"a decorator gives {unknown[0]}= for its self.next, which has no such option",
+                f"give {known}=, or an empty dict" if known else "give an empty dict",
+            )
+        if node.kind == END:
+            return
+        targets: tuple[Any, ...] = node.targets
+        options = dict(given)
+        if node.kind == FOREACH:
+            options = {"foreach": node.foreach, **options}
+            if node.allow_empty:
+                options["allow_empty"] = True
+        elif node.kind == SWITCH:
+            self._check_condition(options)
+            # The texts are those of the step's source: literals, or self.config.key.
+            targets = ({eval(case, {"self": flow}): target for case, target in node.cases},)
+        elif node.kind == PARALLEL:
+            options.setdefault("num_parallel", self._written_size())
+        self.next(targets, options)
+
+    def _check_condition(self, options: Mapping[str, Any]) -> None:
+        if "condition" not in options:
+            name = self.node.condition
+            raise self._wrong(
+                "its body did not say which way its switch goes",
+                f"let the decorator do so: flow.{name} = …, then {{'condition': '{name}'}}",
+            )
+
+    def _written_size(self) -> Any:
+        text = str(self.node.num_parallel)
+        artifact = text.removeprefix("self.")
+        if text.isdigit():
+            return int(text)
+        if artifact != text and artifact.isidentifier():
+            return artifact
+        raise self._wrong(
+            f"its body did not say how many tasks num_parallel={text} are",
+            "let the decorator do so: {'num_parallel': 4}",
+        )
+
     def _wrong(self, what: str, hint: str, why: str | None = None) -> TransitionError:
         where = f"{self.node.file}:{self.node.next_line or self.node.line}"
         return TransitionError(f"Step '{self.node.name}': {what}", where=where, why=why, hint=hint)

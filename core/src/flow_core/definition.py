@@ -5,15 +5,17 @@ Once, after all decorators are known, plugins may change it; then its graph and 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_core.errors import FlowError, UsageError
 from flow_core.flowspec import FlowSpec, step_functions
 from flow_core.index import PluginIndex
 from flow_core.options import (
     DECORATORS_ATTRIBUTE,
+    USES_ATTRIBUTE,
     Attached,
     Decorator,
     FlowDecorator,
@@ -21,7 +23,11 @@ from flow_core.options import (
     StepDecorator,
     flow_decorators,
 )
-from flow_core.parameters import Parameter, collect_parameters, declared
+from flow_core.parameters import Parameter, check_names, collect_parameters, declared
+
+if TYPE_CHECKING:
+    from flow_core.mutators import Mutation
+    from flow_core.user_decorators import Use
 
 
 class Decorated:
@@ -29,11 +35,13 @@ class Decorated:
 
     Attributes:
         attached: the decorators, in order of attachment.
+        uses: decorators and mutators that people have written themselves, outermost first.
 
     Since 0.1.
     """
 
     attached: list[Attached]
+    uses: list[Use]
 
     def options(self, decorator: str) -> Options | None:
         """Return the options of a decorator, or None when it is not there."""
@@ -70,6 +78,7 @@ class StepDefinition(Decorated):
     Attributes:
         name: the step's name.
         function: the step function.
+        uses: decorators and mutators that people have written themselves, outermost first.
 
     Since 0.1.
     """
@@ -78,6 +87,7 @@ class StepDefinition(Decorated):
         self.name = name
         self.function = function
         self.attached = list(getattr(function, DECORATORS_ATTRIBUTE, ()))
+        self.uses: list[Use] = list(getattr(function, USES_ATTRIBUTE, ()))
 
 
 class _Removed:
@@ -105,6 +115,7 @@ class FlowDefinition(Decorated):
         parameters: the parameters, in order.
         configs: configuration name → its value.
         attached: the decorators of the flow itself; those of steps are in ``steps``.
+        uses: mutators of the flow that people have written themselves, outermost first.
         errors: what is wrong with the class itself, for lint to show with all other problems.
 
     Since 0.1.
@@ -120,6 +131,10 @@ class FlowDefinition(Decorated):
         self.cls = cls
         self.configs = dict(configs or {})
         self.attached = flow_decorators(cls)
+        self.uses: list[Use] = [
+            use for base in reversed(cls.__mro__) for use in vars(base).get(USES_ATTRIBUTE, ())
+        ]
+        self._mutation: Mutation | None = None
         self._index = index
         self.errors: list[FlowError] = []
         functions = step_functions(cls, self.errors)
@@ -175,6 +190,105 @@ class FlowDefinition(Decorated):
                 self.errors.append(error)
         return found
 
+    # --- what people have written themselves ----------------------------------------------------
+
+    def pre_mutate(self) -> None:
+        """Let mutators change what is written in the flow's file."""
+        if self._has_mutators():
+            self._run_mutators(last=False)
+
+    def mutate(self) -> None:
+        """Let mutators see and change all decorators; then check those of the person's own."""
+        if self._has_mutators():
+            self._run_mutators(last=True)
+        if self._mutation is not None:
+            configs = {n: v for n, v in declared(self.cls).items() if not isinstance(v, Parameter)}
+            parameters = {p.attribute: p for p in self.parameters}
+            known = len(self.errors)
+            check_names(self.name, {**parameters, **configs}, self.errors)
+            told = {str(error) for error in self.errors[:known]}
+            self.errors[known:] = [e for e in self.errors[known:] if str(e) not in told]
+        for step in self.steps.values():
+            if step.uses:
+                self._check_uses(step)
+
+    def _has_mutators(self) -> bool:
+        uses = (use for owner in (self, *self.steps.values()) for use in owner.uses)
+        return any(getattr(use.kind, "mutates", False) for use in uses)
+
+    def _run_mutators(self, last: bool) -> None:
+        if self._mutation is None:
+            from flow_core.mutators import Mutation
+
+            self._mutation = Mutation(self)
+        (self._mutation.mutate if last else self._mutation.pre_mutate)()
+
+    def _check_uses(self, step: StepDefinition) -> None:
+        from flow_core.user_decorators import instances
+
+        try:
+            instances(step, self.evaluate if self.configs else None)
+        except FlowError as error:
+            self.errors.append(error)
+
+    def add_parameter(self, parameter: Parameter) -> None:
+        """Add a parameter, or replace the one with the same attribute."""
+        if parameter.delayed:
+            parameter = parameter.settled(self.evaluate)
+        self.errors.extend(parameter.problems)
+        there = {p.attribute: p for p in self.parameters}
+        self.parameters = tuple({**there, parameter.attribute: parameter}.values())
+
+    def is_plugin_decorator(self, name: str) -> bool:
+        """Whether ``name`` after ``--with`` is the name of a plugin's decorator.
+
+        Else it is one of a person's own: its name has dots, or it is known by its short name.
+        """
+        if "." in name:
+            return False
+        if name in self._index.names("flow.decorators"):
+            return True
+        return "flow_core.user_decorators" not in sys.modules or not self._known_here(name)
+
+    def _known_here(self, name: str) -> bool:
+        from flow_core.user_decorators import is_known
+
+        return is_known(name, self.namespace())
+
+    def namespace(self) -> Mapping[str, Any]:
+        """Return the global names of the flow's file."""
+        return vars(sys.modules.get(self.cls.__module__, sys))
+
+    def load_decorator(self, name: str) -> Any:
+        """Return a plugin's decorator, of steps or flows; errors as `decorator`."""
+        return self._load(name)
+
+    def _attach_own(self, text: str, source: str) -> None:
+        from flow_core.user_decorators import Custom, find_use
+
+        use = find_use(text, Custom, self.namespace(), source)
+        owners: list[Decorated] = [self] if use.kind.for_flows else [*self.steps.values()]
+        for owner in owners:
+            if not any(one.kind is use.kind for one in owner.uses):
+                earlier = sum(one.source == source for one in owner.uses)
+                owner.uses.insert(earlier, use)  # outside of all that is written in the file
+
+    def package_files(self, root: str) -> list[tuple[str, str]]:
+        """Return what decorators of a person's own add to the code snapshot; see `flow_package_files`.
+
+        Args:
+            root: the flow's folder.
+        """
+        uses = [use for owner in (self, *self.steps.values()) for use in owner.uses]
+        if not uses:
+            return []
+        from flow_core.user_decorators import instances, package_files
+
+        made = list(self._mutation.instances) if self._mutation is not None else []
+        for step in self.steps.values():
+            made += instances(step, self.evaluate if self.configs else None)
+        return package_files(uses, made, root)
+
     def settle_class(self) -> None:
         """Make ``cls`` a class that has the parameters which the definition has.
 
@@ -219,7 +333,8 @@ class FlowDefinition(Decorated):
     def attach_everywhere(self, text: str, source: str) -> None:
         """Attach ``name`` or ``name:option=value,…`` to every step that has no such decorator.
 
-        A decorator of flows is attached to the flow.
+        A decorator of flows is attached to the flow. A name with dots is one of a person's own:
+        ``package.module.name:argument=value``.
 
         Args:
             text: as after ``--with``.
@@ -230,6 +345,9 @@ class FlowDefinition(Decorated):
             UsageError: its options are wrong.
         """
         name, _, options_text = text.partition(":")
+        if not self.is_plugin_decorator(name):
+            self._attach_own(text, source)
+            return
         decorator = self._load(name)
         options = decorator.parse(options_text)
         if isinstance(decorator, FlowDecorator):

@@ -36,6 +36,8 @@ C = TypeVar("C", bound=type)
 
 DECORATORS_ATTRIBUTE = "__flow_decorators__"
 FLOW_DECORATORS_ATTRIBUTE = "__flow_class_decorators__"
+USES_ATTRIBUTE = "__flow_uses__"
+"""Where steps and flows keep decorators and mutators that people have written themselves."""
 
 
 class Options:

@@ -223,6 +223,8 @@ def _snapshot(session: Session) -> str | None:
     extra: list[tuple[str, str]] = []
     for files in session.plugins.hook.flow_package_files(graph=session.graph):
         extra.extend(files or ())
+    folder = os.path.dirname(os.path.abspath(session.graph.file))
+    extra.extend(session.definition.package_files(folder))
     suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
     files = package.collect(session.graph.file, suffixes, extra)
     return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))

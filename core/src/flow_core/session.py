@@ -203,8 +203,10 @@ class Session:
         if self.flow is None:
             raise UsageError("This needs a flow", hint="flow COMMAND my_flow.py")
         definition = FlowDefinition(self.flow, self.index, self.configs)
+        definition.pre_mutate()
         for text in self._decorators:
             definition.attach_everywhere(text, "--with")
+        definition.mutate()
         definition.settle_class()
         self.plugins.hook.flow_definition(definition=definition)
         if definition.errors:  # nothing can be done with it; but all that is wrong is shown at once
@@ -509,5 +511,8 @@ def _read_graph(definition: FlowDefinition) -> Graph:
         definition.name,
         definition.cls,
         {name: s.function for name, s in steps.items()},
-        {name: tuple(a.name for a in s.attached) for name, s in steps.items()},
+        {
+            name: (*(u.name for u in s.uses), *(a.name for a in s.attached))
+            for name, s in steps.items()
+        },
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +18,7 @@ import pluggy
 from flow_core.binding import FlowBinding, Inputs, ReservedNames, RunReader, bind
 from flow_core.context import Current, current
 from flow_core.errors import FlowError, StoreError
-from flow_core.flowspec import FlowSpec
+from flow_core.flowspec import BINDING, FlowSpec
 from flow_core.graph import Node
 from flow_core.index import installed
 from flow_core.options import Options
@@ -118,19 +118,37 @@ class TaskContext:
         if self.spec.fallback:
             lost = Failure("lost", "", "the previous attempt left no record")
             raise AttemptFailed(self.spec.previous or lost)
-        result = self._step.function(flow, *self.arguments())
-        if isinstance(result, CoroutineType):
-            run_coroutine(result)
+        if self._step.uses:
+            self._call_wrapped(flow)
+        else:
+            self._run(self._step.function, flow)
+
+    def _run(self, function: Callable[..., Any], flow: Any) -> Any:
+        result = function(flow, *self.arguments())
+        return run_coroutine(result) if isinstance(result, CoroutineType) else result
+
+    def _call_wrapped(self, flow: Any) -> None:
+        from flow_core.user_decorators import Body, instances, run_wrapped
+
+        definition = self.session.definition
+        body = Body(
+            self.spec.step,
+            flow,
+            self.arguments(),
+            lambda function: self._run(function, flow),
+            self._step.function,
+            flow.__dict__[BINDING],
+        )
+        run_wrapped(
+            body, instances(self._step, definition.evaluate if definition.configs else None)
+        )
 
 
-def run_coroutine(body: CoroutineType[Any, Any, Any]) -> None:
-    """Run the body of an ``async def`` step in an event loop of its own."""
+def run_coroutine(body: CoroutineType[Any, Any, Any]) -> Any:
+    """Run the body of an ``async def`` step in an event loop of its own; return its result."""
     import asyncio
 
-    if _loop_runs():
-        _run_beside_loop(body)
-    else:
-        asyncio.run(body)
+    return _run_beside_loop(body) if _loop_runs() else asyncio.run(body)
 
 
 def _loop_runs() -> bool:
@@ -143,18 +161,19 @@ def _loop_runs() -> bool:
     return True
 
 
-def _run_beside_loop(body: CoroutineType[Any, Any, Any]) -> None:
+def _run_beside_loop(body: CoroutineType[Any, Any, Any]) -> Any:
     """Run a coroutine where a loop runs already: a notebook whose cell runs a flow in-process."""
     import asyncio
     import contextvars
     import threading
 
     raised: list[BaseException] = []
+    results: list[Any] = []
     context = contextvars.copy_context()
 
     def target() -> None:
         try:
-            context.run(asyncio.run, body)
+            results.append(context.run(asyncio.run, body))
         except BaseException as error:  # raised again where the step was called
             raised.append(error)
 
@@ -163,6 +182,7 @@ def _run_beside_loop(body: CoroutineType[Any, Any, Any]) -> None:
     thread.join()
     if raised:
         raise raised[0]
+    return results[0]
 
 
 class TaskRunner:
@@ -433,7 +453,7 @@ _OURS = tuple(
 )
 
 
-_STEP_CALL = (TaskContext.call.__code__.co_filename, TaskContext.call.__name__)
+_STEP_CALL = (TaskContext._run.__code__.co_filename, TaskContext._run.__name__)
 
 
 def _show(task: TaskContext, error: BaseException) -> None:
