@@ -163,8 +163,7 @@ class Base(FlowSpec):
             ("mutable_flow.start.add_decorator('retyr')", "did you mean 'retry'"),
             ("mutable_flow.start.add_decorator('retry', deco_args=[3])", "by name only"),
             (
-                "mutable_flow.start.add_decorator('retry', duplicates=mutable_flow.ERROR);"
-                "mutable_flow.start.add_decorator('retry', duplicates=mutable_flow.ERROR)",
+                "for n in 1, 2: mutable_flow.start.add_decorator('retry', duplicates=mutable_flow.ERROR)",
                 "@retry is there already",
             ),
             ("mutable_flow.start.add_decorator(bad)", "@bad cannot add @bad here"),

@@ -6,7 +6,7 @@ Once, after all decorators are known, plugins may change it; then its graph and 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -305,6 +305,10 @@ class FlowDefinition(Decorated):
         contents |= {name: getattr(self.cls, name) for name in same}
         self.cls = type(self.name, (self.cls,), contents)
 
+    def decorator_names(self) -> set[str]:
+        """Return the names of all decorators of the flow and its steps."""
+        return {a.name for one in (self, *self.steps.values()) for a in one.attached}
+
     def decorator(self, name: str) -> StepDecorator[Any]:
         """Return the decorator of steps that a plugin offers under ``name``.
 
@@ -355,3 +359,10 @@ class FlowDefinition(Decorated):
             return
         for step in self.steps.values():
             step.attach(decorator, options, source)
+
+
+def all_decorators(flow: type[FlowSpec]) -> Iterator[Attached]:
+    """Yield what is attached in the source of a flow class, to it and to its steps."""
+    yield from flow_decorators(flow)
+    for function in step_functions(flow, []).values():
+        yield from getattr(function, DECORATORS_ATTRIBUTE, ())
