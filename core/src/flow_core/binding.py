@@ -322,9 +322,8 @@ class FlowBinding(ReadBinding):
             self._check_condition(options)
             # The texts are those of the step's source: literals, or self.config.key.
             targets = ({eval(case, {"self": flow}): target for case, target in node.cases},)
-        elif node.kind == PARALLEL:
-            if "num_parallel" not in options:
-                options["num_parallel"] = self._written_size()
+        elif node.kind == PARALLEL and "num_parallel" not in options:
+            options["num_parallel"] = self._written_size()
         self.next(targets, options)
 
     def _check_condition(self, options: Mapping[str, Any]) -> None:

@@ -36,6 +36,11 @@ SOURCE = """
     """
 
 
+@pytest.fixture(autouse=True)
+def _plugin(flowtester):
+    flowtester.more_plugins.append("parallel")
+
+
 @pytest.mark.parametrize(
     ("give", "size", "count"),
     [("", "2", 2), ("", "self.workers", 3), ("give={'num_parallel': 4}", "workers", 4)],
