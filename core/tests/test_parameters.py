@@ -346,6 +346,7 @@ class TestTypesOfOthers:
     def test_functions(self):
         day = Parameter("day", type=datetime.date.fromisoformat)
         assert day.resolve("2026-01-02", CONTEXT) == datetime.date(2026, 1, 2)
+        assert day.resolve(datetime.date(2026, 1, 2), CONTEXT) == datetime.date(2026, 1, 2)
         amount = Parameter("amount", type=decimal.Decimal, default=decimal.Decimal("1.5"))
         assert amount.problems == []
         assert amount.resolve(None, CONTEXT) == decimal.Decimal("1.5")

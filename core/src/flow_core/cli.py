@@ -147,6 +147,12 @@ class Shell(click.Group):
                 return name, _needs_file(name, provider.summary), rest
             context.flow = _load(rest[0], name)
             rest = rest[1:]
+        elif context.flow is None and (context.configs or context.config_values):
+            raise UsageError(
+                f"The command '{name}' works without a flow, so there is nothing to configure",
+                where="--config",
+                hint="leave --config and --config-value out",
+            )
         context.name, context.arguments = name, rest
         if provider.needs_flow and has_configs(context.flow):
             command = _build_with_configs(provider, context)

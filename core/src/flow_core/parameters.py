@@ -485,8 +485,8 @@ class Parameter:
             return kind(value)
         if hasattr(kind, "convert"):
             return kind.convert(value, None, None)
-        if isinstance(kind, type) and isinstance(value, kind):
-            return value
+        if not isinstance(value, str) and (not isinstance(kind, type) or isinstance(value, kind)):
+            return value  # a function makes the value of a text, and this is one already
         return kind(value)
 
     def resolve(self, given: Any, context: ParameterContext) -> Any:

@@ -135,3 +135,6 @@ def test_a_flow_without_them(flowtester):
     refused = flowtester.python(file, "--config", "a", "b", "run")
     assert refused.returncode == 2
     assert refused.error["error"] == "Flow 'F' has no configurations"
+    refused = flowtester.flow("--config", "a", "b", "plugins")
+    assert refused.returncode == 2
+    assert "there is nothing to configure" in refused.error["error"]
