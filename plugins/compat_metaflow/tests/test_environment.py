@@ -29,6 +29,7 @@ def variables(monkeypatch, tmp_path):
         ({"DEFAULT_DECOSPECS": "retry catch:var=x"}, "FLOW_WITH", "retry catch:var=x"),
         ({"RUN_ALPHA": "3"}, "FLOW_RUN_ALPHA", "3"),
         ({"FLOW_PRODUCTION": "1"}, "FLOW_RUN_PRODUCTION", "1"),
+        ({"FLOW_CONFIG": '{"a": "b.json"}'}, "FLOW_CONFIG", '{"a": "b.json"}'),
         ({"RUN_MAX_WORKERS": "3"}, "FLOW_MAX_WORKERS", "3"),
         (
             {"DEFAULT_DATASTORE": "s3", "DATASTORE_SYSROOT_S3": "s3://b/p"},

@@ -27,6 +27,8 @@ _SAME = {
     "RUN_MAX_NUM_SPLITS": OWN + "MAX_NUM_SPLITS",
     "RUN_NAMESPACE": OWN + "NAMESPACE",
     "QUIET": OWN + "QUIET",
+    "FLOW_CONFIG": "FLOW_CONFIG",
+    "FLOW_CONFIG_VALUE": "FLOW_CONFIG_VALUE",
 }
 """Variables that mean the same under another name."""
 
