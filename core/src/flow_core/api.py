@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from flow_core.index import EntryPoint as EntryPoint
     from flow_core.index import PluginIndex as PluginIndex
     from flow_core.index import installed as installed
+    from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
     from flow_core.interfaces import Buffer as Buffer
     from flow_core.interfaces import Command as Command
     from flow_core.interfaces import CommandContext as CommandContext
@@ -162,7 +163,7 @@ _HOME = {
     "graph": "Graph Node Problem",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint PluginIndex installed",
-    "interfaces": "Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
+    "interfaces": "REFRESH_AGE Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
     " GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "lint": "lint",
