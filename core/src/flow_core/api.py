@@ -128,6 +128,7 @@ if TYPE_CHECKING:
     from flow_core.records import attempt_prefix as attempt_prefix
     from flow_core.records import blob_key as blob_key
     from flow_core.records import manifest_key as manifest_key
+    from flow_core.records import numbers_prefix as numbers_prefix
     from flow_core.records import pack_inputs as pack_inputs
     from flow_core.records import result_key as result_key
     from flow_core.records import run_key as run_key
@@ -176,7 +177,7 @@ _HOME = {
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
     " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition"
     " advance_attempt"
-    " advance_run attempt_prefix blob_key manifest_key pack_inputs result_key run_key run_prefix"
+    " advance_run attempt_prefix blob_key manifest_key numbers_prefix pack_inputs result_key run_key run_prefix"
     " tags_prefix unpack_inputs",
     "definition": "Decorated FlowDefinition StepDefinition",
     "flowfile": "load_flow",
