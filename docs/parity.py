@@ -132,7 +132,7 @@ def _row(section: str, behaviour: str, verdict: str, tests: str) -> Row:
 
 def _section(cell: str) -> tuple[str, str]:
     """Take the number from the beginning of a row: ``13, extra traps: text``, ``1.2 text``."""
-    extra = re.match(r"13[,.]? (?:extra(?: traps?)?)[:,]? *", cell)
+    extra = re.match(r"13[,.]? (?:extra traps?|extra|trap)[:,]? *", cell)
     if extra:
         return EXTRA, cell[extra.end() :]
     number = re.match(r"(?:§ *)?(\d+(?:\.\d+)?)[:,]? *", cell)
