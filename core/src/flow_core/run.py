@@ -144,7 +144,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         created_at=time.time(),
         parameters=_parameters(session, request, draft),
         constants=_constants(session),
-        code=_snapshot(session),
+        code=keep_code(session),
         graph=session.graph.to_json(),
         plans={name: plan.to_json() for name, plan in session.plans.items()},
         origin=request.origin,
@@ -195,6 +195,28 @@ def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[
     return {**earlier, **new}
 
 
+def adopt_parameters(
+    session: Session, document: RunDocument, given: Mapping[str, Any] | None = None
+) -> dict[str, ArtifactRef]:
+    """Return the parameters of an earlier run for today's flow, which may have got more since.
+
+    Args:
+        session: a session of the flow.
+        document: the earlier run.
+        given: parameter name → Python value that counts instead.
+
+    Raises:
+        ParameterError: a parameter is new and required, or a value is none of its type.
+
+    Since 0.1.
+    """
+    chosen = given or {}
+    kept = {n: ref for n, ref in document.parameters.items() if n not in chosen}
+    declared = [p for p in session.definition.parameters if p.name not in kept]
+    values = resolve_parameters(declared, dict(chosen), document.flow, session.settings.user())
+    return {**kept, **{name: session.artifacts.save(name, v) for name, v in values.items()}}
+
+
 def _constants(session: Session) -> dict[str, ArtifactRef]:
     """Store the class constants, for readers: steps read them from the class itself."""
     assert session.flow is not None
@@ -208,17 +230,38 @@ def _constants(session: Session) -> dict[str, ArtifactRef]:
     return stored
 
 
-def _snapshot(session: Session) -> str | None:
+def keep_code(session: Session) -> str | None:
+    """Store a snapshot of today's code; return its hash, or None for a flow that is in no file.
+
+    Errors as `collect_code`. Since 0.1.
+    """
+    from flow_core import package
+
+    files = collect_code(session)
+    if not files:
+        return None  # a notebook cell
+    return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))
+
+
+def collect_code(session: Session) -> dict[str, str]:
+    """Return what a run would keep of today's code: path in the snapshot → path on disk, sorted.
+
+    Nothing for a flow that is in no file.
+
+    Raises:
+        FlowError: there are too many files.
+
+    Since 0.1.
+    """
     from flow_core import package
 
     if not os.path.isfile(session.graph.file):
-        return None  # a notebook cell
+        return {}
     extra: list[tuple[str, str]] = []
     for files in session.plugins.hook.flow_package_files(graph=session.graph):
         extra.extend(files or ())
     suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
-    files = package.collect(session.graph.file, suffixes, extra)
-    return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))
+    return package.collect(session.graph.file, suffixes, extra)
 
 
 def _info(session: Session) -> dict[str, Any]:

@@ -667,26 +667,10 @@ class Scheduler:
         return Manifest.decode(raw, key)
 
     def _dead(self, task: _Task, exited: Exited) -> Manifest:
-        failure = Failure(exited.cause, _signal_name(exited), _death(exited))
-        if task.gang is not None and exited.cause == "cancelled":
-            failure = task.gang.ended_by_the_others() or failure
         assert task.spec is not None
-        return Manifest(
-            self._flow,
-            self._run,
-            task.step,
-            task.id,
-            task.attempt,
-            AttemptState.CANCELLED if exited.cause == "cancelled" else AttemptState.FAILED,
-            inputs=task.inputs,
-            foreach=task.spec.foreach,
-            iteration=task.iteration,
-            started=task.started,
-            finished=exited.at or time.time(),
-            cpu_seconds=exited.cpu_seconds,
-            peak_memory=exited.peak_memory,
-            failure=failure,
-        )
+        others = exited.cause == "cancelled" and task.gang is not None
+        failure = task.gang.ended_by_the_others() if others and task.gang else None
+        return dead_manifest(task.spec, exited, task.started, failure)
 
     # --- after an attempt -----------------------------------------------------------------------
 
@@ -940,6 +924,35 @@ def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:
         index = frame.index
         frame = frame.outer
     return tuple(reversed(frames))
+
+
+def dead_manifest(
+    spec: TaskSpec, exited: Exited, started: float, failure: Failure | None = None
+) -> Manifest:
+    """Return the manifest of an attempt whose process is gone and has left none.
+
+    Args:
+        spec: the attempt.
+        exited: what its compute provider told.
+        started: when it was launched, seconds.
+        failure: why it failed; None = what ``exited`` says.
+    """
+    return Manifest(
+        spec.flow,
+        spec.run,
+        spec.step,
+        spec.task,
+        spec.attempt,
+        AttemptState.CANCELLED if exited.cause == "cancelled" else AttemptState.FAILED,
+        inputs=spec.inputs,
+        foreach=spec.foreach,
+        iteration=spec.iteration,
+        started=started,
+        finished=exited.at or time.time(),
+        cpu_seconds=exited.cpu_seconds,
+        peak_memory=exited.peak_memory,
+        failure=failure or Failure(exited.cause, _signal_name(exited), _death(exited)),
+    )
 
 
 def _wait_for_any(descriptors: list[int], timeout: float) -> None:

@@ -114,7 +114,23 @@ class Session:
         Plugins then see a new definition, as those in other processes do, with all decorators.
         """
         self._decorators.extend(texts)
-        for made in ("definition", "graph", "plans", "run_options") if texts else ():
+        if texts:
+            self._define_anew()
+
+    def add_plugins(self, modules: Sequence[str]) -> None:
+        """Load further hook modules by their import names, as ``-p MODULE`` does; before a run
+        starts. Tasks load them too.
+
+        Since 0.1.
+        """
+        self._choices.extend(modules)
+        if "plugins" in self.__dict__:
+            for name in modules:
+                self.plugins.manager.register(importlib.import_module(name), name)
+        self._define_anew()
+
+    def _define_anew(self) -> None:
+        for made in ("definition", "graph", "plans", "run_options"):
             self.__dict__.pop(made, None)  # made again when it is next used
 
     @cached_property
@@ -252,8 +268,19 @@ class Session:
         return text
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Session:
-        """Undo `document`: load the flow file and the plugins in this process."""
+    def from_document(
+        cls,
+        document: Mapping[str, Any],
+        *,
+        modules: Sequence[Any] = (),
+        providers: Mapping[tuple[str, str], Any] | None = None,
+    ) -> Session:
+        """Undo `document`: load the flow file and the plugins in this process.
+
+        Args:
+            document: see there.
+            modules, providers: as for a `Session`.
+        """
         check_format(document, "session document")
         sys.argv = list(document["arguments"])
         settings = Settings()
@@ -265,6 +292,8 @@ class Session:
             settings=settings,
             decorators=document["decorators"],
             plugins=document["plugins"],
+            modules=modules,
+            providers=providers,
         )
         if chosen and session.plugins:  # those of plugins are declared when these are loaded
             _take_over(settings, chosen)
@@ -365,7 +394,7 @@ class Session:
         chosen = request.max_workers is not None or source != "default"
         if chosen:
             check_sizes(self.graph, workers)
-        self._close_metadata()  # compute providers may fork now: nothing may be open
+        self.close_index()  # compute providers may fork now: nothing may be open
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
         document = describe_run(self, request)
@@ -383,7 +412,7 @@ class Session:
                 self._started = False
                 self.plugins.hook.flow_session_finished(session=self)
         finally:
-            self._close_metadata()
+            self.close_index()
 
     def _store_is_forkable(self) -> bool:
         name = self.settings["datastore"].partition("://")[0]
@@ -392,7 +421,8 @@ class Session:
         capabilities = getattr(provider, "capabilities", None)
         return isinstance(capabilities, StoreCapabilities) and capabilities.forkable
 
-    def _close_metadata(self) -> None:
+    def close_index(self) -> None:
+        """Close the index, which is opened anew when it is used: before compute providers fork."""
         metadata = self.__dict__.pop("metadata", None)
         if metadata is not None:
             metadata.close()
