@@ -241,7 +241,6 @@ class LoneAttempt:
     def __init__(self, session: Session, step: str) -> None:
         self._session = session
         self._hook = session.plugins.hook
-        session.start()
         session.check()
         session.close_index()  # the provider may fork now
         self._compute: Compute = session.compute(session.plans[step].compute)

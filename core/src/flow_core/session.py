@@ -251,11 +251,23 @@ class Session:
     def document(self) -> dict[str, Any]:
         """JSON data from which `from_document` rebuilds this session in another process."""
         assert self.flow is not None
+        return self.document_of(self.graph.file, self.flow.__name__, self.flow.__module__)
+
+    def document_of(self, file: str, flow: str, module: str = "__main__") -> dict[str, Any]:
+        """Return what `document` is, but for the flow of another file, such as an older copy.
+
+        Args:
+            file: path of the file.
+            flow: name of the flow class.
+            module: the module to import; ``__main__`` = the file is run.
+
+        Since 0.1.
+        """
         return {
             "format": FORMAT,
-            "file": self.graph.file,
-            "flow": self.flow.__name__,
-            "module": self.flow.__module__,
+            "file": file,
+            "flow": flow,
+            "module": module,
             "arguments": sys.argv,
             "settings": {**self.settings.overrides(), "datastore": self.store_text()},
             "decorators": self._decorators,
