@@ -243,10 +243,14 @@ def keep_code(session: Session) -> str | None:
     return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))
 
 
-def collect_code(session: Session) -> dict[str, str]:
+def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
     """Return what a run would keep of today's code: path in the snapshot → path on disk, sorted.
 
     Nothing for a flow that is in no file.
+
+    Args:
+        session: a session; of a flow, or, with ``file``, of none.
+        file: the flow's file, for a flow that is not loaded: what plugins add is then left out.
 
     Raises:
         FlowError: there are too many files.
@@ -255,13 +259,15 @@ def collect_code(session: Session) -> dict[str, str]:
     """
     from flow_core import package
 
-    if not os.path.isfile(session.graph.file):
-        return {}
     extra: list[tuple[str, str]] = []
-    for files in session.plugins.hook.flow_package_files(graph=session.graph):
-        extra.extend(files or ())
+    if file is None:
+        file = session.graph.file
+        for files in session.plugins.hook.flow_package_files(graph=session.graph):
+            extra.extend(files or ())
+    if not os.path.isfile(file):
+        return {}
     suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
-    return package.collect(session.graph.file, suffixes, extra)
+    return package.collect(file, suffixes, extra)
 
 
 def _info(session: Session) -> dict[str, Any]:

@@ -66,7 +66,8 @@ class Debugger:
         if self._script is None:
             return pdb.Pdb()
         if self._commands is None:
-            self._commands = open(self._script, encoding="utf-8")  # read on where one debugger ends
+            # Not closed: the next debugger reads on where one ends.
+            self._commands = open(self._script, encoding="utf-8")  # noqa: SIM115
         # Both streams, or pdb would ask the terminal.
         return pdb.Pdb(stdin=self._commands, stdout=sys.stdout)
 
