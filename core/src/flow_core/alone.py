@@ -240,8 +240,8 @@ class LoneAttempt:
 
     def __init__(self, session: Session, step: str) -> None:
         self._session = session
-        self._hook = session.plugins.hook
         session.check()
+        self._hook = session.plugins.hook  # those of all decorators are there now
         session.close_index()  # the provider may fork now
         self._compute: Compute = session.compute(session.plans[step].compute)
         self._compute.prepare(session)

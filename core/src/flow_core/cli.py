@@ -302,8 +302,8 @@ def run(
         context = Context(flow, installed(), settings, ready)
         name = f"python {os.path.basename(sys.argv[0])}" if flow is not None else "flow"
         shell = _shell(name, flow is not None, _help(flow))
-        shell.main(given, prog_name=name, obj=context, standalone_mode=False)
-        status = 0
+        result = shell.main(given, prog_name=name, obj=context, standalone_mode=False)
+        status = result if isinstance(result, int) else 0  # what a command exits with
     except click.exceptions.Exit as stop:
         status = stop.exit_code
     except click.ClickException as error:

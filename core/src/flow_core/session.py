@@ -139,7 +139,7 @@ class Session:
         Plugins then see a new definition, as those in other processes do, with all decorators.
         """
         self._decorators.extend(texts)
-<<<<<<< HEAD
+        self.load_hooks(self._decorator_names())
         if texts:
             self._define_anew()
 
@@ -157,10 +157,6 @@ class Session:
 
     def _define_anew(self) -> None:
         for made in ("definition", "graph", "plans", "run_options"):
-=======
-        self.load_hooks(self._decorator_names())
-        for made in ("definition", "graph", "plans", "run_options") if texts else ():
->>>>>>> main
             self.__dict__.pop(made, None)  # made again when it is next used
 
     @cached_property

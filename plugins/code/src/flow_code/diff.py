@@ -192,9 +192,11 @@ def _text(data: Mapping[str, Any]) -> Iterator[str]:
 def _outcome(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     rows = [("outcome", _state(old), _state(new)), ("took", _took(old), _took(new))]
     rows.append(("started", _moment(old), _moment(new)))
-    for name in ("user", "host", "python", "flow_core", "origin"):
-        if old[name] != new[name]:
-            rows.append((name, str(old[name] or "-"), str(new[name] or "-")))
+    rows += [
+        (name, str(old[name] or "-"), str(new[name] or "-"))
+        for name in ("user", "host", "python", "flow_core", "origin")
+        if old[name] != new[name]
+    ]
     if old["git"] != new["git"]:
         rows.append(("git", _git(old), _git(new)))
     if old["tags"] != new["tags"]:
