@@ -47,7 +47,6 @@ SOURCE = '''
 def lab(tmp_path_factory: pytest.TempPathFactory) -> FlowTester:
     """Runs 1 and 2 are alike; run 3 has another parameter, run 4 also other code."""
     lab = FlowTester(tmp_path_factory.mktemp("code"))
-    lab.more_plugins = ["code"]
     file = lab.write(SOURCE)
     lab.write("x = 1\ny = 2\n", "lib/helper.py")
     for arguments in ([], [], ["--alpha", "5"]):

@@ -58,7 +58,7 @@ HELPER = """
 def lab(tmp_path_factory: pytest.TempPathFactory) -> FlowTester:
     """Run 1 of F has failed in ``train``; run 2 in ``parse``."""
     lab = FlowTester(tmp_path_factory.mktemp("debug"))
-    lab.more_plugins = ["debug", "environment"]
+    lab.more_plugins = ["environment"]
     source = (
         SOURCE
         if has_environment()

@@ -73,7 +73,6 @@ SOURCE = '''
 def lab(tmp_path_factory: pytest.TempPathFactory) -> FlowTester:
     """Run 1 of F has failed in ``train``; run 2 is good."""
     lab = FlowTester(tmp_path_factory.mktemp("spin"))
-    lab.more_plugins = ["spin", "parallel"]
     file = lab.write(SOURCE)
     (lab.path / "trouble").touch()
     assert lab.python(file, "run").returncode == 1

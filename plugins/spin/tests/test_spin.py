@@ -300,7 +300,6 @@ class TestWhereItLies:
         assert lab.python(script).check().stdout == "6 5000 2 True\n6\n"
 
     def test_before_anything_was_spun(self, flowtester: FlowTester) -> None:
-        flowtester.more_plugins = ["spin"]
         script = flowtester.write("from flow_core import inspect_spin\ninspect_spin()\n", "s.py")
         done = flowtester.python(script)
         assert "Nothing was spun yet" in done.stderr
