@@ -1,1 +1,1 @@
-"""The show, check, dump, logs, output-dot and reindex commands of flows."""
+"""The commands show, check, dump, logs, output-dot, reindex, status and version."""
