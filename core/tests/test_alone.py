@@ -12,8 +12,10 @@ from flow_core.api import (
     LoneAttempt,
     NotFound,
     Output,
+    PlanDraft,
     RunRequest,
     RunState,
+    Started,
     TaskCommand,
     TaskSpec,
     Update,
@@ -137,7 +139,7 @@ class Lone:
         document = session.run_document("F", manifest.run)
         adopted = adopt_parameters(session, document, parameters)
         with LoneAttempt(session, manifest.step) as alone:
-            made = alone.register(document._replace(parameters=adopted))
+            made = alone.register(adopted)
             for ref in manifest.inputs:  # here in the run itself; a command uses a store over it
                 key = f"{ref.step}/{ref.first}/0/manifest"
                 raw = next(iter(session.store.read([f"runs/F/{manifest.run}/{key}"])))
@@ -207,6 +209,19 @@ class TestLone:
         assert record is not None
         assert record.state is RunState.INTERRUPTED
 
+    def test_one_that_takes_too_long_is_ended_by_force(self, flowtester: FlowTester) -> None:
+        class Hooks:
+            @hookimpl
+            def flow_plan_step(self, draft: PlanDraft) -> None:
+                draft.timeout, draft.timeout_grace = 0.001, 0.0
+
+        lone = Lone(flowtester, modules=[Hooks()])
+        lone.session._computes["local"] = compute = Dying(endless=True)
+        manifest = lone.again("1/join")
+        assert compute.cancelled == [1]
+        assert manifest.failure.cause == "timeout"
+        assert manifest.failure.message == "it took longer than 0.001 s and was ended by force"
+
     def test_a_member_of_a_gang_cannot_run_by_itself(self, good: RunOutcome) -> None:
         manifest = find_attempt(good.metadata, good.store, "1/train/3", "F").manifest
         member = manifest._replace(foreach=(manifest.foreach[0]._replace(artifact=""),))
@@ -217,9 +232,10 @@ class TestLone:
 class Dying(InProcessCompute):
     """A provider whose tasks write something and are killed; perhaps after Ctrl-C."""
 
-    def __init__(self, interrupted: bool = False) -> None:
+    def __init__(self, interrupted: bool = False, endless: bool = False) -> None:
         super().__init__()
         self.interrupted = interrupted
+        self.endless = endless
         self.closed = False
         self.cancelled: list[Any] = []
 
@@ -229,6 +245,8 @@ class Dying(InProcessCompute):
     def poll(self, timeout: float) -> Sequence[Update]:
         if self.interrupted and not self.cancelled:
             raise KeyboardInterrupt
+        if self.endless and not self.cancelled:
+            return [Started(1, "1", 1.0)]
         cause = "cancelled" if self.cancelled else "killed"
         other = Output(2, "stdout", b"of nobody", 1.0)
         return [other, Output(1, "stdout", b"last words\n", 1.0), Exited(1, None, 9, cause)]

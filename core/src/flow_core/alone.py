@@ -5,17 +5,28 @@ The inputs are those of an earlier attempt: `find_attempt` finds it, `again` mak
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from flow_core.errors import NotFound, UsageError, did_you_mean
-from flow_core.interfaces import Compute, Exited, Metadata, Output, Store, TaskCommand, Update
+from flow_core.interfaces import (
+    Compute,
+    Exited,
+    Metadata,
+    Output,
+    Started,
+    Store,
+    TaskCommand,
+    Update,
+)
 from flow_core.records import (
     OK_STATES,
     AttemptRecord,
     AttemptState,
+    Failure,
     Manifest,
     RunDocument,
     RunResult,
@@ -25,7 +36,7 @@ from flow_core.records import (
     result_key,
 )
 from flow_core.run import register_run
-from flow_core.scheduler import dead_manifest
+from flow_core.scheduler import FORCE_SECONDS, dead_manifest, overdue
 
 if TYPE_CHECKING:
     from flow_core.session import Session
@@ -243,7 +254,10 @@ class LoneAttempt:
         session.check()
         self._hook = session.plugins.hook  # those of all decorators are there now
         session.close_index()  # the provider may fork now
-        self._compute: Compute = session.compute(session.plans[step].compute)
+        self._plan = session.plans[step]
+        self._deadline = math.inf
+        self._overdue = False
+        self._compute: Compute = session.compute(self._plan.compute)
         self._compute.prepare(session)
 
     def __enter__(self) -> LoneAttempt:
@@ -293,18 +307,27 @@ class LoneAttempt:
         return manifest
 
     def _follow(self, handle: object, output: Callable[[str, bytes], None] | None) -> Exited:
-        for update in self._updates():
+        for update in self._updates(handle):
             if update.handle != handle:
                 continue
-            if isinstance(update, Output) and output is not None:
+            if isinstance(update, Started):
+                self._set_deadline(update.at)
+            elif isinstance(update, Output) and output is not None:
                 output(update.stream, update.data)
             elif isinstance(update, Exited):
                 return update
         raise AssertionError("news never end")
 
-    def _updates(self) -> Iterator[Update]:
+    def _updates(self, handle: object) -> Iterator[Update]:
         while True:
             yield from self._compute.poll(_POLL_SECONDS)
+            if not self._overdue and time.time() > self._deadline:
+                self._overdue = True
+                self._compute.cancel([handle], FORCE_SECONDS)
+
+    def _set_deadline(self, started: float) -> None:
+        if self._plan.timeout is not None:
+            self._deadline = started + self._plan.timeout + self._plan.timeout_grace
 
     def _manifest(self, task: TaskSpec, exited: Exited, started: float) -> Manifest:
         """Return what the attempt committed; when it committed nothing, commit that it failed."""
@@ -313,7 +336,8 @@ class LoneAttempt:
         store, key = self._session.store, manifest_key(*task[:5])
         raw = next(iter(store.read([key])))
         if raw is None:
-            dead = dead_manifest(task, exited, started)
+            late = Failure("timeout", "", overdue(self._plan)) if self._overdue else None
+            dead = dead_manifest(task, exited, started, late)
             if store.write([(key, dead.encode())], create_only=True)[0]:
                 return dead
             raw = next(iter(store.read([key])))

@@ -6,12 +6,13 @@ import bdb
 import inspect
 import os
 import pdb
+import signal
 import sys
 import traceback
 from types import CodeType, FrameType, TracebackType
 from typing import Any, TextIO
 
-from flow_core.api import FlowError, PlanDraft, StepDefinition, TaskContext, hookimpl
+from flow_core.api import FlowError, TaskContext, hookimpl
 
 
 class Left(FlowError):
@@ -40,14 +41,10 @@ class Debugger:
         self._commands: TextIO | None = None
 
     @hookimpl
-    def flow_plan_step(self, step: StepDefinition, draft: PlanDraft) -> None:
-        """No time is too long for who thinks."""
-        draft.timeout = None
-
-    @hookimpl
     def flow_task_call(self, task: TaskContext, flow: Any) -> bool:
         """Run the body in place of the kernel's own call of it."""
         code = _code_of(task)
+        _stop_the_clock()
         if self._start:
             self._stop_in(code)
         try:
@@ -105,6 +102,12 @@ class Debugger:
                 above = 0
             trace = trace.tb_next
         return above if above < total else 0
+
+
+def _stop_the_clock() -> None:
+    """No time is too long for who thinks: no alarm that a plugin has set is to ring."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _code_of(task: TaskContext) -> CodeType:

@@ -1,1 +1,1 @@
-"""The commands show, check, dump, logs, output-dot, reindex, status and version."""
+"""Commands that look at flows and their runs: runs, tasks, show, check, dump, logs and more."""

@@ -188,9 +188,8 @@ def _describe(
         "persist": options.persist,
         "overridden": sorted(options.artifacts),
     }
-    return document._replace(
+    return adopt_parameters(session, document, parameters)._replace(
         created_at=time.time(),
-        parameters=adopt_parameters(session, document, parameters),
         code=keep_code(session),
         graph=session.graph.to_json(),
         plans={name: plan.to_json() for name, plan in session.plans.items()},
