@@ -33,6 +33,8 @@ from flow_core.text import harmless
 if TYPE_CHECKING:
     from types import FrameType
 
+    from click.shell_completion import CompletionItem
+
 GROUP = "flow.commands"
 
 
@@ -61,6 +63,8 @@ class Context:
         self.decorators.extend(options["decorators"])
         self.plugins.extend(options["plugins"])
         self._check_plugins(options["plugins"])
+        if options["quiet"]:
+            self.settings.override("quiet", True, "--quiet")
         for name in ("datastore", "metadata"):
             if options[name] is not None:
                 self.settings.override(name, options[name], f"--{name}")
@@ -112,6 +116,19 @@ class Shell(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all installed commands."""
         return list(ctx.obj.index.names(GROUP))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands, or options, that begin with what was typed, for the shell."""
+        if incomplete and not incomplete[0].isalnum():
+            return click.Command.shell_complete(self, ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        index, names = ctx.obj.index, self.list_commands(ctx)
+        return [
+            CompletionItem(name, help=index.load(GROUP, name).summary)
+            for name in names
+            if name.startswith(incomplete)
+        ]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -165,13 +182,22 @@ def _build(provider: Any, context: Context) -> click.Command:
     return command
 
 
+class _NeedsFile(click.Command):
+    """A command before it has its flow file, which the shell completes."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
 def _needs_file(name: str, summary: str) -> click.Command:
     """The help of a command whose options are known only once the flow is."""
 
     def missing() -> NoReturn:
         raise UsageError(f"'flow {name}' needs a flow file", hint=f"flow {name} my_flow.py")
 
-    return click.Command(
+    return _NeedsFile(
         name,
         callback=missing,
         help=f"{summary}\n\nFurther options depend on the flow: flow {name} FILE --help",
@@ -216,6 +242,9 @@ def _options() -> list[click.Parameter]:
         ),
         click.Option(["--datastore"], metavar="NAME|URL", help="Where artifacts are stored."),
         click.Option(["--metadata"], metavar="NAME|URL", help="Where runs are indexed."),
+        click.Option(
+            ["--quiet", "-q"], is_flag=True, help="Show nothing of a run but its failures."
+        ),
         click.Option(
             ["--version"],
             is_flag=True,
