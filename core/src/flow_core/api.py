@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from flow_core.alone import find_attempt as find_attempt
     from flow_core.alone import task_command as task_command
     from flow_core.artifacts import ArtifactStore as ArtifactStore
+    from flow_core.config import Config as Config
+    from flow_core.config import ConfigValue as ConfigValue
     from flow_core.context import current as current
     from flow_core.definition import Decorated as Decorated
     from flow_core.definition import FlowDefinition as FlowDefinition
@@ -95,6 +97,8 @@ if TYPE_CHECKING:
     from flow_core.parameters import IncludeFile as IncludeFile
     from flow_core.parameters import JSONType as JSONType
     from flow_core.parameters import Parameter as Parameter
+    from flow_core.parameters import ParameterContext as ParameterContext
+    from flow_core.parsers import load_parser as load_parser
     from flow_core.pickling import PickleSerializer as PickleSerializer
     from flow_core.plan import Decision as Decision
     from flow_core.plan import Fallback as Fallback
@@ -164,6 +168,7 @@ _HOME = {
     "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
     "pickling": "PickleSerializer",
+    "config": "Config ConfigValue",
     "context": "current",
     "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NotFound ParameterError PluginError RunFailed SettingsError StateError StoreError"
@@ -183,7 +188,8 @@ _HOME = {
     " option",
     "overlay": "OverlayStore",
     "package": "CodeFile read_code write_code",
-    "parameters": "IncludeFile JSONType Parameter",
+    "parameters": "IncludeFile JSONType Parameter ParameterContext",
+    "parsers": "load_parser",
     "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
     "plugins": "Plugins",
     "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState Event Failure ForeachFrame"

@@ -157,6 +157,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         scope=draft.scope,
         decorators=draft.decorators,
         notes=draft.notes,
+        configs=tuple(session.configs),
         values=_texts(session, parameters),
     )
 
@@ -193,7 +194,13 @@ def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[
         flow, _, run = request.origin.partition("/")
         earlier = session.run_document(flow, run).parameters
     declared = [p for p in session.definition.parameters if p.name not in earlier]
-    values = resolve_parameters(declared, draft.parameters, draft.flow, draft.user)
+    store = session.settings["datastore"].partition("://")[0]
+    values = {
+        **{name: value for name, value in session.configs.items() if name not in earlier},
+        **resolve_parameters(
+            declared, draft.parameters, draft.flow, draft.user, session.configs, store
+        ),
+    }
     new = {name: session.artifacts.save(name, value) for name, value in values.items()}
     return {**earlier, **new}
 
@@ -213,13 +220,22 @@ def adopt_parameters(
 
     Since 0.1.
     """
-    chosen = given or {}
-    kept = {n: ref for n, ref in document.parameters.items() if n not in chosen}
+    chosen, configs = given or {}, session.configs
+    other = {*chosen, *(configs if any(session.configs_given) else ())}
+    kept = {n: ref for n, ref in document.parameters.items() if n not in other}
     declared = [p for p in session.definition.parameters if p.name not in kept]
-    values = resolve_parameters(declared, dict(chosen), document.flow, session.settings.user())
+    store = session.settings["datastore"].partition("://")[0]
+    values = {
+        **{name: value for name, value in configs.items() if name not in kept},
+        **resolve_parameters(
+            declared, dict(chosen), document.flow, session.settings.user(), configs, store
+        ),
+    }
     new = {name: session.artifacts.save(name, value) for name, value in values.items()}
     parameters = {**kept, **new}
-    return document._replace(parameters=parameters, values=_texts(session, parameters))
+    return document._replace(
+        parameters=parameters, values=_texts(session, parameters), configs=tuple(configs)
+    )
 
 
 def _texts(session: Session, parameters: Mapping[str, ArtifactRef]) -> dict[str, str]:
@@ -280,6 +296,8 @@ def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
         file = session.graph.file
         for files in session.plugins.hook.flow_package_files(graph=session.graph):
             extra.extend(files or ())
+        folder = os.path.dirname(os.path.abspath(file))
+        extra.extend(session.definition.package_files(folder))
     if not os.path.isfile(file):
         return {}
     suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]

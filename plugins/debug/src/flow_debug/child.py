@@ -43,6 +43,7 @@ def _debug(order: dict[str, Any], spec: TaskSpec) -> int:
         modules=[debugger],
         providers={("store", _STORE): _read_only(order["store"], order["scratch"], spec)},
     )
+    session.use_configs_of(spec.flow, spec.run)
     if spec.step not in session.graph:
         raise FlowError(f"The flow has no step '{spec.step}'", where=document["file"])
     command = task_command(session, spec)

@@ -111,6 +111,13 @@ def spin(
         session.add_plugins(["flow_spin.skip"])
     given = session.settings.overrides().get("datastore")
     earlier, document = _find(session, pathspec)
+    if not any(session.configs_given):
+        session.use_configs(
+            {
+                name: session.artifacts.load(document.parameters[name], f"configuration '{name}'")
+                for name in document.configs
+            }
+        )
     node = session.graph.nodes.get(earlier.manifest.step)
     if node is None:
         raise _no_step(session, earlier.manifest)
@@ -132,6 +139,7 @@ def spin(
 
 def _find(session: Session, pathspec: str) -> tuple[Earlier, RunDocument]:
     """Find the earlier task among real runs, and turn the session to the store of spins."""
+    assert session.flow is not None
     settings = session.settings
     if settings["datastore"].partition("://")[0] == NAME:
         raise UsageError(
@@ -143,7 +151,7 @@ def _find(session: Session, pathspec: str) -> tuple[Earlier, RunDocument]:
     place = settings.index_place(session.index.names("flow.metadata"))
     index = session.open_provider("metadata", place)
     try:
-        earlier = find_attempt(index, store, pathspec, session.definition.name)
+        earlier = find_attempt(index, store, pathspec, session.flow.__name__)
         url = index.url
     finally:
         index.close()
