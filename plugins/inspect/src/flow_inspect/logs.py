@@ -251,15 +251,22 @@ class _Logs:
 
 
 def home_of_logs(session: Session, record: AttemptRecord) -> tuple[str, str | None]:
-    """Return where the logs of an attempt lie, and, for a reused one, where it really ran."""
+    """Return where the logs of an attempt lie, and, for a reused one, where it really ran.
+
+    They may be its own by now: when the run where it ran is removed, they are copied there.
+    """
     place, origin = record[:5], record.origin
     named = origin
-    while origin:
+    while origin and not _has_logs(session, attempt_prefix(*place)):
         flow, run, step, task, attempt = origin.split("/")
         place, named = (flow, run, step, int(task), int(attempt)), origin
         manifest = read_manifest(session, AttemptRecord(*place, AttemptState.REUSED))
         origin = manifest.origin if manifest is not None else None
     return attempt_prefix(*place), named
+
+
+def _has_logs(session: Session, prefix: str) -> bool:
+    return any(session.store.exists([prefix + name for name in ("stdout", "stderr")]))
 
 
 command = Command("Show what the tasks of a past run wrote.", False, build)

@@ -107,8 +107,8 @@ def _scrub(
     note = f"[flow: removed by {session.settings.user()}, {moment}]\n".encode()
     removed: list[dict[str, Any]] = []
     for record in records:
-        prefix, origin = home_of_logs(session, record)
-        home = origin or f"{record.pathspec}/{record.attempt}"
+        prefix, _ = home_of_logs(session, record)
+        home = prefix.removeprefix("runs/").removesuffix("/")
         for stream in streams:
             size = session.store.size(prefix + stream)
             if size:
