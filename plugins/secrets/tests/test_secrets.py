@@ -39,12 +39,6 @@ def flow(decorator='@secrets(sources=["env.TOKEN"])', body="pass"):
 
 
 @pytest.fixture
-def flowtester(flowtester):
-    flowtester.more_plugins = ["secrets"]
-    return flowtester
-
-
-@pytest.fixture
 def run(flowtester, monkeypatch):
     monkeypatch.setenv("TOKEN", TOKEN)
     plugins = ["secrets", "retry", "catch"]
@@ -232,7 +226,7 @@ def test_no_values_on_the_command_line(flowtester):
     ],
 )
 def test_unknown_providers_are_refused_before_anything_runs(flowtester, source, error):
-    flowtester.more_plugins = ["secrets", "secrets-aws"]
+    flowtester.more_plugins = ["secrets-aws"]
     file = flowtester.write(flow(f"@secrets(sources=[{source!r}])"))
     done = flowtester.python(file, "run")
     assert done.returncode in (1, 2)

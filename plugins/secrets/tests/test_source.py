@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flow_core.api import DefinitionError, UsageError
-from flow_secrets import SecretSource, SecretsOptions, secrets
+from flow_secrets import SecretsOptions, SecretSource, secrets
 from flow_secrets.source import parse_source, source_text
 
 KNOWN = ["aws-secrets-manager", "env", "file", "inline"]

@@ -58,6 +58,11 @@ class SecretsOptions(Options):
         object.__setattr__(self, "sources", [_hide(source) for source in given])
         super().__post_init__()
 
+    @property
+    def listed(self) -> list[Any]:
+        """The sources."""
+        return list(self.sources)
+
     def validate(self) -> None:
         """Refuse to fetch nothing."""
         if not self.sources:

@@ -34,21 +34,14 @@ def flow_settings(settings: Settings) -> None:
 @hookimpl
 def flow_definition(definition: FlowDefinition) -> None:
     """Refuse values on the command line: it is recorded with the run, and in the shell's history."""
-    for step in definition.steps.values():
-        for attached in step.attached:
-            options = attached.options
-            if (
-                isinstance(options, SecretsOptions)
-                and attached.source == "--with"
-                and any(
-                    may_be_secret(source) and source.get("options") for source in options.sources
-                )
-            ):
-                raise UsageError(
-                    "--with secrets: a secret itself cannot stand on the command line",
-                    why="the command line is recorded with the run",
-                    hint="set a variable, and --with secrets:sources=env.NAME",
-                )
+    added = [a for step in definition.steps.values() for a in step.attached if a.source == "--with"]
+    for options in [a.options for a in added if isinstance(a.options, SecretsOptions)]:
+        if any(may_be_secret(source) and source.get("options") for source in options.listed):
+            raise UsageError(
+                "--with secrets: a secret itself cannot stand on the command line",
+                why="the command line is recorded with the run",
+                hint="set a variable, and --with secrets:sources=env.NAME",
+            )
 
 
 @hookimpl
@@ -56,7 +49,7 @@ def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
     """Say where the secrets come from, for deployers: nothing secret."""
     options = step.options("secrets")
     if isinstance(options, SecretsOptions):
-        draft.secrets.extend(map(source_text, options.sources))
+        draft.secrets.extend(map(source_text, options.listed))
 
 
 @hookimpl
@@ -68,7 +61,7 @@ def flow_run_draft(session: Session) -> None:
         options = step.options("secrets")
         if isinstance(options, SecretsOptions):
             fetcher = Fetcher(session.settings, session.index, options.role)
-            for source in options.sources:
+            for source in options.listed:
                 fetcher.parse(source)
                 _warn_of_literals(session, source)
 
@@ -131,7 +124,7 @@ def _fetch(task: TaskContext, options: SecretsOptions) -> dict[str, str]:
     fetcher = Fetcher(session.settings, session.index, options.role, where)
     present = {} if options.allow_override else dict(os.environ)
     variables: dict[str, str] = {}
-    for found in fetch_all(fetcher, options.sources, present, where):
+    for found in fetch_all(fetcher, options.listed, present, where):
         task.hide(masking.forms(list(found.values())))
         variables.update(found)
     return variables
