@@ -293,6 +293,38 @@ def test_names_that_are_not_free(run, first, second, override, why):
         assert f"why:   {why}" in failure(outcome).traceback
 
 
+def test_members_of_a_gang(process, flowtester):
+    source = """
+        import os
+        from flow_core import FlowSpec, parallel, secrets, step
+
+        class F(FlowSpec):
+            @step
+            def start(self):
+                self.next(self.work, num_parallel=2)
+
+            @secrets(sources=["env.TOKEN"])
+            @parallel
+            @step
+            def work(self):
+                print(os.environ["TOKEN"])
+                self.next(self.join)
+
+            @step
+            def join(self, inputs):
+                self.next(self.end)
+
+            @step
+            def end(self):
+                pass
+
+        if __name__ == "__main__":
+            F()
+    """
+    process(source)
+    assert flowtester.left().output("work") == "***\n***\n"
+
+
 def test_get_secret(monkeypatch):
     monkeypatch.setenv("TOKEN", TOKEN)
     assert get_secret("env.TOKEN") == {"TOKEN": TOKEN}
