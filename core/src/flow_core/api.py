@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore as ArtifactStore
+    from flow_core.config import Config as Config
+    from flow_core.config import ConfigValue as ConfigValue
     from flow_core.context import current as current
     from flow_core.definition import Decorated as Decorated
     from flow_core.definition import FlowDefinition as FlowDefinition
@@ -86,6 +88,8 @@ if TYPE_CHECKING:
     from flow_core.parameters import IncludeFile as IncludeFile
     from flow_core.parameters import JSONType as JSONType
     from flow_core.parameters import Parameter as Parameter
+    from flow_core.parameters import ParameterContext as ParameterContext
+    from flow_core.parsers import load_parser as load_parser
     from flow_core.pickling import PickleSerializer as PickleSerializer
     from flow_core.plan import Decision as Decision
     from flow_core.plan import Fallback as Fallback
@@ -151,6 +155,7 @@ if TYPE_CHECKING:
 _HOME = {
     "artifacts": "ArtifactStore",
     "pickling": "PickleSerializer",
+    "config": "Config ConfigValue",
     "context": "current",
     "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NotFound ParameterError PluginError RunFailed SettingsError StateError StoreError"
@@ -168,7 +173,8 @@ _HOME = {
     "lint": "lint",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
-    "parameters": "IncludeFile JSONType Parameter",
+    "parameters": "IncludeFile JSONType Parameter ParameterContext",
+    "parsers": "load_parser",
     "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
     "plugins": "Plugins",
     "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState Event Failure ForeachFrame"

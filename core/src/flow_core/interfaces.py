@@ -467,6 +467,10 @@ class CommandContext(Protocol):
     def name(self) -> str:
         """The name under which the command was called."""
 
+    @property
+    def arguments(self) -> Sequence[str]:
+        """What stands behind the command, not parsed yet: for what its options depend on."""
+
     def session(self) -> Any:
         """Return the `flow_core.api.Session` with the top-level options applied (made once)."""
 

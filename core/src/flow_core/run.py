@@ -157,6 +157,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         scope=draft.scope,
         decorators=draft.decorators,
         notes=draft.notes,
+        configs=tuple(session.configs),
         values=_texts(session, parameters),
     )
 
@@ -193,7 +194,13 @@ def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[
         flow, _, run = request.origin.partition("/")
         earlier = session.run_document(flow, run).parameters
     declared = [p for p in session.definition.parameters if p.name not in earlier]
-    values = resolve_parameters(declared, draft.parameters, draft.flow, draft.user)
+    store = session.settings["datastore"].partition("://")[0]
+    values = {
+        **{name: value for name, value in session.configs.items() if name not in earlier},
+        **resolve_parameters(
+            declared, draft.parameters, draft.flow, draft.user, session.configs, store
+        ),
+    }
     new = {name: session.artifacts.save(name, value) for name, value in values.items()}
     return {**earlier, **new}
 
@@ -230,6 +237,8 @@ def _snapshot(session: Session) -> str | None:
     extra: list[tuple[str, str]] = []
     for files in session.plugins.hook.flow_package_files(graph=session.graph):
         extra.extend(files or ())
+    folder = os.path.dirname(os.path.abspath(session.graph.file))
+    extra.extend(session.definition.package_files(folder))
     suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
     files = package.collect(session.graph.file, suffixes, extra)
     return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))
