@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from flow_core.index import EntryPoint as EntryPoint
     from flow_core.index import PluginIndex as PluginIndex
     from flow_core.index import installed as installed
+    from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
     from flow_core.interfaces import Buffer as Buffer
     from flow_core.interfaces import Command as Command
     from flow_core.interfaces import CommandContext as CommandContext
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
     from flow_core.records import attempt_prefix as attempt_prefix
     from flow_core.records import blob_key as blob_key
     from flow_core.records import manifest_key as manifest_key
+    from flow_core.records import numbers_prefix as numbers_prefix
     from flow_core.records import pack_inputs as pack_inputs
     from flow_core.records import result_key as result_key
     from flow_core.records import run_key as run_key
@@ -167,7 +169,7 @@ _HOME = {
     "graph": "Graph Node Problem",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint PluginIndex installed",
-    "interfaces": "Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
+    "interfaces": "REFRESH_AGE Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
     " GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "lint": "lint",
@@ -181,7 +183,7 @@ _HOME = {
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
     " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition"
     " advance_attempt"
-    " advance_run attempt_prefix blob_key manifest_key pack_inputs result_key run_key run_prefix"
+    " advance_run attempt_prefix blob_key manifest_key numbers_prefix pack_inputs result_key run_key run_prefix"
     " tags_prefix unpack_inputs",
     "definition": "Decorated FlowDefinition StepDefinition",
     "flowfile": "load_flow",

@@ -635,6 +635,12 @@ def result_key(flow: str, run: str) -> str:
     return f"runs/{flow}/{run}/finished.json"
 
 
+def numbers_prefix(flow: str) -> str:
+    """Below this lie empty objects named after numbers of runs that were removed: none is given
+    again, so the highest one is kept."""
+    return f"numbers/{flow}/"
+
+
 def tags_prefix(flow: str, run: str) -> str:
     """The `TagRevision`s of a run lie below this. No step can have a name with a dot."""
     return f"runs/{flow}/{run}/tags.d/"

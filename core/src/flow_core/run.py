@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core import __version__
-from flow_core.errors import ArtifactError, RunFailed, UsageError, did_you_mean
+from flow_core.errors import ArtifactError, NotFound, RunFailed, UsageError, did_you_mean
 from flow_core.flowspec import constants
 from flow_core.parameters import resolve_parameters
 from flow_core.records import (
@@ -20,6 +20,7 @@ from flow_core.records import (
     RunResult,
     RunState,
     json_text,
+    numbers_prefix,
     run_key,
 )
 from flow_core.tags import check_tags
@@ -165,6 +166,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
 def register_run(session: Session, document: RunDocument, run_id_file: str | None) -> RunDocument:
     """Claim a run id by writing ``run.json``, and record the run."""
     document = _claim(session, document)
+    _check_origin(session, document)
     session.metadata.register_run(_run_record(document))
     if run_id_file:
         _write_run_id(run_id_file, document.run)
@@ -173,7 +175,9 @@ def register_run(session: Session, document: RunDocument, run_id_file: str | Non
 
 def _claim(session: Session, document: RunDocument) -> RunDocument:
     """Give the run the next free number. The create-only write makes it ours alone."""
-    taken = [int(r) for r in session.store.folders(f"runs/{document.flow}/") if r.isdigit()]
+    prefixes = (f"runs/{document.flow}/", numbers_prefix(document.flow))
+    names = [name for prefix in prefixes for name in session.store.folders(prefix)]
+    taken = [int(name) for name in names if name.isdigit()]
     number = max(taken, default=0) + 1
     if not session.store.capabilities.create_only:
         number = time.time_ns() // 1000  # ordered by time, and unlikely to clash
@@ -186,6 +190,23 @@ def _claim(session: Session, document: RunDocument) -> RunDocument:
         if session.store.write([item], create_only=True)[0]:
             return claimed
         number += 1
+
+
+def _check_origin(session: Session, document: RunDocument) -> None:
+    """Raise `NotFound` when the run to resume has been removed since it was read.
+
+    Who removes runs deletes their records first, and looks then for runs that go on. So of the two
+    at least one sees the other.
+    """
+    if document.origin is None:
+        return
+    if not session.store.exists([run_key(*document.origin.split("/"))])[0]:
+        session.store.delete([run_key(document.flow, document.run)])
+        raise NotFound(
+            f"Run {document.origin} was removed while it was about to be resumed",
+            where=session.store.url,
+            hint=command_line(session, "run"),
+        )
 
 
 def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[str, ArtifactRef]:
