@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flow_core.context import current as current
     from flow_core.errors import FlowError as FlowError
+    from flow_core.errors import RunFailed as RunFailed
     from flow_core.flowspec import FlowSpec as FlowSpec
     from flow_core.flowspec import step as step
+    from flow_core.library import resume_flow as resume_flow
+    from flow_core.library import run_flow as run_flow
     from flow_core.parameters import IncludeFile as IncludeFile
     from flow_core.parameters import JSONType as JSONType
     from flow_core.parameters import Parameter as Parameter
@@ -30,6 +33,9 @@ _OWN = {
     "JSONType": "flow_core.parameters",
     "current": "flow_core.context",
     "FlowError": "flow_core.errors",
+    "RunFailed": "flow_core.errors",
+    "run_flow": "flow_core.library",
+    "resume_flow": "flow_core.library",
 }
 
 

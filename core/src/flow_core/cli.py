@@ -61,7 +61,7 @@ class Context:
         self.decorators.extend(options["decorators"])
         self.plugins.extend(options["plugins"])
         self._check_plugins(options["plugins"])
-        for name in ("datastore", "metadata"):
+        for name in ("datastore", "metadata", "compute"):
             if options[name] is not None:
                 self.settings.override(name, options[name], f"--{name}")
         self.index = self.index.choose(self.plugins)
@@ -216,6 +216,7 @@ def _options() -> list[click.Parameter]:
         ),
         click.Option(["--datastore"], metavar="NAME|URL", help="Where artifacts are stored."),
         click.Option(["--metadata"], metavar="NAME|URL", help="Where runs are indexed."),
+        click.Option(["--compute"], metavar="NAME", help="Where tasks run that do not say so."),
         click.Option(
             ["--version"],
             is_flag=True,

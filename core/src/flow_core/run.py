@@ -211,14 +211,41 @@ def _constants(session: Session) -> dict[str, ArtifactRef]:
 def _snapshot(session: Session) -> str | None:
     from flow_core import package
 
+    limit = session.settings["code_limit"]
     if not os.path.isfile(session.graph.file):
-        return None  # a notebook cell
+        return _snapshot_of_cells(session, limit)
     extra: list[tuple[str, str]] = []
     for files in session.plugins.hook.flow_package_files(graph=session.graph):
         extra.extend(files or ())
     suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
     files = package.collect(session.graph.file, suffixes, extra)
-    return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))
+    return session.artifacts.put_bytes(package.build(files, limit))
+
+
+def _snapshot_of_cells(session: Session, limit: float) -> str | None:
+    """Keep the cells of a notebook that define the flow and its functions, as one file."""
+    from flow_core import package
+    from flow_core.byvalue import sources
+
+    assert session.flow is not None
+    cells = sources(session.flow).values()
+    if not cells:
+        return None
+    content = "\n\n".join(cell.strip("\n") + "\n" for cell in cells).encode()
+    name = _script(session)
+    return session.artifacts.put_bytes(
+        package.archive([(name, content, False, session.graph.file)], limit)
+    )
+
+
+def _script(session: Session) -> str:
+    """Return the path of the flow's file in the code snapshot."""
+    from flow_core import package
+
+    file = session.graph.file
+    if not os.path.isfile(file):
+        return f"{session.definition.name}.py"
+    return os.path.relpath(file, package.top_folder(file)).replace(os.sep, "/")
 
 
 def _info(session: Session) -> dict[str, Any]:
@@ -227,7 +254,7 @@ def _info(session: Session) -> dict[str, Any]:
     assert session.flow is not None
     host = os.uname().nodename if hasattr(os, "uname") else ""
     return {
-        "script": os.path.basename(session.graph.file),
+        "script": _script(session),
         "command": sys.argv,
         "python": ".".join(map(str, sys.version_info[:3])),
         "flow_core": __version__,
@@ -338,12 +365,13 @@ def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = N
 
 
 def top_level_options(session: Session) -> str:
-    """Return the options before the command that lead to the same store, index and plugins."""
+    """Return the options before the command that lead to the same store, index and plugins, and
+    let tasks run in the same place."""
     from shlex import quote  # only where something went wrong
 
     words = [word for text in _given_plugins(session) for word in ("-p", text)]
     chosen = session.settings.overrides()
-    for name in ("datastore", "metadata"):
+    for name in ("datastore", "metadata", "compute"):
         if name in chosen:
             words += [f"--{name}", chosen[name]]
     return " ".join(map(quote, words))

@@ -7,6 +7,7 @@ definition → graph → plans, and can then execute a run or one attempt.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -58,7 +59,10 @@ class Session:
         modules: further hook modules as objects, for tests and notebooks.
         providers: ready objects instead of looked-up providers, by (kind, name), for tests:
             ``{("store", "memory"): MemoryStore()}``.
-        interactive: whether output of tasks is wanted while they run.
+        interactive: whether output of tasks is wanted while they run, and somebody is told how
+            the run goes.
+        by_value: whether other processes get the flow class as it stands, instead of loading its
+            file: see `flow_core.byvalue`.
     """
 
     def __init__(
@@ -72,8 +76,10 @@ class Session:
         modules: Sequence[Any] = (),
         providers: Mapping[tuple[str, str], Any] | None = None,
         interactive: bool = True,
+        by_value: bool = False,
     ) -> None:
         self.flow = flow
+        self._by_value = by_value
         self.settings = settings or Settings()
         self.interactive = interactive
         from_settings = (c.strip() for c in self.settings["plugins"].split(","))
@@ -85,6 +91,7 @@ class Session:
         self._runner: TaskRunner | None = None
         self._adopted: RunDocument | None = None
         self._started = False
+        self._process = 0
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         self.index = (index if index is not None else installed()).choose(self._choices)
 
@@ -100,6 +107,7 @@ class Session:
         """Tell plugins that the session begins (hook ``flow_session_started``), once."""
         if not self._started:
             self._started = True
+            self._process = os.getpid()
             self.plugins.hook.flow_session_started(session=self)
 
     def emit(self, event: Any) -> None:
@@ -244,7 +252,24 @@ class Session:
             "settings": {**self.settings.overrides(), "datastore": self.store_text()},
             "decorators": self._decorators,
             "plugins": self._choices,
+            "path": _own_path(),
+            "sent": self._sent,
         }
+
+    @cached_property
+    def _sent(self) -> dict[str, Any] | None:
+        """The flow class as JSON data, where others cannot, or should not, load it."""
+        if not self._by_value:
+            return None
+        from flow_core.byvalue import pack_flow
+
+        assert self.flow is not None
+        try:
+            return pack_flow(self.flow)
+        except DefinitionError:
+            if "<locals>" in self.flow.__qualname__ or not os.path.isfile(self.graph.file):
+                raise
+            return None  # then its file is loaded once more, where it makes what cannot be sent
 
     def store_text(self) -> str:
         """Return the text that names the store, with its place where that is already known."""
@@ -259,13 +284,14 @@ class Session:
         settings = Settings()
         chosen = dict(document["settings"])
         _take_over(settings, chosen)
-        flow = load_flow(f"{document['file']}:{document['flow']}", document["module"])
+        sys.path[:] = dict.fromkeys([*document["path"], *sys.path])
         session = cls(
-            flow,
+            _load(document),
             settings=settings,
             decorators=document["decorators"],
             plugins=document["plugins"],
         )
+        session.__dict__["_sent"] = document["sent"]  # it is passed on as it came
         if chosen and session.plugins:  # those of plugins are declared when these are loaded
             _take_over(settings, chosen)
         return session
@@ -284,7 +310,7 @@ class Session:
             if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
                 adopted = self.run_document(task.flow, task.run)
             runner = TaskRunner(self, adopted)
-        return runner.run_attempt(task)
+        return runner.run_attempt(task, alone=os.getpid() != self._process)
 
     def get_ready(self) -> None:
         """Import what each attempt would import for itself, and make what each would make."""
@@ -408,6 +434,30 @@ def _take_over(settings: Settings, chosen: dict[str, Any]) -> None:
     """Move the values that the launcher chose to ``settings``, where they are declared."""
     for name in [s.name for s in settings.declared() if s.name in chosen]:
         settings.override(name, chosen.pop(name), "launcher")
+
+
+def _load(document: Mapping[str, Any]) -> type[FlowSpec]:
+    if document["sent"] is None:
+        return load_flow(f"{document['file']}:{document['flow']}", document["module"])
+    from flow_core.byvalue import unpack_flow
+
+    return unpack_flow(document["sent"])
+
+
+def _own_path() -> list[str]:
+    """Return the folders that this program added to where modules are found; those of its Python
+    are another Python's own matter."""
+    import sysconfig  # only where tasks are not forked
+
+    pythons = [sysconfig.get_path(n) for n in ("stdlib", "platstdlib", "purelib", "platlib")]
+    found = [os.path.abspath(place) for place in sys.path]
+    return [p for p in found if not _is_of_python(p, pythons)]
+
+
+def _is_of_python(path: str, folders: Sequence[str]) -> bool:
+    name = os.path.basename(path)
+    below = any(path == f or path.startswith(f + os.sep) for f in folders)
+    return below or name in ("site-packages", "dist-packages") or name.startswith("python3")
 
 
 def _read_graph(definition: FlowDefinition) -> Graph:

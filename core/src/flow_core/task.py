@@ -183,24 +183,31 @@ class TaskRunner:
         self._reader = RunReader(session.artifacts, document)
         self._reserved = ReservedNames.of(session.flow, session.graph.nodes)
 
-    def run_attempt(self, spec: TaskSpec) -> int:
+    def run_attempt(self, spec: TaskSpec, alone: bool = True) -> int:
         """Run one attempt and commit its manifest.
+
+        Args:
+            spec: which one.
+            alone: whether the process is the attempt's own, so that all of its CPU time counts.
 
         Returns:
             exit status: 0 = the flow goes on, 1 = the attempt failed (both committed), 75 = the
             manifest could not be written, so that the attempt did not happen.
         """
         started = time.time()
+        used = 0.0 if alone else _usage()[0]
         step = self.session.definition.steps[spec.step]
         task = TaskContext(self.session, spec, self._reader, step)
         try:
             flow, binding = self._bind(task)
         except FlowError as raised:
-            return _commit(task, started, _failed(task, describe_failure(raised)), raised)
-        error = _call(self.session, task, flow)
-        manifest, shown = _settle(task, flow, binding, error)
-        current.end()
-        return _commit(task, started, manifest, shown)
+            return _commit(task, started, used, _failed(task, describe_failure(raised)), raised)
+        try:
+            error = _call(self.session, task, flow)
+            manifest, shown = _settle(task, flow, binding, error)
+        finally:
+            current.end()
+        return _commit(task, started, used, manifest, shown)
 
     def _bind(self, task: TaskContext) -> tuple[FlowSpec, FlowBinding]:
         spec = task.spec
@@ -315,13 +322,20 @@ def _failed(task: TaskContext, failure: Failure) -> Manifest:
 
 
 def _commit(
-    task: TaskContext, started: float, manifest: Manifest, error: BaseException | None
+    task: TaskContext,
+    started: float,
+    used: float,
+    manifest: Manifest,
+    error: BaseException | None,
 ) -> int:
     if error is not None:
         _show(task, error)
     cpu_seconds, peak_memory = _usage()
     manifest = manifest._replace(
-        started=started, finished=time.time(), cpu_seconds=cpu_seconds, peak_memory=peak_memory
+        started=started,
+        finished=time.time(),
+        cpu_seconds=cpu_seconds - used,
+        peak_memory=peak_memory,
     )
     try:
         committed = task.session.store.write([(manifest.key, manifest.encode())], create_only=True)[
