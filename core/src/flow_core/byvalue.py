@@ -69,7 +69,9 @@ def unpack_flow(document: Mapping[str, Any]) -> type[FlowSpec]:
     for name, stored in document["used"].items():
         value = main.__dict__.get(name)
         if value is not None:
-            keep_payload(value, base64.b64decode(stored))  # artifacts then are as ours, byte by byte
+            keep_payload(
+                value, base64.b64decode(stored)
+            )  # artifacts then are as ours, byte by byte
     if "<locals>" not in flow.__qualname__ and flow.__module__ == "__main__":
         setattr(main, flow.__name__, flow)
     return flow

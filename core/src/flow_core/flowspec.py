@@ -23,14 +23,20 @@ RESERVED_STEPS = frozenset(
 
 
 class FlowLoaded(SystemExit):
-    """Ends the loading of a flow file where it would start the command line.
-
-    As `SystemExit`, it ends a thread of the file without a word, too.
-    """
+    """Ends the loading of a flow file where it would start the command line, or a run."""
 
     def __init__(self, flow: type[FlowSpec]) -> None:
         super().__init__(flow)
         self.flow = flow
+
+
+def stop_loading(flow: type[FlowSpec]) -> NoReturn:
+    """End what runs of a file that is loaded for its flow."""
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        raise SystemExit  # which alone ends a thread of the file without a word
+    raise FlowLoaded(flow)
 
 
 LOADED = "__flow_loaded__"
@@ -183,7 +189,7 @@ class FlowSpec:
     def __init__(self) -> None:
         cls = type(self)
         if hasattr(sys.modules.get("__main__"), LOADED):
-            raise FlowLoaded(cls)
+            stop_loading(cls)
         if cls.__module__ != "__main__":
             raise DefinitionError(
                 f"{cls.__name__}() starts the command line, which only a script can do",

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from flow_core.byvalue import can_be_imported
 from flow_core.context import current
 from flow_core.errors import RunFailed, UsageError, did_you_mean
-from flow_core.flowspec import LOADED, FlowLoaded, FlowSpec
+from flow_core.flowspec import LOADED, FlowSpec, stop_loading
 from flow_core.index import installed, load_export
 from flow_core.parameters import collect_parameters
 from flow_core.run import RunRequest
@@ -230,7 +230,7 @@ def _stop_where_loaded(flow: type[FlowSpec]) -> None:
         return
     of_the_file = loaded is True or threading.current_thread() in loaded
     if of_the_file or not current.is_running_flow:
-        raise FlowLoaded(flow)
+        stop_loading(flow)
 
 
 def _execute(session: Session, request: RunRequest, runs: Any, check: bool) -> Any:

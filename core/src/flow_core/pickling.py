@@ -87,11 +87,12 @@ def dump_by_value(value: Any) -> bytes:
                 # cloudpickle gives each class a random number, so that a process that reads it
                 # twice gets one class. Our payloads must be equal for equal code; `_restored`
                 # does the same by the payload.
-                make, arguments, state, *rest = reduced
+                make, arguments, *rest = reduced
                 plain = tuple(None if _is_tracker(a) else a for a in arguments)
-                # What pickle notes in a class when it first stores an instance is not its own.
-                state[0].pop("__slotnames__", None)
-                reduced = (make, plain, state, *rest)
+                reduced = (make, plain, *rest)
+                if rest and isinstance(rest[0], tuple) and isinstance(rest[0][0], dict):
+                    # What pickle notes in a class when it first stores an instance of it.
+                    rest[0][0].pop("__slotnames__", None)
             return reduced
 
     buffer = io.BytesIO()

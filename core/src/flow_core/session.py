@@ -394,10 +394,14 @@ class Session:
         self._close_metadata()  # compute providers may fork now: nothing may be open
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
-        document = describe_run(self, request)
-        with interrupts_waiting():
-            document = register_run(self, document, request.run_id_file)
-            result = Scheduler(self, document, workers, chosen).execute()
+        try:
+            document = describe_run(self, request)
+            with interrupts_waiting():
+                document = register_run(self, document, request.run_id_file)
+                result = Scheduler(self, document, workers, chosen).execute()
+        finally:
+            for compute in self._computes.values():
+                compute.close()  # where the run did not come to its end, or even to its start
         if result.state is not RunState.SUCCEEDED:
             raise run_failed(document, result, self.graph.file, self)
         return result
