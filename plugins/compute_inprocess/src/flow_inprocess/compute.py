@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -137,17 +138,19 @@ def _own_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    of_run = signal.getsignal(signal.SIGINT)
-    interrupts: list[Any] = []
-
-    def interrupt(number: int, frame: Any) -> None:
-        interrupts.append((number, frame))
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
+    of_run = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A handler in Python that noted the signal would stand in the traceback of the step.
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    earlier = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
         yield
     finally:
+        signal.set_wakeup_fd(earlier)
         signal.signal(signal.SIGINT, of_run)
-        if interrupts and callable(of_run):
-            of_run(*interrupts[0])
+        with contextlib.suppress(BlockingIOError):
+            if signal.SIGINT in os.read(reader, 4096) and callable(of_run):
+                of_run(signal.SIGINT, None)
+        os.close(reader)
+        os.close(writer)
