@@ -59,6 +59,9 @@ class Current:
         """Return a fact, or ``default`` when there is none of this name."""
         return getattr(self, name, default)
 
+    def __reduce__(self) -> str:
+        return "current"  # there is one in each process, also for a flow that was sent by value
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and hasattr(self, name)
 
