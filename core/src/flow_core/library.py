@@ -42,6 +42,8 @@ class _Call(NamedTuple):
     run_id_file: str | None = None
     show: bool | None = None
     check: bool = True
+    configs: Mapping[str, str] = _NONE
+    config_values: Mapping[str, Any] = _NONE
 
     def all_settings(self) -> dict[str, Any]:
         """Return the settings, also those that have options of their own."""
@@ -69,6 +71,8 @@ def run_flow(
     run_id_file: str | None = None,
     show: bool | None = None,
     check: bool = True,
+    configs: Mapping[str, str] = _NONE,
+    config_values: Mapping[str, Any] = _NONE,
     **options: Any,
 ) -> Any:
     """Run a flow to its end and return its `Run`.
@@ -89,6 +93,8 @@ def run_flow(
         show: whether the progress and the output of the tasks are shown. None: in the main thread
             (a script, a notebook, a test) they are, in another one (of a web app) they are not.
         check: whether a run that fails is a `RunFailed`; else it is returned.
+        configs, config_values: for the configurations of the flow: paths of files, or values, by
+            name.
         options: what plugins offer for the runs of this flow: ``branch="test"``.
 
     Raises:
@@ -111,6 +117,8 @@ def run_flow(
         run_id_file,
         show,
         check,
+        configs,
+        config_values,
     )
     return _run(flow, parameters, options, call)
 
@@ -186,16 +194,16 @@ def _run(
     _stop_where_loaded(flow)
     runs = load_export("Run")  # a missing plugin is told before anything runs
     with _session(flow, call) as session:
+        # A resumed run has the configurations of the other one, on which the rest may depend.
+        request = prepare(session, RunRequest()) if prepare is not None else RunRequest()
         values, more = _told_apart(session, parameters)
-        request = RunRequest(
+        request = request._replace(
             parameters=values,
             tags=_texts(call.tags),
             max_workers=call.max_workers,
             run_id_file=call.run_id_file,
             options=_given({**options, **more}),
         )
-        if prepare is not None:
-            request = prepare(session, request)
         return _execute(session, request, runs, call.check)
 
 
@@ -211,6 +219,8 @@ def _session(flow: type[FlowSpec], call: _Call) -> Iterator[Session]:
         plugins=_texts(call.plugins),
         interactive=on_main_thread if call.show is None else call.show,
         by_value=not can_be_imported(flow),
+        configs=tuple(call.configs.items()),
+        config_values=tuple(call.config_values.items()),
     ) as session:
         if chosen and session.plugins:  # those of plugins are declared when these are loaded
             for name, value in chosen.items():

@@ -246,6 +246,9 @@ class TestWords:
             "no:x",
             '--alpha={"k": [1, null]}',
         ]
+        pairs = {"names": ["config"], "flags": ["--config"], "is_flag": False, "pairs": True}
+        words = option_words([pairs], {"config": {"model": "model.toml"}}, "x")
+        assert words == ["--config", "model", "model.toml"]
         assert option_words(self.OPTIONS, {"fast": False, "alpha": None}, "x") == []
         with pytest.raises(UsageError, match="'fast' is True or False, not 'yes'"):
             option_words(self.OPTIONS, {"fast": "yes"}, "x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -23,6 +24,7 @@ from flow_run.reuse import Reuse
 
 def build(context: CommandContext) -> click.Command:
     """Make the click command."""
+    _take_configs(context)
     offered = context.session().run_options
 
     def resume(step: str | None, origin_run_id: str | None, **options: Any) -> None:
@@ -63,6 +65,8 @@ def prepare(
         UsageError, NotFound: there is no such run or step.
     """
     origin = _origin(session, run)
+    if session.has_configs:
+        session.use_configs_of(*origin.split("/"))
     if step is not None and step not in session.graph:
         raise UsageError(
             f"There is no step '{step}'",
@@ -75,9 +79,34 @@ def prepare(
     return request._replace(origin=origin)
 
 
+def _take_configs(context: CommandContext) -> None:
+    """Let the flow have the configurations of the run to resume; its options may depend on them."""
+    session = context.session()
+    if not session.has_configs:
+        return
+    try:
+        flow, _, run = _origin(session, _given_origin(context.arguments)).partition("/")
+    except NotFound:
+        if {"--help", "-h"} & set(context.arguments):
+            return  # help is given also where there is nothing to resume
+        raise
+    session.use_configs_of(flow, run)
+
+
+def _given_origin(arguments: Sequence[str]) -> str | None:
+    for number, word in enumerate(arguments):
+        option, equals, value = word.partition("=")
+        if option == "--origin-run-id":
+            return value if equals else "".join(arguments[number + 1 : number + 2]) or None
+    return None
+
+
 def _origin(session: Session, run_id: str | None) -> str:
     """Return the pathspec of the run to resume, checked before a new run is announced."""
-    flow = session.definition.name
+    assert session.flow is not None
+    flow = (
+        session.flow.__name__
+    )  # not of the definition, which may need the origin's configurations
     if run_id is None:
         latest = session.metadata.runs(flow, limit=1)
         if not latest:

@@ -71,20 +71,19 @@ def _command(context: CommandContext, provider: Any) -> dict[str, Any]:
 
 
 def _options(params: Iterable[click.Parameter]) -> list[dict[str, Any]]:
-    found = []
-    for option in params:
-        if isinstance(option, click.Option) and "--version" not in option.opts:
-            found.append(
-                {
-                    "names": sorted(_names(option)),
-                    "flags": list(option.opts),
-                    "off": option.secondary_opts[0] if option.secondary_opts else None,
-                    "is_flag": option.is_flag,
-                    "multiple": option.multiple,
-                    "help": option.help or "",
-                }
-            )
-    return found
+    return [
+        {
+            "names": sorted(_names(option)),
+            "flags": list(option.opts),
+            "off": option.secondary_opts[0] if option.secondary_opts else None,
+            "is_flag": option.is_flag,
+            "multiple": option.multiple,
+            "pairs": option.nargs == 2,
+            "help": option.help or "",
+        }
+        for option in params
+        if isinstance(option, click.Option) and "--version" not in option.opts
+    ]
 
 
 def _names(option: click.Option) -> set[str]:

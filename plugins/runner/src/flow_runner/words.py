@@ -74,6 +74,9 @@ def _words(option: Mapping[str, Any], name: str, value: Any) -> list[str]:
         if not isinstance(value, bool):
             raise UsageError(f"Option '{name}' is True or False, not {value!r}")
         return [flag] if value else [option["off"]] if option["off"] else []
+    if option.get("pairs"):
+        pairs = value.items() if isinstance(value, Mapping) else value
+        return [word for key, item in pairs for word in (flag, str(key), _text(item))]
     if option["multiple"]:
         return [word for item in _several(value) for word in _pair(flag, _text(item))]
     return _pair(flag, _text(value))
