@@ -29,8 +29,6 @@ def leave(flowtester: FlowTester, mode: str, *names: str) -> Left:
     folder.mkdir()
     shutil.copy(FLOWS, folder / "flows.py")
     (folder / "data.txt").write_text("included")
-    command = ["-c", f"import os, runpy; os.chdir({str(folder)!r})"]
-    del command
     found = flowtester.command(
         [sys.executable, str(folder / "flows.py"), mode, *names],
         variables={"FLOW_DATASTORE": f"local://{folder}/.flow", "FLOW_MAX_WORKERS": "2"},
@@ -52,7 +50,7 @@ def test_there_are_thirty_and_more(forked: Left) -> None:
     assert forked["Retried"]["end[0]"]["seen"][1] == "(2, False)"
     assert forked["ForeachSet"]["join[0]"]["order"][1] == "['ada', 'alan', 'edsger', 'grace']"
     assert forked["Functions"]["end[0]"]["values"][1] == "(3, 10, 6)"
-    assert forked["Kinds"]["start[0]"]["_private"][1] == "'stored'"
+    assert forked["Kinds"]["end[0]"]["private"][1] == "'stored'"
     assert forked["Gang"]["join[0]"]["places"][1] == "[(0, 2), (1, 2)]"
 
 

@@ -89,7 +89,7 @@ def dump_by_value(value: Any) -> bytes:
                 # does the same by the payload.
                 make, arguments, *rest = reduced
                 plain = tuple(None if _is_tracker(a) else a for a in arguments)
-                reduced = (make, plain, *rest)
+                reduced = (make, _with_slots(obj, make, plain), *rest)
                 if rest and isinstance(rest[0], tuple) and isinstance(rest[0][0], dict):
                     # What pickle notes in a class when it first stores an instance of it.
                     rest[0][0].pop("__slotnames__", None)
@@ -98,6 +98,15 @@ def dump_by_value(value: Any) -> bytes:
     buffer = io.BytesIO()
     Pickler(buffer, protocol=5).dump(value)
     return buffer.getvalue()
+
+
+def _with_slots(cls: type, make: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Let the class get its ``__slots__``, which cloudpickle leaves out: instances would be stored
+    in another form there, which the class itself cannot read."""
+    if "__slots__" not in vars(cls) or make.__name__ != "_make_skeleton_class":
+        return arguments
+    kind, name, bases, given, *rest = arguments
+    return (kind, name, bases, {**given, "__slots__": vars(cls)["__slots__"]}, *rest)
 
 
 def _is_tracker(value: Any) -> bool:
