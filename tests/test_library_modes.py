@@ -22,16 +22,25 @@ _BY_VALUE = {
 Left = dict[str, dict[str, dict[str, list[str]]]]
 
 
-def leave(flowtester: FlowTester, mode: str, *names: str) -> Left:
-    """Run the flows in one mode; return what they left."""
-    flowtester.more_plugins = ["inprocess", "parallel"]
-    folder = flowtester.path / mode
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The flows, in one place for all modes: paths are part of tracebacks and of functions."""
+    folder = tmp_path_factory.mktemp("modes")
     shutil.copy(FLOWS, folder / "flows.py")
     (folder / "data.txt").write_text("included")
-    found = flowtester.command(
+    return folder
+
+
+def leave(folder: Path, mode: str, *names: str) -> Left:
+    """Run the flows in one mode, with a store of its own; return what they left."""
+    tester = FlowTester(folder)
+    tester.more_plugins = ["inprocess", "parallel"]
+    found = tester.command(
         [sys.executable, str(folder / "flows.py"), mode, *names],
-        variables={"FLOW_DATASTORE": f"local://{folder}/.flow", "FLOW_MAX_WORKERS": "2"},
+        variables={
+            "FLOW_DATASTORE": f"local://{folder}/{mode}-{len(names)}",
+            "FLOW_MAX_WORKERS": "2",
+        },
         timeout=250,
     ).check()
     assert found.stderr == ""
@@ -40,8 +49,8 @@ def leave(flowtester: FlowTester, mode: str, *names: str) -> Left:
 
 
 @pytest.fixture(scope="module")
-def forked(tmp_path_factory: pytest.TempPathFactory) -> Left:
-    return leave(FlowTester(tmp_path_factory.mktemp("forked")), "forked")
+def forked(folder: Path) -> Left:
+    return leave(folder, "forked")
 
 
 def test_there_are_thirty_and_more(forked: Left) -> None:
@@ -55,18 +64,18 @@ def test_there_are_thirty_and_more(forked: Left) -> None:
 
 
 @pytest.mark.parametrize("mode", ["in-process", "spawned"])
-def test_the_same_artifacts(flowtester: FlowTester, forked: Left, mode: str) -> None:
-    compare(forked, leave(flowtester, mode))
+def test_the_same_artifacts(folder: Path, forked: Left, mode: str) -> None:
+    compare(forked, leave(folder, mode))
 
 
 @pytest.mark.slow
-def test_each_task_in_an_interpreter_of_its_own(flowtester: FlowTester, forked: Left) -> None:
-    compare(forked, leave(flowtester, "alone"))
+def test_each_task_in_an_interpreter_of_its_own(folder: Path, forked: Left) -> None:
+    compare(forked, leave(folder, "alone"))
 
 
-def test_some_tasks_in_interpreters_of_their_own(flowtester: FlowTester, forked: Left) -> None:
+def test_some_tasks_in_interpreters_of_their_own(folder: Path, forked: Left) -> None:
     names = ("Instances", "Caught", "Inherited")
-    compare({name: forked[name] for name in names}, leave(flowtester, "alone", *names))
+    compare({name: forked[name] for name in names}, leave(folder, "alone", *names))
 
 
 def compare(expected: Left, found: Left) -> None:
