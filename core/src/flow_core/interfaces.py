@@ -122,7 +122,7 @@ class Store(Protocol):
         that time (seconds since the epoch).
         """
 
-    def refresh(self, key: str, age: float = REFRESH_AGE) -> bool:
+    def refresh(self, key: str, age: float = 300.0) -> bool:
         """Say whether an object exists, and let it count as changed now if it is ``age`` seconds old.
 
         Who finds that the content which it wants to write is there already calls this before it
