@@ -7,7 +7,6 @@ on first use. `flow_core.testing` has a conformance suite for each kind.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -391,7 +390,7 @@ class Metadata(Protocol):
         since: float | None = None,
         until: float | None = None,
         user: str | None = None,
-        parameters: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        parameters: Mapping[str, Sequence[str]] | None = None,
     ) -> list[RunRecord]:
         """Return runs, newest first: those in one of ``states`` (empty = any), carrying all of
         ``tags`` (user or system), older than ``before``, created from ``since`` on and before
