@@ -99,6 +99,8 @@ def blocks(text: str) -> list[Block]:
 
 def run_page(text: str, folder: Path) -> Iterator[tuple[Block, Trouble | None, str | None]]:
     """Run the blocks of a page; yield each with what is wrong, and for a console its real text."""
+    # A '.flow' in a folder above would be taken instead, and a page may remove runs.
+    (folder / ".flow").mkdir(exist_ok=True)
     for block in blocks(text):
         if block.file:
             path = folder / block.file
