@@ -42,8 +42,12 @@ def _as_main(path: str) -> dict[str, Any]:
     main.__builtins__ = __builtins__  # type: ignore[attr-defined]
     sys.modules["__main__"] = main
     folder = os.path.dirname(path)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    root, package = _package_of(folder)
+    if package:
+        main.__package__ = package  # so that `from .helper import f` works, as after python -m
+    for place in (root, folder):
+        if place not in sys.path:
+            sys.path.insert(0, place)
     with open(path, "rb") as file:
         source = file.read()
     setattr(main, LOADED, True)
@@ -57,6 +61,15 @@ def _as_main(path: str) -> dict[str, Any]:
     except Exception as error:
         raise _import_failed(path, error) from error
     return main.__dict__
+
+
+def _package_of(folder: str) -> tuple[str, str]:
+    """Return the folder from which the package is imported that ``folder`` is, and its name."""
+    names: list[str] = []
+    while os.path.isfile(os.path.join(folder, "__init__.py")) and os.path.basename(folder):
+        names.insert(0, os.path.basename(folder))
+        folder = os.path.dirname(folder)
+    return folder, ".".join(names)
 
 
 def _line_of(path: str, error: Exception) -> str:
@@ -103,6 +116,16 @@ def _pick(namespace: Mapping[str, Any], module: str, path: str, name: str) -> ty
         f"There is more than one flow in {path}: {', '.join(flows)}",
         hint=f"choose one: {path}:{last[0].__name__}",
     )
+
+
+def name_for(flow: type[FlowSpec], file: str) -> str:
+    """Return what a person types for a flow: ``file``, and ``file:Flow`` where it is not the only one."""
+    namespace = vars(sys.modules.get(flow.__module__, sys))
+    try:
+        meant = _pick(namespace, flow.__module__, file, "").__name__
+    except UsageError:
+        meant = ""
+    return file if meant == flow.__name__ else f"{file}:{flow.__name__}"
 
 
 def _similar_files(path: str) -> str:

@@ -119,6 +119,7 @@ class Parameter:
     used: see ``problems``. All but the name may come from a `Config`.
 
     Attributes:
+        place: file and line of the declaration.
         problems: what is wrong with the declaration, each with its file and line.
 
     Since 0.1.
@@ -159,7 +160,7 @@ class Parameter:
         self.attribute = name
         self.problems: list[DefinitionError] = []
         self._given = given
-        self._place = place_outside(__file__)
+        self.place = place_outside(__file__)
         self.delayed = is_delayed(given)
         if not self.delayed:
             self._settle()
@@ -200,7 +201,7 @@ class Parameter:
     # --- what can be wrong with it --------------------------------------------------------------
 
     def _problem(self, what: str, *, why: str | None = None, hint: str | None = None) -> None:
-        self.problems.append(DefinitionError(what, where=self._place, why=why, hint=hint))
+        self.problems.append(DefinitionError(what, where=self.place, why=why, hint=hint))
 
     def _check(self) -> None:
         self._check_name()
@@ -745,7 +746,7 @@ def check_names(flow: str, found: Mapping[str, Any], errors: list[FlowError] | N
         if is_parameter and has_configs and key in RESERVED_WITH_CONFIGS:
             error = DefinitionError(
                 f"Parameter '{name}' has a reserved name",
-                where=value._place,
+                where=value.place,
                 why=f"--{key} gives the flow its configurations",
                 hint=f"choose another name, for example '{name}_path'",
             )
