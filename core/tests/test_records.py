@@ -24,6 +24,7 @@ from flow_core.records import (
     RunResult,
     RunState,
     TaskSpec,
+    Trace,
     Transition,
     advance_attempt,
     advance_run,
@@ -59,6 +60,12 @@ transitions = st.builds(
     st.none() | small,
     st.none() | refs,
 )
+traces = st.builds(
+    Trace,
+    st.dictionaries(names, names, max_size=3),
+    st.lists(names, max_size=3).map(tuple),
+    st.lists(names, max_size=3).map(tuple),
+)
 manifests = st.builds(
     Manifest,
     names,
@@ -80,6 +87,8 @@ manifests = st.builds(
     st.dictionaries(names, json_values, max_size=2),
     names,
     small,
+    small,
+    st.none() | traces,
 )
 specs = st.builds(
     TaskSpec,
@@ -92,6 +101,9 @@ specs = st.builds(
     frames,
     st.none() | failures,
     st.booleans(),
+    small,
+    st.none(),
+    st.dictionaries(names, json_values, max_size=2),
 )
 
 MANIFEST = Manifest("F", "1", "start", 1, 0, AttemptState.SUCCEEDED, Transition(("end",)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore as ArtifactStore
+    from flow_core.binding import RunReader as RunReader
     from flow_core.context import current as current
     from flow_core.definition import Decorated as Decorated
     from flow_core.definition import FlowDefinition as FlowDefinition
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from flow_core.errors import UsageError as UsageError
     from flow_core.errors import did_you_mean as did_you_mean
     from flow_core.errors import near_misses as near_misses
+    from flow_core.fingerprint import CodeReader as CodeReader
+    from flow_core.fingerprint import Files as Files
+    from flow_core.fingerprint import Fingerprint as Fingerprint
+    from flow_core.fingerprint import changed_code as changed_code
+    from flow_core.fingerprint import code_changes as code_changes
+    from flow_core.fingerprint import plain_value as plain_value
     from flow_core.flowfile import load_flow as load_flow
     from flow_core.flowspec import FlowSpec as FlowSpec
     from flow_core.fsspec_store import FsspecStore as FsspecStore
@@ -64,6 +71,8 @@ if TYPE_CHECKING:
     from flow_core.interfaces import Update as Update
     from flow_core.launch import launch_document as launch_document
     from flow_core.lint import lint as lint
+    from flow_core.manifests import ManifestReader as ManifestReader
+    from flow_core.manifests import list_manifests as list_manifests
     from flow_core.options import Attached as Attached
     from flow_core.options import Decorator as Decorator
     from flow_core.options import FlowDecorator as FlowDecorator
@@ -110,6 +119,7 @@ if TYPE_CHECKING:
     from flow_core.records import TaskQueued as TaskQueued
     from flow_core.records import TaskSpec as TaskSpec
     from flow_core.records import TaskStarted as TaskStarted
+    from flow_core.records import Trace as Trace
     from flow_core.records import Transition as Transition
     from flow_core.records import advance_attempt as advance_attempt
     from flow_core.records import advance_run as advance_run
@@ -122,6 +132,10 @@ if TYPE_CHECKING:
     from flow_core.records import run_prefix as run_prefix
     from flow_core.records import tags_prefix as tags_prefix
     from flow_core.records import unpack_inputs as unpack_inputs
+    from flow_core.reuse import Facts as Facts
+    from flow_core.reuse import ReuseDraft as ReuseDraft
+    from flow_core.reuse import explain as explain
+    from flow_core.reuse import rebase as rebase
     from flow_core.run import RunDraft as RunDraft
     from flow_core.run import RunOption as RunOption
     from flow_core.run import RunRequest as RunRequest
@@ -139,6 +153,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "artifacts": "ArtifactStore",
+    "binding": "RunReader",
     "pickling": "PickleSerializer",
     "context": "current",
     "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
@@ -153,6 +168,7 @@ _HOME = {
     " GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "lint": "lint",
+    "manifests": "ManifestReader list_manifests",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
     "parameters": "IncludeFile JSONType Parameter",
@@ -160,12 +176,14 @@ _HOME = {
     "plugins": "Plugins",
     "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState Event Failure ForeachFrame"
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
-    " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition"
+    " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Trace Transition"
     " advance_attempt"
     " advance_run attempt_prefix blob_key manifest_key pack_inputs result_key run_key run_prefix"
     " tags_prefix unpack_inputs",
     "definition": "Decorated FlowDefinition StepDefinition",
+    "fingerprint": "CodeReader Files Fingerprint changed_code code_changes plain_value",
     "flowfile": "load_flow",
+    "reuse": "Facts ReuseDraft explain rebase",
     "run": "RunDraft RunOption RunRequest command_line draft_run index_lacks",
     "session": "Session",
     "settings": "Settings state_folder",

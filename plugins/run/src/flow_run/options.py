@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flow_core.api import CommandContext, RunOption, RunRequest
+from flow_core.api import CommandContext, Parameter, RunOption, RunRequest
 
 _PREFIX = "added_"
 
@@ -62,6 +62,47 @@ def chosen(offered: Sequence[RunOption], options: Mapping[str, Any]) -> dict[str
     """Return the values that were given to `added` options, by their names."""
     given = {option.name: options[_PREFIX + option.name] for option in offered}
     return {name: value for name, value in given.items() if value not in (None, (), False)}
+
+
+def parameter_option(parameter: Parameter, *, resumes: bool = False) -> click.Option:
+    """Return the option of a parameter of the flow.
+
+    Args:
+        parameter: which one.
+        resumes: whether it changes what another run had: then only what is typed counts, and
+            neither the environment nor the default.
+    """
+    return click.Option(
+        [parameter.option, _variable(parameter)],
+        # Text is passed on as it is: the parameter converts it, with the same errors everywhere.
+        type=str,
+        envvar=None if resumes else "FLOW_RUN_" + parameter.name.replace("-", "_").upper(),
+        metavar=parameter.type_name.upper(),
+        help=f"{parameter.help}  [default: as in that run]" if resumes else _help(parameter),
+    )
+
+
+def given_parameters(
+    parameters: Sequence[Parameter], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the values that were given to `parameter_option`s, by parameter."""
+    given = {p.name: options.get(_variable(p)) for p in parameters}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _variable(parameter: Parameter) -> str:
+    return "parameter_" + parameter.name.replace("-", "_")
+
+
+def _help(parameter: Parameter) -> str:
+    notes = []
+    if parameter.required:
+        notes.append("required")
+    elif parameter.show_default and parameter.default is not None:
+        computed = callable(parameter.default)
+        notes.append("default: computed" if computed else f"default: {parameter.default}")
+    suffix = f"  [{'; '.join(notes)}]" if notes else ""
+    return f"{parameter.help}{suffix}"
 
 
 def execute(context: CommandContext, given: dict[str, Any], **request: Any) -> None:
