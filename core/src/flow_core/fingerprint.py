@@ -308,9 +308,7 @@ def _bound(nodes: Iterable[ast.AST]) -> set[str]:
             found.add(node.id)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             found.update((a.asname or a.name.partition(".")[0]) for a in node.names)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            found.add(node.name)
-        elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
+        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
             found.add(node.name)
         elif isinstance(node, ast.MatchMapping) and node.rest:
             found.add(node.rest)
@@ -731,14 +729,16 @@ class _Walk:
             if module.effects:
                 self._add(module, "(module)", module.effects)
             for name, nodes in module.bindings.items():
-                for node in nodes:
-                    if isinstance(node, ast.ClassDef) and node not in flows:
-                        if not _is_flow(node) and self._may_be_used(node):
-                            self._reach(module, name)
-                    if _registers(node) and not _is_flow(node) and node not in flows:
-                        decorators = getattr(node, "decorator_list", ())
-                        if any(self._reader.is_own(d, module) for d in decorators):
-                            self._reach(module, name)
+                others = (n for n in nodes if n not in flows and not _is_flow(n))
+                if any(self._counts_unnamed(node, module) for node in others):
+                    self._reach(module, name)
+
+    def _counts_unnamed(self, node: ast.stmt, module: _Module) -> bool:
+        """Whether a definition may be used without its name being there."""
+        decorators = getattr(node, "decorator_list", ())
+        if any(self._reader.is_own(d, module) for d in decorators):
+            return True  # its decorator may have put it anywhere
+        return isinstance(node, ast.ClassDef) and self._may_be_used(node)
 
     def _may_be_used(self, node: ast.ClassDef) -> bool:
         members = {n for one in node.body for n in _bound([one])}
@@ -767,9 +767,7 @@ class _Walk:
             if module is not None:
                 self._load(module)
 
-    def _add(
-        self, module: _Module, name: str, nodes: list[Any], of_step: bool = False
-    ) -> str:
+    def _add(self, module: _Module, name: str, nodes: list[Any], of_step: bool = False) -> str:
         key = f"{module.path}:{name}"
         if key in self._parts:
             return key
@@ -790,9 +788,7 @@ class _Walk:
         """An import inside of a function: what it brings may be used in any way."""
         for _, source, attribute in imported(node, module.name, module.package):
             self._load_name(source)
-            if attribute is None:
-                self._use_module(source)
-            elif attribute == "*":
+            if attribute is None or attribute == "*":
                 self._use_module(source)
             else:
                 self._refer_in(source, (attribute,))
@@ -868,11 +864,6 @@ def _is_flow(node: ast.stmt) -> bool:
     """Whether a class is a flow: another one than that of the step, whose members are not asked for."""
     bases = [_chain(base) for base in getattr(node, "bases", ())]
     return any(chain and chain[-1].endswith("FlowSpec") for chain in bases)
-
-
-def _registers(node: ast.stmt) -> bool:
-    """Whether a definition may be found by other ways than its name: by what decorates it."""
-    return isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and bool(node.decorator_list)
 
 
 # --- values -------------------------------------------------------------------------------------

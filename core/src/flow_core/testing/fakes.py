@@ -14,6 +14,7 @@ from flow_core.interfaces import (
     StoreCapabilities,
     StoredObject,
 )
+from flow_core.manifests import list_manifests
 from flow_core.records import (
     AttemptRecord,
     Manifest,

@@ -82,9 +82,7 @@ def parameter_option(parameter: Parameter, *, resumes: bool = False) -> click.Op
     )
 
 
-def given_parameters(
-    parameters: Sequence[Parameter], options: Mapping[str, Any]
-) -> dict[str, Any]:
+def given_parameters(parameters: Sequence[Parameter], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that were given to `parameter_option`s, by parameter."""
     given = {p.name: options.get(_variable(p)) for p in parameters}
     return {name: value for name, value in given.items() if value is not None}
