@@ -1,6 +1,6 @@
 """Run the code blocks of a page, and compare what they print with what the page says.
 
-A page is run from top to bottom in one empty folder:
+A page is run from top to bottom in one empty folder (that of an example has the example's files):
 
 ``python``   is written to a file when its first line names one (``# hello.py``), else it is run.
 ``toml``     is written to the file that its first line names.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -224,11 +225,19 @@ def _line_matches(wanted: str, found: str) -> bool:
 # --- filling pages ------------------------------------------------------------------------------
 
 
+def lay_out(page: Path, folder: Path) -> None:
+    """Copy what lies beside the page of an example."""
+    if page.parent.parent.name == "examples":
+        for file in page.parent.glob("*.[!m]*"):
+            shutil.copy(file, folder)
+
+
 def fill(page: Path) -> int:
     """Write the real output into the console blocks that differ; return how many there were."""
     text = page.read_text(encoding="utf-8")
     changes: list[tuple[Block, str]] = []
     with tempfile.TemporaryDirectory(prefix="flow-docs-") as name:
+        lay_out(page.resolve(), Path(name))
         for block, wrong, real in run_page(text, Path(name)):
             if wrong and real is None:
                 sys.stderr.write(f"{page}:{wrong.line}: {wrong.text}\n")

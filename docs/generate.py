@@ -495,6 +495,7 @@ def _about(name: str, value: Any) -> str:
 def settings() -> str:
     """Return the table of all settings."""
     session = Session(None, settings=Settings({"HOME": "/nowhere"}, "/"))
+    session.load_hooks(session.index.names("flow.decorator_hooks"))
     assert session.plugins
     out = ["| setting | variable | type | default | meaning |\n|---|---|---|---|---|"]
     for one in session.settings.declared():

@@ -341,10 +341,10 @@ class TestWorkers:
 
     def test_no_plugin_makes_it_a_gang(self, flowtester):
         outcome = run(flowtester, FakeGangs(), modules=[object()])
-        assert outcome.error.what == (
-            "Step 'train' is entered with num_parallel=, but nothing makes it a gang"
+        (problem,) = outcome.error.problems
+        assert problem.message == (
+            "Step 'train' is entered with num_parallel= from 'start', but has no @parallel"
         )
-        assert "put @parallel above its @step" in outcome.error.hint
         assert outcome.run == ""
 
 

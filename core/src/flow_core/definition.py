@@ -5,6 +5,7 @@ Once, after all decorators are known, plugins may change it; then its graph and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
@@ -103,6 +104,10 @@ class FlowDefinition(Decorated):
         self.steps = {name: StepDefinition(name, f) for name, f in functions.items()}
         self.parameters: tuple[Parameter, ...] = collect_parameters(cls, self.errors)
 
+    def decorator_names(self) -> set[str]:
+        """Return the names of all decorators of the flow and its steps."""
+        return {a.name for one in (self, *self.steps.values()) for a in one.attached}
+
     def decorator(self, name: str) -> StepDecorator[Any]:
         """Return the decorator of steps that a plugin offers under ``name``.
 
@@ -149,3 +154,10 @@ class FlowDefinition(Decorated):
             return
         for step in self.steps.values():
             step.attach(decorator, options, source)
+
+
+def all_decorators(flow: type[FlowSpec]) -> Iterator[Attached]:
+    """Yield what is attached in the source of a flow class, to it and to its steps."""
+    yield from flow_decorators(flow)
+    for function in step_functions(flow, []).values():
+        yield from getattr(function, DECORATORS_ATTRIBUTE, ())

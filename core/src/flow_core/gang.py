@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core.errors import PluginError, UsageError
-from flow_core.graph import PARALLEL, Graph, Node
+from flow_core.graph import PARALLEL, Graph, Node, Problem
 from flow_core.plan import Decision, Fallback, RetryAfter, TaskPlan
 from flow_core.records import AttemptState, Failure, GangMember, Manifest
 
@@ -104,20 +104,22 @@ def is_whole(found: Sequence[Manifest | None], size: int) -> bool:
     return sizes == {size} and len(runs) == 1 and len(attempts) <= 1
 
 
-def check_gangs(session: Session) -> None:
-    """Raise what stands in the way of the gangs of a flow.
+def missing_gangs(session: Session) -> list[Problem]:
+    """Return a problem for each ``num_parallel=`` whose target no plugin made a gang."""
+    return [
+        _no_gang(node, session.graph[node.targets[0]])
+        for node in session.graph
+        if node.kind == PARALLEL and not session.plans[node.targets[0]].gang
+    ]
 
-    Raises:
-        PluginError: nothing makes the step a gang, or its compute provider cannot start one.
-    """
+
+def check_gangs(session: Session) -> None:
+    """Raise `PluginError` when the compute provider of a gang cannot start one."""
     for node in session.graph:
-        if node.kind != PARALLEL:
-            continue
-        plan = session.plans[node.targets[0]]
-        if not plan.gang:
-            raise _no_gang(node, plan)
-        if not session.compute(plan.compute).capabilities.gang:
-            raise _cannot_start(session.graph, plan)
+        if node.kind == PARALLEL:
+            plan = session.plans[node.targets[0]]
+            if not session.compute(plan.compute).capabilities.gang:
+                raise _cannot_start(session.graph, plan)
 
 
 def check_sizes(graph: Graph, limit: int) -> None:
@@ -128,12 +130,14 @@ def check_sizes(graph: Graph, limit: int) -> None:
             raise too_few_workers(node, int(size), limit, f"--max-workers {size}")
 
 
-def _no_gang(node: Node, plan: TaskPlan) -> PluginError:
-    return PluginError(
-        f"Step '{plan.step}' is entered with num_parallel=, but nothing makes it a gang",
-        where=f"{node.file}:{node.next_line}, step '{node.name}'",
-        why="no plugin set 'gang' in its plan",
-        hint="put @parallel above its @step; 'flow plugins' shows whether its plugin is there",
+def _no_gang(node: Node, target: Node) -> Problem:
+    return Problem(
+        f"Step '{target.name}' is entered with num_parallel= from '{node.name}', "
+        "but has no @parallel",
+        f"put @parallel above the @step of {target.name}",
+        target.file,
+        target.line,
+        target.name,
     )
 
 

@@ -1,7 +1,8 @@
 """The hooks: where many plugins may listen, or wrap. Sections follow the life of a session.
 
-An implementation is a function of a plugin's hook module (entry-point group ``flow.plugins``),
-marked with ``@hookimpl``. It may take any subset of the arguments, by name; later releases may add
+An implementation is a function of a plugin's hook module, marked with ``@hookimpl``. An entry point of
+the group ``flow.plugins`` names a module that every session loads, one of ``flow.decorator_hooks`` a
+module that only flows with the decorator of that name need: it costs no others anything. It may take any subset of the arguments, by name; later releases may add
 arguments. *Launcher* and *task* say in which process a hook is called.
 
 Order: plugins are called sorted by name; ``@hookimpl(before=["timeout"])`` and ``after=`` say where

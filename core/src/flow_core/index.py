@@ -30,6 +30,7 @@ PREFIX = "flow."
 _KIND = {
     "flow.commands": "command",
     "flow.computes": "compute provider",
+    "flow.decorator_hooks": "plugin",
     "flow.decorators": "decorator",
     "flow.environments": "environment provider",
     "flow.exports": "name",

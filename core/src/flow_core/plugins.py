@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from flow_core.settings import Settings
 
 GROUP = "flow.plugins"
+"""Hook modules that every session loads."""
+
+DECORATOR_GROUP = "flow.decorator_hooks"
+"""Hook modules that only a flow with the decorator of that name needs."""
 
 
 _NOT_BLAMED = ("flow_task_call", "flow_add_hooks", "flow_settings")
@@ -92,6 +96,7 @@ class Plugins:
         index: what is installed (without what the person blocked).
         modules: further hook modules by import name (``-p my_plugin``), or objects.
         settings: where plugins declare theirs.
+        decorators: decorators that are used, whose own hook modules are loaded too.
 
     Attributes:
         hook: calls hooks: ``plugins.hook.flow_event(event=…)``.
@@ -99,14 +104,25 @@ class Plugins:
     """
 
     def __init__(
-        self, index: PluginIndex, modules: Iterable[Any] = (), settings: Settings | None = None
+        self,
+        index: PluginIndex,
+        modules: Iterable[Any] = (),
+        settings: Settings | None = None,
+        decorators: Iterable[str] = (),
     ) -> None:
         self.manager = _Manager(hookspecs.PROJECT)
-        self.manager.installed = {n: e[0].plugin for n, e in index.group(GROUP).items()}
+        self._index, self._settings = index, settings
+        self._modules = tuple(modules)
+        self._decorators = frozenset(decorators)
+        self.manager.installed = {
+            name: entries[0].plugin
+            for group in (DECORATOR_GROUP, GROUP)
+            for name, entries in index.group(group).items()
+        }
         self.manager.add_hookspecs(hookspecs)
         self.broken: dict[str, PluginError] = {}
         loaded = self._load_installed(index)
-        for module in modules:
+        for module in self._modules:
             loaded[_free_name(module, loaded)] = self._load_module(module)
         # Called before anybody is there: pluggy then calls each plugin as it is registered, and
         # an error is the plugin's own.
@@ -131,13 +147,30 @@ class Plugins:
         for error in self.broken.values():
             raise error
 
+    def with_decorators(self, decorators: Iterable[str]) -> Plugins:
+        """Return the plugins with the hook modules of further decorators; itself when it has them.
+
+        All are registered anew, since who comes first depends on who is there. What somebody
+        registered by hand goes along.
+        """
+        wanted = self._decorators.union(decorators)
+        if _needed(self._index, wanted) == _needed(self._index, self._decorators):
+            return self
+        more = Plugins(self._index, self._modules, self._settings, wanted)
+        for name, plugin in reversed(self.manager.list_name_plugin()):
+            if plugin is not None and not more.manager.has_plugin(name):
+                more.manager.register(plugin, name)
+        return more
+
     # --- loading --------------------------------------------------------------------------------
 
     def _load_installed(self, index: PluginIndex) -> dict[str, Any]:
         loaded: dict[str, Any] = {}
-        for name in index.names(GROUP):
+        wanted = [(GROUP, name) for name in index.names(GROUP)]
+        wanted += [(DECORATOR_GROUP, name) for name in _needed(index, self._decorators)]
+        for group, name in wanted:
             try:
-                loaded[name] = index.load(GROUP, name)
+                loaded[name] = index.load(group, name)
             except PluginError as error:
                 self.broken[name] = error
         return loaded
@@ -188,6 +221,18 @@ class Plugins:
                     self.broken[name] = _unknown_hook(name, attribute, value, known)
                 elif isinstance(value, FunctionType) and declared and not marked:
                     self.broken[name] = _unmarked(name, attribute, value)
+
+
+def _needed(index: PluginIndex, decorators: Iterable[str]) -> list[str]:
+    """Return the names under which the hook modules of these decorators are loaded.
+
+    Decorators that share a module have one name for it, whichever of them is used: the first.
+    """
+    entries = index.group(DECORATOR_GROUP)
+    first: dict[str, str] = {}
+    for name, found in entries.items():
+        first.setdefault(found[0].value, name)
+    return sorted({first[entries[name][0].value] for name in decorators if name in entries})
 
 
 def _free_name(module: Any, taken: Container[str]) -> str:

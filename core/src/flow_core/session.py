@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from flow_core.definition import FlowDefinition
+from flow_core.definition import FlowDefinition, all_decorators
 from flow_core.errors import (
     DefinitionError,
     LintError,
@@ -22,7 +22,7 @@ from flow_core.errors import (
 )
 from flow_core.flowfile import load_flow
 from flow_core.flowspec import FlowSpec
-from flow_core.gang import check_gangs, check_sizes
+from flow_core.gang import check_gangs, check_sizes, missing_gangs
 from flow_core.graph import Graph, Problem, read_graph
 from flow_core.index import PluginIndex, hook_modules, installed
 from flow_core.interfaces import Compute, ComputeCapabilities, Metadata, Store, StoreCapabilities
@@ -94,7 +94,32 @@ class Session:
     def plugins(self) -> Plugins:
         """The loaded hook modules."""
         modules = [KernelHooks(), *self._modules, *hook_modules(self._choices)]
-        return Plugins(self.index, modules, self.settings)
+        return Plugins(self.index, modules, self.settings, self._decorator_names())
+
+    def _decorator_names(self) -> set[str]:
+        """Return the decorators that are known without plugins: those of the code and ``--with``."""
+        names = {text.partition(":")[0] for text in self._decorators}
+        if self.flow is not None:
+            names.update(attached.name for attached in all_decorators(self.flow))
+        return names
+
+    def load_hooks(self, decorators: Iterable[str]) -> bool:
+        """Load the hook modules of further decorators (group ``flow.decorator_hooks``).
+
+        Those of the flow and of ``--with`` are loaded anyway.
+
+        Returns:
+            whether any was not loaded yet.
+        """
+        earlier = self.plugins
+        self.plugins = earlier.with_decorators(decorators)
+        if self.plugins is earlier:
+            return False
+        if self._started:
+            known = [plugin for _, plugin in earlier.manager.list_name_plugin()]
+            late = self.plugins.manager.subset_hook_caller("flow_session_started", known)
+            late(session=self)
+        return True
 
     def start(self) -> None:
         """Tell plugins that the session begins (hook ``flow_session_started``), once."""
@@ -114,6 +139,7 @@ class Session:
         Plugins then see a new definition, as those in other processes do, with all decorators.
         """
         self._decorators.extend(texts)
+        self.load_hooks(self._decorator_names())
         for made in ("definition", "graph", "plans", "run_options") if texts else ():
             self.__dict__.pop(made, None)  # made again when it is next used
 
@@ -122,12 +148,19 @@ class Session:
         """The flow's definition with ``--with`` and the plugins' changes."""
         if self.flow is None:
             raise UsageError("This needs a flow", hint="flow COMMAND my_flow.py")
-        definition = FlowDefinition(self.flow, self.index)
+        definition = self._define(self.flow)
+        # A decorator that a plugin attached may have hooks of its own, which change more.
+        while self.load_hooks(definition.decorator_names()):
+            definition = self._define(self.flow)
+        if definition.errors:  # nothing can be done with it; but all that is wrong is shown at once
+            raise LintError(definition.name, self._problems(definition, _read_graph(definition)))
+        return definition
+
+    def _define(self, flow: type[FlowSpec]) -> FlowDefinition:
+        definition = FlowDefinition(flow, self.index)
         for text in self._decorators:
             definition.attach_everywhere(text, "--with")
         self.plugins.hook.flow_definition(definition=definition)
-        if definition.errors:  # nothing can be done with it; but all that is wrong is shown at once
-            raise LintError(definition.name, self._problems(definition, _read_graph(definition)))
         return definition
 
     @cached_property
@@ -137,7 +170,8 @@ class Session:
 
     def problems(self) -> list[Problem]:
         """Return what lint and the plugins find wrong with the graph."""
-        return self._problems(self.definition, self.graph)
+        found = self._problems(self.definition, self.graph)
+        return found or missing_gangs(self)  # plans are made of sound graphs only
 
     def _problems(self, definition: FlowDefinition, graph: Graph) -> list[Problem]:
         found = [*map(Problem.from_error, definition.errors), *lint(graph)]

@@ -10,7 +10,6 @@ from flow_core.api import Problem, hookimpl
 if TYPE_CHECKING:
     from flow_core.api import (
         Graph,
-        Node,
         PlanDraft,
         StepDefinition,
         TaskCommand,
@@ -22,27 +21,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def flow_check(graph: Graph) -> list[Problem]:
-    """``num_parallel=`` and ``@parallel`` belong together."""
-    return [*_undecorated(graph), *_not_entered(graph)]
-
-
-def _undecorated(graph: Graph) -> list[Problem]:
-    return [
-        _problem(
-            graph[target],
-            f"is entered with num_parallel= from '{node.name}', but has no @parallel",
-            f"put @parallel above the @step of {target}",
-        )
-        for node in graph
-        for target in node.targets
-        if node.kind == "parallel"
-        and target in graph
-        and not graph[target].joins
-        and "parallel" not in graph[target].decorators
-    ]
-
-
-def _not_entered(graph: Graph) -> list[Problem]:
+    """``@parallel`` needs ``num_parallel=``; the kernel checks the other way round."""
     problems = []
     for node in graph:
         if "parallel" in node.decorators:
@@ -50,13 +29,16 @@ def _not_entered(graph: Graph) -> list[Problem]:
             if others or not node.parents:
                 hint = f"self.next(self.{node.name}, num_parallel=4)"
                 where = f"in step '{others[0]}'" if others else "in the step before it"
-                what = "has @parallel, but is not entered with num_parallel="
-                problems.append(_problem(node, what, f"{hint} {where}, or remove @parallel"))
+                problems.append(
+                    Problem(
+                        f"Step '{node.name}' has @parallel, but is not entered with num_parallel=",
+                        f"{hint} {where}, or remove @parallel",
+                        node.file,
+                        node.line,
+                        node.name,
+                    )
+                )
     return problems
-
-
-def _problem(node: Node, what: str, hint: str) -> Problem:
-    return Problem(f"Step '{node.name}' {what}", hint, node.file, node.line, node.name)
 
 
 @hookimpl

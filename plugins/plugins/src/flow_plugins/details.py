@@ -79,7 +79,7 @@ def _provides(report: Report) -> Iterator[str]:
     content = []
     for name, entry in zip(names, report.entry_points, strict=True):
         content.append(f"{name:<{column}}  {click.style(entry.value, dim=True)}")
-        if report.status in (OK, BROKEN) and entry.group != HOOK_MODULES:
+        if report.status in (OK, BROKEN) and entry.group not in HOOK_MODULES:
             content.extend(f"    {line}" if line else "" for line in _provider(report, entry))
     yield from _section("Provides", content)
 

@@ -102,7 +102,7 @@ def provides(report: Report) -> str:
     """Return ``commands resume, run; decorator retry``."""
     groups: dict[str, list[str]] = {}
     for entry in report.entry_points:
-        if entry.group != HOOK_MODULES:
+        if entry.group not in HOOK_MODULES:
             groups.setdefault(kind(entry.group), []).append(entry.name)
     return "; ".join(
         f"{what if len(names) == 1 else plural(what)} {', '.join(names)}"

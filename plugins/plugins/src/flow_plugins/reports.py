@@ -22,7 +22,8 @@ from flow_core.api import (
 
 OK, BROKEN, OTHER_CORE = "ok", "broken", "needs another flow-core"
 CLASH, BLOCKED = "clash", "blocked"
-HOOK_MODULES, COMMANDS = "flow.plugins", "flow.commands"
+DECORATOR_HOOKS, COMMANDS = "flow.decorator_hooks", "flow.commands"
+HOOK_MODULES = ("flow.plugins", DECORATOR_HOOKS)
 
 
 class Hook(NamedTuple):
@@ -89,6 +90,7 @@ class Reports:
     def __init__(self, session: Session, index: PluginIndex | None = None) -> None:
         self.session = session
         self._index = installed() if index is None else index
+        session.load_hooks(session.index.names(DECORATOR_HOOKS))
         self._plugins: Plugins = session.plugins
 
     @property
@@ -126,7 +128,7 @@ class Reports:
     def _report(self, name: str, entries: list[EntryPoint]) -> Report:
         first = entries[0]
         status, error = self._status(name, entries)
-        modules = [e.name for e in entries if e.group == HOOK_MODULES]
+        modules = [e.name for e in entries if e.group in HOOK_MODULES]
         return Report(
             name,
             first.distribution,
@@ -162,7 +164,7 @@ class Reports:
         return None
 
     def _broken(self, entry: EntryPoint) -> PluginError | None:
-        if entry.group == HOOK_MODULES:
+        if entry.group in HOOK_MODULES:
             return self._plugins.broken.get(entry.name)
         return failure(entry) if entry.group == COMMANDS else None
 
@@ -179,7 +181,7 @@ class Reports:
 
     def _modules(self) -> Iterator[Report]:
         """Yield reports on the hook modules that were given by ``-p MODULE``."""
-        known = {e.name for e in self._index.entry_points if e.group == HOOK_MODULES}
+        known = {e.name for e in self._index.entry_points if e.group in HOOK_MODULES}
         loaded = [
             name
             for name, plugin in self._plugins.manager.list_name_plugin()

@@ -9,7 +9,7 @@ import click
 from flow_core.api import PluginError
 from flow_plugins.reports import BLOCKED, OK
 
-_IRREGULAR = {"flow.metadata": "metadata"}
+_IRREGULAR = {"flow.decorator_hooks": "hooks of", "flow.metadata": "metadata"}
 
 
 def kind(group: str) -> str:

@@ -1,9 +1,0 @@
-"""Flows that run as processes see this plugin, too."""
-
-import pytest
-
-
-@pytest.fixture
-def flowtester(flowtester):
-    flowtester.more_plugins = ["project"]
-    return flowtester

@@ -1,0 +1,172 @@
+"""The examples: each page is true, and each flow does with its data what the page says."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+from flow_core.api import RunState
+from flow_core.testing import FlowTester, ProcessResult, RunOutcome
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+NEEDS = {
+    "champion": ("sklearn", "pandas", "vega_datasets"),
+    "cross_validation": ("sklearn", "palmerpenguins"),
+    "sweep": ("sklearn",),
+    "training": ("sklearn",),
+}
+
+
+def need(example: str) -> None:
+    """Skip the test where a package is absent; but CI has all of them, or something is wrong."""
+    for package in NEEDS[example]:
+        if os.environ.get("CI"):
+            importlib.import_module(package)
+        else:
+            pytest.importorskip(package)
+
+
+def _blocks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_blocks", ROOT / "docs/blocks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault("docs_blocks", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_example_is_tested_and_has_a_page():
+    folders = {page.parent.name for page in EXAMPLES.glob("*/*_flow.py")} - {"movies"}
+    assert folders == set(NEEDS)
+    assert all((EXAMPLES / name / "README.md").is_file() for name in folders)
+
+
+class Page(NamedTuple):
+    """What running the blocks of an example's page left behind."""
+
+    wrong: list[str]
+    tester: FlowTester
+
+    def left(self, run: int, flow: str) -> RunOutcome:
+        return self.tester.left(run, flow)
+
+    def run_again(self, flow_file: str, *arguments: str) -> ProcessResult:
+        return self.tester.python(
+            self.tester.path / flow_file,
+            "run",
+            *arguments,
+            variables={"FLOW_USER": "ada"},  # whose runs those of the page are
+            timeout=120,
+        )
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Page]:
+    """Return a function that runs an example's page, once, in a folder with the example's files."""
+    blocks, seen = _blocks(), {}
+
+    def run(example: str) -> Page:
+        if example not in seen:
+            need(example)
+            folder = tmp_path_factory.mktemp("flow-docs-", numbered=True)
+            file = EXAMPLES / example / "README.md"
+            blocks.lay_out(file, folder)
+            wrong = [
+                f"{file.relative_to(ROOT)}:{trouble.line}\n{trouble.text}"
+                for _, trouble, _ in blocks.run_page(file.read_text(encoding="utf-8"), folder)
+                if trouble is not None
+            ]
+            seen[example] = Page(wrong, FlowTester(folder))
+        return seen[example]
+
+    return run
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="older libraries compute other digits")
+@pytest.mark.parametrize("example", sorted(NEEDS))
+def test_the_page_shows_what_is_printed(page, example):
+    wrong = page(example).wrong
+    assert not wrong, "\n\n".join(wrong) + "\n\nIf it is right: docs/blocks.py examples/…/README.md"
+
+
+def test_the_sweep_finds_the_best_setting(page):
+    run = page("sweep").left(1, "SweepFlow")
+    tried = {(task["settings"]["C"], task["settings"]["gamma"]) for task in run.artifacts("train")}
+    assert len(tried) == len(run.manifests("train")) == 12
+    ranking = run.artifact("compare", "ranking")
+    scores = [score for _, score in ranking]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > 0.95 > 0.5 > scores[-1]
+    assert run.artifact("end", "settings") == ranking[0][0]
+    assert run.artifact("end", "accuracy") > 0.95
+
+
+def test_each_penguin_is_predicted_once_by_each_model(page):
+    run = page("cross_validation").left(1, "CrossValidationFlow")
+    folds = run.artifacts("validate")
+    assert len(folds) == 4 * 5
+    for model in run.artifacts("mark"):
+        mine = [f for f in folds if f["model_name"] == model["model_name"]]
+        assert sorted(row for fold in mine for row in fold["held_out"]) == list(range(342))
+        assert model["accuracies"] == [fold["accuracy"] for fold in mine]
+
+
+def test_the_best_model_is_chosen(page):
+    run = page("cross_validation").left(1, "CrossValidationFlow")
+    marks, best = run.artifact("end", "marks"), run.artifact("end", "best")
+    assert list(marks) == list(run.artifact("start", "models"))
+    means = {name: sum(accuracies) / 5 for name, accuracies in marks.items()}
+    assert max(means, key=means.__getitem__) == best
+    assert means["most frequent"] < 0.5 < 0.9 < means[best]
+    confusion = run.artifact("end", "confusion")
+    assert confusion.sum() == 342
+    assert confusion.trace() / 342 == pytest.approx(means[best], abs=0.01)
+
+
+def test_a_better_challenger_becomes_champion_and_others_do_not(page):
+    runs = [page("champion").left(n, "ChampionFlow") for n in (1, 2, 3)]
+    assert [r.artifact("compare", "verdict") for r in runs] == ["promote", "promote", "keep"]
+    assert [r.artifact("end", "champion").run for r in runs] == [
+        "ChampionFlow/1",
+        "ChampionFlow/2",
+        "ChampionFlow/2",
+    ]
+    assert [len(r.manifests("promote")) for r in runs] == [1, 1, 0]
+    assert [len(r.manifests("keep")) for r in runs] == [0, 0, 1]
+    tags = [r.metadata.run("ChampionFlow", r.run).tags for r in runs]
+    assert ["promoted" in tags[n] for n in range(3)] == [True, True, False]
+    assert "kept" in tags[2]
+
+
+def test_a_champion_is_not_judged_by_what_it_has_seen(page):
+    done = page("champion").run_again("champion_flow.py", "--until", "2014-01-31")
+    assert done.returncode == 1
+    assert "has seen the days from 2013-11-02" in done.error["why"]
+
+
+def test_a_training_that_died_goes_on_as_if_nothing_had_happened(page):
+    died, resumed, whole = (page("training").left(n, "TrainingFlow") for n in (1, 2, 3))
+    assert died.state is RunState.FAILED
+    states = [[m.state.value for m in run.manifests("train")] for run in (resumed, whole)]
+    rounds = len(whole.artifact("end", "errors"))
+    assert states == [["reused"] * 4 + ["succeeded"] * (rounds - 4), ["succeeded"] * rounds]
+    assert resumed.artifact("end", "errors") == whole.artifact("end", "errors")
+
+
+def test_a_training_ends_when_it_no_longer_helps(page):
+    errors = page("training").left(3, "TrainingFlow").artifact("end", "errors")
+    assert 3 < len(errors) < 20
+    assert min(errors) > 0.99 * min(errors[:-3])
+    assert errors[0] > 2 * min(errors)
