@@ -153,7 +153,7 @@ def test_a_task_that_is_killed_for_want_of_memory(lab, parts):
         body = "print(len(bytearray(b'x') * 2**30))"
         process = lab.start(lab.write(task(body)), "run", preexec_fn=join)
         assert process.wait(30) == 1
-    assert parts(lab.said(process))["why"].endswith("killed by the kernel: out of memory")
+    assert parts(lab.said(process))["why"].endswith("killed for want of memory (SIGKILL)")
     (failed,) = (m for m in lab.left().manifests("work") if m.failure and m.foreach[0].index == 1)
     assert failed.failure.cause == "out-of-memory"
 

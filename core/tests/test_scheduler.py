@@ -25,6 +25,7 @@ from flow_core.records import (
     result_key,
 )
 from flow_core.run import RunRequest
+from flow_core.scheduler import Scheduler
 from flow_core.testing import MemoryMetadata, MemoryStore
 
 FOREACH = """
@@ -732,3 +733,75 @@ class TestTrouble:
         assert attempt_prefix("F", "1", "end", 2, 0) + "stdout" in [
             e.key for e in outcome.store.list()
         ]
+
+
+class Deadline:
+    """Bounds the time of every attempt of a step."""
+
+    def __init__(self, timeout, grace=0.05, times=0, handles_failure=False):
+        self.timeout, self.grace = timeout, grace
+        self.times, self.handles_failure = times, handles_failure
+
+    @hookimpl
+    def flow_plan_step(self, step, draft):
+        if step.name == "work":
+            draft.timeout, draft.timeout_grace = self.timeout, self.grace
+            draft.retry = RetryPolicy(self.times)
+            draft.handles_failure = self.handles_failure
+
+
+class TestDeadlines:
+    def hanging(self, first_only=True):
+        def ends(spec):
+            hangs = spec.step == "work" and (not first_only or spec.attempt == 0)
+            return "hangs" if hangs else compute.good(spec)
+
+        compute = FakeCompute(ends)
+        return compute
+
+    def test_who_does_not_end_is_ended_and_tried_again(self, flowtester):
+        compute = self.hanging()
+        outcome = run(flowtester, compute, modules=[Deadline(0.1, times=1)])
+        assert outcome.state is RunState.SUCCEEDED
+        dead = outcome.manifests("work")[0]
+        assert dead.state is AttemptState.FAILED
+        assert dead.failure == Failure(
+            "timeout", "", "it took longer than 0.1 s and was ended by force"
+        )
+        assert len(compute.cancelled) == 3  # each of the three items once, by itself
+
+    def test_without_retries_the_run_fails(self, flowtester):
+        outcome = run(flowtester, self.hanging(False), modules=[Deadline(0.05)])
+        assert outcome.state is RunState.FAILED
+        assert "longer than 0.05 s" in str(outcome.error)
+
+    def test_a_fallback_has_no_deadline(self, flowtester):
+        def ends(spec):
+            if spec.step == "work" and not spec.fallback:
+                return "hangs"
+            return compute.good(spec)
+
+        compute = FakeCompute(ends)
+        outcome = run(flowtester, compute, modules=[Deadline(0.05, handles_failure=True)])
+        assert outcome.state is RunState.SUCCEEDED
+        assert {t.previous.cause for t in compute.launched if t.fallback} == {"timeout"}
+
+    def test_who_ends_in_time_is_left_alone(self, flowtester):
+        compute = FakeCompute(count=20)
+        assert run(flowtester, compute, modules=[Deadline(30, 0)]).state is RunState.SUCCEEDED
+        assert not compute.cancelled
+
+    def test_deadlines_of_ended_attempts_are_not_kept(self, flowtester, monkeypatch):
+        """A foreach of short tasks with a long timeout keeps no more than a few of them."""
+        most = 0
+        set_deadline = Scheduler._set_deadline
+
+        def watched(self, *arguments):
+            nonlocal most
+            set_deadline(self, *arguments)
+            most = max(most, len(self._deadlines))
+
+        monkeypatch.setattr(Scheduler, "_set_deadline", watched)
+        compute = FakeCompute(count=1000)
+        assert run(flowtester, compute, modules=[Deadline(3600)]).state is RunState.SUCCEEDED
+        assert 1 < most < 100

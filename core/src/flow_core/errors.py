@@ -22,11 +22,13 @@ class FlowError(Exception):
     Attributes:
         exit_code: exit status of the command line when this error ends it (1 = the flow or command
             failed, 2 = it was called wrongly).
+        failure_cause: the `Failure.cause` of an attempt that fails by this error.
 
     Since 0.1.
     """
 
     exit_code = 1
+    failure_cause = "error"
 
     def __init__(
         self,
@@ -133,6 +135,8 @@ class NotFound(FlowError, LookupError):
 
 class StoreError(FlowError):
     """The datastore could not do what was asked: unreachable, full, read-only."""
+
+    failure_cause = "store"
 
 
 class IntegrityError(StoreError):

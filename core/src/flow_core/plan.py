@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flow_core.errors import DefinitionError
+from flow_core.records import Failure
+
+_LONGEST = 366 * 86400.0  # seconds; a delay that grows has to end somewhere
 
 
 class RetryPolicy(NamedTuple):
@@ -20,19 +23,43 @@ class RetryPolicy(NamedTuple):
         times: attempts after the first one; 0 = none.
         delay: seconds before the first retry.
         backoff: factor by which the delay grows with each further retry; 1 = constant.
+        max_delay: seconds that the delay grows to at most; None = no limit.
+        jitter: part of the delay, 0 to 1, that is left to chance.
+        on: which failures are tried again: values of `Failure.cause`, and names of exception
+            classes, with or without their module; empty = all.
     """
 
     times: int = 0
     delay: float = 0.0
     backoff: float = 1.0
+    max_delay: float | None = None
+    jitter: float = 0.0
+    on: tuple[str, ...] = ()
 
-    def allows(self, attempt: int) -> bool:
-        """Whether a failure of ``attempt`` (0 = the first) is followed by another attempt."""
-        return attempt < self.times
+    def allows(self, attempt: int, failure: Failure | None = None) -> bool:
+        """Whether a failure of ``attempt`` (0 = the first) is followed by another attempt.
 
-    def wait(self, attempt: int) -> float:
-        """Return the seconds between the failure of ``attempt`` and the next one."""
-        return float(self.delay * self.backoff**attempt)
+        Without ``failure``: whether there is one by which it would be.
+        """
+        return attempt < self.times and (failure is None or self.covers(failure))
+
+    def covers(self, failure: Failure) -> bool:
+        """Whether failures of this kind are tried again. An exception's base classes count too."""
+        names = (failure.type, *failure.bases)
+        short = (name.rpartition(".")[2] for name in names)
+        return not self.on or not {failure.cause, *names, *short}.isdisjoint(self.on)
+
+    def wait(self, attempt: int, chance: float = 0.0) -> float:
+        """Return the seconds between the failure of ``attempt`` and the next one.
+
+        ``chance``, 0 to 1, says how much of what `jitter` leaves to chance is taken off.
+        """
+        try:
+            grown = float(self.delay * self.backoff**attempt)
+        except OverflowError:
+            grown = _LONGEST
+        longest = _LONGEST if self.max_delay is None else self.max_delay
+        return min(grown, longest) * (1 - self.jitter * chance)
 
 
 class TaskPlan(NamedTuple):
@@ -44,8 +71,10 @@ class TaskPlan(NamedTuple):
         environment: the environment provider that makes its interpreter; None = the launcher's own.
         resources: amounts by name (``cpu`` cores, ``memory`` MB, ``gpu``, ``disk`` MB, …).
         retry: the retry policy.
-        timeout: seconds that one attempt may take; None = no limit. For compute providers and
-            deployers that can end a job, and for the plugin that sets it: the kernel does not act.
+        timeout: seconds that one attempt may take; None = no limit. The plugin that sets it ends
+            the step with an error where it can; compute providers may end a job by themselves.
+        timeout_grace: seconds after ``timeout`` from which on the scheduler has the compute
+            provider end the attempt by force: its failure then has the cause ``timeout``.
         handles_failure: a plugin wants to record the final failure in a *fallback* attempt, which
             runs no user code, when it could not do so in the last attempt: its process died, or
             it failed outside of the step's body, for example on an artifact that cannot be stored.
@@ -65,6 +94,7 @@ class TaskPlan(NamedTuple):
     resources: Mapping[str, float] = {}
     retry: RetryPolicy = RetryPolicy()
     timeout: float | None = None
+    timeout_grace: float = 5.0
     handles_failure: bool = False
     variables: Mapping[str, str] = {}
     secrets: tuple[str, ...] = ()
@@ -86,6 +116,7 @@ class PlanDraft:
         self.resources: dict[str, float] = {}
         self.retry = RetryPolicy()
         self.timeout: float | None = None
+        self.timeout_grace = 5.0
         self.handles_failure = False
         self.variables: dict[str, str] = {}
         self.secrets: list[str] = []
@@ -126,6 +157,7 @@ class PlanDraft:
             resources=dict(self.resources),
             retry=self.retry,
             timeout=self.timeout,
+            timeout_grace=self.timeout_grace,
             handles_failure=self.handles_failure,
             variables=dict(self.variables),
             secrets=tuple(self.secrets),

@@ -185,12 +185,15 @@ class Failure(NamedTuple):
         type: qualified name of the exception, or the signal's name, or ``''``.
         message: one sentence for people.
         traceback: text of the traceback, without frames of flow-core; ``''`` if none.
+        bases: qualified names of the classes that the exception's class is derived from, nearest
+            first.
     """
 
     cause: str
     type: str
     message: str
     traceback: str = ""
+    bases: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -283,7 +286,7 @@ class TaskSpec(NamedTuple):
             attempt=data["attempt"],
             inputs=tuple(InputRange(*r) for r in data["inputs"]),
             foreach=tuple(ForeachFrame(*f) for f in data["foreach"]),
-            previous=Failure(*data["previous"]) if data["previous"] else None,
+            previous=_decode_failure(data["previous"]) if data["previous"] else None,
             fallback=data["fallback"],
             iteration=data.get("iteration", 0),
             gang=GangMember(*data["gang"]) if data.get("gang") else None,
@@ -400,7 +403,7 @@ class Manifest(NamedTuple):
             finished=data["finished"],
             cpu_seconds=data["cpu_seconds"],
             peak_memory=data["peak_memory"],
-            failure=Failure(*data["failure"]) if data["failure"] else None,
+            failure=_decode_failure(data["failure"]) if data["failure"] else None,
             notes=data["notes"],
             host=data["host"],
             pid=data["pid"],
@@ -414,6 +417,10 @@ def _decode_trace(data: list[Any] | None) -> Trace | None:
         return None
     reads, own, dropped, *_ = data
     return Trace(reads, tuple(own), tuple(dropped))
+
+
+def _decode_failure(data: list[Any]) -> Failure:
+    return Failure(*data[:4], *map(tuple, data[4:]))  # older ones have no bases
 
 
 def _decode_transition(data: list[Any]) -> Transition:

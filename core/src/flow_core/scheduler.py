@@ -30,7 +30,7 @@ from flow_core.interfaces import (
     TaskCommand,
     Update,
 )
-from flow_core.plan import Decision, Fallback, GiveUp, RetryAfter, TaskPlan
+from flow_core.plan import Decision, Fallback, GiveUp, RetryAfter, RetryPolicy, TaskPlan
 from flow_core.records import (
     AttemptRecord,
     AttemptState,
@@ -68,6 +68,8 @@ _FLUSH_RECORDS = 500
 _HEARTBEAT_SECONDS = 10.0
 _WAKE_SECONDS = 0.2
 _REUSED_AT_ONCE = 256
+_FORCE_SECONDS = 1.0  # between the polite and the forced end of an attempt that has had its grace
+_SPARE_DEADLINES = 64  # of attempts that have ended; more are thrown away
 
 
 INTERRUPTS = [
@@ -164,6 +166,7 @@ class _Task:
         "inputs_reused",
         "iteration",
         "left",
+        "overdue",
         "pid",
         "previous",
         "reasons",
@@ -193,6 +196,7 @@ class _Task:
         self.attempt = 0
         self.previous: Failure | None = None
         self.fallback = False
+        self.overdue = False
         self.pid = ""
         self.started = 0.0
         self.state = AttemptState.QUEUED
@@ -282,6 +286,8 @@ class Scheduler:
         self._ready: deque[_Task | _Range | Gang] = deque()
         self._delayed: list[tuple[float, int, _Task | Gang]] = []
         self._running: dict[tuple[str, Any], _Task] = {}
+        # When running attempts are ended by force: (time, task, attempt, key in `_running`).
+        self._deadlines: list[tuple[float, int, int, tuple[str, Any]]] = []
         self._next_id = 1
         self._records: dict[tuple[str, int, int], AttemptRecord] = {}
         self._flushed = self._heartbeat = time.time()
@@ -354,6 +360,8 @@ class Scheduler:
                 self._fill()
             for name, update in self._wait():
                 self._handle(name, update)
+            if self._deadlines:
+                self._end_overdue()
             self._keep_up()
         if not (self._end_reached or self._interrupts or self._failed or self._left):
             raise StateError(f"Run {self._flow}/{self._run} stopped before its end step")
@@ -684,6 +692,7 @@ class Scheduler:
             self._output(task, update)
         elif isinstance(update, Started):
             task.pid = update.pid
+            self._set_deadline((name, update.handle), task, update.at)
             self._emit_started(task, update.at)
         else:
             del self._running[name, update.handle]
@@ -717,7 +726,9 @@ class Scheduler:
 
     def _dead(self, task: _Task, exited: Exited) -> Manifest:
         failure = Failure(exited.cause, _signal_name(exited), _death(exited))
-        if task.gang is not None and exited.cause == "cancelled":
+        if task.overdue and exited.cause not in ("lost", "launch"):
+            failure = Failure("timeout", "", _overdue(self._plans[task.step]))
+        elif task.gang is not None and exited.cause == "cancelled":
             failure = task.gang.ended_by_the_others() or failure
         assert task.spec is not None
         return Manifest(
@@ -726,7 +737,7 @@ class Scheduler:
             task.step,
             task.id,
             task.attempt,
-            AttemptState.CANCELLED if exited.cause == "cancelled" else AttemptState.FAILED,
+            AttemptState.CANCELLED if failure.cause == "cancelled" else AttemptState.FAILED,
             inputs=task.inputs,
             foreach=task.spec.foreach,
             iteration=task.iteration,
@@ -795,8 +806,8 @@ class Scheduler:
             )
             if decided is not None:
                 return decided
-        if plan.retry.allows(task.attempt):
-            return RetryAfter(plan.retry.wait(task.attempt))
+        if plan.retry.allows(task.attempt, manifest.failure or _UNKNOWN):
+            return RetryAfter(plan.retry.wait(task.attempt, _chance(plan.retry)))
         # What the plugin could handle in the task itself does not come here as a failure.
         return Fallback() if plan.handles_failure else GiveUp()
 
@@ -873,6 +884,35 @@ class Scheduler:
     def _emit_queued(self, step: str, count: int) -> None:
         if self._heard["flow_event"]:
             self._emit(TaskQueued(self._flow, self._run, step, count, time.time()))
+
+    # --- deadlines ------------------------------------------------------------------------------
+
+    def _set_deadline(self, key: tuple[str, Any], task: _Task, started: float) -> None:
+        plan = self._plans[task.step]
+        if plan.timeout is None or task.fallback:  # no user's code runs in a fallback
+            return
+        if len(self._deadlines) > 2 * len(self._running) + _SPARE_DEADLINES:
+            self._deadlines = [d for d in self._deadlines if self._attempt_of(d) is not None]
+            heapq.heapify(self._deadlines)
+        at = started + plan.timeout + plan.timeout_grace
+        heapq.heappush(self._deadlines, (at, task.id, task.attempt, key))
+
+    def _end_overdue(self) -> None:
+        """End attempts that should have ended by themselves: stuck in C code, for example."""
+        now = time.time()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline = heapq.heappop(self._deadlines)
+            task = self._attempt_of(deadline)
+            if task is not None:
+                task.overdue = True
+                name, handle = deadline[3]
+                self._computes[name].cancel([handle], _FORCE_SECONDS)
+
+    def _attempt_of(self, deadline: tuple[float, int, int, tuple[str, Any]]) -> _Task | None:
+        """Return the attempt of a deadline, while it runs."""
+        task = self._running.get(deadline[3])
+        same = task is not None and (task.id, task.attempt) == deadline[1:3]
+        return task if same else None
 
     # --- ending early ---------------------------------------------------------------------------
 
@@ -998,6 +1038,18 @@ def _wait_for_any(descriptors: list[int], timeout: float) -> None:
         for descriptor in descriptors:
             selector.register(descriptor, selectors.EVENT_READ)
         selector.select(timeout)
+
+
+def _chance(policy: RetryPolicy) -> float:
+    if not policy.jitter:
+        return 0.0
+    import random  # few runs ask for chance
+
+    return random.random()
+
+
+def _overdue(plan: TaskPlan) -> str:
+    return f"it took longer than {plan.timeout:g} s and was ended by force"
 
 
 def _interrupted_by(number: signal.Signals) -> str:

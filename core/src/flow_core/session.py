@@ -7,6 +7,7 @@ definition → graph → plans, and can then execute a run or one attempt.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -85,6 +86,7 @@ class Session:
         self._runner: TaskRunner | None = None
         self._adopted: RunDocument | None = None
         self._started = False
+        self._launcher = 0
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         self.index = (index if index is not None else installed()).choose(self._choices)
 
@@ -132,6 +134,11 @@ class Session:
         self.plugins.hook.flow_event(event=event)
 
     # --- the flow -------------------------------------------------------------------------------
+
+    @property
+    def is_launcher(self) -> bool:
+        """Whether this process has launched a run of this session, and is no fork of that one."""
+        return self._launcher == os.getpid()
 
     def add_decorators(self, texts: Sequence[str]) -> None:
         """Attach further decorators to every step, as ``--with`` does; before a run starts.
@@ -391,6 +398,7 @@ class Session:
         from flow_core.run import describe_run, register_run, run_failed
         from flow_core.scheduler import Scheduler, interrupts_waiting
 
+        self._launcher = os.getpid()
         self.start()
         self.check()
         self._check_store()

@@ -6,10 +6,11 @@ attempt needs is its `TaskSpec` and a store.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -84,6 +85,7 @@ class TaskContext:
         self.current: Current = current
         self.notes: dict[str, Any] = dict(spec.notes)
         self.caught: Failure | None = None
+        self._hidden: list[str] = []
         self._step = step
         self._reader = reader
         self._inputs: Inputs | None = None
@@ -94,8 +96,39 @@ class TaskContext:
 
     @property
     def is_last_attempt(self) -> bool:
-        """Whether the plan allows no further attempt after this one."""
+        """Whether the plan allows no further attempt after this one, however it fails."""
         return self.spec.fallback or not self.plan.retry.allows(self.spec.attempt)
+
+    def is_final(self, error: BaseException) -> bool:
+        """Whether the plan allows no further attempt when this one fails by ``error``."""
+        kind = _kind(error)
+        return self.spec.fallback or not self.plan.retry.allows(self.spec.attempt, kind)
+
+    @property
+    def shares_process(self) -> bool:
+        """Whether this process is the launcher's, and not one of the attempt's own: what a plugin
+        changes in it (variables, signal handlers, streams) it must put back."""
+        return self.session.is_launcher
+
+    def hide(self, texts: Iterable[str]) -> None:
+        """Keep texts out of what is recorded and shown of the attempt's failure: passwords.
+
+        What the step itself writes, the plugin must keep free of them.
+        """
+        self._hidden = sorted({*self._hidden, *filter(None, texts)}, key=len, reverse=True)
+
+    def masked(self, text: str) -> str:
+        """Return ``text`` with ``***`` instead of what is hidden: see `hide`."""
+        for hidden in self._hidden:
+            text = text.replace(hidden, "***")
+        return text
+
+    def describe(self, error: BaseException) -> Failure:
+        """Return an exception as data, without what is hidden."""
+        failure = describe_failure(error)
+        return failure._replace(
+            message=self.masked(failure.message), traceback=self.masked(failure.traceback)
+        )
 
     def note(self, name: str, value: Any) -> None:
         """Add JSON data to the manifest under ``name``."""
@@ -107,7 +140,7 @@ class TaskContext:
         For a wrapper of ``flow_task_call`` that handles ``error`` instead of passing it on. What
         the step set before the failure is kept, and it goes on to its one next step.
         """
-        self.caught = describe_failure(error)
+        self.caught = self.describe(error)
 
     def arguments(self) -> tuple[Any, ...]:
         """Return what the step function takes besides ``self``: ``inputs`` for a join."""
@@ -196,7 +229,7 @@ class TaskRunner:
         try:
             flow, binding = self._bind(task)
         except FlowError as raised:
-            return _commit(task, started, _failed(task, describe_failure(raised)), raised)
+            return _commit(task, started, _failed(task, raised), raised)
         error = _call(self.session, task, flow)
         manifest, shown = _settle(task, flow, binding, error)
         current.end()
@@ -252,7 +285,7 @@ def _call(session: Session, task: TaskContext, flow: FlowSpec) -> BaseException 
     try:
         hook.flow_task_teardown(task=task, flow=flow, error=error)
     except Exception as raised:
-        message = f"{type(raised).__name__}: {raised}"
+        message = task.masked(f"{type(raised).__name__}: {raised}")
         task.note("teardown", message)
         sys.stderr.write(f"A plugin failed after step '{task.spec.step}': {message}\n")
     return error
@@ -280,11 +313,11 @@ def _settle(
     try:
         table, unstorable = binding.save(flow)
     except Exception as raised:  # also what a serializer raises
-        return _failed(task, describe_failure(raised)), raised
+        return _failed(task, raised), raised
     if error is None and unstorable is not None:
         error = unstorable
     if error is not None:
-        return _failed(task, describe_failure(error))._replace(artifacts=table), error
+        return _failed(task, error)._replace(artifacts=table), error
     state = AttemptState.CAUGHT if task.caught else AttemptState.SUCCEEDED
     manifest = _manifest(task)._replace(
         state=state,
@@ -314,8 +347,8 @@ def _manifest(task: TaskContext) -> Manifest:
     )
 
 
-def _failed(task: TaskContext, failure: Failure) -> Manifest:
-    return _manifest(task)._replace(failure=failure)
+def _failed(task: TaskContext, error: BaseException) -> Manifest:
+    return _manifest(task)._replace(failure=task.describe(error))
 
 
 def _commit(
@@ -361,15 +394,30 @@ def describe_failure(error: BaseException) -> Failure:
     """Return an exception as data."""
     if isinstance(error, AttemptFailed):
         return error.failure
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else _qualified(kind)
+    kind = _kind(error)
     if isinstance(error, SystemExit):
-        return Failure("error", name, f"the step called sys.exit({error.code!r})", trace(error))
-    cause = "store" if isinstance(error, StoreError) else "error"
+        return kind._replace(
+            message=f"the step called sys.exit({error.code!r})", traceback=trace(error)
+        )
     message = error.what if isinstance(error, FlowError) else _text(error)
     if isinstance(error, StoreError) and error.why:
         message += f": {error.why}"  # that the disk is full says more than that a write failed
-    return Failure(cause, name, message.strip() or name, trace(error))
+    return kind._replace(message=message.strip() or kind.type, traceback=trace(error))
+
+
+def _kind(error: BaseException) -> Failure:
+    """Return what kind of failure an exception is, without its text."""
+    if isinstance(error, AttemptFailed):
+        return error.failure
+    name, *bases = [_qualified(kind) for kind in type(error).__mro__ if kind is not object]
+    return Failure(_cause(error), name, "", "", tuple(bases))
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, FlowError):
+        return error.failure_cause
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM  # fork, mmap
+    return "out-of-memory" if no_memory or isinstance(error, MemoryError) else "error"
 
 
 def _text(error: BaseException) -> str:
@@ -380,7 +428,8 @@ def _text(error: BaseException) -> str:
 
 
 def _qualified(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__
+    return name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
 
 
 def trace(error: BaseException) -> str:
@@ -444,5 +493,5 @@ _STEP_CALL = (TaskContext.call.__code__.co_filename, TaskContext.call.__name__)
 def _show(task: TaskContext, error: BaseException) -> None:
     """Write the failure to the task's stderr, for its log."""
     text = task.spec.previous.message if task.spec.fallback and task.spec.previous else trace(error)
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{task.masked(text)}\n")
     sys.stderr.flush()

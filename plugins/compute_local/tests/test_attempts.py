@@ -43,7 +43,7 @@ def test_signals(number, message):
 
 def test_out_of_memory():
     end = ended(int(signal.SIGKILL), out_of_memory=True)
-    assert (end.cause, end.message) == ("out-of-memory", "killed by the kernel: out of memory")
+    assert (end.cause, end.message) == ("out-of-memory", "killed for want of memory (SIGKILL)")
 
 
 def test_cancelled_whatever_the_end():
@@ -77,3 +77,24 @@ def test_notes_on_what_was_left():
     assert attempt.notes() == [
         "2 child processes were left behind and were ended: 5 (sleep 1), 6 (sleep 2)"
     ]
+
+
+def test_memory_that_was_used_up_is_evidence(monkeypatch):
+    monkeypatch.setattr(attempts, "memory_limit", lambda: 1000)
+    assert attempts.used_up(950)
+    assert not attempts.used_up(500)
+    monkeypatch.setattr(attempts, "memory_limit", lambda: None)
+    assert not attempts.used_up(10**15)
+
+
+def test_the_smallest_limit_counts(monkeypatch, tmp_path):
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.events").write_text("low 0\noom_kill 3\n")
+    monkeypatch.setattr(attempts, "_memory_folders", lambda: (str(tmp_path),))
+    machine = attempts.memory_limit()
+    before = attempts.read_oom_count()
+    (tmp_path / "memory.max").write_text("4096\n")
+    (tmp_path / "memory.events").write_text("low 0\noom_kill 4\n")
+    assert attempts.memory_limit() == 4096
+    assert machine is None or machine > 4096
+    assert attempts.read_oom_count() >= before + 1

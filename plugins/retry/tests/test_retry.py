@@ -8,9 +8,11 @@ import sys
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from flow_core.api import AttemptState, DefinitionError, RunState, UsageError
-from flow_retry import RetryOptions, retry
+from flow_core.api import AttemptState, DefinitionError, RetryPolicy, RunState, UsageError
+from flow_retry import CAUSES, RetryOptions, retry
 
 FLOW = """
     import os, time
@@ -224,3 +226,142 @@ def test_the_text_form_reads_back():
     assert retry.parse(text.partition(":")[2]) == options
     with pytest.raises(UsageError, match="--with retry: there is no option 'time'"):
         retry.parse("time=3")
+
+
+@pytest.mark.parametrize(
+    ("on", "tried_again"),
+    [
+        ("MyError", True),
+        ("ValueError", True),
+        ("Exception", True),
+        ("KeyError", False),
+        ("error", True),
+        ("timeout", False),
+        ("timeout,ValueError", True),
+    ],
+)
+def test_only_what_on_names_is_tried_again(run, on, tried_again):
+    source = flow(f"@retry(times=1, on={on!r})", "raise MyError('no')").replace(
+        "class F(", "class MyError(ValueError):\n        pass\n\n    class F("
+    )
+    assert len(attempts(run(source))) == (2 if tried_again else 1)
+
+
+def test_on_takes_classes(run):
+    source = flow("@retry(times=1, on=(MyError, KeyError))", "raise Worse('no')").replace(
+        "class F(",
+        "class MyError(ValueError):\n        pass\n\n    class Worse(MyError):\n        pass\n\n"
+        "    class F(",
+    )
+    outcome = run(source)
+    assert len(attempts(outcome)) == 2
+    failure = outcome.manifests("start")[0].failure
+    assert failure.type.endswith(".Worse")
+    assert failure.bases[0].endswith(".MyError")
+    assert failure.bases[1:] == ("ValueError", "Exception", "BaseException")
+
+
+def test_more_than_four_times(run):
+    outcome = run(flow("@retry(times=7)", "assert self.count == 7"))
+    assert outcome.state is RunState.SUCCEEDED
+    assert len(attempts(outcome)) == 8
+
+
+LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9)); "
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("raise MemoryError('all gone')", "out-of-memory"),
+        (LIMIT + "bytearray(10**10)", "out-of-memory"),
+        (LIMIT + "import mmap; mmap.mmap(-1, 10**10)", "out-of-memory"),
+        ("os.kill(os.getpid(), 15)", "killed"),
+        ("os._exit(3)", "exit"),
+        ("os.kill(os.getppid(), 9); time.sleep(9)", "lost"),
+        ("1 / 0", "error"),
+    ],
+    ids=["MemoryError", "RLIMIT", "mmap", "SIGTERM", "os._exit", "server gone", "error"],
+)
+def test_causes_are_told_apart(flowtester, body, cause):
+    """Each is tried again by its own cause, and by no other."""
+    body = f"if self.count == 0: {body}"
+    others = [c for c in CAUSES if c != cause]
+    file = flowtester.write(flow(f"@retry(times=1, on={cause!r})", body))
+    flowtester.python(file, "run").check()
+    assert flowtester.left().manifests("start")[0].failure.cause == cause
+    file = flowtester.write(flow(f"@retry(times=1, on={others!r})", body))
+    assert flowtester.python(file, "run").returncode == 1
+    assert len(attempts(flowtester.left(2))) == 1
+
+
+def test_what_is_not_tried_again_is_caught_at_once(flowtester):
+    decorator = "@catch(var='failure')\n        @retry(times=3, on='timeout')"
+    source = flow(decorator, "assert False, 'mine'").replace(
+        "current, retry", "catch, current, retry"
+    )
+    outcome = flowtester.run(source, plugins=["retry", "catch"])
+    assert attempts(outcome) == [(0, "caught")]
+    assert outcome.artifact("start", "failure").message == "mine"
+
+
+@settings(max_examples=200)
+@given(
+    st.integers(0, 5000),
+    st.floats(0, 1e6),
+    st.floats(1, 1e3),
+    st.none() | st.floats(0, 1e6),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_waits_are_bounded(attempt, delay, backoff, max_delay, jitter, chance):
+    policy = RetryPolicy(9999, delay, backoff, max_delay, jitter)
+    whole = policy._replace(jitter=0.0).wait(attempt)
+    assert 0 <= (1 - jitter) * whole <= policy.wait(attempt, chance) * 1.000001 + 1e-9
+    assert policy.wait(attempt, chance) <= whole
+    assert max_delay is None or whole <= max_delay
+
+
+def test_delays_grow_to_their_limit():
+    policy = RetryPolicy(9, 2.0, 3.0, max_delay=10.0)
+    assert [policy.wait(n) for n in range(4)] == [2.0, 6.0, 10.0, 10.0]
+    assert policy._replace(jitter=0.5).wait(0, 1.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"on": "timeout"},
+        {"on": (KeyError, "killed")},
+        {"on": "json.decoder.JSONDecodeError", "jitter": 0.5, "max_delay": 60.0},
+    ],
+)
+def test_every_text_form_reads_back(options):
+    made = RetryOptions(**options)
+    assert retry.parse(retry.to_text(made).partition(":")[2]) == made
+
+
+def test_causes_in_the_text_form():
+    assert retry.parse("times=2,on=timeout").on == ("timeout",)
+    assert retry.parse("on=timeout,killed,times=2") == RetryOptions(
+        times=2, on=("timeout", "killed")
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "what", "hint"),
+    [
+        ({"on": "time-out"}, "Option 'on' cannot be 'time-out'", "@retry(on='timeout')"),
+        ({"on": "kiled"}, "Option 'on' cannot be 'kiled'", "@retry(on='killed')"),
+        ({"on": 3}, "Option 'on' cannot be 3", "@retry(on='timeout')"),
+        ({"on": int}, "Option 'on' cannot be <class 'int'>", "@retry(on='timeout')"),
+        ({"jitter": 1.5}, "Option 'jitter' must be between 0 and 1, not 1.5", None),
+        ({"delay": float("nan")}, "A delay must be 0 or more, and 'backoff' 1 or more", None),
+    ],
+)
+def test_what_on_and_jitter_refuse(options, what, hint):
+    with pytest.raises(DefinitionError) as caught:
+        retry(**options)
+    assert caught.value.what == what
+    assert hint is None or caught.value.hint == hint

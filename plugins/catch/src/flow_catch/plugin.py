@@ -60,14 +60,14 @@ def flow_check(graph: Graph) -> list[Problem]:
 
 @hookimpl(wrapper=True, before=["timeout"])
 def flow_task_call(task: TaskContext, flow: Any) -> Generator[None, Any, Any]:
-    """Handle the exception of the last attempt."""
+    """Handle the exception after which the step is not tried again."""
     options = task.options("catch")
     if not isinstance(options, CatchOptions):
         return (yield)
     try:
         result = yield
     except (Exception, SystemExit) as error:
-        if not task.is_last_attempt:
+        if not task.is_final(error):
             raise
         task.excuse(error)
         _keep(task, flow, options)

@@ -261,8 +261,8 @@ class Task(Container[DataArtifact]):
         """Why it failed, also when the failure was caught; None on success."""
         manifest = self._read_manifest()
         if manifest is not None and manifest.failure is not None:
-            cause, kind, message, traceback = manifest.failure
-            return TaskException(kind, message, traceback, cause)
+            failure = manifest.failure
+            return TaskException(failure.type, failure.message, failure.traceback, failure.cause)
         record = self._details()
         if manifest is None and record.cause:
             return TaskException("", record.message, "", record.cause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import time
@@ -106,7 +107,50 @@ class OomWatch:
 def read_oom_count() -> int:
     """Return how many processes the kernel killed so far for want of memory."""
     count = _field("/proc/vmstat", b"oom_kill")
-    return count + _field("/sys/fs/cgroup/memory.events", b"oom_kill")
+    folders = _memory_folders()
+    return count + sum(
+        _field(f"{folder}/{name}", b"oom_kill")
+        for folder in folders
+        for name in ("memory.events", "memory.oom_control")
+    )
+
+
+def used_up(peak: int) -> bool:
+    """Whether ``peak``, in bytes, is nearly all the memory that a process can have here.
+
+    A process that is killed then was killed for it, even where no counter tells: by a daemon that
+    watches the memory, or from outside of the container.
+    """
+    limit = memory_limit()
+    return limit is not None and peak >= _NEARLY_ALL * limit
+
+
+_NEARLY_ALL = 0.9
+
+
+def memory_limit() -> int | None:
+    """Return the bytes of memory of this machine or container; None when that is not known."""
+    limits = [_field("/proc/meminfo", b"MemTotal:") * 1024]
+    for folder in _memory_folders():
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with contextlib.suppress(OSError, ValueError), open(f"{folder}/{name}", "rb") as file:
+                limits.append(int(file.read()))  # "max" is no number
+    return min(filter(None, limits), default=None)
+
+
+@functools.cache
+def _memory_folders() -> tuple[str, ...]:
+    """Return where the kernel tells of the memory of this process's control group."""
+    root = "/sys/fs/cgroup"
+    folders = [root, f"{root}/memory"]
+    with contextlib.suppress(OSError), open("/proc/self/cgroup", encoding="utf-8") as file:
+        for line in file:
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            if not controllers:
+                folders.append(root + path)
+            elif "memory" in controllers.split(","):
+                folders.append(f"{root}/memory{path}")
+    return tuple(dict.fromkeys(folder.rstrip("/") for folder in folders))
 
 
 def _field(path: str, name: bytes) -> int:
@@ -115,7 +159,7 @@ def _field(path: str, name: bytes) -> int:
             for line in file:
                 key, _, value = line.partition(b" ")
                 if key == name:
-                    return int(value)
+                    return int(value.split()[0])
     except OSError:
         pass
     return 0
@@ -133,8 +177,13 @@ def judge(status: int, usage: Any, *, cancelled: bool, out_of_memory: bool) -> E
         message=message,
         at=time.time(),
         cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_memory=usage.ru_maxrss * _MAXRSS_UNIT,
+        peak_memory=peak_memory(usage),
     )
+
+
+def peak_memory(usage: Any) -> int:
+    """Return the bytes of memory that a process has had at most, as ``wait4`` tells."""
+    return int(usage.ru_maxrss * _MAXRSS_UNIT)
 
 
 _MAXRSS_UNIT = 1 if os.uname().sysname == "Darwin" else 1024
@@ -149,7 +198,7 @@ def _explain(code: int, *, cancelled: bool, out_of_memory: bool) -> tuple[str, s
             " (os._exit, or a crash of the interpreter)"
         )
     if -code == signal.SIGKILL and out_of_memory:
-        return "out-of-memory", "killed by the kernel: out of memory"
+        return "out-of-memory", "killed for want of memory (SIGKILL)"
     return "killed", f"killed by {signal_name(-code)}{_HINTS.get(-code, '')}"
 
 

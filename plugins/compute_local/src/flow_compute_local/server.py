@@ -18,7 +18,15 @@ import time
 from typing import Any, NoReturn
 
 from flow_compute_local import child, descriptors, processes
-from flow_compute_local.attempts import PATIENCE, OomWatch, ServedAttempt, judge, log_sizes
+from flow_compute_local.attempts import (
+    PATIENCE,
+    OomWatch,
+    ServedAttempt,
+    judge,
+    log_sizes,
+    peak_memory,
+    used_up,
+)
 from flow_compute_local.protocol import Decoder, Ending, Order, encode
 from flow_compute_local.sheets import Sheets
 from flow_core.api import TaskSpec
@@ -278,7 +286,7 @@ class Server:
             status,
             usage,
             cancelled=attempt.cancelled,
-            out_of_memory=killed and self._oom.happened(),
+            out_of_memory=killed and (self._oom.happened() or used_up(peak_memory(usage))),
         )
         if self._left_behind(attempt):
             patience = time.monotonic() + PATIENCE

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from flow_core.api import DefinitionError, Options, StepDecorator, option
+from flow_core.api import DefinitionError, Options, StepDecorator, near_misses, option
+
+CAUSES = ("error", "killed", "out-of-memory", "timeout", "lost", "exit", "launch", "store")
+"""What `on` may name besides exceptions: the causes by which the kernel tells failures apart."""
+
+What = str | type[BaseException] | Sequence[str | type[BaseException]]
 
 
 @dataclass(frozen=True)
@@ -18,7 +27,22 @@ class RetryOptions(Options):
     times: int = option(3, "How often to try again after the first attempt.")
     delay: float = option(0.0, "Seconds before the first new attempt.")
     backoff: float = option(1.0, "Factor by which the delay grows with each further attempt.")
+    max_delay: float | None = option(None, "Seconds that the delay grows to at most.")
+    jitter: float = option(
+        0.0, "Part of the delay that is left to chance: with 0.5 it is cut by up to a half."
+    )
+    on: What = option(  # noqa: RUF009
+        (),
+        "Which failures are tried again: exception classes, or their names (those derived from "
+        "them count too), and causes: error, killed, out-of-memory, timeout, lost, exit, launch, "
+        "store. Empty = all.",
+    )
     minutes_between_retries: float = option(0.0, "The delay in minutes; adds to 'delay'.")
+
+    def __post_init__(self) -> None:
+        """Bring ``on`` into one form: a tuple of names."""
+        object.__setattr__(self, "on", _names(self.on))
+        super().__post_init__()
 
     def validate(self) -> None:
         """Refuse numbers that mean nothing."""
@@ -26,11 +50,50 @@ class RetryOptions(Options):
             raise DefinitionError(
                 f"Option 'times' must be 0 or more, not {self.times}", hint="@retry(times=3)"
             )
-        if self.delay < 0 or self.minutes_between_retries < 0 or self.backoff < 1:
+        seconds = (self.delay, self.minutes_between_retries, self.max_delay or 0.0)
+        if not all(0 <= n < math.inf for n in seconds) or not 1 <= self.backoff < math.inf:
             raise DefinitionError(
                 "A delay must be 0 or more, and 'backoff' 1 or more",
                 hint="@retry(times=3, delay=10, backoff=2)",
             )
+        if not 0 <= self.jitter <= 1:
+            raise DefinitionError(
+                f"Option 'jitter' must be between 0 and 1, not {self.jitter:g}",
+                why="it is the part of the delay that is left to chance",
+                hint="@retry(times=3, delay=10, jitter=0.5)",
+            )
 
+
+def _names(on: Any) -> Any:
+    if isinstance(on, str):
+        on = on.split(",")  # as after --with
+    elif isinstance(on, type) or not isinstance(on, Sequence):
+        on = (on,)
+    return tuple(filter(None, map(_name, on)))
+
+
+def _name(one: Any) -> str:
+    if isinstance(one, type) and issubclass(one, BaseException):
+        named = one.__module__ != "builtins"
+        return f"{one.__module__}.{one.__qualname__}" if named else one.__qualname__
+    name = one.strip() if isinstance(one, str) else ""
+    exception = all(map(str.isidentifier, name.split(".")))
+    # Classes are hardly ever named in small letters: that is a cause, and a wrong one.
+    good = not name or name in CAUSES or (exception and ("." in name or not name.islower()))
+    if good and isinstance(one, str):
+        return name
+    close = near_misses(name, [*CAUSES, *_EXCEPTIONS])
+    raise DefinitionError(
+        f"Option 'on' cannot be {one!r}",
+        why=f"it takes exception classes, their names, and the causes {', '.join(CAUSES)}",
+        hint=f"@retry(on='{close[0] if close else 'timeout'}')",
+    )
+
+
+_EXCEPTIONS = [
+    name
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, BaseException)
+]
 
 retry = StepDecorator("retry", RetryOptions)

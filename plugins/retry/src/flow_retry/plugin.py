@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from flow_core.api import PlanDraft, RetryPolicy, StepDefinition, hookimpl
 from flow_retry import RetryOptions
 
@@ -10,6 +12,13 @@ from flow_retry import RetryOptions
 def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
     """Set the retry policy."""
     options = step.options("retry")
-    if isinstance(options, RetryOptions):
-        delay = options.delay + 60 * options.minutes_between_retries
-        draft.retry = RetryPolicy(options.times, delay, options.backoff)
+    if not isinstance(options, RetryOptions):
+        return
+    draft.retry = RetryPolicy(
+        options.times,
+        options.delay + 60 * options.minutes_between_retries,
+        options.backoff,
+        options.max_delay,
+        options.jitter,
+        cast("tuple[str, ...]", options.on),
+    )
