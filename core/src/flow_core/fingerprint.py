@@ -695,9 +695,9 @@ class _Walk:
         if main is not None:
             self._load(main)
             self._add_step()
-            before = -1
-            while before != len(self._parts):
-                before = len(self._parts)
+            before = (-1, -1)
+            while before != (len(self._parts), len(self.reached)):
+                before = (len(self._parts), len(self.reached))
                 self._add_reached()
                 self._add_members()
                 self._add_classes()
@@ -897,11 +897,11 @@ def plain_value(value: Any) -> str | None:
 
 def _plain(value: Any, depth: int, budget: list[int]) -> str:
     budget[0] -= 1
+    if depth < 0 or budget[0] < 0:
+        raise ValueError("too much of it")
     kind = type(value)
     if kind in (str, bytes, int, float, bool, complex, type(None)):
         return repr(value)
-    if depth == 0 or budget[0] < 0:
-        raise ValueError("too much of it")
     if kind in (list, tuple):
         inner = ",".join(_plain(v, depth - 1, budget) for v in value)
     elif kind in (set, frozenset):
