@@ -142,15 +142,15 @@ def _print_groups(
             tasks.append(answer.record.task)
     pathspec = click.style(f"{document.flow}/{document.run}", bold=True)
     context.echo(f"{pathspec} resumes {document.origin}" if document.origin else pathspec)
-    step = None
+    step = ""
     for (name, reused, lines), (count, *examples) in groups.items():
         if name != step:
             step = name
             context.echo(f"\n{click.style(name, bold=True)}")
-        tasks = f"{count:,} task" + "s" * (count != 1)
+        counted = f"{count:,} task" + "s" * (count != 1)
         which = ", ".join(map(str, examples)) + (", …" if count > len(examples) else "")
         word = click.style("reused", fg="green") if reused else click.style("ran", fg="yellow")
-        context.echo(f"  {tasks} {word} ({which})")
+        context.echo(f"  {counted} {word} ({which})")
         for line in lines:
             context.echo(f"    {harmless(line)}")
 
