@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from flow_core.fingerprint import CodeReader as CodeReader
     from flow_core.fingerprint import Files as Files
     from flow_core.fingerprint import Fingerprint as Fingerprint
+    from flow_core.fingerprint import Part as Part
     from flow_core.fingerprint import changed_code as changed_code
     from flow_core.fingerprint import code_changes as code_changes
     from flow_core.fingerprint import plain_value as plain_value
@@ -181,7 +182,7 @@ _HOME = {
     " advance_run attempt_prefix blob_key manifest_key pack_inputs result_key run_key run_prefix"
     " tags_prefix unpack_inputs",
     "definition": "Decorated FlowDefinition StepDefinition",
-    "fingerprint": "CodeReader Files Fingerprint changed_code code_changes plain_value",
+    "fingerprint": "CodeReader Files Fingerprint Part changed_code code_changes plain_value",
     "flowfile": "load_flow",
     "reuse": "Facts ReuseDraft explain rebase",
     "run": "RunDraft RunOption RunRequest command_line draft_run index_lacks",

@@ -117,13 +117,20 @@ class Snapshot:
 class Files:
     """The sources on disk, as this process would import them.
 
+    Files below the flow's folder are named from there, others after their module, so that names are
+    the same on all machines.
+
     Args:
         main: path of the flow's file.
         foreign: top-level names that are not the person's own, wherever they lie.
+
+    Attributes:
+        opened: name of each file that was read → its path.
     """
 
     def __init__(self, main: str, foreign: Iterable[str] = ()) -> None:
         self.main = os.path.abspath(main)
+        self.opened: dict[str, str] = {}
         self._foreign = frozenset(foreign) | {"flow_core"} | set(sys.builtin_module_names)
         self._libraries = _library_folders()
 
@@ -134,9 +141,19 @@ class Files:
             return None
         try:
             with open(path, "rb") as file:
-                return path, file.read()
+                content = file.read()
         except OSError:
             return None
+        name = self._name(os.path.abspath(path), module)
+        self.opened[name] = path
+        return name, content
+
+    def _name(self, path: str, module: str) -> str:
+        folder = os.path.dirname(self.main) + os.sep
+        if path.startswith(folder):
+            return path[len(folder) :].replace(os.sep, "/")
+        ending = "/__init__.py" if os.path.basename(path) == "__init__.py" else ".py"
+        return module.replace(".", "/") + ending
 
     def _path(self, module: str) -> str | None:
         import importlib.util
@@ -678,9 +695,9 @@ class _Walk:
         if main is not None:
             self._load(main)
             self._add_step()
-            before = -1
-            while before != len(self._parts):
-                before = len(self._parts)
+            before = (-1, -1)
+            while before != (len(self._parts), len(self.reached)):
+                before = (len(self._parts), len(self.reached))
                 self._add_reached()
                 self._add_members()
                 self._add_classes()
@@ -880,11 +897,11 @@ def plain_value(value: Any) -> str | None:
 
 def _plain(value: Any, depth: int, budget: list[int]) -> str:
     budget[0] -= 1
+    if depth < 0 or budget[0] < 0:
+        raise ValueError("too much of it")
     kind = type(value)
     if kind in (str, bytes, int, float, bool, complex, type(None)):
         return repr(value)
-    if depth == 0 or budget[0] < 0:
-        raise ValueError("too much of it")
     if kind in (list, tuple):
         inner = ",".join(_plain(v, depth - 1, budget) for v in value)
     elif kind in (set, frozenset):
