@@ -622,7 +622,7 @@ def spoilt(spoiler: str, shape: Any, draw: Any) -> Spoilt:
 
 
 @pytest.mark.parametrize("spoiler", SPOILERS)
-@settings(quick, max_examples=10)
+@settings(quick, max_examples=6)
 @given(shapes, st.data())
 def test_a_spoilt_flow_is_refused_before_anything_runs(flowtester, spoiler, shape, data):
     flow = spoilt(spoiler, shape, data.draw)

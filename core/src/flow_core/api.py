@@ -34,6 +34,17 @@ if TYPE_CHECKING:
     from flow_core.errors import UsageError as UsageError
     from flow_core.errors import did_you_mean as did_you_mean
     from flow_core.errors import near_misses as near_misses
+    from flow_core.finding import RUN_STATES as RUN_STATES
+    from flow_core.finding import RunQuery as RunQuery
+    from flow_core.finding import check_states as check_states
+    from flow_core.finding import find_runs as find_runs
+    from flow_core.finding import launcher_is_gone as launcher_is_gone
+    from flow_core.finding import seconds_of as seconds_of
+    from flow_core.finding import seems_lost as seems_lost
+    from flow_core.finding import seen_state as seen_state
+    from flow_core.finding import texts_of_word as texts_of_word
+    from flow_core.finding import time_of as time_of
+    from flow_core.finding import value_texts as value_texts
     from flow_core.fingerprint import CodeReader as CodeReader
     from flow_core.fingerprint import Files as Files
     from flow_core.fingerprint import Fingerprint as Fingerprint
@@ -160,6 +171,8 @@ _HOME = {
     "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NotFound ParameterError PluginError RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
+    "finding": "RUN_STATES RunQuery check_states find_runs launcher_is_gone seconds_of seems_lost"
+    " seen_state texts_of_word time_of value_texts",
     "flowspec": "FlowSpec",
     "fsspec_store": "FsspecStore",
     "graph": "Graph Node Problem",

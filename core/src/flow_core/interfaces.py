@@ -6,7 +6,8 @@ on first use. `flow_core.testing` has a conformance suite for each kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -369,9 +370,16 @@ class Metadata(Protocol):
         tags: Sequence[str] = (),
         before: RunRecord | None = None,
         limit: int = 100,
+        since: float | None = None,
+        until: float | None = None,
+        user: str | None = None,
+        parameters: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> list[RunRecord]:
         """Return runs, newest first: those in one of ``states`` (empty = any), carrying all of
-        ``tags`` (user or system), older than ``before``. Page with ``before=page[-1]``."""
+        ``tags`` (user or system), older than ``before``, created from ``since`` on and before
+        ``until`` (seconds since the epoch), started by ``user``, and with one of the texts for each
+        name in ``parameters`` (see `RunRecord.parameters`). Page with ``before=page[-1]``: pages
+        stay as they are while runs are added. A history of ten thousand runs takes milliseconds."""
 
     def steps(self, flow: str, run: str) -> list[StepSummary]:
         """Return the steps of a run in the order in which they first started."""
@@ -401,6 +409,12 @@ class Metadata(Protocol):
         self, flow: str, run: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()
     ) -> tuple[str, ...]:
         """Change the user's tags of a run in one transaction; return them, sorted."""
+
+    def remove_run(self, flow: str, run: str) -> bool:
+        """Forget a run with its attempts and tags, in one transaction; say whether it was known.
+
+        What the store has of it is not touched: who removes a run for good deletes that afterwards.
+        """
 
     def rebuild(self, store: Store) -> int:
         """Make the index anew from what lies in ``store``; return the number of runs.

@@ -18,6 +18,9 @@ from flow_core.errors import FormatError, IntegrityError, StateError
 FORMAT = 1
 """Version of the stored formats (manifest, run.json, task specification) written by this version."""
 
+LONGEST_TEXT = 500
+"""Characters of the JSON text of a parameter up to which runs are found by it."""
+
 _JSON = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` would make one each time
 
 
@@ -434,6 +437,8 @@ class RunRecord(NamedTuple):
 
     ``tags`` are the user's, ``system_tags`` flow-core's (``user:ada``). ``heartbeat_at`` is the last
     sign of life of the launcher: a run that is ``running`` without one for a minute is lost.
+    ``parameters`` are pairs of a name and the value's JSON text, by which runs are found: those of
+    `RunDocument.parameter_texts`, sorted.
     """
 
     flow: str
@@ -449,6 +454,7 @@ class RunRecord(NamedTuple):
     system_tags: tuple[str, ...] = ()
     heartbeat_at: float | None = None
     message: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
 
     @property
     def pathspec(self) -> str:
@@ -528,6 +534,8 @@ class RunDocument(NamedTuple):
         scope: names in front of the flow's own where it is deployed, outermost first.
         decorators: the flow's own decorators: ``{"name": …, "options": {…}, "source": …}``.
         notes: JSON data of plugins, by name: see `flow_core.api.RunDraft`.
+        values: parameter name → JSON text of its value, for finding runs: of those whose reference
+            does not hold the value itself, and which have a short JSON form.
     """
 
     flow: str
@@ -546,6 +554,16 @@ class RunDocument(NamedTuple):
     scope: tuple[str, ...] = ()
     decorators: tuple[Mapping[str, Any], ...] = ()
     notes: Mapping[str, Any] = {}
+    values: Mapping[str, str] = {}
+
+    @property
+    def parameter_texts(self) -> dict[str, str]:
+        """Parameter name → JSON text of its value, of all that have a short one."""
+        texts = dict(self.values)
+        for name, ref in self.parameters.items():
+            if ref.inline and ref.serializer == "json":
+                texts[name] = json_text(ref.value) or ""
+        return {name: text for name, text in sorted(texts.items()) if text}
 
     def encode(self) -> bytes:
         """Return the stored form: a line ``flow-run FORMAT HASH``, then a JSON document."""
@@ -731,6 +749,29 @@ Event = RunStarted | TaskQueued | TaskStarted | TaskOutput | TaskFinished | Mess
 
 
 # --- stored form ------------------------------------------------------------------------------
+
+
+def json_text(value: Any) -> str | None:
+    """Return the JSON text by which runs are found that have ``value`` as a parameter.
+
+    Equal values have equal texts: keys are sorted, and 3.0 is written as 3. None where there is no
+    such text, or where it is longer than `LONGEST_TEXT`.
+    """
+    try:
+        text = json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return text if len(text) <= LONGEST_TEXT else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
 
 
 def check_format(data: Mapping[str, Any], what: str, where: str | None = None) -> None:

@@ -19,6 +19,7 @@ from flow_core.records import (
     RunRecord,
     RunResult,
     RunState,
+    json_text,
     run_key,
 )
 from flow_core.tags import check_tags
@@ -139,11 +140,12 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         _check_run_id_file(request.run_id_file)
     check_tags(request.tags)
     draft = draft_run(session, request)
+    parameters = _parameters(session, request, draft)
     return RunDocument(
         flow=draft.flow,
         run="",
         created_at=time.time(),
-        parameters=_parameters(session, request, draft),
+        parameters=parameters,
         constants=_constants(session),
         code=_snapshot(session),
         graph=session.graph.to_json(),
@@ -156,6 +158,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         scope=draft.scope,
         decorators=draft.decorators,
         notes=draft.notes,
+        values=_texts(session, parameters),
     )
 
 
@@ -195,6 +198,17 @@ def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[
     values = resolve_parameters(declared, draft.parameters, draft.flow, draft.user)
     new = {name: session.artifacts.save(name, value) for name, value in values.items()}
     return {**earlier, **new}
+
+
+def _texts(session: Session, parameters: Mapping[str, ArtifactRef]) -> dict[str, str]:
+    """Return the JSON texts of the values that are not in their references as they are."""
+    texts: dict[str, str] = {}
+    for name, ref in parameters.items():
+        if ref.inline and ref.serializer != "json":
+            text = json_text(session.artifacts.load(ref, f"parameter '{name}'"))
+            if text is not None:
+                texts[name] = text
+    return texts
 
 
 def _constants(session: Session) -> dict[str, ArtifactRef]:
@@ -257,6 +271,7 @@ def _run_record(document: RunDocument) -> RunRecord:
         tags=document.tags,
         system_tags=document.system_tags,
         heartbeat_at=document.created_at,
+        parameters=tuple(document.parameter_texts.items()),
     )
 
 

@@ -26,6 +26,7 @@ from flow_core.api import (
     Transition,
     attempt_prefix,
     run_key,
+    value_texts,
 )
 from flow_core.testing import MemoryMetadata, MemoryStore
 
@@ -88,6 +89,7 @@ class Past:
             system_tags=system_tags,
             user=user,
             info={"script": next(iter(code or {"": ""})), "python": "3.11"},
+            values={n: value_texts(v)[0] for n, v in (parameters or {}).items()},
         )
         self.session.store.write([(run_key(flow, run), document.encode())])
         stored = RunRecord(
@@ -98,6 +100,7 @@ class Past:
             user=user,
             tags=tuple(tags),
             system_tags=system_tags,
+            parameters=tuple(document.parameter_texts.items()),
         )._replace(**record)
         self.session.metadata.register_run(stored)
         return stored

@@ -67,3 +67,27 @@ def test_a_damaged_snapshot_is_not_read(past: Any) -> None:
     past.session.store.write([(blob_key(found.sha), b"x" * 10240)])
     with pytest.raises(IntegrityError):
         found.files
+
+
+def test_it_is_written_into_a_temporary_folder(past: Any) -> None:
+    found = code(past)
+    with found.extract() as folder:
+        assert (Path(folder) / "lib" / "util.py").read_text() == "x = 1\n"
+    assert not Path(folder).exists()
+
+
+def test_it_says_where_it_lies_and_what_it_is(past: Any) -> None:
+    found = code(past)
+    assert found.path == f"memory://here/{blob_key(found.sha)}"
+    assert found.info["python"] == "3.11"
+    with found.tarball as archive:
+        assert sorted(archive.getnames()) == found.files
+
+
+def test_a_folder_that_cannot_be_written_is_removed(
+    past: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(StoreError):
+        code(past, {"../evil.py": "boom"}).extract()
+    assert list(tmp_path.iterdir()) == []

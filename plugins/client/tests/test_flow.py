@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from flow_client import Flow, ObjectNotFound, Run
+from flow_client import Flow, NamespaceMismatch, ObjectNotFound, Run, flows
 from flow_core.api import RunState, UsageError
 
 
@@ -118,3 +119,73 @@ def test_a_lost_index_is_told_from_a_flow_that_never_ran(
         with pytest.raises(ObjectNotFound, match="The index does not know the") as caught:
             missing()
         assert caught.value.hint == "flow reindex"
+
+
+def test_runs_are_found_by_time_user_and_parameters(past: Any) -> None:
+    for number, alpha in enumerate((3, "3", 3.0, [1, 2])):
+        past.run(str(number), user="ada", parameters={"alpha": alpha}, created_at=1000.0 + number)
+    runs = Flow("F").runs
+    assert [r.id for r in runs(parameters={"alpha": 3})] == ["2", "0"]
+    assert [r.id for r in runs(parameters={"alpha": "3"})] == ["1"]
+    assert [r.id for r in runs(parameters={"alpha": (1, 2)})] == ["3"]
+    assert list(runs(parameters={"beta": 3})) == []
+    middle = datetime.fromtimestamp(1002, timezone.utc)
+    assert [r.id for r in runs(since=middle)] == ["3", "2"]
+    assert [r.id for r in runs(until=middle)] == ["1", "0"]
+    assert list(runs(since="7d")) == list(runs(since=timedelta(days=7))) == []
+    assert len(list(runs(user="ada"))) == 4
+    assert list(runs(user="bob")) == []
+    assert [r.id for r in runs(state=["failed", "succeeded"], limit=1)] == ["3"]
+
+
+def test_pages_stay_while_runs_are_added(past: Any) -> None:
+    for number in range(1, 6):
+        past.run(str(number))
+    first = list(Flow("F").runs(limit=2))
+    past.run("6")
+    second = list(Flow("F").runs(limit=2, before=first[-1]))
+    assert [r.id for r in (*first, *second)] == ["5", "4", "3", "2"]
+    assert [r.id for r in Flow("F").runs(before="F/2")] == ["1"]
+    with pytest.raises(ObjectNotFound):
+        Flow("F").runs(before="99")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"since": "yesterday"}, "'yesterday' is no time"),
+        ({"parameters": {"alpha": object()}}, "Runs cannot be found by the value"),
+        ({"limit": -1}, "limit is how many"),
+    ],
+)
+def test_filters_that_mean_nothing_are_refused(past: Any, wrong: Any, text: str) -> None:
+    past.run("1")
+    with pytest.raises(UsageError, match=text):
+        Flow("F").runs(**wrong)
+
+
+def test_the_flows_are_listed_and_taken_by_name(past: Any) -> None:
+    past.run("1", flow="B")
+    past.run("2", flow="A")
+    past.run("3", flow="C", user="bob")
+    found = flows()
+    assert found.flows == list(found) == [found["A"], found["B"]]
+    assert len(found) == 2
+    assert "A" in found
+    assert "C" not in found
+    assert repr(found) == "<Flows A, B>"
+    assert found._ipython_key_completions_() == ["A", "B"]
+    with pytest.raises(NamespaceMismatch):
+        found["C"]
+    with pytest.raises(ObjectNotFound, match="There is no flow 'X'"):
+        found["X"]
+
+
+def test_notebooks_show_tables(past: Any) -> None:
+    past.run("1", "failed", tags=["<b>"])
+    past.run("2")
+    assert "<td>2</td><td>succeeded</td>" in flows()._repr_html_()
+    html = Flow("F")._repr_html_()
+    assert html.index("<td>2</td>") < html.index("<td>1</td><td>failed</td>")
+    assert "&lt;b&gt;" in html
+    assert "<b>" not in html

@@ -79,7 +79,7 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_lost(
         past.session.metadata.update_run("F", "1", state=RunState.SUCCEEDED)
         return True
 
-    monkeypatch.setattr("flow_client.run._is_silent", gone)
+    monkeypatch.setattr("flow_client.run.seems_lost", gone)
     assert run.state == "succeeded"
 
 

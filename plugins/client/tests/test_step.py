@@ -62,16 +62,16 @@ def test_tasks_are_filtered_by_state(past: Any) -> None:
     past.attempt("work", 4, indexed="running")  # the index lags behind its manifest
     past.attempt("work", 5, "running")
     tasks = Step("F/1/work").tasks
-    assert [t.id for t in tasks("succeeded")] == ["4", "3", "1"]
-    assert [t.id for t in tasks("failed")] == ["2"]
-    assert [t.id for t in tasks("lost")] == ["5"]
+    assert [t.id for t in tasks(state="succeeded")] == ["4", "3", "1"]
+    assert [t.id for t in tasks(state="failed")] == ["2"]
+    assert [t.id for t in tasks(state="lost")] == ["5"]
     assert list(tasks("running")) == []
 
 
 def test_an_unknown_state_is_refused(past: Any) -> None:
     past.run("1")
     with pytest.raises(UsageError, match="There is no state 'okay' of a task"):
-        Step("F/1/start").tasks("okay")
+        Step("F/1/start").tasks(state="okay")
 
 
 def test_a_missing_step_shows_near_ones(past: Any) -> None:
@@ -170,3 +170,31 @@ def test_other_steps_have_no_main_task(past: Any) -> None:
     past.foreach()
     assert Step("F/1/work").control_task is None
     assert Step("F/1/start").control_task is None
+
+
+def test_tasks_are_filtered_by_tags_of_the_run_and_taken_in_pages(past: Any) -> None:
+    past.foreach()
+    Run("F/1").add_tag("a")
+    step = Step("F/1/work")
+    assert [t.id for t in step.tasks("a", state=["succeeded", "failed"], limit=2)] == ["4", "3"]
+    assert list(step.tasks("b")) == list(step.control_tasks("b")) == []
+    assert list(Run("F/1").steps("b")) == []
+    assert len(list(Run("F/1").steps("a", "user:ada"))) == 4
+    third = Task("F/1/work/3")
+    assert [t.id for t in step.tasks(before=third)] == ["2"]
+    assert [t.id for t in step.tasks(state="succeeded", before=third)] == ["2"]
+
+
+def test_what_a_step_ran_in(past: Any) -> None:
+    past.run("1", plans={"start": {"compute": "local", "environment": None}})
+    past.attempt("start", 1)
+    found = {"environment": None, "variables": {}, "python": "3.11"}
+    assert Step("F/1/start").environment_info == found
+    assert Task("F/1/start/1").environment_info == {**found, "host": "box"}
+    assert Task("F/1/start/1").runtime_name == "local"
+
+
+def test_a_notebook_shows_the_tasks(past: Any) -> None:
+    past.foreach()
+    html = Step("F/1/work")._repr_html_()
+    assert "<td>4</td><td>succeeded</td><td>2</td><td>2.5</td>" in html

@@ -388,3 +388,49 @@ def test_not_found_is_a_lookup_error_of_both_kinds(past: Any) -> None:
         Task("F/1/start/1")["x"]
     with pytest.raises(NotFound):
         Task("F/1/start/1")["x"]
+
+
+def test_the_facts_of_its_run_are_told_too(past: Any) -> None:
+    past.run("1", plans={"work": {"compute": "local"}})
+    past.attempt("start", 1)
+    past.attempt("work", 2, "reused", indices=(1,), origin="F/0/work/7/1")
+    facts = Task("F/1/work/2").metadata_dict
+    assert facts["origin_run_id"] == "0"
+    assert facts["origin_task_id"] == "7"
+    assert facts["foreach_stack"] == ["start:items[1]"]
+    assert (facts["compute"], facts["user"], facts["python"]) == ("local", "ada", "3.11")
+    assert facts["datastore"] == "memory://here"
+    ordinary = Task("F/1/start/1")
+    assert ordinary.metadata_dict["origin_run_id"] is None, "and not the text 'None'"
+    fact = next(f for f in ordinary.metadata if f.name == "attempt")
+    assert (fact.value, fact.type, fact.task) == (0, "attempt", ordinary)
+
+
+def test_neighbours_by_their_pathspecs(past: Any) -> None:
+    past.foreach()
+    assert list(Task("F/1/join/5").parent_task_pathspecs) == [f"F/1/work/{n}" for n in (2, 3, 4)]
+    assert list(Task("F/1/join/5").child_task_pathspecs) == ["F/1/end/6"]
+
+
+def test_lines_as_bytes(past: Any) -> None:
+    past.run("1")
+    past.attempt("start", 1, logs={"stdout": "grün\nblau"})
+    task = Task("F/1/start/1")
+    assert list(task.loglines("stdout", as_unicode=False)) == ["grün".encode(), b"blau"]
+    assert list(task.loglines()) == ["grün", "blau"]
+
+
+def test_logs_that_were_copied_when_the_origin_was_removed(past: Any) -> None:
+    past.run("2")
+    past.attempt("start", 1, "reused", run="2", origin="F/1/start/1/0", logs={"stderr": "mine"})
+    task = Task("F/2/start/1")
+    assert (task.stdout, task.stderr) == ("", "mine")
+
+
+def test_artifacts_in_a_notebook(past: Any) -> None:
+    past.run("1")
+    past.attempt("start", 1, artifacts={"x": "<b>"})
+    html = Task("F/1/start/1")["x"]._repr_html_()
+    assert "<td>type</td><td>str</td>" in html
+    assert "<caption>F/1/start/1/x</caption>" in html
+    assert Task("F/1/start/1").data._repr_html_() == Task("F/1/start/1")._repr_html_()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,12 @@ from flow_core.api import (
     IntegrityError,
     Metadata,
     RunDocument,
+    RunQuery,
     RunRecord,
     RunState,
     StoreError,
     UsageError,
+    find_runs,
     run_key,
 )
 from flow_core.testing import MemoryMetadata, MemoryStore, in_children
@@ -103,11 +106,24 @@ class TestFile:
         with pytest.raises(FormatError) as caught:
             metadata.flows()
         assert str(caught.value) == (
-            "The index of runs has format 99; this flow-metadata-local reads formats up to 1\n"
+            "The index of runs has format 99; this flow-metadata-local reads formats up to 2\n"
             f"  where: {file}\n"
             "  why:   it was written by a newer version of flow-metadata-local\n"
             "  try:   pip install --upgrade flow-metadata-local"
         )
+
+    def test_an_index_without_parameters_gets_them(
+        self, metadata: LocalMetadata, file: Path
+    ) -> None:
+        file.parent.mkdir()
+        with closing(sqlite3.connect(file)) as old:
+            schema.MIGRATIONS[0](old)
+            old.execute("PRAGMA user_version = 1")
+            values = "1, 'F', '1', 'created', 1000.0, NULL, '', '', 0, NULL, NULL, ''"
+            old.execute(f"INSERT INTO runs VALUES ({values})")
+            old.commit()
+        assert metadata.run("F", "1") == RUN
+        assert metadata.runs("F", parameters={"alpha": ["3"]}) == []
 
     def test_older_format_is_brought_up_to_date(
         self, metadata: LocalMetadata, file: Path, monkeypatch: pytest.MonkeyPatch
@@ -119,10 +135,10 @@ class TestFile:
             connection.execute("ALTER TABLE runs ADD COLUMN extra TEXT")
 
         monkeypatch.setattr(database, "MIGRATIONS", (*schema.MIGRATIONS, add_column))
-        monkeypatch.setattr(database, "VERSION", 2)
+        monkeypatch.setattr(database, "VERSION", 3)
         assert metadata.run("F", "1") == RUN, "the rows stay"
         metadata.close()
-        assert _execute(file, "PRAGMA user_version") == [(2,)]
+        assert _execute(file, "PRAGMA user_version") == [(3,)]
         assert _execute(file, "SELECT extra FROM runs") == [(None,)]
 
     def test_failed_upgrade_changes_nothing(
@@ -136,7 +152,7 @@ class TestFile:
         metadata.close()
         with monkeypatch.context() as patch:
             patch.setattr(database, "MIGRATIONS", (*schema.MIGRATIONS, fail))
-            patch.setattr(database, "VERSION", 2)
+            patch.setattr(database, "VERSION", 3)
             with pytest.raises(ZeroDivisionError):
                 metadata.flows()
         assert metadata.flows() == ["F"]
@@ -594,3 +610,30 @@ class TestProperties:
         local.close()
         chosen = [run for run in runs if state in (None, run.state)]
         assert pages == sorted(chosen, key=lambda r: (r.created_at, r.run), reverse=True)
+
+
+def test_ten_thousand_runs_are_fast(metadata: LocalMetadata) -> None:
+    with metadata._database.writing() as connection:
+        connection.executemany(
+            "INSERT INTO runs (id, flow, run, state, created_at, user, host, pid, message)"
+            " VALUES (?, 'F', ?, ?, ?, 'ada', '', 0, '')",
+            [(n, str(n), "failed" if n == 7 else "succeeded", float(n)) for n in range(10_000)],
+        )
+        connection.executemany(
+            "INSERT INTO tags (run_id, tag, system) VALUES (?, ?, 1)",
+            [(n, "user:ada") for n in range(10_000)],
+        )
+        connection.executemany(
+            "INSERT INTO parameters (run_id, name, value) VALUES (?, 'alpha', ?)",
+            [(n, str(n % 5000)) for n in range(10_000)],
+        )
+    queries = [
+        RunQuery(states=("failed",), tags=("user:ada",)),
+        RunQuery(parameters={"alpha": ("3",)}, tags=("user:ada",)),
+        RunQuery(since=5.0, until=10.0),
+    ]
+    began = time.perf_counter()
+    found = [[r.run for r in find_runs(metadata, "F", query)] for query in queries]
+    took = time.perf_counter() - began
+    assert found == [["7"], ["5003", "3"], ["9", "8", "7", "6", "5"]]
+    assert took < 1.0, "the index finds them: some milliseconds each on an idle machine"

@@ -118,7 +118,7 @@ def test_json_on_the_command_line(flowtester, flow, value, stored):
                 "try": "--config '{\"key\": 1}'",
             },
         ),
-        (["runn"], {"error": "There is no command 'runn'", "try": "did you mean 'run'?"}),
+        (["runn"], {"error": "There is no command 'runn'", "try": "did you mean 'run' or 'runs'?"}),
         (
             ["run", "surplus"],
             {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from flow_core.errors import FlowError, NotFound, StoreError
@@ -169,7 +170,8 @@ class MemoryMetadata:
                     why="it was registered before",
                     hint="start the run again: it gets an id of its own",
                 )
-            self._runs[run[:2]] = run._replace(tags=tags, system_tags=system)
+            parameters = tuple(sorted(dict(run.parameters).items()))
+            self._runs[run[:2]] = run._replace(tags=tags, system_tags=system, parameters=parameters)
             self._attempts[run[:2]] = {}
 
     def update_run(
@@ -217,6 +219,10 @@ class MemoryMetadata:
         tags: Sequence[str] = (),
         before: RunRecord | None = None,
         limit: int = 100,
+        since: float | None = None,
+        until: float | None = None,
+        user: str | None = None,
+        parameters: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> list[RunRecord]:
         """Return runs, newest first. Page with ``before=page[-1]``."""
         with self._lock:
@@ -227,6 +233,10 @@ class MemoryMetadata:
             if (not states or r.state in states)
             and {*tags} <= {*r.tags, *r.system_tags}
             and (before is None or _age(r) < _age(before))
+            and (since is None or r.created_at >= since)
+            and (until is None or r.created_at < until)
+            and user in (None, r.user)
+            and all(dict(r.parameters).get(name) in parameters[name] for name in parameters)
         ]
         return chosen[:limit]
 
@@ -279,6 +289,12 @@ class MemoryMetadata:
             check_tags(new)
             self._runs[flow, run] = old._replace(tags=new)
             return new
+
+    def remove_run(self, flow: str, run: str) -> bool:
+        """Forget a run with its attempts; say whether it was known."""
+        with self._lock:
+            self._attempts.pop((flow, run), None)
+            return self._runs.pop((flow, run), None) is not None
 
     def rebuild(self, store: Store) -> int:
         """Make the index anew from what lies in ``store``; return the number of runs."""
@@ -352,6 +368,7 @@ def _load_run(index: MemoryMetadata, store: Store, flow: str, run: str) -> None:
             tags=document.tags if changed is None else changed,
             system_tags=document.system_tags,
             message=result.message if result else "",
+            parameters=tuple(document.parameter_texts.items()),
         )
     )
     for key, raw in list_manifests(store, flow, run, index.problems):

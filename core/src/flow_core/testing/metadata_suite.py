@@ -11,6 +11,7 @@ import pytest
 from flow_core.errors import FlowError, NotFound, StateError, UsageError
 from flow_core.interfaces import Metadata
 from flow_core.records import (
+    ArtifactRef,
     AttemptRecord,
     AttemptState,
     Failure,
@@ -45,6 +46,7 @@ FULL_RUN = RunRecord(
     system_tags=("runtime:dev", "user:ada"),
     heartbeat_at=1700000050.75,
     message="it's \"quoted\"; -- and 'escaped'",
+    parameters=(("alpha", "3"), ("größe", '"x\'y"')),
 )
 FULL_ATTEMPT = AttemptRecord(
     flow="F",
@@ -245,6 +247,53 @@ class MetadataSuite:
         assert names(metadata.runs("F", tags=["b", "user:3"])) == ["3"]
         assert names(metadata.runs("F", tags=["c"])) == []
         assert names(metadata.runs("F", tags=["a"], limit=1)) == ["2"], "the limit comes last"
+
+    def test_runs_by_time(self, metadata: Metadata) -> None:
+        for number in range(5):
+            metadata.register_run(new_run(str(number), created_at=float(number)))
+        assert names(metadata.runs("F", since=2.0)) == ["4", "3", "2"], "since is included"
+        assert names(metadata.runs("F", until=2.0)) == ["1", "0"], "until is not"
+        assert names(metadata.runs("F", since=1.0, until=4.0, limit=2)) == ["3", "2"]
+
+    def test_runs_by_user(self, metadata: Metadata) -> None:
+        for number, user in enumerate(("ada", "bob", "ada")):
+            run = new_run(str(number), created_at=float(number))
+            metadata.register_run(run._replace(user=user))
+        assert names(metadata.runs("F", user="ada")) == ["2", "0"]
+        assert names(metadata.runs("F", user="eve")) == []
+
+    def test_runs_by_parameters(self, metadata: Metadata) -> None:
+        for number, alpha in enumerate(("3", '"3"', "4")):
+            given = (("alpha", alpha), ("mode", '"fast"'))
+            run = new_run(str(number), created_at=float(number))
+            metadata.register_run(run._replace(parameters=given))
+        metadata.register_run(new_run("9", created_at=9.0))
+        assert names(metadata.runs("F", parameters={"alpha": ["3"]})) == ["0"]
+        assert names(metadata.runs("F", parameters={"alpha": ["3", '"3"']})) == ["1", "0"]
+        both = {"alpha": ["3", "4"], "mode": ['"fast"']}
+        assert names(metadata.runs("F", parameters=both)) == ["2", "0"]
+        assert names(metadata.runs("F", parameters={"beta": ["3"]})) == []
+
+    def test_pages_stay_while_runs_are_added(self, metadata: Metadata) -> None:
+        for number in range(6):
+            metadata.register_run(new_run(str(number), created_at=float(number)))
+        first = metadata.runs("F", limit=3)
+        metadata.register_run(new_run("7", created_at=7.0))
+        assert names(first + metadata.runs("F", limit=3, before=first[-1])) == list("543210")
+
+    def test_remove_run(self, metadata: Metadata) -> None:
+        for run in ("1", "2"):
+            given = (("alpha", "3"),)
+            metadata.register_run(new_run(run)._replace(tags=("t",), parameters=given))
+        metadata.write_attempts([new_attempt(0), new_attempt(0, run="2")])
+        assert metadata.remove_run("F", "1")
+        assert not metadata.remove_run("F", "1"), "it is gone already"
+        assert (metadata.run("F", "1"), metadata.attempts("F", "1")) == (None, [])
+        assert names(metadata.runs("F", tags=["t"], parameters={"alpha": ["3"]})) == ["2"]
+        assert places(metadata.attempts("F", "2")) == [(0, 0)]
+        metadata.register_run(new_run())
+        assert metadata.run("F", "1") == new_run(), "nothing is left of the one before"
+        assert metadata.attempts("F", "1") == []
 
     # --- tags -------------------------------------------------------------------------------
 
@@ -609,6 +658,7 @@ class MetadataSuite:
             tags=("t",),
             system_tags=("user:ada",),
             message="a step failed",
+            parameters=(("alpha", "3"), ("list", "[1, 2]")),
         )
         running = metadata.run("F", "2")
         assert running is not None
@@ -675,9 +725,12 @@ class MetadataSuite:
 def filled_store() -> MemoryStore:
     """Return a store with a failed and a running run of the flow ``F``."""
     store = MemoryStore()
+    alpha = ArtifactRef("aa", 1, "int", "json", True, 3)
+    listed = ArtifactRef("bb", 9, "list", "pickle", True, "")
+    given = {"alpha": alpha, "list": listed}
     document = RunDocument(
-        "F", "1", 1000.0, {}, {}, None, {}, {}, "F/0", ("t",), ("user:ada",), "ada"
-    )
+        "F", "1", 1000.0, given, {}, None, {}, {}, "F/0", ("t",), ("user:ada",), "ada"
+    )._replace(values={"list": "[1, 2]"})
     result = RunResult("F", "1", RunState.FAILED, 1010.0, "a step failed")
     frames = (ForeachFrame("start", 0, 0, "items", 4, 5),)
     failure = Failure("error", "ValueError", "it broke\nand this is why")

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from flow_client.errors import NamespaceMismatch as NamespaceMismatch
     from flow_client.errors import ObjectNotFound as ObjectNotFound
     from flow_client.flow import Flow as Flow
+    from flow_client.flow import Flows as Flows
     from flow_client.flow import flows as flows
     from flow_client.run import Run as Run
+    from flow_client.scope import default_metadata as default_metadata
     from flow_client.scope import default_namespace as default_namespace
+    from flow_client.scope import get_metadata as get_metadata
     from flow_client.scope import get_namespace as get_namespace
+    from flow_client.scope import metadata as metadata
     from flow_client.scope import namespace as namespace
     from flow_client.scope import using as using
     from flow_client.step import Step as Step
@@ -37,9 +41,13 @@ _HOME = {
     "Run": "run",
     "Step": "step",
     "Task": "task",
+    "Flows": "flow",
+    "default_metadata": "scope",
     "default_namespace": "scope",
     "flows": "flow",
+    "get_metadata": "scope",
     "get_namespace": "scope",
+    "metadata": "scope",
     "namespace": "scope",
     "using": "scope",
 }

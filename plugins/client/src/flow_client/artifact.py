@@ -106,6 +106,11 @@ class DataArtifact(Entity):
         """As `created_at`."""
         return self._task.finished_at
 
+    def _repr_html_(self) -> str:
+        from flow_client.html import artifact_table
+
+        return artifact_table(self)
+
 
 def _task(pathspec: str, attempt: int | None) -> Task:
     from flow_client.task import Task

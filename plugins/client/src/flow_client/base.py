@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from flow_core.api import NotFound
+from flow_core.api import FlowError, NotFound
 
 if TYPE_CHECKING:
     from flow_client.reader import Reader
@@ -55,7 +55,7 @@ class Entity:
         return f"{type(self).__name__}({self.pathspec!r}{attempt})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return restore, (type(self), self.pathspec, self._pinned)
+        return restore, (type(self), self.pathspec, self._pinned, self._reader.place)
 
     @classmethod
     def _restore(cls, pathspec: str, attempt: int | None) -> Any:
@@ -92,6 +92,25 @@ class Container(Entity, Generic[C]):
         return [child.id for child in itertools.islice(self._children(), _COMPLETIONS)]
 
 
-def restore(cls: type[Entity], pathspec: str, attempt: int | None) -> Any:
-    """Undo pickling. Its name is part of the pickled form."""
-    return cls._restore(pathspec, attempt)
+def restore(
+    cls: type[Entity], pathspec: str, attempt: int | None, place: tuple[str, str] | None = None
+) -> Any:
+    """Undo pickling, in any process and folder. Its name is part of the pickled form.
+
+    Args:
+        cls, pathspec, attempt: the object.
+        place: URLs of its store and index; None = what is read now.
+    """
+    from flow_client.scope import reader, reader_at, using_reader
+
+    if place is None or place == reader().place:
+        return cls._restore(pathspec, attempt)
+    try:
+        with using_reader(reader_at(*place)):
+            return cls._restore(pathspec, attempt)
+    except FlowError as error:
+        # The folder was moved, or the provider is not installed here: what is read now may be it.
+        try:
+            return cls._restore(pathspec, attempt)
+        except NotFound:
+            raise error from None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, overload
 
-from flow_core.api import FlowError, StoreError
+from flow_core.api import FlowError, StoreError, blob_key
 
 if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
     from flow_client.reader import Reader
 
 
@@ -19,17 +22,31 @@ class Code:
     Attributes:
         sha: hash of the snapshot: equal hash = equal code.
         script_name: name of the flow file.
+        info: facts on the run that was started with it: command, versions, git state, host.
 
     Since 0.1.
     """
 
-    def __init__(self, reader: Reader, digest: str, script_name: str) -> None:
+    def __init__(
+        self, reader: Reader, digest: str, script_name: str, info: Mapping[str, Any]
+    ) -> None:
         self._reader = reader
         self.sha = digest
         self.script_name = script_name
+        self.info = dict(info)
 
     def __repr__(self) -> str:
         return f"<Code {self.script_name} {self.sha[:12]}>"
+
+    @property
+    def path(self) -> str:
+        """Where the snapshot, a tar archive, lies in the store."""
+        return f"{self._reader.session.store.url}/{blob_key(self.sha)}"
+
+    @property
+    def tarball(self) -> tarfile.TarFile:
+        """The snapshot as an open archive."""
+        return self._open()
 
     @property
     def flowspec(self) -> str:
@@ -61,16 +78,43 @@ class Code:
                 )
             return file.read()
 
-    def extract(self, folder: str, *, overwrite: bool = False) -> str:
+    @overload
+    def extract(self) -> TemporaryDirectory[str]: ...
+
+    @overload
+    def extract(self, folder: str, *, overwrite: bool = False) -> str: ...
+
+    def extract(
+        self, folder: str | None = None, *, overwrite: bool = False
+    ) -> str | TemporaryDirectory[str]:
         """Write all files below ``folder``, which is made; return its path.
 
         Nothing is written outside of it, whatever the snapshot holds.
+
+        Args:
+            folder: where to; None = a temporary folder, which is returned as a
+                `tempfile.TemporaryDirectory`: ``with run.code.extract() as folder``.
+            overwrite: whether files that are there already are replaced.
 
         Raises:
             FlowError: a file is there already, and ``overwrite`` is False: nothing is written.
             StoreError: the snapshot holds what must not be written: a path that leads elsewhere.
             IntegrityError: the snapshot is damaged.
         """
+        if folder is None:
+            from tempfile import TemporaryDirectory
+
+            temporary = TemporaryDirectory(prefix="flow-code-")
+            try:
+                self._write(temporary.name, overwrite=True)
+            except BaseException:
+                temporary.cleanup()
+                raise
+            return temporary
+        self._write(folder, overwrite=overwrite)
+        return folder
+
+    def _write(self, folder: str, *, overwrite: bool) -> None:
         if not hasattr(tarfile, "data_filter"):
             raise StoreError(
                 "The code snapshot cannot be written out safely by this Python",
@@ -90,7 +134,6 @@ class Code:
                     why=str(error),
                     hint="look into it with run.code.files and run.code.read(name)",
                 ) from None
-        return folder
 
     def _refuse_overwriting(self, folder: str, names: list[str]) -> None:
         present = [n for n in names if os.path.lexists(os.path.join(folder, n))]

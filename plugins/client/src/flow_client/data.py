@@ -42,6 +42,9 @@ class FlowData:
     def __repr__(self) -> str:
         return f"<FlowData of {self.__task.pathspec}: {', '.join(sorted(self.__table))}>"
 
+    def _repr_html_(self) -> str:
+        return self.__task._repr_html_()
+
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (self.__task, "data")
 
@@ -66,6 +69,9 @@ class Parameters(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._document.parameters)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
 
     def __repr__(self) -> str:
         return f"<Parameters {', '.join(self)}>"

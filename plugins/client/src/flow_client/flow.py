@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from flow_client.base import Container
 from flow_client.errors import NamespaceMismatch, ObjectNotFound, names_hint
 from flow_client.pathspec import split
 from flow_client.reader import count_of
-from flow_client.run import ENDED, LOST, Run
+from flow_client.run import Run
 from flow_client.scope import get_namespace, reader
-from flow_core.api import RunState, UsageError, did_you_mean
+from flow_core.api import (
+    RUN_STATES,
+    RunQuery,
+    check_states,
+    find_runs,
+    time_of,
+    value_texts,
+)
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from flow_client.reader import Reader
     from flow_core.api import RunRecord
 
 _PAGE = 100
-_STATES = (*(s.value for s in RunState), LOST)
 
 
 class Flow(Container[Run]):
@@ -56,7 +64,10 @@ class Flow(Container[Run]):
 
     @classmethod
     def _restore(cls, pathspec: str, attempt: int | None) -> Flow:
-        return cls._of(reader(), pathspec)
+        source = reader()
+        if not source.session.metadata.runs(pathspec, limit=1):
+            raise missing(source, pathspec)
+        return cls._of(source, pathspec)
 
     @property
     def pathspec(self) -> str:
@@ -78,43 +89,66 @@ class Flow(Container[Run]):
         """The newest run that succeeded; None when there is none."""
         return next(self.runs(state="succeeded", limit=1), None)
 
-    def runs(self, *tags: str, state: str | None = None, limit: int | None = None) -> Iterator[Run]:
-        """Yield runs, newest first; they are read page by page.
+    def runs(
+        self,
+        *tags: str,
+        state: str | Iterable[str] | None = None,
+        since: datetime | timedelta | str | None = None,
+        until: datetime | timedelta | str | None = None,
+        user: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        before: Run | str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Run]:
+        """Yield runs, newest first; they are found by the index, and read page by page.
+
+        For pages of your own give the last run of a page as ``before`` of the next one: what is
+        started meanwhile changes nothing in them.
 
         Args:
             tags: only runs that carry all of these.
-            state: only runs in this state, see `Run.state`.
+            state: only runs in this state, or in one of these, see `Run.state`.
+            since: only runs started then or later: a `datetime` (without a zone: local time), a
+                `timedelta` or text like ``"7d"`` for so long ago, or a date like ``"2026-11-28"``.
+            until: only runs started before then.
+            user: only runs that this user started.
+            parameters: only runs with these values; ``3`` is ``3.0`` too. Of values that are longer
+                than 500 characters as JSON, or have no JSON form, nothing is found.
+            before: only runs older than this one.
             limit: at most so many.
 
         Raises:
-            UsageError: there is no such state.
+            UsageError: there is no such state, a time is none, or a value has no JSON form.
+            ObjectNotFound: there is no run ``before``.
         """
-        if state is not None and state not in _STATES:
-            raise UsageError(
-                f"There is no state '{state}' of a run", hint=did_you_mean(state, _STATES)
-            )
-        found = self._runs(tags, state, min(limit or _PAGE, _PAGE))
-        return itertools.islice(found, count_of(limit))
-
-    def _runs(self, tags: tuple[str, ...], state: str | None, page: int) -> Iterator[Run]:
-        if state is None or state in ENDED:
-            states = [RunState(state)] if state else []
-            for record in self._records(tags, states, page):
-                yield Run._of(self._reader, record)
-            return
-        # Whether a run that has not ended is alive is not in the index.
-        open_states = [s for s in RunState if s.value not in ENDED]
-        for record in self._records(tags, open_states):
-            run = Run._of(self._reader, record)
-            if run.state == state:
-                yield run
+        query = RunQuery(
+            tags,
+            (state,) if isinstance(state, str) else tuple(state or ()),
+            time_of(since) if since is not None else None,
+            time_of(until) if until is not None else None,
+            user,
+            {name: value_texts(value) for name, value in (parameters or {}).items()},
+        )
+        check_states(query.states, RUN_STATES, "a run")
+        if isinstance(before, str):
+            before = Run._find(self._reader, self._name, before.rpartition("/")[2], anywhere=True)
+        older = before._record if before is not None else None
+        count = count_of(limit)
+        found = self._records(query, older, page=min(count or _PAGE, _PAGE))
+        runs = (Run._of(self._reader, record) for record in found)
+        return itertools.islice(runs, count)
 
     def _records(
-        self, tags: tuple[str, ...] = (), states: list[RunState] | None = None, page: int = _PAGE
+        self,
+        query: RunQuery = RunQuery(),  # noqa: B008 - it cannot be changed
+        before: RunRecord | None = None,
+        *,
+        page: int = _PAGE,
     ) -> Iterator[RunRecord]:
         name = get_namespace()
-        wanted = [*tags, *([name] if name is not None else [])]
-        return self._reader.runs(self._name, states or (), wanted, page)
+        if name is not None:
+            query = query._replace(tags=(*query.tags, name))
+        return find_runs(self._reader.session.metadata, self._name, query, before=before, page=page)
 
     def _children(self) -> Iterator[Run]:
         return self.runs()
@@ -122,14 +156,60 @@ class Flow(Container[Run]):
     def _child(self, name: str) -> Run:
         return Run._find(self._reader, self._name, name)
 
+    def _repr_html_(self) -> str:
+        from flow_client.html import flow_table
 
-def flows() -> Iterator[Flow]:
-    """Yield the flows that have runs in the namespace, by name. Since 0.1."""
-    source = reader()
-    for name in source.session.metadata.flows():
-        flow = Flow._of(source, name)
-        if next(flow._records(page=1), None) is not None:
-            yield flow
+        return flow_table(self)
+
+
+class Flows:
+    """The flows that have runs in the namespace, by name: what `flows` returns.
+
+    ``for flow in flows()``, ``flows()["MyFlow"]``, ``"MyFlow" in flows()``. Since 0.1.
+    """
+
+    def __init__(self) -> None:
+        self._reader = reader()
+
+    @property
+    def flows(self) -> list[Flow]:
+        """All of them."""
+        return list(self)
+
+    def __iter__(self) -> Iterator[Flow]:
+        for name in self._reader.session.metadata.flows():
+            flow = Flow._of(self._reader, name)
+            if next(flow._records(page=1), None) is not None:
+                yield flow
+
+    def __getitem__(self, name: str) -> Flow:
+        flow = Flow._of(self._reader, name)
+        if next(flow._records(page=1), None) is None:
+            raise missing(self._reader, name)
+        return flow
+
+    def __contains__(self, name: object) -> bool:
+        flow = Flow._of(self._reader, str(name))
+        return next(flow._records(page=1), None) is not None
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"<Flows {', '.join(flow.id for flow in self) or 'none'}>"
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [flow.id for flow in self]
+
+    def _repr_html_(self) -> str:
+        from flow_client.html import flows_table
+
+        return flows_table(self)
+
+
+def flows() -> Flows:
+    """Return the flows that have runs in the namespace, by name: iterate, or take one. Since 0.1."""
+    return Flows()
 
 
 def missing(source: Reader, name: str) -> ObjectNotFound:

@@ -14,7 +14,6 @@ from flow_core.api import (
     ManifestReader,
     RunDocument,
     RunRecord,
-    RunState,
     UsageError,
     attempt_prefix,
     manifest_key,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from flow_client.source import Source
 
 PAGE = 1000
+STREAMS = ("stdout", "stderr")
 _FIRST_PAGE = 16
 _DOCUMENTS = 32
 _LOG_CHUNK = 1 << 20
@@ -88,29 +88,16 @@ class Reader:
         self._manifests = ManifestReader(session.store)
         self._document = functools.lru_cache(_DOCUMENTS)(session.run_document)
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """The URLs of the store and the index, by which another process reads the same."""
+        return self.session.store.url, self.session.metadata.url
+
     # --- runs -----------------------------------------------------------------------------------
 
     def run(self, flow: str, run: str) -> RunRecord | None:
         """Return one run, or None."""
         return self.session.metadata.run(flow, run)
-
-    def runs(
-        self,
-        flow: str,
-        states: Sequence[RunState] = (),
-        tags: Sequence[str] = (),
-        page: int = PAGE,
-    ) -> Iterator[RunRecord]:
-        """Yield runs, newest first, reading ``page`` of them at a time."""
-        before: RunRecord | None = None
-        while True:
-            found = self.session.metadata.runs(
-                flow, states=states, tags=tags, before=before, limit=page
-            )
-            yield from found
-            if len(found) < page:
-                return
-            before = found[-1]
 
     def document(self, flow: str, run: str) -> RunDocument:
         """Return the ``run.json`` of a run, which never changes; the last few are kept."""
@@ -150,9 +137,10 @@ class Reader:
         step: str,
         states: Sequence[AttemptState] = (),
         page: int | None = None,
+        before: int | None = None,
     ) -> Iterator[AttemptRecord]:
-        """Yield the last attempt of each task of a step, newest first."""
-        before, page = None, page or PAGE
+        """Yield the last attempt of each task of a step with an id below ``before``, newest first."""
+        page = page or PAGE
         while True:
             found = self.session.metadata.attempts(
                 flow, run, step=step, states=states, newest_first=True, before=before, limit=page
@@ -162,9 +150,9 @@ class Reader:
                 return
             before = found[-1].task
 
-    def pages(self, flow: str, run: str, step: str) -> Iterator[Page]:
-        """Yield the last attempt of each task of a step, newest first, in brief."""
-        before = None
+    def pages(self, flow: str, run: str, step: str, before: int | None = None) -> Iterator[Page]:
+        """Yield the last attempt of each task of a step with an id below ``before``, newest first,
+        in brief."""
         while True:
             found = self.session.metadata.attempts(
                 flow, run, step=step, newest_first=True, brief=True, before=before, limit=PAGE
@@ -208,9 +196,12 @@ class Reader:
             offset += len(chunk)
 
     def _log_prefix(self, record: AttemptRecord) -> str:
-        """A reused task wrote nothing: its logs are where it really ran, maybe some runs back."""
+        """A reused task wrote nothing: its logs are where it really ran, maybe some runs back.
+
+        Or they are its own by now: when the run where it ran is removed, they are copied here.
+        """
         prefix, origin = attempt_prefix(*record[:5]), record.origin
-        while origin:
+        while origin and not any(self.session.store.exists([prefix + name for name in STREAMS])):
             flow, run, step, task, attempt = origin.split("/")
             prefix = attempt_prefix(flow, run, step, int(task), int(attempt))
             manifest = self._manifest(prefix + "manifest")

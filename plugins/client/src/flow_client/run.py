@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from flow_client.pathspec import split
 from flow_client.reader import moment
 from flow_client.scope import get_namespace, reader
 from flow_client.step import Step
-from flow_core.api import RunRecord, RunState, UsageError, change_tags
+from flow_core.api import RunRecord, RunState, UsageError, change_tags, seems_lost
 
 if TYPE_CHECKING:
     from flow_client.code import Code
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 
 ENDED = frozenset({"succeeded", "failed", "interrupted"})
 LOST = "lost"
-_SILENCE = 60.0
-"""Seconds without a sign of life after which a running run counts as lost."""
 _SHOWN = 20
 
 
@@ -159,7 +155,8 @@ class Run(Container[Step]):
         document = self._document
         if document.code is None:
             return None
-        return Code(self._reader, document.code, str(document.info.get("script", "")))
+        info = document.info
+        return Code(self._reader, document.code, str(info.get("script", "")), info)
 
     @property
     def _document(self) -> RunDocument:
@@ -175,7 +172,7 @@ class Run(Container[Step]):
         a process of this machine that is gone.
         """
         record = self._fresh()
-        if record.state.value in ENDED or not _is_silent(record):
+        if record.state.value in ENDED or not seems_lost(record):
             return record.state.value
         # It may have ended between our reading and our looking for its process.
         state = self._fresh().state.value
@@ -267,8 +264,14 @@ class Run(Container[Step]):
 
     # --- what came of it ------------------------------------------------------------------------
 
-    def steps(self) -> Iterator[Step]:
-        """Yield the steps that have started, newest first."""
+    def steps(self, *tags: str) -> Iterator[Step]:
+        """Yield the steps that have started, newest first.
+
+        Args:
+            tags: none is yielded unless the run carries all of these.
+        """
+        if not {*tags} <= self.tags:
+            return
         found = self._reader.session.metadata.steps(self._record.flow, self._record.run)
         for summary in reversed(found):
             yield Step._of(self, summary.step, summary)
@@ -315,21 +318,6 @@ def running(task: TaskContext) -> Run:
         heartbeat_at=math.inf,
     )
     return Run._of(source, record)
-
-
-def _is_silent(record: RunRecord) -> bool:
-    """Whether the launcher of a run that has not ended seems to be gone."""
-    if time.time() - (record.heartbeat_at or record.created_at) > _SILENCE:
-        return True
-    if os.name != "posix" or not record.pid or record.host != os.uname().nodename:
-        return False
-    try:
-        os.kill(record.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False  # it exists, and is somebody else's
-    return False
 
 
 def _tag_list(tags: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ class _Scope:
             that threads which the step starts see it too.
         task: what reads from it, once something is read: most tasks read nothing.
         default: what is read elsewhere, and the folder and settings for which it was made.
+        chosen: what `metadata` set, or None.
         namespace: what `namespace` set; `_DEFAULT` = nothing.
     """
 
@@ -31,6 +33,7 @@ class _Scope:
         self.session: Session | None = None
         self.task: Reader | None = None
         self.default: tuple[Any, Reader] | None = None
+        self.chosen: Reader | None = None
         self.namespace: Any = _DEFAULT
 
 
@@ -39,8 +42,8 @@ _using: ContextVar[Reader | None] = ContextVar("flow_client_using", default=None
 
 
 def reader() -> Reader:
-    """Return what is to be read: `using`, else the task's session, else that of the settings."""
-    return _using.get() or _task_reader() or _default_reader()
+    """Return what is to be read: `using`, `metadata`, the task's session, or that of the settings."""
+    return _using.get() or _scope.chosen or _task_reader() or _default_reader()
 
 
 def _task_reader() -> Reader | None:
@@ -74,11 +77,31 @@ def using(session: Session) -> Iterator[None]:
     """
     from flow_client.reader import Reader
 
-    token = _using.set(Reader(session))
+    with using_reader(Reader(session)):
+        yield
+
+
+@contextmanager
+def using_reader(source: Reader) -> Iterator[None]:
+    """As `using`, of a reader."""
+    token = _using.set(source)
     try:
         yield
     finally:
         _using.reset(token)
+
+
+@functools.lru_cache(8)
+def reader_at(datastore: str, metadata: str) -> Reader:
+    """Return what reads from a store and an index, given by their URLs."""
+    from flow_client.reader import Reader
+    from flow_client.source import SettingsSource
+    from flow_core.api import Settings
+
+    settings = Settings()
+    settings.override("datastore", datastore, "the client")
+    settings.override("metadata", metadata, "the client")
+    return Reader(SettingsSource(settings))
 
 
 def enter_task(session: Session) -> None:
@@ -89,6 +112,57 @@ def enter_task(session: Session) -> None:
 def leave_task() -> None:
     """Undo `enter_task`."""
     _scope.session = _scope.task = None
+
+
+# --- place --------------------------------------------------------------------------------------
+
+
+def metadata(place: str, datastore: str | None = None) -> str:
+    """Read from another index and store from now on, in the whole process.
+
+    Args:
+        place: the index: a folder (``"/data/movies"``, in which ``.flow`` is looked for), a
+            provider's name, or a URL (``"local:///data/movies/.flow"``).
+        datastore: the store, in the same forms; None = that of the same name and place if there is
+            such a provider, else that of the settings.
+
+    Returns:
+        the URL of the index. Nothing is read yet: what cannot be reached is an error when it is.
+
+    Raises:
+        UsageError: there is no such provider.
+
+    Since 0.1.
+    """
+    from flow_core.api import Settings, installed
+
+    index = _url(place)
+    if datastore is None:
+        beside = index.partition("://")[0] in installed().names("flow.stores")
+        datastore = index if beside else Settings()["datastore"]
+    chosen = reader_at(_url(datastore), index)
+    url = chosen.session.metadata.url
+    _scope.chosen = chosen
+    return url
+
+
+def get_metadata() -> str:
+    """Return the URL of the index that is read. Since 0.1."""
+    return reader().session.metadata.url
+
+
+def default_metadata() -> str:
+    """Read again what the settings of the folder say, or the task's own; return its URL. Since 0.1."""
+    _scope.chosen = None
+    return get_metadata()
+
+
+def _url(place: str) -> str:
+    if "://" in place or not (os.sep in place or os.path.isdir(place)):
+        return place
+    folder = os.path.abspath(os.path.expanduser(place))
+    inside = os.path.join(folder, ".flow")
+    return f"local://{inside if os.path.isdir(inside) else folder}"
 
 
 # --- namespace ----------------------------------------------------------------------------------

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flow_client.base import Container
 from flow_client.errors import ObjectNotFound, names_hint
 from flow_client.pathspec import split
 from flow_client.reader import count_of, moment
 from flow_client.task import STATES, Task
-from flow_core.api import AttemptState, UsageError, did_you_mean
+from flow_core.api import AttemptState, check_states
 
 if TYPE_CHECKING:
     from flow_client.run import Run
@@ -130,45 +130,72 @@ class Step(Container[Task]):
         record = self._reader.newest(*self._place)
         return Task._of(self, record) if record is not None else None
 
-    def tasks(self, state: str | None = None, limit: int | None = None) -> Iterator[Task]:
+    def tasks(
+        self,
+        *tags: str,
+        state: str | Iterable[str] | None = None,
+        before: Task | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Task]:
         """Yield the tasks, newest first; they are read page by page.
 
         Args:
-            state: only tasks whose last attempt is in this state, see `Task.state`.
+            tags: none is yielded unless the run carries all of these.
+            state: only tasks whose last attempt is in this state, or in one of these, see
+                `Task.state`.
+            before: only tasks that came before this one, for pages of your own.
             limit: at most so many.
 
         Raises:
             UsageError: there is no such state.
         """
-        if state is not None and state not in STATES:
-            raise UsageError(
-                f"There is no state '{state}' of a task", hint=did_you_mean(state, STATES)
-            )
-        return itertools.islice(self._tasks(state), count_of(limit))
+        states = (state,) if isinstance(state, str) else tuple(state or ())
+        check_states(states, STATES, "a task")
+        found = self._tasks(states, before._record.task if before is not None else None)
+        matches = {*tags} <= self.tags
+        return itertools.islice(found if matches else iter(()), count_of(limit))
 
     @property
     def control_task(self) -> Task | None:
         """The main task of the newest gang (``num_parallel``); None when the step is none."""
         return next(self.control_tasks(), None)
 
-    def control_tasks(self) -> Iterator[Task]:
-        """Yield the main tasks of the step's gangs, newest first: of several in a foreach."""
+    def control_tasks(self, *tags: str) -> Iterator[Task]:
+        """Yield the main tasks of the step's gangs, newest first: of several in a foreach.
+
+        Args:
+            tags: none is yielded unless the run carries all of these.
+        """
         steps = self._run.graph["steps"]
         parents = steps.get(self._name, {}).get("parents", ())
         if any(steps[p]["kind"] == "parallel" for p in parents if p in steps):
-            yield from (task for task in self.tasks() if task.index == 0)
+            yield from (task for task in self.tasks(*tags) if task.index == 0)
 
-    def _tasks(self, state: str | None) -> Iterator[Task]:
-        if state is None:
-            for page in self._reader.pages(*self._place):
+    @property
+    def environment_info(self) -> dict[str, Any]:
+        """What its tasks run in: the environment of the plan, and the versions of the run."""
+        plan = self._run._document.plans.get(self._name, {})
+        facts = self._run.info
+        names = ("python", "flow_core", "plugins")
+        chosen = {"environment": plan.get("environment"), "variables": plan.get("variables") or {}}
+        return {**chosen, **{name: facts[name] for name in names if name in facts}}
+
+    def _tasks(self, states: tuple[str, ...], before: int | None = None) -> Iterator[Task]:
+        if not states:
+            for page in self._reader.pages(*self._place, before):
                 yield from [Task._of(self, record, None, page) for record in page.records]
             return
         # What a dead launcher left behind runs for the index; in truth it ended, or is lost.
-        wanted = [s for s in AttemptState if s.value in {*_OPEN, state}]
-        for record in self._reader.downwards(*self._place, wanted):
+        wanted = [s for s in AttemptState if s.value in {*_OPEN, *states}]
+        for record in self._reader.downwards(*self._place, wanted, before=before):
             task = Task._of(self, record)
-            if task.state == state:
+            if task.state in states:
                 yield task
+
+    def _repr_html_(self) -> str:
+        from flow_client.html import step_table
+
+        return step_table(self)
 
     def _children(self) -> Iterator[Task]:
         return self.tasks()

@@ -6,14 +6,14 @@ import codecs
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from flow_client.artifact import DataArtifact
 from flow_client.base import Container
 from flow_client.data import FlowData
 from flow_client.errors import ObjectNotFound, names_hint
 from flow_client.pathspec import split
-from flow_client.reader import moment
+from flow_client.reader import STREAMS, moment
 from flow_core.api import (
     OK_STATES,
     AttemptRecord,
@@ -32,17 +32,19 @@ if TYPE_CHECKING:
 
 LOST = "lost"
 STATES = (*(s.value for s in AttemptState), LOST)
-STREAMS = ("stdout", "stderr")
+_RUN_FACTS = ("script", "git", "python", "flow_core")
 _OPEN = frozenset({AttemptState.QUEUED, AttemptState.RUNNING})
 _SHOWN = 10
 
 
 class Fact(NamedTuple):
-    """One thing that is known of a task: see `Task.metadata`."""
+    """One thing that is known of a task: see `Task.metadata`. ``type`` is the name again."""
 
     name: str
     value: Any
     created_at: datetime | None
+    type: str
+    task: Task
 
 
 class TaskException(NamedTuple):
@@ -201,6 +203,18 @@ class Task(Container[DataArtifact]):
         """The task of an earlier run whose result stands for this one, or None."""
         origin = self._details().origin
         return origin.rpartition("/")[0] if origin else None
+
+    @property
+    def runtime_name(self) -> str:
+        """The compute provider that ran it: ``local``."""
+        plan = self._run._document.plans.get(self._record.step, {})
+        return str(plan.get("compute", ""))
+
+    @property
+    def environment_info(self) -> dict[str, Any]:
+        """What it ran in: as `Step.environment_info`, and the host."""
+        manifest = self._read_manifest()
+        return {**self._step.environment_info, "host": manifest.host if manifest else ""}
 
     @property
     def code(self) -> Code | None:
@@ -417,8 +431,22 @@ class Task(Container[DataArtifact]):
         """The length of `stderr` in bytes, without reading it."""
         return self._reader.log_size(self._details(), "stderr")
 
-    def loglines(self, stream: str = "stdout") -> Iterator[str]:
+    @overload
+    def loglines(
+        self, stream: str = "stdout", as_unicode: Literal[True] = True
+    ) -> Iterator[str]: ...
+
+    @overload
+    def loglines(self, stream: str, as_unicode: Literal[False]) -> Iterator[bytes]: ...
+
+    def loglines(
+        self, stream: str = "stdout", as_unicode: bool = True
+    ) -> Iterator[str] | Iterator[bytes]:
         """Yield the lines of a stream, without line ends, reading a megabyte at a time.
+
+        Args:
+            stream: ``stdout`` or ``stderr``.
+            as_unicode: whether the lines are text; else they are the bytes that were written.
 
         Raises:
             UsageError: the stream is neither ``stdout`` nor ``stderr``.
@@ -427,7 +455,15 @@ class Task(Container[DataArtifact]):
             raise UsageError(
                 f"There is no stream '{stream}'", hint='loglines("stdout") or loglines("stderr")'
             )
-        return self._lines(stream)
+        return self._lines(stream) if as_unicode else self._raw_lines(stream)
+
+    def _raw_lines(self, stream: str) -> Iterator[bytes]:
+        rest = b""
+        for chunk in self._reader.log(self._details(), stream):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
 
     def _lines(self, stream: str) -> Iterator[str]:
         rest = ""
@@ -447,12 +483,21 @@ class Task(Container[DataArtifact]):
 
     @property
     def metadata_dict(self) -> dict[str, Any]:
-        """What is known of the attempt, by name: attempt, state, host, pid, times, notes, …
+        """What is known of the attempt, by name: attempt, state, host, pid, times, origin, foreach,
+        and of its run: code, script, versions, git state, user, compute, datastore.
 
         Notes of plugins stand under their own names.
         """
-        record, manifest = self._details(), self._read_manifest()
+        record, manifest, document = self._details(), self._read_manifest(), self._run._document
         facts: dict[str, Any] = {
+            **{name: document.info[name] for name in _RUN_FACTS if name in document.info},
+            "code": document.code,
+            "user": document.user,
+            "compute": self.runtime_name,
+            "datastore": self._reader.session.store.url,
+            "origin_run_id": record.origin.split("/")[1] if record.origin else None,
+            "origin_task_id": record.origin.split("/")[3] if record.origin else None,
+            "foreach_indices": record.indices,
             "attempt": record.attempt,
             "state": self.state,
             "started_at": moment(record.started_at),
@@ -462,14 +507,15 @@ class Task(Container[DataArtifact]):
             "origin": record.origin,
         }
         if manifest is not None:
+            facts["foreach_stack"] = [f"{f.step}:{f.artifact}[{f.index}]" for f in manifest.foreach]
             facts |= {**manifest.notes, "host": manifest.host, "pid": manifest.pid}
         return facts
 
     @property
     def metadata(self) -> list[Fact]:
-        """As `metadata_dict`, as a list of (name, value, time)."""
+        """As `metadata_dict`, as a list of (name, value, time, type, task)."""
         at = self.finished_at or self.created_at
-        return [Fact(name, value, at) for name, value in self.metadata_dict.items()]
+        return [Fact(name, value, at, name, self) for name, value in self.metadata_dict.items()]
 
     # --- neighbours -----------------------------------------------------------------------------
 
@@ -503,6 +549,16 @@ class Task(Container[DataArtifact]):
                     yield Task._of(self._sibling_step(step), record)
                     if node.get("kind") not in ("foreach", "parallel"):
                         break
+
+    @property
+    def parent_task_pathspecs(self) -> Iterator[str]:
+        """The pathspecs of `parent_tasks`."""
+        return (task.pathspec for task in self.parent_tasks)
+
+    @property
+    def child_task_pathspecs(self) -> Iterator[str]:
+        """The pathspecs of `child_tasks`."""
+        return (task.pathspec for task in self.child_tasks)
 
     def _sibling_step(self, name: str) -> Step:
         return type(self._step)._of(self._run, name)

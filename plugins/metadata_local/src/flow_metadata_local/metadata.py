@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flow_core.api import (
@@ -142,6 +143,16 @@ class LocalMetadata:
             rows.insert_tags(connection, key, new, system=False)
             return tuple(sorted(new))
 
+    def remove_run(self, flow: str, run: str) -> bool:
+        """Forget a run with its attempts and tags, in one transaction; say whether it was known."""
+        if not self._database.exists():
+            return False
+        with self._database.writing() as connection:
+            key = rows.run_id(connection, flow, run)
+            if key is not None:
+                rows.delete_run(connection, key)
+            return key is not None
+
     def rebuild(self, store: Store) -> int:
         """Make the index anew from what lies in ``store``; return the number of runs.
 
@@ -178,6 +189,10 @@ class LocalMetadata:
         tags: Sequence[str] = (),
         before: RunRecord | None = None,
         limit: int = 100,
+        since: float | None = None,
+        until: float | None = None,
+        user: str | None = None,
+        parameters: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> list[RunRecord]:
         """Return runs, newest first by (created_at, run). Page with ``before=page[-1]``."""
         where = "flow = ?"
@@ -188,9 +203,19 @@ class LocalMetadata:
         if states:
             where += f" AND state IN ({_marks(states)})"
             values += [state.value for state in states]
+        for clause, value in (("created_at >=", since), ("created_at <", until), ("user =", user)):
+            if value is not None:
+                where += f" AND {clause} ?"
+                values.append(value)
         for tag in tags:
             where += " AND EXISTS (SELECT 1 FROM tags WHERE run_id = runs.id AND tag = ?)"
             values.append(tag)
+        for name, texts in parameters.items():
+            where += (
+                " AND EXISTS (SELECT 1 FROM parameters WHERE run_id = runs.id AND name = ?"
+                f" AND value IN ({_marks(texts)}))"
+            )
+            values += [name, *texts]
         where += " ORDER BY created_at DESC, run DESC LIMIT ?"
         with self._database.reading() as connection:
             return rows.select_runs(connection, where, [*values, limit]) if connection else []

@@ -82,6 +82,7 @@ def _read_run(store: Store, flow: str, run: str) -> RunRecord | None:
         origin=document.origin,
         tags=document.tags,
         system_tags=document.system_tags,
+        parameters=tuple(document.parameter_texts.items()),
     )
     if end is None:
         return record

@@ -20,6 +20,9 @@ _SELECT_RUN = """
     SELECT id, flow, run, state, created_at, finished_at, user, host, pid, origin, heartbeat_at,
         message FROM runs WHERE """
 
+_PARTS = ("tags", "parameters", "attempts")
+"""The tables whose rows belong to a run."""
+
 _BRIEF_COLUMNS = "step, task, attempt, state, indices"
 ATTEMPT_COLUMNS = f"""{_BRIEF_COLUMNS}, started_at, finished_at, cpu_seconds,
     peak_memory, origin, cause, message"""
@@ -66,6 +69,10 @@ def insert_run(connection: Connection, run: RunRecord) -> int | None:
         return None
     insert_tags(connection, cursor.lastrowid, run.tags, system=False)
     insert_tags(connection, cursor.lastrowid, run.system_tags, system=True)
+    connection.executemany(
+        "INSERT OR REPLACE INTO parameters (run_id, name, value) VALUES (?, ?, ?)",
+        [(cursor.lastrowid, *pair) for pair in run.parameters],
+    )
     return cursor.lastrowid
 
 
@@ -79,12 +86,19 @@ def insert_tags(connection: Connection, key: int, tags: Iterable[str], *, system
 
 def delete_runs(connection: Connection, before: float) -> None:
     """Delete the runs created before a time (seconds since the epoch), with all that is theirs."""
-    for table in ("tags", "attempts"):
+    for table in _PARTS:
         connection.execute(
             f"DELETE FROM {table} WHERE run_id IN (SELECT id FROM runs WHERE created_at < ?)",
             (before,),
         )
     connection.execute("DELETE FROM runs WHERE created_at < ?", (before,))
+
+
+def delete_run(connection: Connection, key: int) -> None:
+    """Delete one run, with all that is its."""
+    for table in _PARTS:
+        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (key,))
+    connection.execute("DELETE FROM runs WHERE id = ?", (key,))
 
 
 def run_id(connection: Connection, flow: str, run: str) -> int | None:
@@ -102,8 +116,23 @@ def flows(connection: Connection) -> list[str]:
 def select_runs(connection: Connection, where: str, values: Sequence[Any]) -> list[RunRecord]:
     """Return the runs for the text of a WHERE clause."""
     found = connection.execute(_SELECT_RUN + where, values).fetchall()
-    tags = tags_of(connection, [row[0] for row in found])
-    return [_run_record(row, *tags.get(row[0], ((), ()))) for row in found]
+    keys = [row[0] for row in found]
+    tags, given = tags_of(connection, keys), _parameters_of(connection, keys)
+    return [
+        _run_record(row, *tags.get(row[0], ((), ())), tuple(given.get(row[0], ()))) for row in found
+    ]
+
+
+def _parameters_of(connection: Connection, keys: Sequence[int]) -> dict[int, list[tuple[str, str]]]:
+    """Return the parameters of runs by key, each as pairs that are sorted."""
+    given: dict[int, list[tuple[str, str]]] = {}
+    for key, name, value in connection.execute(
+        "SELECT run_id, name, value FROM parameters"
+        " WHERE run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, name",
+        (f"[{','.join(map(str, keys))}]",),
+    ):
+        given.setdefault(key, []).append((name, value))
+    return given
 
 
 def tags_of(
@@ -123,8 +152,14 @@ def tags_of(
     return tags
 
 
-def _run_record(row: Row, user: tuple[str, ...], system: tuple[str, ...]) -> RunRecord:
-    return RunRecord._make((*row[1:3], RunState(row[3]), *row[4:10], user, system, *row[10:]))
+def _run_record(
+    row: Row,
+    user: tuple[str, ...],
+    system: tuple[str, ...],
+    given: tuple[tuple[str, str], ...],
+) -> RunRecord:
+    fields = (*row[1:3], RunState(row[3]), *row[4:10], user, system, *row[10:], given)
+    return RunRecord._make(fields)
 
 
 # --- attempts -----------------------------------------------------------------------------------

@@ -62,7 +62,19 @@ def _create(connection: Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create,)
+def _add_parameters(connection: Connection) -> None:
+    # The runs that are there already have none: 'flow reindex' finds them in the store.
+    connection.execute(
+        """CREATE TABLE parameters (
+        run_id INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (run_id, name)
+    ) WITHOUT ROWID"""
+    )
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_parameters)
 """Number n brings an index of version n to version n + 1; each runs inside one transaction."""
 
 VERSION = len(MIGRATIONS)
