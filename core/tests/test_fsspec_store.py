@@ -37,6 +37,8 @@ class Asynchronous(AsyncFileSystemWrapper):
 
 
 class FsspecSuite(StoreSuite):
+    refresh_is_safe = False
+
     def reopen(self, store: Store) -> Store:
         assert isinstance(store, FsspecStore)
         return FsspecStore(store.filesystem, store.root, store.url, atomic=store.atomic)

@@ -10,14 +10,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_core.config import Config as Config
+    from flow_core.config import ConfigValue as ConfigValue
+    from flow_core.config import config_expr as config_expr
     from flow_core.context import current as current
     from flow_core.errors import FlowError as FlowError
     from flow_core.flowspec import FlowSpec as FlowSpec
     from flow_core.flowspec import step as step
+    from flow_core.mutators import FlowMutator as FlowMutator
+    from flow_core.mutators import StepMutator as StepMutator
     from flow_core.parameters import IncludeFile as IncludeFile
     from flow_core.parameters import JSONType as JSONType
     from flow_core.parameters import Parameter as Parameter
     from flow_core.parameters import ParameterContext as ParameterContext
+    from flow_core.user_decorators import USER_SKIP_STEP as USER_SKIP_STEP
+    from flow_core.user_decorators import UserStepDecorator as UserStepDecorator
+    from flow_core.user_decorators import user_step_decorator as user_step_decorator
 
 __version__ = "0.1.0"
 
@@ -28,6 +36,14 @@ _OWN = {
     "ParameterContext": "flow_core.parameters",
     "IncludeFile": "flow_core.parameters",
     "JSONType": "flow_core.parameters",
+    "Config": "flow_core.config",
+    "ConfigValue": "flow_core.config",
+    "config_expr": "flow_core.config",
+    "FlowMutator": "flow_core.mutators",
+    "StepMutator": "flow_core.mutators",
+    "USER_SKIP_STEP": "flow_core.user_decorators",
+    "UserStepDecorator": "flow_core.user_decorators",
+    "user_step_decorator": "flow_core.user_decorators",
     "current": "flow_core.context",
     "FlowError": "flow_core.errors",
 }

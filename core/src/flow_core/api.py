@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore as ArtifactStore
     from flow_core.binding import RunReader as RunReader
+    from flow_core.config import Config as Config
+    from flow_core.config import ConfigValue as ConfigValue
     from flow_core.context import current as current
     from flow_core.definition import Decorated as Decorated
     from flow_core.definition import FlowDefinition as FlowDefinition
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from flow_core.index import EntryPoint as EntryPoint
     from flow_core.index import PluginIndex as PluginIndex
     from flow_core.index import installed as installed
+    from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
     from flow_core.interfaces import Buffer as Buffer
     from flow_core.interfaces import Command as Command
     from flow_core.interfaces import CommandContext as CommandContext
@@ -96,6 +99,8 @@ if TYPE_CHECKING:
     from flow_core.parameters import IncludeFile as IncludeFile
     from flow_core.parameters import JSONType as JSONType
     from flow_core.parameters import Parameter as Parameter
+    from flow_core.parameters import ParameterContext as ParameterContext
+    from flow_core.parsers import load_parser as load_parser
     from flow_core.pickling import PickleSerializer as PickleSerializer
     from flow_core.plan import Decision as Decision
     from flow_core.plan import Fallback as Fallback
@@ -138,6 +143,7 @@ if TYPE_CHECKING:
     from flow_core.records import attempt_prefix as attempt_prefix
     from flow_core.records import blob_key as blob_key
     from flow_core.records import manifest_key as manifest_key
+    from flow_core.records import numbers_prefix as numbers_prefix
     from flow_core.records import pack_inputs as pack_inputs
     from flow_core.records import result_key as result_key
     from flow_core.records import run_key as run_key
@@ -167,6 +173,7 @@ _HOME = {
     "artifacts": "ArtifactStore",
     "binding": "RunReader",
     "pickling": "PickleSerializer",
+    "config": "Config ConfigValue",
     "context": "current",
     "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NotFound ParameterError PluginError RunFailed SettingsError StateError StoreError"
@@ -178,21 +185,22 @@ _HOME = {
     "graph": "Graph Node Problem",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint PluginIndex installed",
-    "interfaces": "Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
+    "interfaces": "REFRESH_AGE Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
     " GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "lint": "lint",
     "manifests": "ManifestReader list_manifests",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
-    "parameters": "IncludeFile JSONType Parameter",
+    "parameters": "IncludeFile JSONType Parameter ParameterContext",
+    "parsers": "load_parser",
     "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
     "plugins": "Plugins",
     "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState Event Failure ForeachFrame"
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
     " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Trace Transition"
     " advance_attempt"
-    " advance_run attempt_prefix blob_key manifest_key pack_inputs result_key run_key run_prefix"
+    " advance_run attempt_prefix blob_key manifest_key numbers_prefix pack_inputs result_key run_key run_prefix"
     " tags_prefix unpack_inputs",
     "definition": "Decorated FlowDefinition StepDefinition",
     "fingerprint": "CodeReader Files Fingerprint Part changed_code code_changes plain_value",

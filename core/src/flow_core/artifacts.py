@@ -191,7 +191,7 @@ class ArtifactStore:
         sound = size == len(data)
         if sound and self.store.capabilities.mappable:  # elsewhere reading it back costs too much
             sound = next(iter(self.store.read([key]))) == data
-        if not sound:
+        if not (sound and self.store.refresh(key)):
             self.store.write([(key, data)], create_only=size is None)
         return digest
 
@@ -208,8 +208,9 @@ class ArtifactStore:
         digest = blake3(packed).hexdigest()
         content = compress_if_it_pays(packed)
         # Without a shared disk only the size is compared: reading it back costs as much as writing.
-        if self.store.size(blob_key(digest)) != len(content):
-            self.store.write([(blob_key(digest), content)])
+        key = blob_key(digest)
+        if self.store.size(key) != len(content) or not self.store.refresh(key):
+            self.store.write([(key, content)])
         return digest
 
     def _put_stream(self, chunks: Iterable[Buffer]) -> str:

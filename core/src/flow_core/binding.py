@@ -114,7 +114,8 @@ class RunReader:
             return None  # a resumed run that is older than the parameter, read by the client
         if parameter.name not in self._parameters:
             owner = f"run {self.document.flow}/{self.document.run}"
-            self._parameters[parameter.name] = self.value(table, parameter.name, owner)
+            value = self.value(table, parameter.name, owner)
+            self._parameters[parameter.name] = parameter.present(value)
         return self._parameters[parameter.name]
 
     def item(self, frame: ForeachFrame) -> Any:
@@ -377,6 +378,62 @@ class FlowBinding(ReadBinding):
                 "let the step fail, or do the risky work in a step before it",
             )
         return Transition(self.node.targets)
+
+    def next_as_written(self, flow: FlowSpec, given: Mapping[str, Any]) -> None:
+        """Call ``self.next`` as the source of the step says, for a body that did not do so.
+
+        Args:
+            flow: the flow object.
+            given: options of ``self.next`` that only the body could know.
+
+        Raises:
+            TransitionError: they are not all there, or not what the step takes.
+        """
+        node = self.node
+        known = {FOREACH: "foreach", SWITCH: "condition", PARALLEL: "num_parallel"}.get(
+            node.kind or ""
+        )
+        unknown = [name for name in given if name != known]
+        if unknown:
+            raise self._wrong(
+                f"a decorator gives {unknown[0]}= for its self.next, which has no such option",
+                f"give {known}=, or an empty dict" if known else "give an empty dict",
+            )
+        if node.kind == END:
+            return
+        targets: tuple[Any, ...] = node.targets
+        options = dict(given)
+        if node.kind == FOREACH:
+            options = {"foreach": node.foreach, **options}
+            if node.allow_empty:
+                options["allow_empty"] = True
+        elif node.kind == SWITCH:
+            self._check_condition(options)
+            # The texts are those of the step's source: literals, or self.config.key.
+            targets = ({eval(case, {"self": flow}): target for case, target in node.cases},)
+        elif node.kind == PARALLEL and "num_parallel" not in options:
+            options["num_parallel"] = self._written_size()
+        self.next(targets, options)
+
+    def _check_condition(self, options: Mapping[str, Any]) -> None:
+        if "condition" not in options:
+            name = self.node.condition
+            raise self._wrong(
+                "its body did not say which way its switch goes",
+                f"let the decorator do so: flow.{name} = …, then {{'condition': '{name}'}}",
+            )
+
+    def _written_size(self) -> Any:
+        text = str(self.node.num_parallel)
+        artifact = text.removeprefix("self.")
+        if text.isdigit():
+            return int(text)
+        if artifact != text and artifact.isidentifier():
+            return artifact
+        raise self._wrong(
+            f"its body did not say how many tasks num_parallel={text} are",
+            "let the decorator do so: {'num_parallel': 4}",
+        )
 
     def _wrong(self, what: str, hint: str, why: str | None = None) -> TransitionError:
         where = f"{self.node.file}:{self.node.next_line or self.node.line}"

@@ -27,6 +27,7 @@ from flow_core.errors import (
     near_misses,
 )
 from flow_core.index import PluginIndex, installed
+from flow_core.parameters import has_configs
 from flow_core.settings import Settings
 from flow_core.text import harmless
 
@@ -53,6 +54,9 @@ class Context:
         self.settings = settings
         self.decorators: list[str] = []
         self.plugins: list[str] = []
+        self.configs: list[tuple[str, str]] = []
+        self.config_values: list[tuple[str, str]] = []
+        self.arguments: list[str] = []
         self.index = index.choose(settings["plugins"].split(","))
         self._session: Any = None
 
@@ -60,6 +64,8 @@ class Context:
         """Take over the top-level options."""
         self.decorators.extend(options["decorators"])
         self.plugins.extend(options["plugins"])
+        self.configs.extend(options["config"])
+        self.config_values.extend(options["config_value"])
         self._check_plugins(options["plugins"])
         for name in ("datastore", "metadata"):
             if options[name] is not None:
@@ -89,8 +95,21 @@ class Context:
                 index=self.index,
                 decorators=self.decorators,
                 plugins=self.plugins,
+                configs=self.configs,
+                config_values=self.config_values,
             )
         return self._session
+
+    def take_configs(self) -> None:
+        """Take ``--config`` and ``--config-value`` out of the arguments of the command.
+
+        The other options of a command depend on the flow, and that on these.
+        """
+        from flow_core.config import split_arguments
+
+        self.arguments, files, values = split_arguments(self.arguments)
+        self.configs.extend(files)
+        self.config_values.extend(values)
 
     def echo(self, text: str = "", *, error: bool = False) -> None:
         """Write a line to standard output (or standard error), colours removed in a pipe."""
@@ -128,11 +147,20 @@ class Shell(click.Group):
                 return name, _needs_file(name, provider.summary), rest
             context.flow = _load(rest[0], name)
             rest = rest[1:]
-        context.name = name
-        command = _build(provider, context)
+        elif context.flow is None and (context.configs or context.config_values):
+            raise UsageError(
+                f"The command '{name}' works without a flow, so there is nothing to configure",
+                where="--config",
+                hint="leave --config and --config-value out",
+            )
+        context.name, context.arguments = name, rest
+        if provider.needs_flow and has_configs(context.flow):
+            command = _build_with_configs(provider, context)
+        else:
+            command = _build(provider, context)
         if context.ready is not None:
             context.ready()
-        return name, command, rest
+        return name, command, context.arguments
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands; a broken one is shown as such."""
@@ -163,6 +191,37 @@ def _build(provider: Any, context: Context) -> click.Command:
             "FLOW_DEBUG=1 shows the traceback",
         ) from error
     return command
+
+
+def _build_with_configs(provider: Any, context: Context) -> click.Command:
+    """Make the command of a flow with configurations, which its options may depend on."""
+    context.take_configs()
+    try:
+        command = _build(provider, context)
+    except UsageError as error:
+        if not {"--help", "-h"} & set(context.arguments):
+            raise
+        text = f"{provider.summary}\n\nFurther options depend on the configuration: {error.what}"
+        command = click.Command(context.name, help=text)
+    command.params.extend(_config_options(context.flow))
+    return command
+
+
+def _config_options(flow: Any) -> list[click.Option]:
+    """The options, for the help alone: they were taken out of the arguments before."""
+    from flow_core.config import help_text
+
+    return [
+        click.Option(
+            [option],
+            nargs=2,
+            multiple=True,
+            expose_value=False,
+            metavar=f"NAME {value}",
+            help=help_text(flow, option),
+        )
+        for option, value in (("--config", "FILE"), ("--config-value", "TEXT"))
+    ]
 
 
 def _needs_file(name: str, summary: str) -> click.Command:
@@ -200,8 +259,25 @@ def _load(text: str, command: str) -> Any:
     return load_flow(text)
 
 
-def _options() -> list[click.Parameter]:
+def _options(flow: Any) -> list[click.Parameter]:
+    without = flow is None or not has_configs(flow)
     return [
+        click.Option(
+            ["--config"],
+            nargs=2,
+            multiple=True,
+            hidden=without,
+            metavar="NAME FILE",
+            help="Read a configuration of the flow from FILE; may be repeated.",
+        ),
+        click.Option(
+            ["--config-value"],
+            nargs=2,
+            multiple=True,
+            hidden=without,
+            metavar="NAME TEXT",
+            help="Give a configuration of the flow as text; may be repeated.",
+        ),
         click.Option(
             ["--with", "decorators"],
             multiple=True,
@@ -233,13 +309,13 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-def _shell(name: str, script: bool, help_text: str) -> Shell:
+def _shell(name: str, flow: Any) -> Shell:
     return Shell(
         name,
-        params=_options(),
-        help=help_text,
+        params=_options(flow),
+        help=_help(flow),
         no_args_is_help=True,
-        subcommand_metavar="COMMAND [ARGS]…" if script else "COMMAND [FILE] [ARGS]…",
+        subcommand_metavar="COMMAND [ARGS]…" if flow is not None else "COMMAND [FILE] [ARGS]…",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
 
@@ -301,7 +377,7 @@ def run(
         debug = settings["debug"]
         context = Context(flow, installed(), settings, ready)
         name = f"python {os.path.basename(sys.argv[0])}" if flow is not None else "flow"
-        shell = _shell(name, flow is not None, _help(flow))
+        shell = _shell(name, flow)
         shell.main(given, prog_name=name, obj=context, standalone_mode=False)
         status = 0
     except click.exceptions.Exit as stop:

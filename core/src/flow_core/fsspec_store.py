@@ -9,13 +9,14 @@ import os
 import re
 import secrets
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flow_core.errors import StoreError, UsageError
-from flow_core.interfaces import StoreCapabilities, StoredObject
+from flow_core.interfaces import REFRESH_AGE, StoreCapabilities, StoredObject
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -189,22 +190,37 @@ class FsspecStore:
             name = key()
             path = self._path(name)
             with self._reported(f"Cannot write '{name}' to the store"):
-                if self._size(path) is not None:
+                if self._refresh(path, REFRESH_AGE):
                     return False
                 self._place(path, spool.send)
                 return True
         finally:
             spool.close()
 
-    def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; missing ones are no error."""
+    def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
+        """Delete objects; missing ones are no error.
+
+        With ``older_than`` one is looked at right before its deletion. Where the filesystem tells
+        no times, none is deleted then.
+        """
         for key in keys:
             path = self._path(key)
+            if older_than is not None:
+                with self._reported(f"Cannot look for '{key}'"):
+                    info = self._info(path)
+                if info is None or not 0 < _modified(info) < older_than:
+                    continue
             # One by one: fsspec's deletion of many takes a '*' in a key for a pattern.
             with self._reported(f"Cannot delete '{key}'"), suppress(*_MISSING):
                 # Deleting a folder must not be tried: some systems allow it.
                 if self.atomic or self._size(path) is not None:
                     self.filesystem.rm_file(path)
+
+    def refresh(self, key: str, age: float = REFRESH_AGE) -> bool:
+        """Say whether an object exists; one that is old is written again, as it is."""
+        path = self._path(key)
+        with self._reported(f"Cannot refresh '{key}'"):
+            return self._refresh(path, age)
 
     # --- parts ------------------------------------------------------------------------------
 
@@ -271,15 +287,31 @@ class FsspecStore:
             return b""
         return content
 
+    def _refresh(self, path: str, age: float) -> bool:
+        info = self._info(path)
+        if info is None:
+            return False
+        if time.time() - _modified(info) < age:
+            return True
+        try:
+            content = self.filesystem.cat_file(path)
+        except _MISSING:
+            return False  # deleted since
+        self._place(path, lambda filesystem, target: filesystem.pipe_file(target, content))
+        return True
+
     def _size(self, path: str) -> int | None:
+        info = self._info(path)
+        return None if info is None else int(info["size"] or 0)
+
+    def _info(self, path: str) -> dict[str, Any] | None:
+        """Return what the filesystem tells of an object; None when there is none."""
         self.filesystem.invalidate_cache()
         try:
-            info = self.filesystem.info(path)
+            info: dict[str, Any] = self.filesystem.info(path)
         except _MISSING:
             return None
-        if info["type"] != "file":
-            return None
-        return int(info["size"] or 0)
+        return info if info["type"] == "file" else None
 
     def _entries(self, path: str) -> list[dict[str, Any]]:
         """Return what lies directly in a folder; nothing when there is no such folder."""

@@ -35,6 +35,7 @@ _KIND = {
     "flow.environments": "environment provider",
     "flow.exports": "name",
     "flow.metadata": "metadata provider",
+    "flow.parsers": "parser",
     "flow.plugins": "plugin",
     "flow.serializers": "serializer",
     "flow.stores": "store",

@@ -28,6 +28,10 @@ Buffer = bytes | bytearray | memoryview
 # --- store --------------------------------------------------------------------------------------
 
 
+REFRESH_AGE = 300.0
+"""Seconds after which an object that is found, instead of written, counts as changed again."""
+
+
 class StoreCapabilities(NamedTuple):
     """What a store can do.
 
@@ -90,8 +94,9 @@ class Store(Protocol):
         """Write one object whose key is known only when ``chunks`` is used up.
 
         This is how content-addressed data is hashed and written in one pass. The key is a name of
-        the content: an object that is there already is the same, unless it is damaged. A store that
-        can compare them cheaply replaces a damaged one; others may keep what they have.
+        the content: an object that is there already is the same, unless it is damaged; it is
+        refreshed. A store that can compare them cheaply replaces a damaged one; others may keep
+        what they have.
 
         Returns:
             whether a new object came to be.
@@ -110,8 +115,21 @@ class Store(Protocol):
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Yield all objects whose key starts with ``prefix``, sorted by key."""
 
-    def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; missing ones are no error."""
+    def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
+        """Delete objects; missing ones are no error.
+
+        With ``older_than`` only those that were last changed, or used as `refresh` says, before
+        that time (seconds since the epoch).
+        """
+
+    def refresh(self, key: str, age: float = REFRESH_AGE) -> bool:
+        """Say whether an object exists, and let it count as changed now if it is ``age`` seconds old.
+
+        Who finds that the content which it wants to write is there already calls this before it
+        relies on that. `delete` with ``older_than`` then either comes first, and the answer is
+        False; or it sees the new time, and leaves the object. A store that cannot promise that
+        keeps the moment between its look and its deletion as short as it can.
+        """
 
     def local_path(self, key: str) -> str | None:
         """Return the path of the file that holds ``key``, which need not exist yet, if the store
@@ -466,6 +484,10 @@ class CommandContext(Protocol):
     @property
     def name(self) -> str:
         """The name under which the command was called."""
+
+    @property
+    def arguments(self) -> Sequence[str]:
+        """What stands behind the command, not parsed yet: for what its options depend on."""
 
     def session(self) -> Any:
         """Return the `flow_core.api.Session` with the top-level options applied (made once)."""

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Union, overload
 
 from flow_core.errors import DefinitionError, UsageError, did_you_mean
+from flow_core.parameters import is_delayed
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -35,6 +36,8 @@ C = TypeVar("C", bound=type)
 
 DECORATORS_ATTRIBUTE = "__flow_decorators__"
 FLOW_DECORATORS_ATTRIBUTE = "__flow_class_decorators__"
+USES_ATTRIBUTE = "__flow_uses__"
+"""Where steps and flows keep decorators and mutators that people have written themselves."""
 
 
 class Options:
@@ -190,6 +193,14 @@ class Decorator(Generic[P]):
             error.where = error.where or f"decorator @{self.name}"
             raise
 
+    def take(self, values: dict[str, Any]) -> Options:
+        """As `make`; values that come from configurations of the flow are put in later."""
+        if not is_delayed(values):
+            return self.make(**values)
+        from flow_core.config import DelayedOptions
+
+        return DelayedOptions(self, values)
+
     def parse(self, text: str) -> Options:
         """Build the options from the text form ``option=value,option=value`` of ``--with``.
 
@@ -256,7 +267,7 @@ class StepDecorator(Decorator[P]):
                 f"Decorator @{self.name} takes its options by name only",
                 hint=f"@{self.name}({self._signature()})",
             )
-        options = self.make(**kwargs)
+        options = self.take(kwargs)
         return lambda step: self._attach(options, step)
 
     def _attach(self, options: Options, step: F) -> F:
@@ -306,7 +317,7 @@ class FlowDecorator(Decorator[P]):
                 f"Decorator @{self.name} takes its options by name only",
                 hint=f"@{self.name}({self._signature()})",
             )
-        options = self.make(**kwargs)
+        options = self.take(kwargs)
         return lambda flow: self._attach(options, flow)
 
     def _attach(self, options: Options, flow: C) -> C:

@@ -524,7 +524,7 @@ class RunDocument(NamedTuple):
     """The content of ``run.json``: what is fixed when a run starts.
 
     Attributes:
-        parameters: parameter name → reference to its value.
+        parameters: name of a parameter or configuration → reference to its value.
         constants: class constant → reference to its value.
         code: hash of the blob with the code snapshot (a tar archive), or None.
         graph: the graph as JSON data.
@@ -534,6 +534,7 @@ class RunDocument(NamedTuple):
         scope: names in front of the flow's own where it is deployed, outermost first.
         decorators: the flow's own decorators: ``{"name": …, "options": {…}, "source": …}``.
         notes: JSON data of plugins, by name: see `flow_core.api.RunDraft`.
+        configs: which of ``parameters`` are configurations.
         values: parameter name → JSON text of its value, for finding runs: of those whose reference
             does not hold the value itself, and which have a short JSON form.
     """
@@ -554,6 +555,7 @@ class RunDocument(NamedTuple):
     scope: tuple[str, ...] = ()
     decorators: tuple[Mapping[str, Any], ...] = ()
     notes: Mapping[str, Any] = {}
+    configs: tuple[str, ...] = ()
     values: Mapping[str, str] = {}
 
     @property
@@ -576,7 +578,7 @@ class RunDocument(NamedTuple):
         del data["format"]
         for table in ("parameters", "constants"):
             data[table] = {name: ArtifactRef(*ref) for name, ref in data[table].items()}
-        for field in ("tags", "system_tags", "scope", "decorators"):
+        for field in ("tags", "system_tags", "scope", "decorators", "configs"):
             data[field] = tuple(data.get(field, ()))
         return cls(**data)
 
@@ -659,6 +661,12 @@ def run_key(flow: str, run: str) -> str:
 def result_key(flow: str, run: str) -> str:
     """Key of the `RunResult`."""
     return f"runs/{flow}/{run}/finished.json"
+
+
+def numbers_prefix(flow: str) -> str:
+    """Below this lie empty objects named after numbers of runs that were removed: none is given
+    again, so the highest one is kept."""
+    return f"numbers/{flow}/"
 
 
 def tags_prefix(flow: str, run: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core import __version__
-from flow_core.errors import ArtifactError, RunFailed, UsageError, did_you_mean
+from flow_core.errors import ArtifactError, NotFound, RunFailed, UsageError, did_you_mean
 from flow_core.flowspec import constants
 from flow_core.parameters import resolve_parameters
 from flow_core.records import (
@@ -20,6 +20,7 @@ from flow_core.records import (
     RunResult,
     RunState,
     json_text,
+    numbers_prefix,
     run_key,
 )
 from flow_core.tags import check_tags
@@ -158,6 +159,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         scope=draft.scope,
         decorators=draft.decorators,
         notes=draft.notes,
+        configs=tuple(session.configs),
         values=_texts(session, parameters),
     )
 
@@ -165,6 +167,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
 def register_run(session: Session, document: RunDocument, run_id_file: str | None) -> RunDocument:
     """Claim a run id by writing ``run.json``, and record the run."""
     document = _claim(session, document)
+    _check_origin(session, document)
     session.metadata.register_run(_run_record(document))
     if run_id_file:
         _write_run_id(run_id_file, document.run)
@@ -173,7 +176,9 @@ def register_run(session: Session, document: RunDocument, run_id_file: str | Non
 
 def _claim(session: Session, document: RunDocument) -> RunDocument:
     """Give the run the next free number. The create-only write makes it ours alone."""
-    taken = [int(r) for r in session.store.folders(f"runs/{document.flow}/") if r.isdigit()]
+    prefixes = (f"runs/{document.flow}/", numbers_prefix(document.flow))
+    names = [name for prefix in prefixes for name in session.store.folders(prefix)]
+    taken = [int(name) for name in names if name.isdigit()]
     number = max(taken, default=0) + 1
     if not session.store.capabilities.create_only:
         number = time.time_ns() // 1000  # ordered by time, and unlikely to clash
@@ -188,6 +193,23 @@ def _claim(session: Session, document: RunDocument) -> RunDocument:
         number += 1
 
 
+def _check_origin(session: Session, document: RunDocument) -> None:
+    """Raise `NotFound` when the run to resume has been removed since it was read.
+
+    Who removes runs deletes their records first, and looks then for runs that go on. So of the two
+    at least one sees the other.
+    """
+    if document.origin is None:
+        return
+    if not session.store.exists([run_key(*document.origin.split("/"))])[0]:
+        session.store.delete([run_key(document.flow, document.run)])
+        raise NotFound(
+            f"Run {document.origin} was removed while it was about to be resumed",
+            where=session.store.url,
+            hint=command_line(session, "run"),
+        )
+
+
 def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[str, ArtifactRef]:
     earlier: Mapping[str, ArtifactRef] = {}
     if request.origin:
@@ -195,7 +217,13 @@ def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[
         kept = session.run_document(flow, run).parameters
         earlier = {name: ref for name, ref in kept.items() if name not in draft.parameters}
     declared = [p for p in session.definition.parameters if p.name not in earlier]
-    values = resolve_parameters(declared, draft.parameters, draft.flow, draft.user)
+    store = session.settings["datastore"].partition("://")[0]
+    values = {
+        **{name: value for name, value in session.configs.items() if name not in earlier},
+        **resolve_parameters(
+            declared, draft.parameters, draft.flow, draft.user, session.configs, store
+        ),
+    }
     new = {name: session.artifacts.save(name, value) for name, value in values.items()}
     return {**earlier, **new}
 
@@ -232,6 +260,8 @@ def _snapshot(session: Session) -> str | None:
     extra: list[tuple[str, str]] = []
     for files in session.plugins.hook.flow_package_files(graph=session.graph):
         extra.extend(files or ())
+    folder = os.path.dirname(os.path.abspath(session.graph.file))
+    extra.extend(session.definition.package_files(folder))
     suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
     files = package.collect(session.graph.file, suffixes, extra)
     return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))

@@ -28,6 +28,7 @@ from flow_core.graph import Graph, Problem, read_graph
 from flow_core.index import PluginIndex, hook_modules, installed
 from flow_core.interfaces import Compute, ComputeCapabilities, Metadata, Store, StoreCapabilities
 from flow_core.lint import lint
+from flow_core.parameters import has_configs
 from flow_core.plan import PlanDraft, TaskPlan
 from flow_core.plugins import KernelHooks, Plugins
 from flow_core.records import (
@@ -60,6 +61,8 @@ class Session:
         providers: ready objects instead of looked-up providers, by (kind, name), for tests:
             ``{("store", "memory"): MemoryStore()}``.
         interactive: whether output of tasks is wanted while they run.
+        configs: for the flow's configurations, (name, path of a file).
+        config_values: for the flow's configurations, (name, value: a text to parse, or an object).
     """
 
     def __init__(
@@ -73,8 +76,11 @@ class Session:
         modules: Sequence[Any] = (),
         providers: Mapping[tuple[str, str], Any] | None = None,
         interactive: bool = True,
+        configs: Sequence[tuple[str, str]] = (),
+        config_values: Sequence[tuple[str, Any]] = (),
     ) -> None:
         self.flow = flow
+        self.configs_given = (tuple(configs), tuple(config_values))
         self.settings = settings or Settings()
         self.interactive = interactive
         from_settings = (c.strip() for c in self.settings["plugins"].split(","))
@@ -147,8 +153,82 @@ class Session:
         """
         self._decorators.extend(texts)
         self.load_hooks(self._decorator_names())
-        for made in ("definition", "graph", "plans", "run_options") if texts else ():
+        if texts:
+            self._forget_definition()
+
+    def _forget_definition(self) -> None:
+        for made in ("definition", "graph", "plans", "run_options"):
             self.__dict__.pop(made, None)  # made again when it is next used
+
+    @property
+    def has_configs(self) -> bool:
+        """Whether the flow has configurations."""
+        return self.flow is not None and has_configs(self.flow)
+
+    @cached_property
+    def configs(self) -> Mapping[str, Any]:
+        """The value of each of the flow's configurations, by name.
+
+        Raises:
+            UsageError: what is wrong with what was given for them, all at once.
+        """
+        if self.has_configs and self.flow is not None:
+            from flow_core.config import ConfigSources, resolve_configs, sources_of_environment
+
+            files, values = self.configs_given
+            given = [
+                ConfigSources(files, values, "--config"),
+                sources_of_environment(self.settings.script_environment()),
+            ]
+            return resolve_configs(self.flow, given, self.settings.user(), index=self.index)
+        if any(self.configs_given):
+            raise UsageError(
+                f"Flow '{self.flow.__name__ if self.flow else '?'}' has no configurations",
+                where="--config",
+                hint="leave --config and --config-value out, or write: settings = Config('settings')",
+            )
+        return {}
+
+    def use_configs(self, values: Mapping[str, Any]) -> None:
+        """Let the flow's configurations have these values; those not named keep theirs.
+
+        Args:
+            values: configuration name → value.
+        """
+        self._forget_definition()
+        if self.flow is None or not has_configs(self.flow):
+            return
+        from flow_core.config import declarations
+
+        known = [d.name for d in declarations(self.flow)]
+        kept = {name: value for name, value in values.items() if name in known}
+        if set(kept) != set(known):
+            kept = {**self.configs, **kept}  # some are newer than the values
+        self.__dict__["configs"] = kept
+
+    def use_configs_of(self, flow: str, run: str) -> None:
+        """Let the flow's configurations have the values that they had in a run: to resume it.
+
+        Raises:
+            NotFound: there is no such run.
+            UsageError: other values were given for this session.
+        """
+        if self.flow is None or not has_configs(self.flow):
+            return
+        if any(self.configs_given):
+            raise UsageError(
+                "Configurations cannot be given to a run that goes on after another",
+                where="--config",
+                why=f"it uses those of {flow}/{run}, so that finished tasks stay true",
+                hint="leave --config and --config-value out, or start anew: run",
+            )
+        document = self.run_document(flow, run)
+        self.use_configs(
+            {
+                name: self.artifacts.load(document.parameters[name], f"configuration '{name}'")
+                for name in document.configs
+            }
+        )
 
     @cached_property
     def definition(self) -> FlowDefinition:
@@ -164,9 +244,12 @@ class Session:
         return definition
 
     def _define(self, flow: type[FlowSpec]) -> FlowDefinition:
-        definition = FlowDefinition(flow, self.index)
+        definition = FlowDefinition(flow, self.index, self.configs)
+        definition.pre_mutate()
         for text in self._decorators:
             definition.attach_everywhere(text, "--with")
+        definition.mutate()
+        definition.settle_class()
         self.plugins.hook.flow_definition(definition=definition)
         return definition
 
@@ -278,6 +361,7 @@ class Session:
         assert self.flow is not None
         return {
             "format": FORMAT,
+            "configs": self._encoded_configs(),
             "file": self.graph.file,
             "flow": self.flow.__name__,
             "module": self.flow.__module__,
@@ -286,6 +370,13 @@ class Session:
             "decorators": self._decorators,
             "plugins": self._choices,
         }
+
+    def _encoded_configs(self) -> dict[str, Any]:
+        if not self.configs:
+            return {}
+        from flow_core.config import encode_values
+
+        return encode_values(self.configs)
 
     def store_text(self) -> str:
         """Return the text that names the store, with its place where that is already known."""
@@ -307,6 +398,10 @@ class Session:
             decorators=document["decorators"],
             plugins=document["plugins"],
         )
+        if document.get("configs"):
+            from flow_core.config import decode_values
+
+            session.use_configs(decode_values(document["configs"]))
         if chosen and session.plugins:  # those of plugins are declared when these are loaded
             _take_over(settings, chosen)
         return session
@@ -458,5 +553,8 @@ def _read_graph(definition: FlowDefinition) -> Graph:
         definition.name,
         definition.cls,
         {name: s.function for name, s in steps.items()},
-        {name: tuple(a.name for a in s.attached) for name, s in steps.items()},
+        {
+            name: (*(u.name for u in s.uses), *(a.name for a in s.attached))
+            for name, s in steps.items()
+        },
     )

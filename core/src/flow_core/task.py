@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +19,7 @@ import pluggy
 from flow_core.binding import FlowBinding, Inputs, ReservedNames, RunReader, bind
 from flow_core.context import Current, current
 from flow_core.errors import FlowError, StoreError
-from flow_core.flowspec import FlowSpec
+from flow_core.flowspec import BINDING, FlowSpec
 from flow_core.graph import Node
 from flow_core.index import installed
 from flow_core.options import Options
@@ -151,19 +151,37 @@ class TaskContext:
         if self.spec.fallback:
             lost = Failure("lost", "", "the previous attempt left no record")
             raise AttemptFailed(self.spec.previous or lost)
-        result = self._step.function(flow, *self.arguments())
-        if isinstance(result, CoroutineType):
-            run_coroutine(result)
+        if self._step.uses:
+            self._call_wrapped(flow)
+        else:
+            self._run(self._step.function, flow)
+
+    def _run(self, function: Callable[..., Any], flow: Any) -> Any:
+        result = function(flow, *self.arguments())
+        return run_coroutine(result) if isinstance(result, CoroutineType) else result
+
+    def _call_wrapped(self, flow: Any) -> None:
+        from flow_core.user_decorators import Body, instances, run_wrapped
+
+        definition = self.session.definition
+        body = Body(
+            self.spec.step,
+            flow,
+            self.arguments(),
+            lambda function: self._run(function, flow),
+            self._step.function,
+            flow.__dict__[BINDING],
+        )
+        run_wrapped(
+            body, instances(self._step, definition.evaluate if definition.configs else None)
+        )
 
 
-def run_coroutine(body: CoroutineType[Any, Any, Any]) -> None:
-    """Run the body of an ``async def`` step in an event loop of its own."""
+def run_coroutine(body: CoroutineType[Any, Any, Any]) -> Any:
+    """Run the body of an ``async def`` step in an event loop of its own; return its result."""
     import asyncio
 
-    if _loop_runs():
-        _run_beside_loop(body)
-    else:
-        asyncio.run(body)
+    return _run_beside_loop(body) if _loop_runs() else asyncio.run(body)
 
 
 def _loop_runs() -> bool:
@@ -176,18 +194,19 @@ def _loop_runs() -> bool:
     return True
 
 
-def _run_beside_loop(body: CoroutineType[Any, Any, Any]) -> None:
+def _run_beside_loop(body: CoroutineType[Any, Any, Any]) -> Any:
     """Run a coroutine where a loop runs already: a notebook whose cell runs a flow in-process."""
     import asyncio
     import contextvars
     import threading
 
     raised: list[BaseException] = []
+    results: list[Any] = []
     context = contextvars.copy_context()
 
     def target() -> None:
         try:
-            context.run(asyncio.run, body)
+            results.append(context.run(asyncio.run, body))
         except BaseException as error:  # raised again where the step was called
             raised.append(error)
 
@@ -196,6 +215,7 @@ def _run_beside_loop(body: CoroutineType[Any, Any, Any]) -> None:
     thread.join()
     if raised:
         raise raised[0]
+    return results[0]
 
 
 class TaskRunner:
@@ -209,12 +229,11 @@ class TaskRunner:
     """
 
     def __init__(self, session: Session, document: RunDocument) -> None:
-        assert session.flow is not None
         self.session = session
         self.run = (document.flow, document.run)
-        self._flow = session.flow
+        self._flow = session.definition.cls
         self._reader = RunReader(session.artifacts, document)
-        self._reserved = ReservedNames.of(session.flow, session.graph.nodes)
+        self._reserved = ReservedNames.of(self._flow, session.graph.nodes)
 
     def run_attempt(self, spec: TaskSpec) -> int:
         """Run one attempt and commit its manifest.
@@ -263,7 +282,7 @@ def _facts(task: TaskContext) -> dict[str, Any]:
         "username": run.user,
         "namespace": f"user:{run.user}",
         "pathspec": spec.pathspec,
-        "parameter_names": tuple(run.parameters),
+        "parameter_names": tuple(n for n in run.parameters if n not in run.configs),
         "graph": run.graph,
         "tags": frozenset(run.tags),
         "is_parallel": spec.gang is not None,
@@ -487,7 +506,7 @@ _OURS = tuple(
 )
 
 
-_STEP_CALL = (TaskContext.call.__code__.co_filename, TaskContext.call.__name__)
+_STEP_CALL = (TaskContext._run.__code__.co_filename, TaskContext._run.__name__)
 
 
 def _show(task: TaskContext, error: BaseException) -> None:

@@ -95,3 +95,9 @@ def test_follow_leaves_a_lost_run(here: Any) -> None:
     context = here.call(command, "F/1/start/1", "--follow")
     assert context.out == ["one"]
     assert context.err == ["Run F/1 has given no sign of life for a minute: it seems to be lost."]
+
+
+def test_logs_that_were_copied_when_the_origin_was_removed(here: Any) -> None:
+    here.run("2")
+    here.attempt(run="2", state="reused", origin="F/1/start/1/0", stdout="as it was\n")
+    assert here.call(command, "F/2").out == ["[2/start/1] as it was"]

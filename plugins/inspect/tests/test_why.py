@@ -95,7 +95,9 @@ def test_a_failed_task_and_a_named_step(flowtester):
     assert flowtester.python(file, "run").returncode == 1
     assert flowtester.python(file, "resume", "join").returncode == 1
     shown = flowtester.python(file, "why", "2").check().stdout
-    assert "  21 tasks reused (2, 3, 4, …)\n    it was finished, and so was all that it reads" in shown
+    assert (
+        "  21 tasks reused (2, 3, 4, …)\n    it was finished, and so was all that it reads" in shown
+    )
     assert "  1 task ran (23)\n    its step was named on the command line" in shown
     assert "  1 task ran (24)\n    it follows step 'join', which was to run again" in shown
     assert flowtester.python(file, "resume").returncode == 1

@@ -10,6 +10,7 @@ from typing import Any
 
 from flow_core.errors import FlowError, NotFound, StoreError
 from flow_core.interfaces import (
+    REFRESH_AGE,
     Buffer,
     Store,
     StoreCapabilities,
@@ -72,8 +73,11 @@ class MemoryStore:
 
     def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
         """Write one object whose key is known only when ``chunks`` is used up."""
-        content = b"".join([bytes(chunk) for chunk in chunks])
-        return self._write(key(), content, create_only=True)
+        content, name = b"".join([bytes(chunk) for chunk in chunks]), key()
+        while not (written := self._write(name, content, create_only=True)):
+            if self.refresh(name):
+                break
+        return written
 
     def exists(self, keys: Sequence[str]) -> list[bool]:
         """Say for each key whether it exists."""
@@ -97,12 +101,25 @@ class MemoryStore:
         for key, (content, modified) in found:
             yield StoredObject(key, len(content), modified)
 
-    def delete(self, keys: Iterable[str]) -> None:
+    def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
         """Delete objects; missing ones are no error."""
         for key in keys:
             _check_key(key)
             with self._lock:
-                self._objects.pop(key, None)
+                _, modified = self._objects.get(key, (b"", 0.0))
+                if older_than is None or modified < older_than:
+                    self._objects.pop(key, None)
+
+    def refresh(self, key: str, age: float = REFRESH_AGE) -> bool:
+        """Say whether an object exists, and let it count as changed now if it is old."""
+        _check_key(key)
+        with self._lock:
+            if key not in self._objects:
+                return False
+            content, modified = self._objects[key]
+            if time.time() - modified >= age:
+                self._objects[key] = (content, time.time())
+            return True
 
     def local_path(self, key: str) -> str | None:
         """Return None: there are no files."""

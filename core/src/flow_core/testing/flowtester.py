@@ -203,6 +203,7 @@ class FlowTester:
         settings: Mapping[str, Any] | None = None,
         providers: Mapping[tuple[str, str], Any] | None = None,
         request: RunRequest | None = None,
+        configs: Mapping[str, Any] | None = None,
     ) -> RunOutcome:
         """Run a flow inside the test's process, on fakes in memory: fast, and under coverage.
 
@@ -216,11 +217,12 @@ class FlowTester:
             providers: what to use instead of the fakes, by (kind, name); the names of the fakes
                 are ``local``.
             request: a whole `RunRequest` instead of ``parameters``.
+            configs: values of the flow's configurations by name.
         """
         with main_kept(), _folder(self.path):
             cls = flow if isinstance(flow, type) else self.load(flow)
             session = self.session(
-                cls, plugins, [*modules], decorators, settings or {}, providers or {}
+                cls, plugins, [*modules], decorators, settings or {}, providers or {}, configs
             )
             with session:
                 return _execute(session, request or RunRequest(parameters=parameters or {}))
@@ -239,6 +241,7 @@ class FlowTester:
         decorators: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
         providers: Mapping[tuple[str, str], Any] | None = None,
+        configs: Mapping[str, Any] | None = None,
     ) -> Session:
         """Return a session on fakes in memory."""
         from flow_core.testing.fakes import MemoryMetadata, MemoryStore
@@ -260,6 +263,7 @@ class FlowTester:
             decorators=decorators,
             modules=modules,
             providers={**fakes, **(providers or {})},
+            config_values=list((configs or {}).items()),
         )
 
 

@@ -69,10 +69,12 @@ class StoreSuite:
         in_process: True when other processes cannot see the store's content, as with one that lives
             in memory: what needs them is skipped.
         racers: how many threads and processes fight for a key.
+        refresh_is_safe: False when a deletion of what is old may hit what was refreshed right then.
     """
 
     in_process = False
     racers = 8
+    refresh_is_safe = True
 
     @pytest.fixture
     def store(self) -> Store:
@@ -460,6 +462,52 @@ class StoreSuite:
         store.write([("a/b/c", b"1"), ("d", b"2")])
         store.delete(["a/b/c"])
         assert store.folders() == ["d"], "a folder is nothing but the keys below it"
+
+    def test_delete_of_what_is_old(self, store: Store) -> None:
+        store.write([("a/b", b"1"), ("a/c", b"2")])
+        store.delete(["a/b", "missing"], older_than=time.time() - 100)
+        assert store.exists(["a/b"]) == [True], "it is younger"
+        store.delete(["a/b", "a/b"], older_than=time.time() + 100)
+        assert store.exists(["a/b", "a/c"]) == [False, True]
+
+    def test_refresh(self, store: Store) -> None:
+        store.write([("blobs/a", b"x" * 1000)])
+        (before,) = store.list("blobs/")
+        assert store.refresh("blobs/a") is True
+        (young,) = store.list("blobs/")
+        assert young == before, "what is young is left alone"
+        time.sleep(0.02)
+        assert store.refresh("blobs/a", 0) is True
+        (after,) = store.list("blobs/")
+        assert after.modified > before.modified
+        assert read_one(store, "blobs/a") == b"x" * 1000
+
+    def test_refresh_of_what_is_missing(self, store: Store) -> None:
+        store.write([("a/b", b"1")])
+        assert [store.refresh(key, age) for key in ("a/c", "a") for age in (0, 300)] == [False] * 4
+        assert store.exists(["a/b", "a/c"]) == [True, False]
+
+    def test_a_refreshed_object_survives_its_deletion_at_the_same_time(self, store: Store) -> None:
+        if not self.refresh_is_safe:
+            pytest.skip("this store looks and deletes in two steps")
+
+        def refresh(key: str) -> None:
+            if not store.refresh(key, 0):
+                store.write([(key, b"again")])
+
+        with ThreadPoolExecutor(2) as pool:
+            for number in range(50):
+                key = f"blobs/{number}"
+                store.write([(key, b"x")])
+                time.sleep(0.03)
+                bound = time.time() - 0.015  # file systems round times down
+                doing = [
+                    pool.submit(refresh, key),
+                    pool.submit(store.delete, [key], older_than=bound),
+                ]
+                for future in doing if number % 2 else reversed(doing):
+                    future.result()
+                assert store.exists([key]) == [True], "refreshed, or written again"
 
     # --- files ------------------------------------------------------------------------------
 

@@ -1,1 +1,1 @@
-"""flow-gc: the command gc: removes old runs and what only they reach."""
+"""flow-gc: removes old runs and what only they reach (the command ``gc``)."""

@@ -180,15 +180,21 @@ class _Logs:
         return harmless(line, colours=True) if sys.stdout.isatty() else line
 
     def _home(self, record: AttemptRecord) -> tuple[str, str | None]:
-        """Return where the logs of an attempt lie: a reused one's where it really ran."""
+        """Return where the logs of an attempt lie: a reused one's where it really ran.
+
+        Or they are its own by now: when the run where it ran is removed, they are copied there.
+        """
         place, origin = record[:5], record.origin
         named = origin
-        while origin:
+        while origin and not self._has_logs(attempt_prefix(*place)):
             flow, run, step, task, attempt = origin.split("/")
             place, named = (flow, run, step, int(task), int(attempt)), origin
             manifest = read_manifest(self._session, AttemptRecord(*place, AttemptState.REUSED))
             origin = manifest.origin if manifest is not None else None
         return attempt_prefix(*place), named
+
+    def _has_logs(self, prefix: str) -> bool:
+        return any(self._session.store.exists([prefix + name for name in ("stdout", "stderr")]))
 
 
 command = Command("Show what the tasks of a past run wrote.", False, build)

@@ -12,7 +12,7 @@ import click
 from flow_core.api import Command, CommandContext, describe_options
 
 if TYPE_CHECKING:
-    from flow_core.api import Attached, Graph, Node, Parameter, Session
+    from flow_core.api import Attached, Decorated, Graph, Node, Parameter, Session, StepDefinition
 
 
 def build(context: CommandContext) -> click.Command:
@@ -39,7 +39,12 @@ def _text(session: Session) -> Iterator[str]:
     place = f"{os.path.relpath(graph.file)}:{graph.line}"
     yield f"{click.style(graph.name, bold=True)}  {click.style(place, dim=True)}"
     yield from _indented(graph.doc, "  ")
-    yield from _decorators(definition.attached, "  ")
+    yield from _decorators(definition, "  ")
+    if session.configs:
+        yield ""
+        yield click.style("Configurations", bold=True)
+        for name, value in session.configs.items():
+            yield f"  {click.style(name, fg='cyan')}  {click.style(_short(value), dim=True)}"
     if definition.parameters:
         yield ""
         yield click.style("Parameters", bold=True)
@@ -49,12 +54,17 @@ def _text(session: Session) -> Iterator[str]:
     for number, node in enumerate(graph.order()):
         if number:
             yield ""
-        yield from _step(graph, node, definition.steps[node.name].attached)
+        yield from _step(graph, node, definition.steps[node.name])
     problems = session.problems()
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         yield ""
         yield click.style(f"The graph has {count}: the command 'check' tells.", fg="red")
+
+
+def _short(value: Any) -> str:
+    text = repr(value.to_dict() if hasattr(value, "to_dict") else value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _parameters(parameters: tuple[Parameter, ...]) -> Iterator[str]:
@@ -70,17 +80,17 @@ def _parameters(parameters: tuple[Parameter, ...]) -> Iterator[str]:
 def _note(parameter: Parameter) -> str:
     if parameter.required:
         return click.style("(required)", dim=True)
-    if parameter.default is None:
+    if not parameter.default_text:
         return ""
     default = "computed" if callable(parameter.default) else repr(parameter.default)
     return click.style(f"(default: {default})", dim=True)
 
 
-def _step(graph: Graph, node: Node, attached: list[Attached]) -> Iterator[str]:
+def _step(graph: Graph, node: Node, step: StepDefinition) -> Iterator[str]:
     joins = f"  joins {_listed(node.parents)}" if node.joins else ""
     yield f"  {click.style(node.name, fg='green', bold=True)}{click.style(joins, dim=True)}"
     yield from _indented(node.doc, "    ")
-    yield from _decorators(attached, "    ")
+    yield from _decorators(step, "    ")
     if node.node_info:
         yield f"    {click.style(json.dumps(dict(node.node_info)), dim=True)}"
     if node.targets or node.name != graph.end:
@@ -88,10 +98,17 @@ def _step(graph: Graph, node: Node, attached: list[Attached]) -> Iterator[str]:
             yield f"    {click.style(way, fg='blue')}"
 
 
-def _decorators(attached: list[Attached], margin: str) -> Iterator[str]:
-    for decorator in attached:
-        origin = "" if decorator.source == "code" else f"  (from {decorator.source})"
-        yield f"{margin}{click.style(_decorator(decorator), fg='yellow')}{origin}"
+def _decorators(owner: Decorated, margin: str) -> Iterator[str]:
+    own = [(_own(use), use.source) for use in owner.uses]
+    for text, source in [*own, *((_decorator(one), one.source) for one in owner.attached)]:
+        origin = "" if source == "code" else f"  (from {source})"
+        yield f"{margin}{click.style(text, fg='yellow')}{origin}"
+
+
+def _own(use: Any) -> str:
+    """``@timed(unit='s')``: a decorator or mutator of the person's own."""
+    given = [*map(_shown, use.args), *(f"{n}={_shown(v)}" for n, v in use.kwargs.items())]
+    return f"@{use.name}" + (f"({', '.join(given)})" if given else "")
 
 
 def _decorator(attached: Attached) -> str:
@@ -141,15 +158,26 @@ def _indented(text: str, margin: str) -> Iterator[str]:
 
 def _data(session: Session) -> dict[str, Any]:
     data: dict[str, Any] = session.graph.to_json()
-    data["decorators"] = _attached(session.definition.attached)
+    data["decorators"] = _attached(session.definition)
     for name, step in session.definition.steps.items():
-        data["steps"][name]["decorators"] = _attached(step.attached)
+        data["steps"][name]["decorators"] = _attached(step)
+    data["configs"] = {name: _jsonable(value) for name, value in session.configs.items()}
     data["parameters"] = [_parameter(p) for p in session.definition.parameters]
     return data
 
 
-def _attached(attached: list[Attached]) -> list[dict[str, Any]]:
-    return [{"name": a.name, "options": _options(a), "source": a.source} for a in attached]
+def _attached(owner: Decorated) -> list[dict[str, Any]]:
+    own = [
+        {
+            "name": use.name,
+            "arguments": list(map(_jsonable, use.args)),
+            "options": {name: _jsonable(value) for name, value in use.kwargs.items()},
+            "source": use.source,
+        }
+        for use in owner.uses
+    ]
+    attached = owner.attached
+    return own + [{"name": a.name, "options": _options(a), "source": a.source} for a in attached]
 
 
 def _options(attached: Attached) -> dict[str, Any]:

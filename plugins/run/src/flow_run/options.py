@@ -64,43 +64,21 @@ def chosen(offered: Sequence[RunOption], options: Mapping[str, Any]) -> dict[str
     return {name: value for name, value in given.items() if value not in (None, (), False)}
 
 
-def parameter_option(parameter: Parameter, *, resumes: bool = False) -> click.Option:
-    """Return the option of a parameter of the flow.
+def changed_parameter(parameter: Parameter) -> click.Option:
+    """Return the option by which a parameter gets another value than a run that is resumed had.
 
-    Args:
-        parameter: which one.
-        resumes: whether it changes what another run had: then only what is typed counts, and
-            neither the environment nor the default.
+    Only what is typed counts: neither the environment nor the default changes anything.
     """
-    return click.Option(
-        [parameter.option, _variable(parameter)],
-        # Text is passed on as it is: the parameter converts it, with the same errors everywhere.
-        type=str,
-        envvar=None if resumes else "FLOW_RUN_" + parameter.name.replace("-", "_").upper(),
-        metavar=parameter.type_name.upper(),
-        help=f"{parameter.help}  [default: as in that run]" if resumes else _help(parameter),
-    )
+    option = parameter.click_option("resume")
+    option.envvar = None
+    option.help = f"{parameter.help}  [default: as in that run]".strip()
+    return option
 
 
 def given_parameters(parameters: Sequence[Parameter], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that were given to `parameter_option`s, by parameter."""
-    given = {p.name: options.get(_variable(p)) for p in parameters}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _variable(parameter: Parameter) -> str:
-    return "parameter_" + parameter.name.replace("-", "_")
-
-
-def _help(parameter: Parameter) -> str:
-    notes = []
-    if parameter.required:
-        notes.append("required")
-    elif parameter.show_default and parameter.default is not None:
-        computed = callable(parameter.default)
-        notes.append("default: computed" if computed else f"default: {parameter.default}")
-    suffix = f"  [{'; '.join(notes)}]" if notes else ""
-    return f"{parameter.help}{suffix}"
+    """Return the values of the options that were given, by the name of the parameter."""
+    given = {p.name: options[p.variable] for p in parameters}
+    return {name: value for name, value in given.items() if value not in (None, ())}
 
 
 def execute(context: CommandContext, given: dict[str, Any], **request: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -20,10 +21,10 @@ from flow_core.api import (
 )
 from flow_run.options import (
     added,
+    changed_parameter,
     chosen,
     execute,
     given_parameters,
-    parameter_option,
     shared,
 )
 from flow_run.reuse import Choice, Reuse
@@ -34,6 +35,7 @@ _OWN_OPTIONS = frozenset({"--origin-run-id", "--changed-code", "--clone-only"})
 
 def build(context: CommandContext) -> click.Command:
     """Make the click command."""
+    _take_configs(context)
     offered = context.session().run_options
     parameters = [
         p for p in context.session().definition.parameters if p.option not in _OWN_OPTIONS
@@ -90,7 +92,7 @@ def build(context: CommandContext) -> click.Command:
                 is_flag=True,
                 help="Only reuse what was finished; run nothing. A later resume goes on from there.",
             ),
-            *(parameter_option(p, resumes=True) for p in parameters),
+            *(changed_parameter(p) for p in parameters),
             *added(offered),
             *shared(),
         ],
@@ -101,9 +103,34 @@ def build(context: CommandContext) -> click.Command:
     )
 
 
+def _take_configs(context: CommandContext) -> None:
+    """Let the flow have the configurations of the run to resume; its options may depend on them."""
+    session = context.session()
+    if not session.has_configs:
+        return
+    try:
+        flow, _, run = _origin(session, _given_origin(context.arguments)).partition("/")
+    except NotFound:
+        if {"--help", "-h"} & set(context.arguments):
+            return  # help is given also where there is nothing to resume
+        raise
+    session.use_configs_of(flow, run)
+
+
+def _given_origin(arguments: Sequence[str]) -> str | None:
+    for number, word in enumerate(arguments):
+        option, equals, value = word.partition("=")
+        if option == "--origin-run-id":
+            return value if equals else "".join(arguments[number + 1 : number + 2]) or None
+    return None
+
+
 def _origin(session: Session, run_id: str | None) -> str:
     """Return the pathspec of the run to resume, checked before a new run is announced."""
-    flow = session.definition.name
+    assert session.flow is not None
+    flow = (
+        session.flow.__name__
+    )  # not of the definition, which may need the origin's configurations
     if run_id is None:
         latest = session.metadata.runs(flow, limit=1)
         if not latest:

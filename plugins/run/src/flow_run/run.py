@@ -7,14 +7,7 @@ from typing import Any
 import click
 
 from flow_core.api import Command, CommandContext
-from flow_run.options import (
-    added,
-    chosen,
-    execute,
-    given_parameters,
-    parameter_option,
-    shared,
-)
+from flow_run.options import added, chosen, execute, given_parameters, shared
 
 
 def build(context: CommandContext) -> click.Command:
@@ -33,7 +26,7 @@ def build(context: CommandContext) -> click.Command:
     return click.Command(
         "run",
         callback=run,
-        params=[*(parameter_option(p) for p in parameters), *added(offered), *shared()],
+        params=[*(p.click_option() for p in parameters), *added(offered), *shared()],
         help="Run the flow from its start.",
     )
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from flow_core.api import REFRESH_AGE
 
 if TYPE_CHECKING:
     from flow_core.api import Buffer
@@ -135,13 +138,78 @@ def move_content(source: str, target: str) -> bool:
     """`move_new` for a target that is named after its content: damaged content is replaced.
 
     Comparing costs little: it happens only when there is something, and ``source`` was just written.
+    What is there already is refreshed, so that it is not taken for garbage.
     """
-    if not os.path.lexists(target):
-        return move_new(source, target)
-    if not _same_content(source, target):
-        return move_over(source, target)
-    remove(source)
-    return False
+    while os.path.lexists(target):
+        if not _same_content(source, target):
+            with _held(target):  # `remove_old` must not take the new file for the old one
+                return move_over(source, target)
+        if refresh(target, REFRESH_AGE):
+            remove(source)
+            return False
+    return move_new(source, target)
+
+
+def refresh(path: str, age: float) -> bool:
+    """Say whether a file exists, and let it count as changed now if it is ``age`` seconds old."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if not stat.S_ISREG(found.st_mode) or time.time() - found.st_mtime < age:
+        return stat.S_ISREG(found.st_mode)
+    with _held(path) as is_there:
+        if is_there:
+            os.utime(path)
+        return is_there
+
+
+def remove_old(path: str, older_than: float) -> None:
+    """Remove a file that was last changed before a time, unless it is refreshed in this moment."""
+    with _held(path) as found:
+        if found and os.stat(path).st_mtime < older_than:
+            remove(path)
+
+
+@contextmanager
+def _held(path: str) -> Iterator[bool]:
+    """Hold a file so that no other process that does so too removes, replaces or refreshes it.
+
+    Gives False when there is none. The lock is on the file itself: the system takes it from dead
+    processes, and no other file is needed.
+    """
+    while True:
+        try:
+            file = os.open(path, os.O_RDONLY | _FLAGS)
+        except (FileNotFoundError, NotADirectoryError):
+            yield False
+            return
+        try:
+            _lock(file)
+            if _is_still(path, file):
+                yield True
+                return
+        finally:
+            os.close(file)
+
+
+def _lock(file: int) -> bool:
+    """Wait until no other process has locked an open file, and lock it; False where there is no
+    such thing."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows
+        return False
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return True
+
+
+def _is_still(path: str, file: int) -> bool:
+    """Whether an open file is the one that lies at ``path``: it may have waited for the lock."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _same_content(one: str, other: str) -> bool:
@@ -160,22 +228,16 @@ def _same_content(one: str, other: str) -> bool:
 
 def _move_locked(source: str, target: str) -> bool:
     """`move_new` for file systems without hard links, such as FAT."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows, where a rename never replaces
-        try:
-            os.rename(source, target)
-        except FileExistsError:
-            return False
-        return True
     # All who create new objects come by this lock, which the system takes from dead processes.
     lock = os.open(os.path.join(os.path.dirname(source), "lock"), os.O_RDWR | os.O_CREAT | _FLAGS)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.path.lexists(target):
+        # Where there are no such locks, on Windows, a rename never replaces.
+        if _lock(lock) and os.path.lexists(target):
             return False
         os.rename(source, target)
         return True
+    except FileExistsError:
+        return False
     finally:
         os.close(lock)
 

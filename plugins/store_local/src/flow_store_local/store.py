@@ -9,7 +9,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from flow_core.api import StoreCapabilities, StoredObject, StoreError, state_folder
+from flow_core.api import (
+    REFRESH_AGE,
+    StoreCapabilities,
+    StoredObject,
+    StoreError,
+    state_folder,
+)
 from flow_store_local.faults import Reported, store_error
 from flow_store_local.files import (
     TRIES,
@@ -18,7 +24,9 @@ from flow_store_local.files import (
     move_new,
     move_over,
     read_file,
+    refresh,
     remove,
+    remove_old,
     sync_folder,
     write_all,
     write_chunks,
@@ -153,7 +161,7 @@ class LocalStore:
             remove(temporary)
             raise
 
-    def delete(self, keys: Iterable[str]) -> None:
+    def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
         """Delete objects; missing ones are no error. Folders that become empty go too."""
         emptied = set()
         for key in keys:
@@ -161,10 +169,19 @@ class LocalStore:
             # Deleting a folder must not be tried: some systems allow it.
             if self.size(key) is not None:
                 with Reported(f"Cannot delete '{key}'", path):
-                    remove(path)
+                    if older_than is None:
+                        remove(path)
+                    else:
+                        remove_old(path, older_than)
                 emptied.add(os.path.dirname(path))
         for folder in emptied:
             self._prune(folder)
+
+    def refresh(self, key: str, age: float = REFRESH_AGE) -> bool:
+        """Say whether an object exists, and let it count as changed now if it is old."""
+        path = self._path(key)
+        with Reported(f"Cannot refresh '{key}'", path):
+            return refresh(path, age)
 
     # --- parts ------------------------------------------------------------------------------
 
