@@ -56,6 +56,9 @@ SECTIONS = {
     "6.3": "Client: each class",
     "6.4": "Client: semantics",
     "8": "Runner, Deployer, notebooks",
+    "9": "Extensions",
+    "10.1": "Configuration: files and variables",
+    "10.2": "Configuration: keys",
     "13": "Forty subtle behaviours",
     EXTRA: "Extra traps",
     BESIDE: "Beside all that",
@@ -132,7 +135,7 @@ def _row(section: str, behaviour: str, verdict: str, tests: str) -> Row:
 
 def _section(cell: str) -> tuple[str, str]:
     """Take the number from the beginning of a row: ``13, extra traps: text``, ``1.2 text``."""
-    extra = re.match(r"13[,.]? (?:extra(?: traps?)?)[:,]? *", cell)
+    extra = re.match(r"13[,.]? (?:extra traps?|extra|trap)[:,]? *", cell)
     if extra:
         return EXTRA, cell[extra.end() :]
     number = re.match(r"(?:§ *)?(\d+(?:\.\d+)?)[:,]? *", cell)
