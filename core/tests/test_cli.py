@@ -4,6 +4,7 @@ import pytest
 
 from flow_core import __version__
 from flow_core.cli import run
+from flow_core.testing import FlowTester
 
 FLOW = """
 from flow_core import FlowSpec, step
@@ -100,3 +101,73 @@ class TestScript:
         assert "Says hello." in shown.stdout
         assert "More." not in shown.stdout
         assert "run" in shown.stdout
+
+
+class TestCompletion:
+    """What the shell asks for with the variable _FLOW_COMPLETE."""
+
+    def complete(self, flowtester: FlowTester, *words: str) -> list[str]:
+        variables = {
+            "_FLOW_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(["flow", *words]),
+            "COMP_CWORD": str(len(words)),
+        }
+        done = flowtester.flow(variables=variables).check()
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    def test_commands(self, flowtester: FlowTester) -> None:
+        assert {"reindex", "resume"} <= set(self.complete(flowtester, "re"))
+        assert "run" not in self.complete(flowtester, "re")
+
+    def test_options(self, flowtester: FlowTester) -> None:
+        assert self.complete(flowtester, "--data") == ["--datastore"]
+        assert self.complete(flowtester, "logs", "--fol") == ["--follow"]
+
+    def test_parts_of_a_command_and_files(self, flowtester: FlowTester) -> None:
+        assert self.complete(flowtester, "tag", "re") == ["remove", "replace"]
+        variables = {
+            "_FLOW_COMPLETE": "bash_complete",
+            "COMP_WORDS": "flow run f",
+            "COMP_CWORD": "2",
+        }
+        assert flowtester.flow(variables=variables).check().stdout == "file,f\n"
+
+    def test_options_of_a_flow(self, flowtester: FlowTester) -> None:
+        flowtester.write(
+            """
+            from flow_core import FlowSpec, Parameter, step
+
+            class F(FlowSpec):
+                learning_rate = Parameter("learning-rate", default=1)
+
+                @step
+                def start(self):
+                    self.next(self.end)
+
+                @step
+                def end(self):
+                    pass
+            """
+        )
+        assert self.complete(flowtester, "run", "flow.py", "--lea") == ["--learning-rate"]
+
+
+def test_quiet_says_nothing_of_a_run_but_failures(flowtester: FlowTester) -> None:
+    flowtester.write(
+        """
+        from flow_core import FlowSpec, step
+
+        class F(FlowSpec):
+            @step
+            def start(self):
+                print("hello")
+                self.next(self.end)
+
+            @step
+            def end(self):
+                pass
+        """
+    )
+    assert flowtester.flow("--quiet", "run", "flow.py").check().stdout == ""
+    assert "hello" in flowtester.flow("run", "flow.py").check().stdout
+    assert flowtester.flow("-q", "show", "flow.py").check().stdout.startswith("F  flow.py:")

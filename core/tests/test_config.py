@@ -378,6 +378,12 @@ class TestOtherProcesses:
         found = decode_values(json.loads(json.dumps(encode_values(wrapped))))
         assert repr(found) == repr(wrapped)
 
+    def test_a_value_that_cannot_be_stored(self):
+        with pytest.raises(UsageError) as caught:
+            encode_values({"cfg": (n for n in "ab")})
+        assert caught.value.what == "Config 'cfg' has a value that cannot be stored with the run"
+        assert "generator" in caught.value.why
+
     @given(st.lists(st.sampled_from(["run", "--alpha", "--config-value=a", "3", "x y"])))
     def test_other_arguments_are_left_alone(self, words):
         words = [w for w in words if not w.startswith("--config")]

@@ -151,6 +151,28 @@ class swap(UserStepDecorator):
         assert outcome.artifact("end", "x") == 1
         assert outcome.artifact("end", "log")[-1] == "outer after"
 
+    def test_a_switch_whose_failure_is_swallowed(self, flowtester):
+        steps = """
+    @swallow
+    @step
+    def start(self):
+        raise ValueError("bad")
+        self.next({"a": self.a, "b": self.b}, condition="kind")
+    @step
+    def a(self):
+        self.next(self.end)
+    @step
+    def b(self):
+        self.next(self.end)
+    @step
+    def end(self):
+        pass
+"""
+        outcome = flowtester.run(flow(steps, self.HEAD))
+        (failed,) = outcome.manifests("start")
+        assert "did not say which way its switch goes" in failed.failure.message
+        assert "@swallow handled ValueError: bad, before self.next" in failed.failure.traceback
+
     @pytest.mark.parametrize(
         ("decorator", "message"), [("rename", "'other'"), ("swap", "'swapped'"), ("inner", "bad")]
     )

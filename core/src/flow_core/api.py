@@ -9,6 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_core.alone import Earlier as Earlier
+    from flow_core.alone import LoneAttempt as LoneAttempt
+    from flow_core.alone import again as again
+    from flow_core.alone import find_attempt as find_attempt
+    from flow_core.alone import task_command as task_command
     from flow_core.artifacts import ArtifactStore as ArtifactStore
     from flow_core.binding import RunReader as RunReader
     from flow_core.config import Config as Config
@@ -96,6 +101,10 @@ if TYPE_CHECKING:
     from flow_core.options import StepDecorator as StepDecorator
     from flow_core.options import describe_options as describe_options
     from flow_core.options import option as option
+    from flow_core.overlay import OverlayStore as OverlayStore
+    from flow_core.package import CodeFile as CodeFile
+    from flow_core.package import read_code as read_code
+    from flow_core.package import write_code as write_code
     from flow_core.parameters import IncludeFile as IncludeFile
     from flow_core.parameters import JSONType as JSONType
     from flow_core.parameters import Parameter as Parameter
@@ -157,9 +166,12 @@ if TYPE_CHECKING:
     from flow_core.run import RunDraft as RunDraft
     from flow_core.run import RunOption as RunOption
     from flow_core.run import RunRequest as RunRequest
+    from flow_core.run import adopt_parameters as adopt_parameters
+    from flow_core.run import collect_code as collect_code
     from flow_core.run import command_line as command_line
     from flow_core.run import draft_run as draft_run
     from flow_core.run import index_lacks as index_lacks
+    from flow_core.run import keep_code as keep_code
     from flow_core.session import Session as Session
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
@@ -170,6 +182,7 @@ if TYPE_CHECKING:
     from flow_core.text import harmless as harmless
 
 _HOME = {
+    "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
     "binding": "RunReader",
     "pickling": "PickleSerializer",
@@ -192,6 +205,8 @@ _HOME = {
     "manifests": "ManifestReader list_manifests",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
+    "overlay": "OverlayStore",
+    "package": "CodeFile read_code write_code",
     "parameters": "IncludeFile JSONType Parameter ParameterContext",
     "parsers": "load_parser",
     "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
@@ -206,7 +221,7 @@ _HOME = {
     "fingerprint": "CodeReader Files Fingerprint Part changed_code code_changes plain_value",
     "flowfile": "load_flow",
     "reuse": "Facts ReuseDraft explain rebase",
-    "run": "RunDraft RunOption RunRequest command_line draft_run index_lacks",
+    "run": "RunDraft RunOption RunRequest adopt_parameters collect_code command_line draft_run index_lacks keep_code",
     "session": "Session",
     "settings": "Settings state_folder",
     "launch": "launch_document",

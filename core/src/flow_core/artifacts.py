@@ -110,6 +110,30 @@ class ArtifactStore:
                 hint=f"it is a {ref.type}: install or import what defines it",
             ) from error
 
+    def summary(self, ref: ArtifactRef, what: str, width: int = 60, limit: int = 10_000) -> str:
+        """Return a value in one line for people: as Python shows it where it is small.
+
+        Larger ones, and those that cannot be read here, by their type and size. Never fails.
+
+        Args:
+            ref: the reference.
+            what: as for `load`.
+            width: characters, at most.
+            limit: bytes up to which a value is read.
+
+        Since 0.1.
+        """
+        size = f"{ref.type}, {ref.size:,} B"
+        if ref.size > limit:
+            return size
+        try:
+            shown = repr(self.load(ref, what))
+        except Exception:  # of the value's own __repr__ too: this is for people who look around
+            return size
+        if "\n" in shown:
+            shown = " ".join(shown.split())
+        return shown if len(shown) <= width else f"{shown[: width - 1]}…"
+
     def unchanged(self, value: Any, loaded: Any) -> bool:
         """Whether ``value`` is ``loaded`` itself, of a type that cannot change in place."""
         return value is loaded and type(value) in _IMMUTABLE

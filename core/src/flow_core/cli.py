@@ -34,6 +34,8 @@ from flow_core.text import harmless
 if TYPE_CHECKING:
     from types import FrameType
 
+    from click.shell_completion import CompletionItem
+
 GROUP = "flow.commands"
 
 
@@ -67,6 +69,8 @@ class Context:
         self.configs.extend(options["config"])
         self.config_values.extend(options["config_value"])
         self._check_plugins(options["plugins"])
+        if options["quiet"]:
+            self.settings.override("quiet", True, "--quiet")
         for name in ("datastore", "metadata"):
             if options[name] is not None:
                 self.settings.override(name, options[name], f"--{name}")
@@ -132,6 +136,19 @@ class Shell(click.Group):
         """Return the names of all installed commands."""
         return list(ctx.obj.index.names(GROUP))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands, or options, that begin with what was typed, for the shell."""
+        if incomplete and not incomplete[0].isalnum():
+            return click.Command.shell_complete(self, ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        index, names = ctx.obj.index, self.list_commands(ctx)
+        return [
+            CompletionItem(name, help=index.load(GROUP, name).summary)
+            for name in names
+            if name.startswith(incomplete)
+        ]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -193,6 +210,15 @@ def _build(provider: Any, context: Context) -> click.Command:
     return command
 
 
+class _NeedsFile(click.Command):
+    """A command before it has its flow file, which the shell completes."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
 def _build_with_configs(provider: Any, context: Context) -> click.Command:
     """Make the command of a flow with configurations, which its options may depend on."""
     context.take_configs()
@@ -230,7 +256,7 @@ def _needs_file(name: str, summary: str) -> click.Command:
     def missing() -> NoReturn:
         raise UsageError(f"'flow {name}' needs a flow file", hint=f"flow {name} my_flow.py")
 
-    return click.Command(
+    return _NeedsFile(
         name,
         callback=missing,
         help=f"{summary}\n\nFurther options depend on the flow: flow {name} FILE --help",
@@ -292,6 +318,9 @@ def _options(flow: Any) -> list[click.Parameter]:
         ),
         click.Option(["--datastore"], metavar="NAME|URL", help="Where artifacts are stored."),
         click.Option(["--metadata"], metavar="NAME|URL", help="Where runs are indexed."),
+        click.Option(
+            ["--quiet", "-q"], is_flag=True, help="Show nothing of a run but its failures."
+        ),
         click.Option(
             ["--version"],
             is_flag=True,
@@ -378,8 +407,8 @@ def run(
         context = Context(flow, installed(), settings, ready)
         name = f"python {os.path.basename(sys.argv[0])}" if flow is not None else "flow"
         shell = _shell(name, flow)
-        shell.main(given, prog_name=name, obj=context, standalone_mode=False)
-        status = 0
+        result = shell.main(given, prog_name=name, obj=context, standalone_mode=False)
+        status = result if isinstance(result, int) else 0  # what a command exits with
     except click.exceptions.Exit as stop:
         status = stop.exit_code
     except click.ClickException as error:

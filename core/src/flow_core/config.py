@@ -775,16 +775,23 @@ def encode_values(values: Mapping[str, Any]) -> dict[str, Any]:
             same = False  # what another parser knows: dates, for example
         wrapped = isinstance(value, ConfigValue)
         encoded[name] = (
-            {"value": plain, "section": wrapped} if same else {"pickle": _pickled(value)}
+            {"value": plain, "section": wrapped} if same else {"pickle": _pickled(name, value)}
         )
     return encoded
 
 
-def _pickled(value: Any) -> str:
+def _pickled(name: str, value: Any) -> str:
     import base64
     import pickle
 
-    return base64.b64encode(pickle.dumps(value, protocol=5)).decode()
+    try:
+        return base64.b64encode(pickle.dumps(value, protocol=5)).decode()
+    except Exception as error:  # whatever the value's own way of being stored may raise
+        raise UsageError(
+            f"Config '{name}' has a value that cannot be stored with the run",
+            why=f"{type(error).__name__}: {error}",
+            hint="let its parser return plain data: dicts, lists, texts, numbers, dates",
+        ) from error
 
 
 def decode_values(encoded: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,7 @@ class ManifestReader:
 
     def _packed(self, key: str) -> bytes | None:
         parts = key.split("/")
-        if len(parts) != 7:
+        if len(parts) != 7 or parts[6] != "manifest":
             return None
         _, flow, run, step, task, attempt, _ = parts
         place, prefix = f"{step}/{task}/{attempt}", packs_prefix(flow, run)

@@ -6,9 +6,10 @@ Every run keeps one, local runs too, so that any run can be checked out, compare
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
-from flow_core.errors import FlowError
+from flow_core.errors import FlowError, IntegrityError, StoreError
 
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
 _MOST_FILES = 2000
@@ -100,6 +101,109 @@ def _tar_header(name: str, size: int, executable: bool) -> bytes:
     rest = b"0" + bytes(100) + b"ustar\00000"
     checksum = sum(head) + sum(rest) + 8 * ord(" ")
     return (head + f"{checksum:06o}\0 ".encode() + rest).ljust(512, b"\0")
+
+
+class CodeFile(NamedTuple):
+    """A file of a code snapshot: its bytes, and whether it may be executed. Since 0.1."""
+
+    content: bytes
+    executable: bool = False
+
+
+def read_code(archive: bytes, what: str) -> dict[str, CodeFile]:
+    """Return the files of a code snapshot by their paths in it, sorted.
+
+    Args:
+        archive: ``session.artifacts.get_bytes(document.code, what)``.
+        what: names the snapshot in errors: ``the code of run F/3``.
+
+    Raises:
+        IntegrityError: it is no such archive.
+
+    Since 0.1.
+    """
+    import io
+    import tarfile
+
+    files: dict[str, CodeFile] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            for entry in tar:
+                file = tar.extractfile(entry) if entry.isreg() else None
+                if file is not None:
+                    files[entry.name] = CodeFile(file.read(), bool(entry.mode & 0o100))
+    except tarfile.TarError as error:
+        raise IntegrityError(
+            f"{what[:1].upper()}{what[1:]} cannot be read", why=str(error)
+        ) from None
+    return dict(sorted(files.items()))
+
+
+def write_code(files: Mapping[str, CodeFile], folder: str, *, overwrite: bool = False) -> list[str]:
+    """Write the files of a code snapshot below ``folder``, which is made; return their paths.
+
+    Nothing is written outside of it, whatever the snapshot holds, and unless ``overwrite`` is given
+    nothing that is there is replaced: then nothing is written at all.
+
+    Raises:
+        FlowError: a file is there already and differs, or cannot be written.
+        StoreError: the snapshot holds a path that leads elsewhere.
+
+    Since 0.1.
+    """
+    targets = {name: _target(folder, name) for name in files}
+    there = [n for n, path in targets.items() if os.path.lexists(path)]
+    differing = [n for n in there if _differs(targets[n], files[n].content)]
+    if differing and not overwrite:
+        raise FlowError(
+            f"'{differing[0]}' is in the folder already, and differs",
+            where=folder,
+            why="writing the snapshot there would replace "
+            + (f"{len(differing)} files" if len(differing) > 1 else "it"),
+            hint="choose an empty folder",
+        )
+    try:
+        for name, (content, executable) in files.items():
+            os.makedirs(os.path.dirname(targets[name]), exist_ok=True)
+            with open(targets[name], "wb") as file:
+                file.write(content)
+            if executable:
+                os.chmod(targets[name], 0o755)
+    except OSError as error:
+        raise FlowError(
+            "The code snapshot cannot be written out",
+            where=str(error.filename or folder),
+            why=error.strerror,
+            hint="choose a folder in which you may write",
+        ) from None
+    return list(targets.values())
+
+
+def _target(folder: str, name: str) -> str:
+    parts = name.split("/")
+    if os.path.isabs(name) or ".." in parts or "" in parts or os.path.splitdrive(name)[0]:
+        raise StoreError(
+            f"The code snapshot holds the path '{name}', which leads elsewhere",
+            hint="look into it: flow code list, flow code show",
+        )
+    target = os.path.join(folder, *parts)
+    real, top = os.path.realpath(os.path.dirname(target)), os.path.realpath(folder)
+    if os.path.commonpath([real, top]) != top:
+        raise StoreError(
+            f"'{name}' would be written outside of the folder",
+            where=folder,
+            why="a link in the folder leads elsewhere",
+            hint="choose an empty folder",
+        )
+    return target
+
+
+def _differs(path: str, content: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read() != content
+    except OSError:
+        return True
 
 
 def git_state(folder: str) -> dict[str, str]:

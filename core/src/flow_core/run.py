@@ -148,7 +148,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         created_at=time.time(),
         parameters=parameters,
         constants=_constants(session),
-        code=_snapshot(session),
+        code=keep_code(session),
         graph=session.graph.to_json(),
         plans={name: plan.to_json() for name, plan in session.plans.items()},
         origin=request.origin,
@@ -228,6 +228,39 @@ def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[
     return {**earlier, **new}
 
 
+def adopt_parameters(
+    session: Session, document: RunDocument, given: Mapping[str, Any] | None = None
+) -> RunDocument:
+    """Return an earlier run's facts with the parameters of today's flow, which may have got more.
+
+    Args:
+        session: a session of the flow.
+        document: the earlier run.
+        given: parameter name → Python value that counts instead.
+
+    Raises:
+        ParameterError: a parameter is new and required, or a value is none of its type.
+
+    Since 0.1.
+    """
+    chosen, configs = given or {}, session.configs
+    other = {*chosen, *(configs if any(session.configs_given) else ())}
+    kept = {n: ref for n, ref in document.parameters.items() if n not in other}
+    declared = [p for p in session.definition.parameters if p.name not in kept]
+    store = session.settings["datastore"].partition("://")[0]
+    values = {
+        **{name: value for name, value in configs.items() if name not in kept},
+        **resolve_parameters(
+            declared, dict(chosen), document.flow, session.settings.user(), configs, store
+        ),
+    }
+    new = {name: session.artifacts.save(name, value) for name, value in values.items()}
+    parameters = {**kept, **new}
+    return document._replace(
+        parameters=parameters, values=_texts(session, parameters), configs=tuple(configs)
+    )
+
+
 def _texts(session: Session, parameters: Mapping[str, ArtifactRef]) -> dict[str, str]:
     """Return the JSON texts of the values that are not in their references as they are."""
     texts: dict[str, str] = {}
@@ -252,19 +285,46 @@ def _constants(session: Session) -> dict[str, ArtifactRef]:
     return stored
 
 
-def _snapshot(session: Session) -> str | None:
+def keep_code(session: Session) -> str | None:
+    """Store a snapshot of today's code; return its hash, or None for a flow that is in no file.
+
+    Errors as `collect_code`. Since 0.1.
+    """
     from flow_core import package
 
-    if not os.path.isfile(session.graph.file):
+    files = collect_code(session)
+    if not files:
         return None  # a notebook cell
-    extra: list[tuple[str, str]] = []
-    for files in session.plugins.hook.flow_package_files(graph=session.graph):
-        extra.extend(files or ())
-    folder = os.path.dirname(os.path.abspath(session.graph.file))
-    extra.extend(session.definition.package_files(folder))
-    suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
-    files = package.collect(session.graph.file, suffixes, extra)
     return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))
+
+
+def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
+    """Return what a run would keep of today's code: path in the snapshot → path on disk, sorted.
+
+    Nothing for a flow that is in no file.
+
+    Args:
+        session: a session; of a flow, or, with ``file``, of none.
+        file: the flow's file, for a flow that is not loaded: what plugins add is then left out.
+
+    Raises:
+        FlowError: there are too many files.
+
+    Since 0.1.
+    """
+    from flow_core import package
+
+    extra: list[tuple[str, str]] = []
+    if file is None:
+        file = session.graph.file
+        for files in session.plugins.hook.flow_package_files(graph=session.graph):
+            extra.extend(files or ())
+        folder = os.path.dirname(os.path.abspath(file))
+        extra.extend(session.definition.package_files(folder))
+    if not os.path.isfile(file):
+        return {}
+    suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
+    return package.collect(file, suffixes, extra)
 
 
 def _info(session: Session) -> dict[str, Any]:

@@ -68,7 +68,7 @@ _FLUSH_RECORDS = 500
 _HEARTBEAT_SECONDS = 10.0
 _WAKE_SECONDS = 0.2
 _REUSED_AT_ONCE = 256
-_FORCE_SECONDS = 1.0  # between the polite and the forced end of an attempt that has had its grace
+FORCE_SECONDS = 1.0  # between the polite and the forced end of an attempt that has had its grace
 _SPARE_DEADLINES = 64  # of attempts that have ended; more are thrown away
 
 
@@ -725,29 +725,13 @@ class Scheduler:
         return Manifest.decode(raw, key)
 
     def _dead(self, task: _Task, exited: Exited) -> Manifest:
-        failure = Failure(exited.cause, _signal_name(exited), _death(exited))
-        if task.overdue and exited.cause not in ("lost", "launch"):
-            failure = Failure("timeout", "", _overdue(self._plans[task.step]))
-        elif task.gang is not None and exited.cause == "cancelled":
-            failure = task.gang.ended_by_the_others() or failure
         assert task.spec is not None
-        return Manifest(
-            self._flow,
-            self._run,
-            task.step,
-            task.id,
-            task.attempt,
-            AttemptState.CANCELLED if failure.cause == "cancelled" else AttemptState.FAILED,
-            inputs=task.inputs,
-            foreach=task.spec.foreach,
-            iteration=task.iteration,
-            notes=task.spec.notes,
-            started=task.started,
-            finished=exited.at or time.time(),
-            cpu_seconds=exited.cpu_seconds,
-            peak_memory=exited.peak_memory,
-            failure=failure,
-        )
+        failure = None
+        if task.overdue and exited.cause not in ("lost", "launch"):
+            failure = Failure("timeout", "", overdue(self._plans[task.step]))
+        elif task.gang is not None and exited.cause == "cancelled":
+            failure = task.gang.ended_by_the_others()
+        return dead_manifest(task.spec, exited, task.started, failure)
 
     # --- after an attempt -----------------------------------------------------------------------
 
@@ -906,7 +890,7 @@ class Scheduler:
             if task is not None:
                 task.overdue = True
                 name, handle = deadline[3]
-                self._computes[name].cancel([handle], _FORCE_SECONDS)
+                self._computes[name].cancel([handle], FORCE_SECONDS)
 
     def _attempt_of(self, deadline: tuple[float, int, int, tuple[str, Any]]) -> _Task | None:
         """Return the attempt of a deadline, while it runs."""
@@ -1033,6 +1017,37 @@ def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:
     return tuple(reversed(frames))
 
 
+def dead_manifest(
+    spec: TaskSpec, exited: Exited, started: float, failure: Failure | None = None
+) -> Manifest:
+    """Return the manifest of an attempt whose process is gone and has left none.
+
+    Args:
+        spec: the attempt.
+        exited: what its compute provider told.
+        started: when it was launched, seconds.
+        failure: why it failed; None = what ``exited`` says.
+    """
+    failure = failure or Failure(exited.cause, _signal_name(exited), _death(exited))
+    return Manifest(
+        spec.flow,
+        spec.run,
+        spec.step,
+        spec.task,
+        spec.attempt,
+        AttemptState.CANCELLED if failure.cause == "cancelled" else AttemptState.FAILED,
+        inputs=spec.inputs,
+        foreach=spec.foreach,
+        iteration=spec.iteration,
+        notes=spec.notes,
+        started=started,
+        finished=exited.at or time.time(),
+        cpu_seconds=exited.cpu_seconds,
+        peak_memory=exited.peak_memory,
+        failure=failure,
+    )
+
+
 def _wait_for_any(descriptors: list[int], timeout: float) -> None:
     with selectors.DefaultSelector() as selector:
         for descriptor in descriptors:
@@ -1048,7 +1063,8 @@ def _chance(policy: RetryPolicy) -> float:
     return random.random()
 
 
-def _overdue(plan: TaskPlan) -> str:
+def overdue(plan: TaskPlan) -> str:
+    """Return what is told of an attempt that a person would have waited for in vain."""
     return f"it took longer than {plan.timeout:g} s and was ended by force"
 
 

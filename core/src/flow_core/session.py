@@ -156,6 +156,18 @@ class Session:
         if texts:
             self._forget_definition()
 
+    def add_plugins(self, modules: Sequence[str]) -> None:
+        """Load further hook modules by their import names, as ``-p MODULE`` does; before a run
+        starts. Tasks load them too.
+
+        Since 0.1.
+        """
+        self._choices.extend(modules)
+        if "plugins" in self.__dict__:
+            for name in modules:
+                self.plugins.manager.register(importlib.import_module(name), name)
+        self._forget_definition()
+
     def _forget_definition(self) -> None:
         for made in ("definition", "graph", "plans", "run_options"):
             self.__dict__.pop(made, None)  # made again when it is next used
@@ -359,12 +371,25 @@ class Session:
     def document(self) -> dict[str, Any]:
         """JSON data from which `from_document` rebuilds this session in another process."""
         assert self.flow is not None
+        own = self.document_of(self.graph.file, self.flow.__name__, self.flow.__module__)
+        return {**own, "configs": self._encoded_configs()}
+
+    def document_of(self, file: str, flow: str, module: str = "__main__") -> dict[str, Any]:
+        """Return what `document` is, but for the flow of another file, such as an older copy; its
+        configurations are not in it.
+
+        Args:
+            file: path of the file.
+            flow: name of the flow class.
+            module: the module to import; ``__main__`` = the file is run.
+
+        Since 0.1.
+        """
         return {
             "format": FORMAT,
-            "configs": self._encoded_configs(),
-            "file": self.graph.file,
-            "flow": self.flow.__name__,
-            "module": self.flow.__module__,
+            "file": file,
+            "flow": flow,
+            "module": module,
             "arguments": sys.argv,
             "settings": {**self.settings.overrides(), "datastore": self.store_text()},
             "decorators": self._decorators,
@@ -384,8 +409,19 @@ class Session:
         return text
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Session:
-        """Undo `document`: load the flow file and the plugins in this process."""
+    def from_document(
+        cls,
+        document: Mapping[str, Any],
+        *,
+        modules: Sequence[Any] = (),
+        providers: Mapping[tuple[str, str], Any] | None = None,
+    ) -> Session:
+        """Undo `document`: load the flow file and the plugins in this process.
+
+        Args:
+            document: see there.
+            modules, providers: as for a `Session`.
+        """
         check_format(document, "session document")
         sys.argv = list(document["arguments"])
         settings = Settings()
@@ -397,6 +433,8 @@ class Session:
             settings=settings,
             decorators=document["decorators"],
             plugins=document["plugins"],
+            modules=modules,
+            providers=providers,
         )
         if document.get("configs"):
             from flow_core.config import decode_values
@@ -502,7 +540,7 @@ class Session:
         chosen = request.max_workers is not None or source != "default"
         if chosen:
             check_sizes(self.graph, workers)
-        self._close_metadata()  # compute providers may fork now: nothing may be open
+        self.close_index()  # compute providers may fork now: nothing may be open
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
         document = describe_run(self, request)
@@ -520,7 +558,7 @@ class Session:
                 self._started = False
                 self.plugins.hook.flow_session_finished(session=self)
         finally:
-            self._close_metadata()
+            self.close_index()
 
     def _store_is_forkable(self) -> bool:
         name = self.settings["datastore"].partition("://")[0]
@@ -529,7 +567,8 @@ class Session:
         capabilities = getattr(provider, "capabilities", None)
         return isinstance(capabilities, StoreCapabilities) and capabilities.forkable
 
-    def _close_metadata(self) -> None:
+    def close_index(self) -> None:
+        """Close the index, which is opened anew when it is used: before compute providers fork."""
         metadata = self.__dict__.pop("metadata", None)
         if metadata is not None:
             metadata.close()

@@ -57,6 +57,7 @@ def _declarations() -> tuple[Setting, ...]:
         Setting("plugins", "", "Plugins: no:NAME or module, separated by commas.", str),
         Setting("code_suffixes", ".py", "File endings in the code snapshot, by commas.", str),
         Setting("code_limit", 50.0, "Megabytes that a code snapshot may hold.", float),
+        Setting("quiet", False, "Show nothing of a run but its failures.", bool),
         Setting("user", "", "Name under which runs are recorded.", str),
         Setting("debug", False, "Show tracebacks of flow-core itself.", bool),
     )

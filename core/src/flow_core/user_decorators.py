@@ -376,7 +376,7 @@ def run_wrapped(body: Body, decorators: Sequence[UserStepDecorator]) -> None:
         overrides = _go_in(body, decorators, begun)
     except Exception as raised:
         error = raised
-    swallowed_by = ""
+    why = ""
     for decorator in reversed(begun):
         before = error
         try:
@@ -384,14 +384,15 @@ def run_wrapped(body: Body, decorators: Sequence[UserStepDecorator]) -> None:
         except Exception as raised:
             error, given = raised, None
         if before is not None and error is None:
-            swallowed_by = decorator.decorator_name()
+            name = decorator.decorator_name()
+            why = f"@{name} handled {type(before).__name__}: {before}, before self.next was called"
             overrides = overrides or {}
         if given is not None:
             overrides = {**(overrides or {}), **given}
     if error is not None:
         raise error
     if overrides is not None and body.binding.transition is None:
-        _go_on(body, overrides, swallowed_by or _skipper(begun))
+        _go_on(body, overrides, why or f"@{_skipper(begun)} stood in for the body of the step")
 
 
 def _go_in(
@@ -444,12 +445,12 @@ def _skipper(begun: Sequence[UserStepDecorator]) -> str:
     return begun[-1].decorator_name() if begun else "?"
 
 
-def _go_on(body: Body, overrides: Mapping[str, Any], decorator: str) -> None:
+def _go_on(body: Body, overrides: Mapping[str, Any], why: str) -> None:
     """Call ``self.next`` as the source of the step says, for a body that did not."""
     try:
         body.binding.next_as_written(body.flow, overrides)
     except TransitionError as error:
-        error.why = error.why or f"@{decorator} stood in for the body of the step"
+        error.why = error.why or why
         raise
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 import pytest
 
-from flow_core.api import NotFound, RunState
+from flow_core.api import NotFound, RunState, UsageError
 from flow_inspect import logs
 from flow_inspect.logs import command
 
@@ -101,3 +102,83 @@ def test_logs_that_were_copied_when_the_origin_was_removed(here: Any) -> None:
     here.run("2")
     here.attempt(run="2", state="reused", origin="F/1/start/1/0", stdout="as it was\n")
     assert here.call(command, "F/2").out == ["[2/start/1] as it was"]
+
+
+# --- as JSON, and scrubbed ----------------------------------------------------------------------
+
+
+def test_json_has_what_each_task_wrote(past: Any) -> None:
+    first, second = json.loads(past.call(command, "F/1", "--json").out[0])
+    assert first == {
+        "pathspec": "F/1/start/1",
+        "attempt": 0,
+        "state": "succeeded",
+        "origin": None,
+        "stdout": "hello\nyou",
+        "stderr": "careful\n",
+    }
+    assert (second["attempt"], second["stdout"], second["stderr"]) == (1, "second try\n", "")
+    (only,) = json.loads(past.call(command, "F/1/start/1", "--json", "--stderr").out[0])
+    assert "stdout" not in only
+    with pytest.raises(NotFound):
+        past.call(command, "F/1/work/2", "--attempt", "5", "--json")
+
+
+def test_json_does_not_follow(past: Any) -> None:
+    with pytest.raises(UsageError, match="--follow and --json"):
+        past.call(command, "F/1", "--json", "--follow")
+
+
+def test_show_is_the_command_itself(past: Any) -> None:
+    assert past.call(command, "show", "F/1/work").out == ["[1/work/2] second try"]
+
+
+class TestScrub:
+    def test_what_was_written_goes_and_a_line_says_so(self, past: Any) -> None:
+        out = past.call(command, "scrub", "F/1/start/1").out
+        assert out == [
+            "removed 9 B of stdout of F/1/start/1/0",
+            "removed 8 B of stderr of F/1/start/1/0",
+        ]
+        (line, _) = past.call(command, "F/1/start/1").out
+        assert line.startswith("[flow: removed by ada, ")
+        assert past.call(command, "F/1/work").out == ["[1/work/2] second try"]
+
+    def test_one_stream_or_attempt(self, past: Any) -> None:
+        past.call(command, "scrub", "F/1/start/1", "--stderr")
+        assert past.call(command, "F/1/start/1", "--stdout").out == ["hello", "you"]
+        data = json.loads(
+            past.call(command, "scrub", "F/1/work", "--attempt", "0", "--json").out[0]
+        )
+        assert data == {"removed": [{"attempt": "F/1/work/2/0", "stream": "stdout", "bytes": 10}]}
+        assert past.call(command, "F/1/work/2").out == ["second try"]
+
+    def test_all_attempts(self, past: Any) -> None:
+        past.call(command, "scrub", "F/1", "--all")
+        for attempt in ("0", "1"):
+            (line,) = past.call(command, "F/1/work/2", "--attempt", attempt).out
+            assert "removed by" in line
+
+    def test_of_a_reused_task_where_it_really_ran(self, past: Any) -> None:
+        past.run("2")
+        past.attempt("start", 1, "reused", run="2", origin="F/1/start/1/0")
+        out = past.call(command, "scrub", "F/2/start", "--stdout").out
+        assert out == ["removed 9 B of stdout of F/1/start/1/0"]
+
+    def test_not_while_it_may_write_more(self, past: Any) -> None:
+        past.attempt("late", 3, "running", stdout="so far\n")
+        with pytest.raises(UsageError, match="F/1/late/3 has not ended"):
+            past.call(command, "scrub", "F/1")
+        past.call(command, "scrub", "F/1", "--include-not-done")
+        assert "removed by" in past.call(command, "F/1/late/3").out[0]
+
+    def test_nothing_there_and_contradictions(self, past: Any) -> None:
+        out = past.call(command, "scrub", "F/1/work", "--stderr").out
+        assert out == ["There was nothing to remove."]
+        with pytest.raises(UsageError, match="--all and --attempt"):
+            past.call(command, "scrub", "F/1", "--all", "--attempt", "1")
+        with pytest.raises(NotFound):
+            past.call(command, "scrub", "F/7")
+
+    def test_help(self, past: Any) -> None:
+        assert past.call(command, "scrub", "--help").status == 0

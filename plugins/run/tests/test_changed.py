@@ -228,3 +228,13 @@ def test_the_index_is_rebuilt_from_packs_too(flowtester, flow):
     assert flowtester.left(2).metadata.attempts("F", "2") == before
     done = flowtester.flow("dump", "F/2/work").check()
     assert "double" in done.stdout
+
+
+def test_commands_that_read_records_find_packed_ones(flowtester, flow):
+    flowtester.more_plugins.extend(p for p in ("code", "spin") if p not in flowtester.more_plugins)
+    flowtester.python(flow, "resume", "--beta", "c").check()
+    diff = flowtester.flow("diff", "F/1", "F/2").check().stdout
+    assert "z" in diff
+    assert "prepare" not in diff, "what was reused is the same in both"
+    spun = flowtester.python(flow, "spin", "2/work").check().stdout
+    assert "Done" in spun

@@ -1,1 +1,1 @@
-"""The show, check, dump, logs, output-dot and reindex commands of flows."""
+"""Commands that look at flows and their runs: runs, tasks, show, check, dump, logs and more."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import json
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,7 @@ from flow_core.api import (
     CommandContext,
     NotFound,
     RunState,
+    UsageError,
     attempt_prefix,
     harmless,
 )
@@ -35,25 +37,27 @@ _OPEN_RUNS = frozenset({RunState.CREATED, RunState.RUNNING})
 def build(context: CommandContext) -> click.Command:
     """Make the click command."""
 
-    def logs(pathspec: str, streams: str, attempt: int | None, follow: bool) -> None:
+    def logs(pathspec: str, streams: str, attempt: int | None, follow: bool, as_json: bool) -> None:
+        if follow and as_json:
+            raise UsageError("--follow and --json exclude each other", hint="leave out --follow")
         place = read_place(context, pathspec)
         session = context.session()
         check_exists(session, place)
-        chosen = ("stdout", "stderr") if streams == "both" else (streams,)
-        reader = _Logs(context, session, place, chosen, attempt)
+        reader = _Logs(context, session, place, chosen_streams(streams), attempt)
         if follow:
             reader.follow()
+        elif as_json:
+            context.echo(json.dumps(reader.data(), indent=2))
         else:
             reader.show()
 
-    return click.Command(
+    return _WithScrub(
+        context,
         "logs",
         callback=logs,
         params=[
             click.Argument(["pathspec"]),
-            _stream("--stdout", "Only standard output."),
-            _stream("--stderr", "Only standard error."),
-            _stream("--both", "Both, the default.", default=True),
+            *stream_options(),
             click.Option(
                 ["--attempt"],
                 type=click.IntRange(min=0),
@@ -61,10 +65,51 @@ def build(context: CommandContext) -> click.Command:
                 help="Attempt N, from 0, instead of the last one.",
             ),
             click.Option(["--follow", "-f"], is_flag=True, help="Go on until the run has ended."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
         ],
         help="Show what the tasks of a run, a step, or one task wrote: Flow/run[/step[/task]]. "
-        "In a flow file the flow may be left out.",
+        "In a flow file the flow may be left out. 'logs scrub PATHSPEC' removes what they wrote.",
     )
+
+
+class _WithScrub(click.Command):
+    """The command, and behind its name also ``show``, which is itself, and ``scrub``."""
+
+    def __init__(self, context: CommandContext, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._context = context
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        if args[:1] == ["scrub"]:
+            from flow_inspect import scrub
+
+            other = scrub.build(self._context)
+            return other.make_context(f"{info_name} scrub", args[1:], parent, **extra)
+        rest = args[1:] if args[:1] == ["show"] else args
+        return super().make_context(info_name, rest, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+def stream_options() -> list[click.Option]:
+    """Return the options that choose among the streams: ``streams`` is one of them, or ``both``."""
+    return [
+        _stream("--stdout", "Only standard output."),
+        _stream("--stderr", "Only standard error."),
+        _stream("--both", "Both, the default.", default=True),
+    ]
+
+
+def chosen_streams(streams: str) -> tuple[str, ...]:
+    """Return the names of the streams that were chosen."""
+    return ("stdout", "stderr") if streams == "both" else (streams,)
 
 
 def _stream(option: str, text: str, default: bool = False) -> click.Option:
@@ -111,6 +156,28 @@ class _Logs:
             self._print(record, last=True)
             self._done.add(record[2:5])
         self._check_attempt()
+
+    def data(self) -> list[dict[str, Any]]:
+        """Return what there is as JSON data."""
+        found = []
+        for record in attempts(self._session, self._place, self._number):
+            prefix, origin = self._home(record)
+            texts = self._session.store.read([prefix + name for name in self._streams])
+            found.append(
+                {
+                    "pathspec": record.pathspec,
+                    "attempt": record.attempt,
+                    "state": record.state.value,
+                    "origin": origin,
+                    **{
+                        name: (text or b"").decode(errors="replace")
+                        for name, text in zip(self._streams, texts, strict=True)
+                    },
+                }
+            )
+            self._done.add(record[2:5])
+        self._check_attempt()
+        return found
 
     def follow(self) -> None:
         """Print what there is and what comes, until the run has ended or is lost."""
@@ -180,21 +247,26 @@ class _Logs:
         return harmless(line, colours=True) if sys.stdout.isatty() else line
 
     def _home(self, record: AttemptRecord) -> tuple[str, str | None]:
-        """Return where the logs of an attempt lie: a reused one's where it really ran.
+        return home_of_logs(self._session, record)
 
-        Or they are its own by now: when the run where it ran is removed, they are copied there.
-        """
-        place, origin = record[:5], record.origin
-        named = origin
-        while origin and not self._has_logs(attempt_prefix(*place)):
-            flow, run, step, task, attempt = origin.split("/")
-            place, named = (flow, run, step, int(task), int(attempt)), origin
-            manifest = read_manifest(self._session, AttemptRecord(*place, AttemptState.REUSED))
-            origin = manifest.origin if manifest is not None else None
-        return attempt_prefix(*place), named
 
-    def _has_logs(self, prefix: str) -> bool:
-        return any(self._session.store.exists([prefix + name for name in ("stdout", "stderr")]))
+def home_of_logs(session: Session, record: AttemptRecord) -> tuple[str, str | None]:
+    """Return where the logs of an attempt lie, and, for a reused one, where it really ran.
+
+    They may be its own by now: when the run where it ran is removed, they are copied there.
+    """
+    place, origin = record[:5], record.origin
+    named = origin
+    while origin and not _has_logs(session, attempt_prefix(*place)):
+        flow, run, step, task, attempt = origin.split("/")
+        place, named = (flow, run, step, int(task), int(attempt)), origin
+        manifest = read_manifest(session, AttemptRecord(*place, AttemptState.REUSED))
+        origin = manifest.origin if manifest is not None else None
+    return attempt_prefix(*place), named
+
+
+def _has_logs(session: Session, prefix: str) -> bool:
+    return any(session.store.exists([prefix + name for name in ("stdout", "stderr")]))
 
 
 command = Command("Show what the tasks of a past run wrote.", False, build)

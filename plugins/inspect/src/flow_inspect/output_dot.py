@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
 def build(context: CommandContext) -> click.Command:
     """Make the click command."""
 
-    def output_dot() -> None:
-        for line in _dot(context.session().graph):
+    def output_dot(as_json: bool) -> None:
+        graph = context.session().graph
+        if as_json:
+            context.echo(json.dumps(graph.to_json(), indent=2))
+            return
+        for line in _dot(graph):
             context.echo(line)
 
     return click.Command(
         "output-dot",
         callback=output_dot,
+        params=[click.Option(["--json", "as_json"], is_flag=True, help="Print the graph as JSON.")],
         help="Print the graph as Graphviz source. To see it: … output-dot | dot -Tsvg > flow.svg",
     )
 

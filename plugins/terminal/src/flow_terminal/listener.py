@@ -41,7 +41,7 @@ def choose_view(session: Session, stream: Any = None) -> View | None:
     terminal = is_terminal(stream, settings)
     sink = Sink(stream)
     style = Style(terminal and not settings.no_color(), sink.encoding)
-    kind = _kind(mode, terminal, settings["terminal_quiet"])
+    kind = _kind(mode, terminal, settings["quiet"] or settings["terminal_quiet"])
     return kind(sink, style, partial(command_line, session))
 
 

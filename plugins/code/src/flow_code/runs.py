@@ -1,0 +1,138 @@
+"""Finds runs, and the code that they have kept or that a flow has today."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from flow_core.api import (
+    CodeFile,
+    CommandContext,
+    NotFound,
+    RunDocument,
+    RunRecord,
+    UsageError,
+    collect_code,
+    command_line,
+    did_you_mean,
+    index_lacks,
+    read_code,
+)
+
+if TYPE_CHECKING:
+    from flow_core.api import Session
+
+TODAY = "today"
+"""What today's code is called beside a run."""
+
+
+class FoundRun(NamedTuple):
+    """A run: what the index keeps of it, and what was fixed when it started."""
+
+    record: RunRecord
+    document: RunDocument
+
+    @property
+    def pathspec(self) -> str:
+        """``Flow/run``."""
+        return self.record.pathspec
+
+
+def find_run(context: CommandContext, text: str) -> FoundRun:
+    """Return the run that ``Flow/run`` names; in a flow file also ``run``.
+
+    Raises:
+        UsageError: it has another form.
+        NotFound: there is no such run.
+    """
+    parts = text.strip("/").split("/")
+    if len(parts) == 1 and context.flow is not None:
+        parts.insert(0, context.flow.__name__)
+    if len(parts) != 2 or not all(parts):
+        example = "3" if context.flow is not None else "MyFlow/3"
+        raise UsageError(
+            f"'{text}' names no run",
+            where=f"the argument of '{context.name}'",
+            why="a run is Flow/run, in a flow file also run",
+            hint=example,
+        )
+    session: Session = context.session()
+    record = session.metadata.run(*parts)
+    if record is None:
+        raise _no_run(session, *parts)
+    return FoundRun(record, session.run_document(*parts))
+
+
+def _no_run(session: Session, flow: str, run: str) -> NotFound:
+    metadata = session.metadata
+    if index_lacks(metadata, session.store, flow, run):
+        return NotFound(
+            f"The index does not know the run {flow}/{run}",
+            where=metadata.url,
+            why=f"the store {session.store.url} has runs that the index lacks",
+            hint=command_line(session, "reindex"),
+        )
+    latest = [r.run for r in metadata.runs(flow, limit=5)]
+    return NotFound(
+        f"There is no run {flow}/{run}",
+        where=metadata.url,
+        hint="latest runs: " + ", ".join(latest)
+        if latest
+        else did_you_mean(flow, metadata.flows()),
+    )
+
+
+def code_of_run(session: Session, run: FoundRun) -> dict[str, CodeFile]:
+    """Return the files that a run has kept.
+
+    Raises:
+        NotFound: it has kept none.
+    """
+    what = f"the code of run {run.pathspec}"
+    if run.document.code is None:
+        raise NotFound(
+            f"Run {run.pathspec} has kept no code",
+            why="its flow was in no file: a cell of a notebook, for example",
+        )
+    return read_code(session.artifacts.get_bytes(run.document.code, what), what)
+
+
+def code_of_today(
+    context: CommandContext, run: FoundRun | None, folder: str | None = None
+) -> dict[str, CodeFile]:
+    """Return the files that a run would keep if it started now.
+
+    Args:
+        context: where a flow was given, its file counts.
+        run: else the file that this run was started from.
+        folder: look for that file here instead.
+
+    Raises:
+        NotFound: the file is not there.
+    """
+    session: Session = context.session()
+    if context.flow is not None and folder is None:
+        return _read(collect_code(session))
+    assert run is not None, "without a flow a run is named"
+    file = str(run.document.graph["file"])
+    if folder is not None:
+        file = os.path.join(folder, os.path.basename(file))
+    if not os.path.isfile(file):
+        raise NotFound(
+            f"The file of the flow {run.document.flow} is not there",
+            where=file,
+            why="it was moved or renamed, or the run is of another machine",
+            hint="say where it is: --dir FOLDER",
+        )
+    return _read(collect_code(session, file))
+
+
+def _read(paths: dict[str, str]) -> dict[str, CodeFile]:
+    files = {}
+    for name, path in paths.items():
+        with open(path, "rb") as file:
+            files[name] = CodeFile(
+                file.read(), sys.platform != "win32" and os.access(path, os.X_OK)
+            )
+    return files
