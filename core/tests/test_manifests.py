@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from flow_core.errors import FormatError, IntegrityError
 from flow_core.manifests import ManifestReader, list_manifests, pack, packs_prefix, unpack
+from flow_core.overlay import OverlayStore
 from flow_core.records import AttemptState, Manifest, manifest_key
 from flow_core.testing.fakes import MemoryStore
 
@@ -90,3 +91,14 @@ def test_a_newer_pack_is_refused_by_name():
     _, content = pack([manifest()])
     with pytest.raises(FormatError, match="pack of records has format 2"):
         unpack(content.replace(b"flow-pack 1", b"flow-pack 2"), "x")
+
+
+def test_below_an_overlay():
+    base, own = MemoryStore(), MemoryStore()
+    base.write([pack([manifest(), manifest(task=2)])])
+    own.write([(key(task=2), manifest(task=2, step="work")._replace(host="own").encode())])
+    store = OverlayStore(own, base, lambda k: k)
+    one, two, three = ManifestReader(store).read([key(), key(task=2), key(task=3)])
+    assert one == manifest()
+    assert two.host == "own"
+    assert three is None
