@@ -140,7 +140,7 @@ def _section(cell: str) -> tuple[str, str]:
         return EXTRA, cell[extra.end() :]
     number = re.match(r"(?:§ *)?(\d+(?:\.\d+)?)[:,]? *", cell)
     if not number:
-        return BESIDE, cell
+        return BESIDE, re.sub(r"^(?:\u2014|\(more\)) *", "", cell)
     rest = cell[number.end() :]
     item = re.match(r"#?(\d+)(?:[\u2013-]\d+)?[.:]? +", rest) if number[1] == "13" else None
     return (f"13.{item[1]}", rest[item.end() :]) if item else (number[1], rest)

@@ -1,5 +1,6 @@
 """Records: stored forms, states, ranges of inputs."""
 
+import json
 import pickle
 
 import pytest
@@ -52,7 +53,7 @@ ranges = st.lists(st.builds(InputRange, names, small, small, small), max_size=3)
 frames = st.lists(
     st.builds(ForeachFrame, names, small, small, names, small, small), max_size=3
 ).map(tuple)
-failures = st.builds(Failure, names, names, names, names)
+failures = st.builds(Failure, names, names, names, names, st.lists(names, max_size=2).map(tuple))
 transitions = st.builds(
     Transition,
     st.lists(names, max_size=3).map(tuple),
@@ -255,3 +256,12 @@ class TestDerived:
             AttemptState.FAILED,
         )
         assert not manifest.ok
+
+
+def test_failures_of_older_versions_have_no_bases():
+    failure = Failure("error", "ValueError", "no", "", ("Exception",))
+    spec = TaskSpec("F", "1", "a", 1, previous=failure)
+    data = json.loads(json.dumps(spec.to_json()))
+    assert TaskSpec.from_json(data).previous == failure
+    del data["previous"][4:]
+    assert TaskSpec.from_json(data).previous == failure._replace(bases=())

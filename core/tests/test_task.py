@@ -1,12 +1,13 @@
 """One attempt: hooks around the body, and what is recorded when things go wrong."""
 
+import errno
 import re
 
 import pytest
 
 import flow_core.task
 import flow_store_local
-from flow_core.errors import StoreError
+from flow_core.errors import FlowError, StoreError
 from flow_core.hookspecs import hookimpl
 from flow_core.records import AttemptState, RunState
 from flow_core.task import describe_failure, trace
@@ -183,3 +184,53 @@ class TestDescriptions:
         file = flowtester.write(FLOW.format(body="1/0"), "pluggy/flow.py")
         outcome = flowtester.run(file)
         assert "pluggy/flow.py" in outcome.manifests("start")[0].failure.traceback
+
+
+class Told(FlowError):
+    """Says itself what it is the cause of."""
+
+    failure_cause = "timeout"
+
+
+class TestKinds:
+    @pytest.mark.parametrize(
+        ("error", "cause", "bases"),
+        [
+            (KeyError("x"), "error", ("LookupError", "Exception", "BaseException")),
+            (MemoryError(), "out-of-memory", ("Exception", "BaseException")),
+            (OSError(errno.ENOMEM, "no memory"), "out-of-memory", ("Exception", "BaseException")),
+            (OSError(errno.ENOENT, "no file"), "error", None),
+            (StoreError("full"), "store", None),
+            (Told("late"), "timeout", ("flow_core.errors.FlowError", "Exception", "BaseException")),
+        ],
+    )
+    def test_cause_and_bases(self, error, cause, bases):
+        failure = describe_failure(error)
+        assert failure.cause == cause
+        assert bases is None or failure.bases == bases
+
+
+class Hides:
+    """Keeps a text out of what is recorded."""
+
+    @hookimpl
+    def flow_task_setup(self, task, flow):
+        task.hide(["hush", "hush-hush", ""])
+        self.shares_process = task.shares_process
+
+
+class TestHiding:
+    def test_no_record_and_no_log_has_it(self, flowtester):
+        plugin = Hides()
+        body = "raise ValueError('hush-hush! hush') from KeyError('hush')"
+        outcome = flowtester.run(FLOW.format(body=body), modules=[plugin])
+        failure = outcome.manifests("start")[0].failure
+        assert failure.message == "***! ***"
+        assert "KeyError: '***'" in failure.traceback
+        assert "hush" not in str(outcome.manifests("start")) + outcome.output("start", "stderr")
+        assert plugin.shares_process  # the laboratory's tasks are calls
+
+    def test_what_was_excused_neither(self, flowtester):
+        body = "raise ValueError('hush')"
+        outcome = flowtester.run(FLOW.format(body=body), modules=[Hides(), Excuse()])
+        assert outcome.manifests("start")[0].failure.message == "***"

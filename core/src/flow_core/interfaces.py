@@ -7,7 +7,6 @@ on first use. `flow_core.testing` has a conformance suite for each kind.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class Store(Protocol):
         that time (seconds since the epoch).
         """
 
-    def refresh(self, key: str, age: float = REFRESH_AGE) -> bool:
+    def refresh(self, key: str, age: float = 300.0) -> bool:
         """Say whether an object exists, and let it count as changed now if it is ``age`` seconds old.
 
         Who finds that the content which it wants to write is there already calls this before it
@@ -391,7 +390,7 @@ class Metadata(Protocol):
         since: float | None = None,
         until: float | None = None,
         user: str | None = None,
-        parameters: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        parameters: Mapping[str, Sequence[str]] | None = None,
     ) -> list[RunRecord]:
         """Return runs, newest first: those in one of ``states`` (empty = any), carrying all of
         ``tags`` (user or system), older than ``before``, created from ``since`` on and before

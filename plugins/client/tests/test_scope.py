@@ -141,3 +141,21 @@ def test_the_index_is_the_one_that_runs_write(tmp_path: Path) -> None:
     session = Session(settings=settings)
     assert SettingsSource(settings).metadata.url == session.metadata.url
     assert f"{tmp_path}/state" in session.metadata.url
+
+
+def test_root_is_a_user_like_others() -> None:
+    assert Settings({"USER": "root"}).user() == "root"
+    assert Settings({"USER": "root", "SUDO_USER": "ada"}).user() == "ada"
+    assert Settings({"USER": "ada", "FLOW_USER": "ci"}).user() == "ci"
+
+
+def test_whether_it_is_in_the_namespace(past: Any) -> None:
+    past.run("1", tags=["a"])
+    past.attempt("start", 1, artifacts={"x": 1})
+    run = Run("F/1")
+    everything = (run.parent, run, run["start"], run["start"][1], run["start"][1]["x"])
+    for name, inside in (("a", True), ("b", False), (None, True), ("user:ada", True)):
+        namespace(name)
+        assert [thing.is_in_namespace() for thing in everything] == [inside] * 5
+    assert everything[-1].tags == run.tags == {"a", "user:ada"}
+    assert (everything[-1].user_tags, everything[-1].system_tags) == ({"a"}, {"user:ada"})

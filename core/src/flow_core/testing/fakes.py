@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from flow_core.errors import FlowError, NotFound, StoreError
@@ -239,9 +238,10 @@ class MemoryMetadata:
         since: float | None = None,
         until: float | None = None,
         user: str | None = None,
-        parameters: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        parameters: Mapping[str, Sequence[str]] | None = None,
     ) -> list[RunRecord]:
         """Return runs, newest first. Page with ``before=page[-1]``."""
+        wanted = parameters or {}
         with self._lock:
             found = [r for r in self._runs.values() if r.flow == flow]
         chosen = [
@@ -253,7 +253,7 @@ class MemoryMetadata:
             and (since is None or r.created_at >= since)
             and (until is None or r.created_at < until)
             and user in (None, r.user)
-            and all(dict(r.parameters).get(name) in parameters[name] for name in parameters)
+            and all(dict(r.parameters).get(n) in texts for n, texts in wanted.items())
         ]
         return chosen[:limit]
 

@@ -674,6 +674,33 @@ class MetadataSuite:
         assert places(metadata.attempts("F", "1")) == [(0, 0), (1, 1)]
         assert [(s.step, s.tasks) for s in metadata.steps("F", "1")] == [("start", 1), ("work", 1)]
 
+    def test_rebuild_of_every_kind_of_end(self, metadata: Metadata) -> None:
+        store = filled_store()
+        failure = Failure("error", "ValueError", "it broke")
+        frames = (ForeachFrame("start", 0, 0, "items", 1, 2), ForeachFrame("a", 1, 0, "", 2, 3))
+        ends = [state for state in AttemptState if state not in (QUEUED, RUNNING)]
+        manifests = [
+            Manifest(
+                "F",
+                "2",
+                "all",
+                number,
+                0,
+                state,
+                foreach=frames,  # the inner one is that of a gang
+                origin="F/1/all/7/0" if state is AttemptState.REUSED else None,
+                failure=failure if state in (AttemptState.CAUGHT, FAILED) else None,
+                started=float(number),
+                finished=number + 1.0,
+            )
+            for number, state in enumerate(ends)
+        ]
+        store.write([(manifest.key, manifest.encode()) for manifest in manifests])
+        metadata.rebuild(store)
+        assert metadata.attempts("F", "2") == [AttemptRecord.from_manifest(m) for m in manifests]
+        (reused,) = metadata.attempts("F", "2", states=[AttemptState.REUSED])
+        assert (reused.origin, reused.indices) == ("F/1/all/7/0", (1, 2))
+
     def test_rebuild_again_changes_nothing(self, metadata: Metadata) -> None:
         store = filled_store()
         metadata.rebuild(store)

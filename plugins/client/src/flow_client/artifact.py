@@ -71,6 +71,21 @@ class DataArtifact(Entity):
         return self._task
 
     @property
+    def tags(self) -> frozenset[str]:
+        """The tags of the run."""
+        return self._task.tags
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """The tags of the run that people gave."""
+        return self._task.user_tags
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """The tags of the run that flow-core gave."""
+        return self._task.system_tags
+
+    @property
     def data(self) -> Any:
         """The value, read anew each time.
 

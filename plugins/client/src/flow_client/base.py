@@ -38,6 +38,18 @@ class Entity:
         return self.pathspec.split("/")
 
     @property
+    def tags(self) -> frozenset[str]:
+        """The tags of the run, on all levels below it; a flow has none."""
+        return frozenset()
+
+    def is_in_namespace(self) -> bool:
+        """Whether the run carries the tag that is the namespace; of a flow, whether any run does."""
+        from flow_client.scope import get_namespace
+
+        name = get_namespace()
+        return name is None or name in self.tags
+
+    @property
     def _pinned(self) -> int | None:
         """The attempt that was asked for, or None for the latest."""
         return None

@@ -79,6 +79,10 @@ class Flow(Container[Run]):
         """None: nothing stands above a flow."""
         return
 
+    def is_in_namespace(self) -> bool:
+        """Whether any of its runs is in the namespace."""
+        return next(self._records(page=1), None) is not None
+
     @property
     def latest_run(self) -> Run | None:
         """The newest run, whatever its state; None when there is none."""

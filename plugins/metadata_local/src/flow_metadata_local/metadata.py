@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flow_core.api import (
@@ -192,7 +191,7 @@ class LocalMetadata:
         since: float | None = None,
         until: float | None = None,
         user: str | None = None,
-        parameters: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        parameters: Mapping[str, Sequence[str]] | None = None,
     ) -> list[RunRecord]:
         """Return runs, newest first by (created_at, run). Page with ``before=page[-1]``."""
         where = "flow = ?"
@@ -210,7 +209,7 @@ class LocalMetadata:
         for tag in tags:
             where += " AND EXISTS (SELECT 1 FROM tags WHERE run_id = runs.id AND tag = ?)"
             values.append(tag)
-        for name, texts in parameters.items():
+        for name, texts in (parameters or {}).items():
             where += (
                 " AND EXISTS (SELECT 1 FROM parameters WHERE run_id = runs.id AND name = ?"
                 f" AND value IN ({_marks(texts)}))"

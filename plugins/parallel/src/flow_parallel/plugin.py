@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flow_core.api import Problem, hookimpl
+from flow_core.api import Problem, UsageError, hookimpl
 
 if TYPE_CHECKING:
     from flow_core.api import (
+        FlowDefinition,
         Graph,
         PlanDraft,
         StepDefinition,
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
         TaskPlan,
         TaskSpec,
     )
+
+
+@hookimpl
+def flow_definition(definition: FlowDefinition) -> None:
+    """Refuse ``--with parallel``: it would make a gang of every step."""
+    attached = (a for step in definition.steps.values() for a in step.attached)
+    if any(a.name == "parallel" and a.source == "--with" for a in attached):
+        raise UsageError(
+            "--with parallel: not every step of a flow can be a gang",
+            why="a step becomes one where self.next says num_parallel=",
+            hint="put @parallel above the @step of that step",
+        )
 
 
 @hookimpl

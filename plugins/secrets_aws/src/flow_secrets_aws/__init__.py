@@ -1,1 +1,1 @@
-"""flow-secrets-aws: secrets from the AWS Secrets Manager."""
+"""flow-secrets-aws: secrets of the AWS Secrets Manager, for ``@secrets``."""
