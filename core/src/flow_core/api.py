@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from flow_core.alone import task_command as task_command
     from flow_core.artifacts import ArtifactStore as ArtifactStore
     from flow_core.binding import RunReader as RunReader
+    from flow_core.cli import Front as Front
+    from flow_core.cli import main as main
     from flow_core.config import Config as Config
     from flow_core.config import ConfigValue as ConfigValue
     from flow_core.context import current as current
@@ -185,6 +187,7 @@ _HOME = {
     "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
     "binding": "RunReader",
+    "cli": "Front main",
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
     "context": "current",

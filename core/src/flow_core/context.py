@@ -76,9 +76,15 @@ class Current:
             f"current has no '{name}': no plugin in this task provides it ({hint})"
         )
 
-    def provide(self, name: str, make: Callable[[], Any]) -> None:
-        """Add the attribute ``name``; ``make`` is called when it is first read. For plugins."""
+    def provide(self, name: str, make: Callable[[], Any]) -> Callable[[], Any] | None:
+        """Add the attribute ``name``; ``make`` is called when it is first read. For plugins.
+
+        Returns:
+            what made it until now, for a plugin that adds to what another one provides; or None.
+        """
+        earlier = self._makers.get(name)
         self._makers[name] = make
+        return earlier
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Enter a task. For the kernel."""

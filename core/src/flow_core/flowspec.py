@@ -33,6 +33,10 @@ class FlowLoaded(SystemExit):
         self.flow = flow
 
 
+LANGUAGE = "__flow_language__"
+"""Mark of a class that stands between `FlowSpec` and people's flows, such as one that brings the names
+of another tool: it may override what belongs to flow-core."""
+
 LOADED = "__flow_loaded__"
 """Mark of a ``__main__`` that was loaded for its classes: no flow starts the command line there, be it
 in a thread, or later. Otherwise each task would start the whole run again."""
@@ -167,6 +171,11 @@ class FlowSpec:
                 why=f"it was called from an import of '{cls.__module__}'",
                 hint=f"flow run {cls.__module__.replace('.', '/')}.py:{cls.__name__}",
             )
+        self.__flow_start__()
+
+    @classmethod
+    def __flow_start__(cls) -> None:
+        """Start the command line of a script. A base class with another one overrides this."""
         # The one place where a lower layer reaches up: a script begins here.
         collecting = gc.isenabled()
         gc.disable()  # as `main` does, but before the imports
@@ -306,7 +315,7 @@ def step_functions(
     found: dict[str, FunctionType] = {}
     for cls in reversed(flow.__mro__):
         for name, value in vars(cls).items():
-            if name in RESERVED_STEPS and cls is not FlowSpec and issubclass(cls, FlowSpec):
+            if name in RESERVED_STEPS and _is_own(cls):
                 refuse(_reserved(cls, name, value), errors)
             if getattr(value, "__flow_step__", False):
                 found[name] = value
@@ -322,6 +331,11 @@ def step_functions(
             )
             refuse(error, errors)
     return found
+
+
+def _is_own(cls: type) -> bool:
+    """Whether a class belongs to a person's flow, and not to the language that it is written in."""
+    return issubclass(cls, FlowSpec) and cls is not FlowSpec and LANGUAGE not in vars(cls)
 
 
 def _reserved(cls: type, name: str, value: Any) -> DefinitionError:
@@ -355,7 +369,7 @@ def is_stored(flow: type[FlowSpec], name: str) -> bool:
 def constants(flow: type[FlowSpec]) -> dict[str, Any]:
     """Return the class constants of a flow: public data attributes, inherited ones included."""
     found: dict[str, Any] = {}
-    for cls in reversed([c for c in flow.__mro__ if issubclass(c, FlowSpec) and c is not FlowSpec]):
+    for cls in reversed([c for c in flow.__mro__ if _is_own(c)]):
         for name, value in vars(cls).items():
             found.pop(name, None)
             if not name.startswith("_") and _is_data(value):

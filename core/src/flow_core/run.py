@@ -398,13 +398,14 @@ def run_failed(
     pathspec = f"{document.flow}/{document.run}"
     word = "was interrupted" if result.state is RunState.INTERRUPTED else "failed"
     options = top_level_options(session) if session is not None else ""
+    front = session.program if session is not None else None
     return RunFailed(
         f"Run {pathspec} {word}",
         pathspec=pathspec,
         state=result.state.value,
         where=", ".join(result.failed[:3]) or None,
         why=result.message or None,
-        hint=_line(options, "resume", f"--origin-run-id {document.run}", graph_file),
+        hint=_line(options, "resume", f"--origin-run-id {document.run}", graph_file, front),
     )
 
 
@@ -422,7 +423,7 @@ def command_line(session: Session, command: str, arguments: str = "") -> str:
     Since 0.1.
     """
     file = session.graph.file if session.flow is not None else None
-    return _line(top_level_options(session), command, arguments, file)
+    return _line(top_level_options(session), command, arguments, file, session.program)
 
 
 def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = None) -> bool:
@@ -462,9 +463,11 @@ def _given_plugins(session: Session) -> list[str]:
     return [text for text in session._choices if text not in set_anyway]
 
 
-def _line(options: str, command: str, arguments: str, file: str | None) -> str:
+def _line(options: str, command: str, arguments: str, file: str | None, front: str | None) -> str:
     program = sys.argv[0]
-    if program.endswith(".py") and (
+    if front is not None:
+        words = [front, options, command, arguments]
+    elif program.endswith(".py") and (
         file is None or os.path.basename(program) == os.path.basename(file)
     ):
         words = ["python", program, options, command, arguments]

@@ -92,6 +92,7 @@ class Session:
         self._runner: TaskRunner | None = None
         self._adopted: RunDocument | None = None
         self._started = False
+        self.program: str | None = None  # how people call what made this session; None = `flow`
         self._launcher = 0
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         self.index = (index if index is not None else installed()).choose(self._choices)
