@@ -92,6 +92,8 @@ if TYPE_CHECKING:
     from flow_core.interfaces import TaskCommand as TaskCommand
     from flow_core.interfaces import Update as Update
     from flow_core.launch import launch_document as launch_document
+    from flow_core.library import resume_flow as resume_flow
+    from flow_core.library import run_flow as run_flow
     from flow_core.lint import lint as lint
     from flow_core.manifests import ManifestReader as ManifestReader
     from flow_core.manifests import list_manifests as list_manifests
@@ -204,6 +206,7 @@ _HOME = {
     "interfaces": "REFRESH_AGE Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
     " GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
+    "library": "resume_flow run_flow",
     "lint": "lint",
     "manifests": "ManifestReader list_manifests",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"

@@ -88,7 +88,7 @@ class Context:
         self._check_plugins(options["plugins"])
         if options["quiet"]:
             self.settings.override("quiet", True, "--quiet")
-        for name in ("datastore", "metadata"):
+        for name in ("datastore", "metadata", "compute"):
             if options[name] is not None:
                 self.settings.override(name, options[name], f"--{name}")
         self.index = self.index.choose(self.plugins)
@@ -340,6 +340,7 @@ def _options(flow: Any) -> list[click.Parameter]:
         ),
         click.Option(["--datastore"], metavar="NAME|URL", help="Where artifacts are stored."),
         click.Option(["--metadata"], metavar="NAME|URL", help="Where runs are indexed."),
+        click.Option(["--compute"], metavar="NAME", help="Where tasks run that do not say so."),
         click.Option(
             ["--quiet", "-q"], is_flag=True, help="Show nothing of a run but its failures."
         ),

@@ -286,22 +286,48 @@ def _constants(session: Session) -> dict[str, ArtifactRef]:
 
 
 def keep_code(session: Session) -> str | None:
-    """Store a snapshot of today's code; return its hash, or None for a flow that is in no file.
+    """Store a snapshot of today's code; return its hash, or None where there is none.
 
     Errors as `collect_code`. Since 0.1.
     """
     from flow_core import package
 
-    files = collect_code(session)
+    files, limit = collect_code(session), session.settings["code_limit"]
     if not files:
-        return None  # a notebook cell
-    return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))
+        return _keep_cells(session, limit)
+    return session.artifacts.put_bytes(package.build(files, limit))
+
+
+def _keep_cells(session: Session, limit: float) -> str | None:
+    """Keep the cells of a notebook that define the flow and its functions, as one file."""
+    from flow_core import package
+    from flow_core.byvalue import sources
+
+    assert session.flow is not None
+    cells = sources(session.flow).values()
+    if not cells:
+        return None
+    content = "\n\n".join(cell.strip("\n") + "\n" for cell in cells).encode()
+    name = _script(session)
+    return session.artifacts.put_bytes(
+        package.archive([(name, content, False, session.graph.file)], limit)
+    )
+
+
+def _script(session: Session) -> str:
+    """Return the path of the flow's file in the code snapshot."""
+    from flow_core import package
+
+    file = session.graph.file
+    if not os.path.isfile(file):
+        return f"{session.definition.name}.py"
+    return os.path.relpath(file, package.top_folder(file)).replace(os.sep, "/")
 
 
 def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
     """Return what a run would keep of today's code: path in the snapshot → path on disk, sorted.
 
-    Nothing for a flow that is in no file.
+    Nothing for a flow that is in no file, such as one of a notebook.
 
     Args:
         session: a session; of a flow, or, with ``file``, of none.
@@ -333,7 +359,7 @@ def _info(session: Session) -> dict[str, Any]:
     assert session.flow is not None
     host = os.uname().nodename if hasattr(os, "uname") else ""
     return {
-        "script": os.path.basename(session.graph.file),
+        "script": _script(session),
         "command": sys.argv,
         "python": ".".join(map(str, sys.version_info[:3])),
         "flow_core": __version__,
@@ -446,12 +472,13 @@ def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = N
 
 
 def top_level_options(session: Session) -> str:
-    """Return the options before the command that lead to the same store, index and plugins."""
+    """Return the options before the command that lead to the same store, index and plugins, and
+    let tasks run in the same place."""
     from shlex import quote  # only where something went wrong
 
     words = [word for text in _given_plugins(session) for word in ("-p", text)]
     chosen = session.settings.overrides()
-    for name in ("datastore", "metadata"):
+    for name in ("datastore", "metadata", "compute"):
         if name in chosen:
             words += [f"--{name}", chosen[name]]
     return " ".join(map(quote, words))

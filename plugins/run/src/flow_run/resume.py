@@ -12,6 +12,7 @@ from flow_core.api import (
     CommandContext,
     NotFound,
     RunFailed,
+    RunRequest,
     RunState,
     Session,
     UsageError,
@@ -48,24 +49,14 @@ def build(context: CommandContext) -> click.Command:
         clone_only: bool,
         **options: Any,
     ) -> None:
-        session = context.session()
-        origin = _origin(session, origin_run_id)
-        if step is not None and step not in session.graph:
-            raise UsageError(
-                f"There is no step '{step}'",
-                where=f"flow {session.definition.name}",
-                hint=f"resume --origin-run-id {step}"
-                if step.isdigit()
-                else did_you_mean(step, session.graph.nodes),
-            )
         choice = Choice(step, changed_code, clone_only)
-        session.plugins.manager.register(Reuse(session, origin, choice), "resume")
+        request = _prepare(context.session(), RunRequest(), origin_run_id, choice)
         given = given_parameters(parameters, options)
         try:
             execute(
                 context,
                 options,
-                origin=origin,
+                origin=request.origin,
                 parameters=given,
                 options=chosen(offered, options),
             )
@@ -101,6 +92,41 @@ def build(context: CommandContext) -> click.Command:
         "that step and what follows it run again. With a parameter, the tasks that have read it run "
         "again, and those whose inputs are others then.",
     )
+
+
+def prepare(
+    session: Session, request: RunRequest, run: str | None = None, step: str | None = None
+) -> RunRequest:
+    """Let the next run of ``session`` go on where another one ended; return what to ask for.
+
+    This is how ``MyFlow.resume()`` finds the way here, too (group ``flow.calls``).
+
+    Args:
+        session: a session of the flow.
+        request: what is asked for besides.
+        run: id or pathspec of the run to resume; None = the latest.
+        step: a step to run again although it was finished.
+
+    Raises:
+        UsageError, NotFound: there is no such run or step.
+    """
+    return _prepare(session, request, run, Choice(step))
+
+
+def _prepare(session: Session, request: RunRequest, run: str | None, choice: Choice) -> RunRequest:
+    origin, step = _origin(session, run), choice.step
+    if session.has_configs:
+        session.use_configs_of(*origin.split("/"))
+    if step is not None and step not in session.graph:
+        raise UsageError(
+            f"There is no step '{step}'",
+            where=f"flow {session.definition.name}",
+            hint=f"resume --origin-run-id {step}"
+            if step.isdigit()
+            else did_you_mean(step, session.graph.nodes),
+        )
+    session.plugins.manager.register(Reuse(session, origin, choice), "resume")
+    return request._replace(origin=origin)
 
 
 def _take_configs(context: CommandContext) -> None:
