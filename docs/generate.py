@@ -392,7 +392,15 @@ def _help(name: str, command: Any) -> str:
     file = " FILE" if command.needs_flow else ""
     shell = click.Context(built, info_name=f"flow {name}{file}", terminal_width=88)
     shell.help_option_names = ["-h", "--help"]
-    return built.get_help(shell)
+    parts = built.commands if isinstance(built, click.Group) else {}
+    return "\n\n".join([built.get_help(shell), *(_part(shell, *p) for p in sorted(parts.items()))])
+
+
+def _part(shell: click.Context, name: str, command: click.Command) -> str:
+    """Return the help of one part of a command."""
+    part = click.Context(command, parent=shell, info_name=name, terminal_width=88)
+    part.help_option_names = ["-h", "--help"]
+    return command.get_help(part)
 
 
 # --- decorators ---------------------------------------------------------------------------------

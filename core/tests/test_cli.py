@@ -1,8 +1,10 @@
 """The shell around commands: options, errors, exit codes."""
 
+import click
 import pytest
 
-from flow_core import __version__
+from flow_core import FlowSpec, __version__, step
+from flow_core.api import Command, Front, Session, command_line
 from flow_core.cli import run
 from flow_core.testing import FlowTester
 
@@ -171,3 +173,42 @@ def test_quiet_says_nothing_of_a_run_but_failures(flowtester: FlowTester) -> Non
     assert flowtester.flow("--quiet", "run", "flow.py").check().stdout == ""
     assert "hello" in flowtester.flow("run", "flow.py").check().stdout
     assert flowtester.flow("-q", "show", "flow.py").check().stdout.startswith("F  flow.py:")
+
+
+class TestFront:
+    """Another program that leads into flow-core: its name in texts, its commands before others."""
+
+    def front(self):
+        def build(context):
+            return click.Command("show", callback=lambda: context.echo(context.flow.__name__))
+
+        return Front("other my.py", {"show": Command("Its own.", True, build)})
+
+    def test_its_commands_stand_before_those_of_plugins(self, capsys):
+        class F(FlowSpec):
+            pass
+
+        assert run(["show"], flow=F, front=self.front()) == 0
+        assert capsys.readouterr().out == "F\n"
+        assert run(["--help"], flow=F, front=self.front()) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith("Usage: other my.py [OPTIONS]")
+        assert "Its own." in shown
+
+    def test_hints_name_it(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+
+        class F(FlowSpec):
+            @step
+            def start(self):
+                self.next(self.end)
+
+            @step
+            def end(self):
+                pass
+
+        with Session(F) as session:
+            session.program = "other my.py"
+            session.settings.override("datastore", "local://x y", "test")
+            line = command_line(session, "resume", "--origin-run-id 1")
+        assert line == "other my.py --datastore 'local://x y' resume --origin-run-id 1"

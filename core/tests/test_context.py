@@ -76,3 +76,10 @@ def test_what_a_plugin_provides_is_made_once_and_only_when_read():
     assert made == [1]
     here.end()
     assert "card" not in here
+
+
+def test_a_plugin_may_add_to_what_another_provides():
+    mine = Current()
+    assert mine.provide("card", lambda: 1) is None
+    earlier = mine.provide("card", lambda: earlier() + 1)
+    assert mine.card == 2

@@ -669,6 +669,30 @@ if __name__ == "__main__":
             assert caught.value.where
             assert caught.value.hint
 
+    def test_a_base_class_that_is_another_language_may_have_names_of_flow_core(self, flowtester):
+        outcome = run(
+            flowtester,
+            """
+            @step
+            def start(self):
+                self.next(self.end)
+
+            @step
+            def end(self):
+                assert self.name == "F?"
+            """,
+            head="""
+            class FlowSpec(FlowSpec):
+                __flow_language__ = True
+                public = 1
+
+                @property
+                def name(self):
+                    return super().name + "?"
+            """,
+        )
+        assert outcome.state is RunState.SUCCEEDED
+
     def test_a_private_step_is_refused(self):
         def body(self): ...
 

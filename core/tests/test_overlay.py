@@ -81,3 +81,10 @@ def test_it_says_where_and_what_it_is(overlay: OverlayStore) -> None:
     assert overlay.capabilities.create_only
     assert not overlay.capabilities.mappable
     assert overlay.local_path("runs/F/7/a") is None
+
+
+def test_what_lies_below_is_not_relied_on_by_something_new(overlay: OverlayStore) -> None:
+    assert overlay.size("blobs/ab/abc") == 4
+    assert overlay.refresh("blobs/ab/abc") is False
+    overlay.write([("blobs/ab/abc", b"blob")])
+    assert overlay.refresh("blobs/ab/abc") is True

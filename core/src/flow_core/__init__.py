@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from flow_core.config import config_expr as config_expr
     from flow_core.context import current as current
     from flow_core.errors import FlowError as FlowError
+    from flow_core.errors import RunFailed as RunFailed
     from flow_core.flowspec import FlowSpec as FlowSpec
     from flow_core.flowspec import step as step
+    from flow_core.library import resume_flow as resume_flow
+    from flow_core.library import run_flow as run_flow
     from flow_core.mutators import FlowMutator as FlowMutator
     from flow_core.mutators import StepMutator as StepMutator
     from flow_core.parameters import IncludeFile as IncludeFile
@@ -46,6 +49,9 @@ _OWN = {
     "user_step_decorator": "flow_core.user_decorators",
     "current": "flow_core.context",
     "FlowError": "flow_core.errors",
+    "RunFailed": "flow_core.errors",
+    "run_flow": "flow_core.library",
+    "resume_flow": "flow_core.library",
 }
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from flow_core.alone import find_attempt as find_attempt
     from flow_core.alone import task_command as task_command
     from flow_core.artifacts import ArtifactStore as ArtifactStore
+    from flow_core.cli import Front as Front
+    from flow_core.cli import main as main
     from flow_core.config import Config as Config
     from flow_core.config import ConfigValue as ConfigValue
     from flow_core.context import current as current
@@ -82,6 +84,8 @@ if TYPE_CHECKING:
     from flow_core.interfaces import TaskCommand as TaskCommand
     from flow_core.interfaces import Update as Update
     from flow_core.launch import launch_document as launch_document
+    from flow_core.library import resume_flow as resume_flow
+    from flow_core.library import run_flow as run_flow
     from flow_core.lint import lint as lint
     from flow_core.options import Attached as Attached
     from flow_core.options import Decorator as Decorator
@@ -169,6 +173,7 @@ if TYPE_CHECKING:
 _HOME = {
     "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
+    "cli": "Front main",
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
     "context": "current",
@@ -185,6 +190,7 @@ _HOME = {
     "interfaces": "REFRESH_AGE Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
     " GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
+    "library": "resume_flow run_flow",
     "lint": "lint",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",

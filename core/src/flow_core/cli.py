@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
@@ -39,6 +39,21 @@ if TYPE_CHECKING:
 GROUP = "flow.commands"
 
 
+class Front(NamedTuple):
+    """What a program that is another way into flow-core says of itself, for `main`.
+
+    Attributes:
+        program: what stands before the options and the command when a person types it, for usage
+            texts and hints: ``python -m flow_metaflow my_flow.py``; None = flow-core's own form.
+        commands: commands of its own by name. They stand before those of plugins.
+
+    Since 0.1.
+    """
+
+    program: str | None = None
+    commands: Mapping[str, Any] = {}
+
+
 class Context:
     """What a command gets from the command line around it; see `flow_core.api.CommandContext`."""
 
@@ -48,8 +63,10 @@ class Context:
         index: PluginIndex,
         settings: Settings,
         ready: Callable[[], None] | None = None,
+        front: Front | None = None,
     ) -> None:
         self.flow = flow
+        self.front = front or Front()
         self.ready = ready
         self.script = flow is not None
         self.name = ""
@@ -71,7 +88,7 @@ class Context:
         self._check_plugins(options["plugins"])
         if options["quiet"]:
             self.settings.override("quiet", True, "--quiet")
-        for name in ("datastore", "metadata"):
+        for name in ("datastore", "metadata", "compute"):
             if options[name] is not None:
                 self.settings.override(name, options[name], f"--{name}")
         self.index = self.index.choose(self.plugins)
@@ -88,6 +105,10 @@ class Context:
                     hint=did_you_mean(name, known),
                 )
 
+    def provider(self, name: str) -> Any:
+        """Return the command of this name, as its plugin or the program offers it."""
+        return self.front.commands.get(name) or self.index.load(GROUP, name)
+
     def session(self) -> Any:
         """Return the session, made once."""
         if self._session is None:
@@ -102,6 +123,7 @@ class Context:
                 configs=self.configs,
                 config_values=self.config_values,
             )
+            self._session.program = self.front.program
         return self._session
 
     def take_configs(self) -> None:
@@ -134,7 +156,7 @@ class Shell(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all installed commands."""
-        return list(ctx.obj.index.names(GROUP))
+        return sorted({*ctx.obj.index.names(GROUP), *ctx.obj.front.commands})
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the commands, or options, that begin with what was typed, for the shell."""
@@ -158,7 +180,7 @@ class Shell(click.Group):
         name, rest = args[0], args[1:]
         if context.flow is None and name.endswith(".py"):
             raise _file_first(name, rest, context.index.names(GROUP))
-        provider = context.index.load(GROUP, name)
+        provider = context.provider(name)
         if provider.needs_flow and context.flow is None:
             if not rest or rest[0] in ("--help", "-h"):
                 return name, _needs_file(name, provider.summary), rest
@@ -184,7 +206,7 @@ class Shell(click.Group):
         rows = []
         for name in self.list_commands(ctx):
             try:
-                rows.append((name, ctx.obj.index.load(GROUP, name).summary))
+                rows.append((name, ctx.obj.provider(name).summary))
             except PluginError as error:
                 rows.append((name, f"(cannot be used: {error.what})"))
         if rows:  # a kernel without plugins has none
@@ -318,6 +340,7 @@ def _options(flow: Any) -> list[click.Parameter]:
         ),
         click.Option(["--datastore"], metavar="NAME|URL", help="Where artifacts are stored."),
         click.Option(["--metadata"], metavar="NAME|URL", help="Where runs are indexed."),
+        click.Option(["--compute"], metavar="NAME", help="Where tasks run that do not say so."),
         click.Option(
             ["--quiet", "-q"], is_flag=True, help="Show nothing of a run but its failures."
         ),
@@ -349,18 +372,22 @@ def _shell(name: str, flow: Any) -> Shell:
     )
 
 
-def main(arguments: Sequence[str] | None = None, *, flow: Any = None) -> NoReturn:
+def main(
+    arguments: Sequence[str] | None = None, *, flow: Any = None, front: Front | None = None
+) -> NoReturn:
     """Run the command line and exit.
 
     Args:
         arguments: without the program's name; None = those of this process.
         flow: the flow class, when its script is the program.
+        front: the program, when it is another than ``flow`` or the script of a flow.
 
     Exit status: 0 = done, 1 = the flow or the command failed, 2 = called wrongly.
     """
     collecting = gc.isenabled()
     gc.disable()  # what a start makes stays: looking for garbage in it is a tenth of a small command
-    status = run(arguments, flow=flow, ready=_collect_again if collecting else None)
+    ready = _collect_again if collecting else None
+    status = run(arguments, flow=flow, ready=ready, front=front)
     gc.freeze()  # so that the interpreter does not look through all of it again at its end
     _end_quietly_at_ctrl_c()
     sys.exit(status)
@@ -394,6 +421,7 @@ def run(
     *,
     flow: Any = None,
     ready: Callable[[], None] | None = None,
+    front: Front | None = None,
 ) -> int:
     """As `main`, but return the exit status; ``ready`` is called before the command begins."""
     _complete_streams()
@@ -404,8 +432,9 @@ def run(
     try:
         settings = Settings()
         debug = settings["debug"]
-        context = Context(flow, installed(), settings, ready)
+        context = Context(flow, installed(), settings, ready, front)
         name = f"python {os.path.basename(sys.argv[0])}" if flow is not None else "flow"
+        name = context.front.program or name
         shell = _shell(name, flow)
         result = shell.main(given, prog_name=name, obj=context, standalone_mode=False)
         status = result if isinstance(result, int) else 0  # what a command exits with

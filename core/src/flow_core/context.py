@@ -48,6 +48,7 @@ class Current:
     def __init__(self) -> None:
         self._facts: dict[str, Any] = {}
         self._makers: dict[str, Callable[[], Any]] = {}
+        self._outer: list[tuple[dict[str, Any], dict[str, Callable[[], Any]]]] = []
 
     @property
     def is_running_flow(self) -> bool:
@@ -57,6 +58,9 @@ class Current:
     def get(self, name: str, default: Any = None) -> Any:
         """Return a fact, or ``default`` when there is none of this name."""
         return getattr(self, name, default)
+
+    def __reduce__(self) -> str:
+        return "current"  # there is one in each process, also for a flow that was sent by value
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and hasattr(self, name)
@@ -76,19 +80,25 @@ class Current:
             f"current has no '{name}': no plugin in this task provides it ({hint})"
         )
 
-    def provide(self, name: str, make: Callable[[], Any]) -> None:
-        """Add the attribute ``name``; ``make`` is called when it is first read. For plugins."""
+    def provide(self, name: str, make: Callable[[], Any]) -> Callable[[], Any] | None:
+        """Add the attribute ``name``; ``make`` is called when it is first read. For plugins.
+
+        Returns:
+            what made it until now, for a plugin that adds to what another one provides; or None.
+        """
+        earlier = self._makers.get(name)
         self._makers[name] = make
+        return earlier
 
     def begin(self, facts: dict[str, Any]) -> None:
-        """Enter a task. For the kernel."""
+        """Enter a task, maybe of a flow that a task in this process runs. For the kernel."""
+        self._outer.append((self._facts, self._makers))
         self._facts = dict(facts)
         self._makers = {}
 
     def end(self) -> None:
         """Leave the task. For the kernel."""
-        self._facts = {}
-        self._makers = {}
+        self._facts, self._makers = self._outer.pop() if self._outer else ({}, {})
 
 
 current = Current()

@@ -177,12 +177,14 @@ class RunFailed(FlowError):
     Attributes:
         pathspec: ``Flow/run``.
         state: ``failed`` or ``interrupted``.
+        run: the client's `Run`, where the flow was run from Python; else None.
     """
 
     def __init__(self, what: str, *, pathspec: str, state: str, **parts: str | None) -> None:
         super().__init__(what, **parts)
         self.pathspec = pathspec
         self.state = state
+        self.run: Any = None
 
 
 def near_misses(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import types
 from collections.abc import Mapping
@@ -11,13 +12,20 @@ from typing import Any
 
 from flow_core.errors import DefinitionError, FlowError, UsageError
 from flow_core.flowspec import LOADED, FlowLoaded, FlowSpec, flows_in
+from flow_core.package import top_folder
 
 
 def load_flow(text: str, module: str = "__main__") -> type[FlowSpec]:
-    """Load a flow class from ``file.py`` or ``file.py:Class``.
+    """Load a flow class from ``file.py``, ``file.py:Class``, ``package.module`` or
+    ``package.module:Class``.
 
     The file runs as the module ``__main__``, as if it had been started as a script, up to the
-    place where it starts the command line. (With another ``module``, that module is imported.)
+    place where it starts the command line or a run. If it belongs to a package, its relative
+    imports work. A module is imported, from the current folder too.
+
+    Args:
+        text: see above.
+        module: the name of the module that ``file.py`` is, if it was imported.
 
     Raises:
         UsageError: there is no such file, or no, or more than one, flow in it.
@@ -25,8 +33,11 @@ def load_flow(text: str, module: str = "__main__") -> type[FlowSpec]:
     """
     path, _, name = text.rpartition(":") if ".py:" in text else (text, "", "")
     if module != "__main__":
-        return _pick(vars(importlib.import_module(module)), module, path, name)
+        return _pick(_imported(module, path), module, path, name)
     if not os.path.isfile(path):
+        found = _named_module(text)
+        if found is not None:
+            return found
         raise UsageError(
             f"There is no flow file '{path}'",
             where=os.getcwd(),
@@ -34,6 +45,49 @@ def load_flow(text: str, module: str = "__main__") -> type[FlowSpec]:
         )
     namespace = _as_main(os.path.abspath(path))
     return _pick(namespace, "__main__", path, name)
+
+
+_MODULE = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)(?::(\w+))?")
+
+
+def _named_module(text: str) -> type[FlowSpec] | None:
+    """Return the flow of ``package.module:Class``; None when there is no such module."""
+    named = _MODULE.fullmatch(text)
+    if named is None:
+        return None
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    module, name = named[1], named[2] or ""
+    try:
+        namespace = vars(importlib.import_module(module))
+    except ModuleNotFoundError as error:
+        if error.name and (module == error.name or module.startswith(error.name + ".")):
+            return None
+        raise _import_failed(module, error) from error
+    except FlowError:
+        raise
+    except Exception as error:
+        raise _import_failed(module, error) from error
+    return _pick(namespace, module, module, name)
+
+
+def _imported(module: str, path: str) -> Mapping[str, Any]:
+    """Return the names of a module that another process has imported from the file ``path``."""
+    try:
+        return vars(importlib.import_module(module))
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0] or not os.path.isfile(path):
+            raise
+    from importlib import util
+
+    # No path leads there: pytest, for example, may import a file without.
+    spec = util.spec_from_file_location(module, path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = util.module_from_spec(spec)
+    sys.modules[module] = made
+    spec.loader.exec_module(made)
+    return vars(made)
 
 
 def _as_main(path: str) -> dict[str, Any]:
@@ -44,6 +98,11 @@ def _as_main(path: str) -> dict[str, Any]:
     folder = os.path.dirname(path)
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    top = top_folder(path)
+    if top != folder:
+        main.__package__ = os.path.relpath(folder, top).replace(os.sep, ".")
+        if top not in sys.path:
+            sys.path.insert(1, top)
     with open(path, "rb") as file:
         source = file.read()
     setattr(main, LOADED, True)
@@ -56,7 +115,15 @@ def _as_main(path: str) -> dict[str, Any]:
         raise
     except Exception as error:
         raise _import_failed(path, error) from error
+    setattr(main, LOADED, _threads())
     return main.__dict__
+
+
+def _threads() -> tuple[Any, ...]:
+    """Return the threads that loading has started: they start no runs, whatever a task does."""
+    threading = sys.modules.get("threading")
+    here = threading.current_thread() if threading else None
+    return tuple(t for t in threading.enumerate() if t is not here) if threading else ()
 
 
 def _line_of(path: str, error: Exception) -> str:

@@ -23,19 +23,49 @@ RESERVED_STEPS = frozenset(
 
 
 class FlowLoaded(SystemExit):
-    """Ends the loading of a flow file where it would start the command line.
-
-    As `SystemExit`, it ends a thread of the file without a word, too.
-    """
+    """Ends the loading of a flow file where it would start the command line, or a run."""
 
     def __init__(self, flow: type[FlowSpec]) -> None:
         super().__init__(flow)
         self.flow = flow
 
 
+def stop_loading(flow: type[FlowSpec]) -> NoReturn:
+    """End what runs of a file that is loaded for its flow."""
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        raise SystemExit  # which alone ends a thread of the file without a word
+    raise FlowLoaded(flow)
+
+
+LANGUAGE = "__flow_language__"
+"""Mark of a class that stands between `FlowSpec` and people's flows, such as one that brings the names
+of another tool: it may override what belongs to flow-core."""
+
 LOADED = "__flow_loaded__"
-"""Mark of a ``__main__`` that was loaded for its classes: no flow starts the command line there, be it
-in a thread, or later. Otherwise each task would start the whole run again."""
+"""Mark of a ``__main__`` that was loaded for its classes: no flow starts the command line, or a run,
+there, be it in a thread, or later. Otherwise each task would start the whole run again. It is True,
+and then the threads that loading has started."""
+
+
+class FromPython:
+    """A function of flow classes that objects of them do not have: ``MyFlow.run``.
+
+    A step, parameter or artifact may have its name: that of the flow comes first, and the function
+    is then reached in another way, see `flow_core.library`.
+
+    Args:
+        name: its name in `flow_core.library`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, flow: Any, owner: type[FlowSpec]) -> Any:
+        if flow is not None:
+            raise AttributeError(self._name)  # Python then asks `FlowSpec.__getattr__`
+        return importlib.import_module("flow_core.library").of_class(owner, self._name)
 
 
 class StepMark(NamedTuple):
@@ -153,20 +183,29 @@ class FlowSpec:
     in every later step, and by the client when the run is over. Reading is lazy. Names that begin
     with ``__`` are not stored.
 
-    ``MyFlow()`` in a script starts the command line.
+    ``MyFlow()`` in a script starts the command line; ``MyFlow.run(alpha=3)`` runs the flow from
+    Python, ``MyFlow.resume()`` goes on after a failure.
     Since 0.1.
     """
+
+    run: Any = FromPython("run")
+    resume: Any = FromPython("resume")
 
     def __init__(self) -> None:
         cls = type(self)
         if hasattr(sys.modules.get("__main__"), LOADED):
-            raise FlowLoaded(cls)
+            stop_loading(cls)
         if cls.__module__ != "__main__":
             raise DefinitionError(
                 f"{cls.__name__}() starts the command line, which only a script can do",
                 why=f"it was called from an import of '{cls.__module__}'",
-                hint=f"flow run {cls.__module__.replace('.', '/')}.py:{cls.__name__}",
+                hint=f"{cls.__name__}.run(), or flow run {cls.__module__}:{cls.__name__}",
             )
+        self.__flow_start__()
+
+    @classmethod
+    def __flow_start__(cls) -> None:
+        """Start the command line of a script. A base class with another one overrides this."""
         # The one place where a lower layer reaches up: a script begins here.
         collecting = gc.isenabled()
         gc.disable()  # as `main` does, but before the imports
@@ -306,7 +345,7 @@ def step_functions(
     found: dict[str, FunctionType] = {}
     for cls in reversed(flow.__mro__):
         for name, value in vars(cls).items():
-            if name in RESERVED_STEPS and cls is not FlowSpec and issubclass(cls, FlowSpec):
+            if name in RESERVED_STEPS and _is_own(cls):
                 refuse(_reserved(cls, name, value), errors)
             if getattr(value, "__flow_step__", False):
                 found[name] = value
@@ -324,6 +363,11 @@ def step_functions(
     return found
 
 
+def _is_own(cls: type) -> bool:
+    """Whether a class belongs to a person's flow, and not to the language that it is written in."""
+    return issubclass(cls, FlowSpec) and cls is not FlowSpec and LANGUAGE not in vars(cls)
+
+
 def _reserved(cls: type, name: str, value: Any) -> DefinitionError:
     step = getattr(value, "__flow_step__", False)
     return DefinitionError(
@@ -337,12 +381,17 @@ def _reserved(cls: type, name: str, value: Any) -> DefinitionError:
 def class_names(flow: type[FlowSpec]) -> dict[str, Any]:
     """Return everything that the classes of a flow define: what an artifact cannot be called.
 
-    Properties with a setter are not among them: assigning to one calls it.
+    Properties with a setter are not among them: assigning to one calls it. Nor are functions of
+    the class that its objects do not have.
     """
     found: dict[str, Any] = {}
     for cls in reversed([c for c in flow.__mro__ if c is not object and c is not Generic]):
         found.update(vars(cls))
-    return {n: v for n, v in found.items() if not hasattr(type(v), "__set__")}
+    return {
+        n: v
+        for n, v in found.items()
+        if not hasattr(type(v), "__set__") and not isinstance(v, FromPython)
+    }
 
 
 def is_stored(flow: type[FlowSpec], name: str) -> bool:
@@ -355,7 +404,7 @@ def is_stored(flow: type[FlowSpec], name: str) -> bool:
 def constants(flow: type[FlowSpec]) -> dict[str, Any]:
     """Return the class constants of a flow: public data attributes, inherited ones included."""
     found: dict[str, Any] = {}
-    for cls in reversed([c for c in flow.__mro__ if issubclass(c, FlowSpec) and c is not FlowSpec]):
+    for cls in reversed([c for c in flow.__mro__ if _is_own(c)]):
         for name, value in vars(cls).items():
             found.pop(name, None)
             if not name.startswith("_") and _is_data(value):

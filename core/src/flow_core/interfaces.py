@@ -172,12 +172,15 @@ class ComputeCapabilities(NamedTuple):
         resources: it honours ``plan.resources``.
         gang: it can start the tasks of a ``num_parallel`` step together: it is a `GangCompute`.
         image: it runs container images of its own.
+        foreground: its tasks run in the launcher's process, and what they write is on its standard
+            streams already when it is told: nobody shows it again, or draws there meanwhile.
     """
 
     needs_shared_store: bool = False
     resources: bool = False
     gang: bool = False
     image: bool = False
+    foreground: bool = False
 
 
 class TaskCommand:

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from flow_core.interfaces import Buffer, Store, StoreCapabilities, StoredObject
+from flow_core.interfaces import REFRESH_AGE, Buffer, Store, StoreCapabilities, StoredObject
+
+
+def _both(own: StoreCapabilities, base: StoreCapabilities) -> StoreCapabilities:
+    """Return what both stores can do; create-only writes need only the own one."""
+    return StoreCapabilities(
+        shared=own.shared and base.shared,
+        mappable=own.mappable and base.mappable,
+        create_only=own.create_only,
+        forkable=own.forkable and base.forkable,
+    )
 
 
 class OverlayStore:
@@ -23,6 +33,10 @@ class OverlayStore:
         below: key → the key of ``base`` that stands for it, or None; it is not asked for blobs.
         url: the URL under which another process finds this store; None = that of ``own``.
 
+    Attributes:
+        own, base: as the arguments.
+        capabilities: what both can do.
+
     Since 0.1.
     """
 
@@ -37,20 +51,10 @@ class OverlayStore:
         self.base = base
         self._below = below
         self._url = url
+        self.capabilities = _both(own.capabilities, base.capabilities)
 
     def __repr__(self) -> str:
         return f"<OverlayStore {self.url} over {self.base.url}>"
-
-    @property
-    def capabilities(self) -> StoreCapabilities:
-        """What both stores can do; create-only writes need only the own one."""
-        own, base = self.own.capabilities, self.base.capabilities
-        return StoreCapabilities(
-            shared=own.shared and base.shared,
-            mappable=own.mappable and base.mappable,
-            create_only=own.create_only,
-            forkable=own.forkable and base.forkable,
-        )
 
     @property
     def url(self) -> str:
@@ -110,9 +114,14 @@ class OverlayStore:
         """List the own store."""
         return self.own.list(prefix)
 
-    def delete(self, keys: Iterable[str]) -> None:
+    def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
         """Delete from the own store; what lies below shows again."""
-        self.own.delete(keys)
+        self.own.delete(keys, older_than=older_than)
+
+    def refresh(self, key: str, age: float = REFRESH_AGE) -> bool:
+        """Refresh an object of the own store. What lies below is not to be relied on by something
+        new, since nobody there knows of it: the answer is False, and it is written here."""
+        return self.own.refresh(key, age)
 
     def local_path(self, key: str) -> str | None:
         """Return the path of a file: below only for what is there and not in the own store."""

@@ -21,14 +21,17 @@ def collect(
     """Return the files of a snapshot: path in the archive → path on disk, sorted.
 
     The files below the flow's folder with one of ``suffixes``, without hidden folders, virtual
-    environments and build results; the flow file always; and ``extra``.
+    environments and build results; the flow file always; and ``extra``. Of a flow in a package, the
+    files of the outermost package, below its name.
 
     Raises:
         FlowError: there are more than 2,000 of them, which is no project but a home folder.
     """
-    root = os.path.dirname(os.path.abspath(flow_file))
-    files = {os.path.basename(flow_file): os.path.abspath(flow_file)}
-    for path in _walk(root, tuple(suffixes)):
+    flow_file = os.path.abspath(flow_file)
+    root = top_folder(flow_file)
+    files = {os.path.relpath(flow_file, root).replace(os.sep, "/"): flow_file}
+    package = os.path.relpath(os.path.dirname(flow_file), root).partition(os.sep)[0]
+    for path in _walk(os.path.normpath(os.path.join(root, package)), tuple(suffixes)):
         files[os.path.relpath(path, root).replace(os.sep, "/")] = path
         if len(files) > _MOST_FILES:
             raise FlowError(
@@ -39,6 +42,17 @@ def collect(
             )
     files.update({name: path for path, name in extra})
     return dict(sorted(files.items()))
+
+
+def top_folder(file: str) -> str:
+    """Return the folder of a file; of one in a package, the folder of the outermost package."""
+    folder = os.path.dirname(os.path.abspath(file))
+    while os.path.exists(os.path.join(folder, "__init__.py")):
+        above = os.path.dirname(folder)
+        if above == folder or not os.path.basename(folder).isidentifier():
+            break
+        folder = above
+    return folder
 
 
 def _walk(root: str, suffixes: tuple[str, ...]) -> Iterator[str]:
@@ -64,7 +78,13 @@ def _is_environment(folder: str) -> bool:
 
 
 def build(files: dict[str, str], limit: float) -> bytes:
-    """Return the tar archive of ``files`` (archive path → disk path).
+    """Return the tar archive of ``files`` (archive path → disk path); errors as `archive`."""
+    read = ((n, _content(path), os.access(path, os.X_OK), path) for n, path in files.items())
+    return archive(read, limit)
+
+
+def archive(files: Iterable[tuple[str, bytes, bool, str]], limit: float) -> bytes:
+    """Return the tar archive of files: path in the archive, content, executable, place for people.
 
     Times, owners and the order are fixed, so that the same code has the same hash.
 
@@ -73,15 +93,13 @@ def build(files: dict[str, str], limit: float) -> bytes:
     """
     parts: list[bytes] = []
     size = 0
-    for name, path in files.items():
-        content = _content(path)
-        executable = os.access(path, os.X_OK)
+    for name, content, executable, place in files:
         parts += [_tar_header(name, len(content), executable), content, bytes(-len(content) % 512)]
         size += len(content) + 1024
         if size > limit * 1e6:
             raise FlowError(
                 f"The code snapshot is larger than {limit:g} MB",
-                where=path,
+                where=place,
                 hint="put data elsewhere, or raise the setting code_limit (FLOW_CODE_LIMIT)",
             )
     return b"".join([*parts, bytes(1024)])

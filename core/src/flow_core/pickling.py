@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType
 from typing import Any
@@ -60,7 +61,7 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, (type, FunctionType)) and _only_here(value):
-            payload = _by_value(value)
+            payload = payload_of(value)
             return restore_local, (_main_file(), value.__module__, value.__qualname__, payload)
         return NotImplemented
 
@@ -70,7 +71,13 @@ def _main_file() -> str:
     return os.path.realpath(file) if file else ""
 
 
-def _by_value(value: Any) -> bytes:
+SENT = "__flow_sent__"
+"""Mark of a ``__main__`` that was made of what another process sent: see `flow_core.byvalue`."""
+
+
+def dump_by_value(value: Any) -> bytes:
+    """Return a class or function of ``__main__``, with all that it uses of it, as bytes that are
+    equal for equal code."""
     import cloudpickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -82,7 +89,10 @@ def _by_value(value: Any) -> bytes:
                 # does the same by the payload.
                 make, arguments, *rest = reduced
                 plain = tuple(None if _is_tracker(a) else a for a in arguments)
-                reduced = (make, plain, *rest)
+                reduced = (make, _with_slots(obj, make, plain), *rest)
+                if rest and isinstance(rest[0], tuple) and isinstance(rest[0][0], dict):
+                    # What pickle notes in a class when it first stores an instance of it.
+                    rest[0][0].pop("__slotnames__", None)
             return reduced
 
     buffer = io.BytesIO()
@@ -90,13 +100,39 @@ def _by_value(value: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _with_slots(cls: type, make: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Let the class get its ``__slots__``, which cloudpickle leaves out: instances would be stored
+    in another form there, which the class itself cannot read."""
+    if "__slots__" not in vars(cls) or make.__name__ != "_make_skeleton_class":
+        return arguments
+    kind, name, bases, given, *rest = arguments
+    return (kind, name, bases, {**given, "__slots__": vars(cls)["__slots__"]}, *rest)
+
+
 def _is_tracker(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) is not None
 
 
+_PAYLOADS: weakref.WeakKeyDictionary[Any, bytes] = weakref.WeakKeyDictionary()
+"""The bytes from which classes and functions were made. What is made of bytes is as good as equal,
+but cloudpickle would write it in other ones; and equal values should have equal hashes."""
+
+
 @functools.lru_cache(maxsize=256)
 def _restored(payload: bytes) -> Any:
-    return pickle.loads(payload)
+    value = pickle.loads(payload)
+    keep_payload(value, payload)
+    return value
+
+
+def keep_payload(value: Any, payload: bytes) -> None:
+    """Let ``payload``, from which ``value`` was made, be what it is stored as."""
+    _PAYLOADS[value] = payload
+
+
+def payload_of(value: Any) -> bytes:
+    """Return a class or function by value: `dump_by_value`, or what it was made from."""
+    return _PAYLOADS.get(value) or dump_by_value(value)
 
 
 def _only_here(value: Any) -> bool:
@@ -107,15 +143,24 @@ def _only_here(value: Any) -> bool:
 def restore_local(file: str, module: str, qualname: str, payload: bytes) -> Any:
     """Return a class or function that was stored by value. Its name is part of the stored format.
 
-    In the flow's own process this is the object of the flow file, so that ``isinstance`` holds.
+    In the flow's own process this is the object of the flow file, so that ``isinstance`` holds. In
+    a notebook, which has no file, it is the notebook's, if that is (still) the same.
     """
-    if module == "__main__" and file and _main_file() == file:
-        found: Any = sys.modules.get("__main__")
+    if module == "__main__" and _main_file() == file:
+        main: Any = sys.modules.get("__main__")
+        found = main
         for part in qualname.split("."):
             found = getattr(found, part, None)
-        if found is not None:
+        if found is not None and (file or hasattr(main, SENT) or _is_same(found, payload)):
             return found
     return _restored(payload)
+
+
+def _is_same(value: Any, payload: bytes) -> bool:
+    try:
+        return isinstance(value, (type, FunctionType)) and payload_of(value) == payload
+    except Exception:  # it uses what cannot be stored now: then it is not what was stored
+        return False
 
 
 def _dump_stream(value: Any, take: Callable[[pickle.PickleBuffer], Any] | None) -> bytes:
@@ -163,7 +208,7 @@ def find_unpicklable(path: str, value: Any) -> tuple[str, Any]:
     while id(value) not in seen:
         seen.add(id(value))
         for label, child in _children(value):
-            if not _picklable(child):
+            if not picklable(child):
                 labels.append(_shorten(label, _LONGEST_LABEL))
                 value = child
                 break
@@ -178,7 +223,8 @@ def _shorten(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
-def _picklable(value: Any) -> bool:
+def picklable(value: Any) -> bool:
+    """Whether ``value`` can be stored."""
     try:
         _dump_stream(value, None)
     except Exception:  # of any type: it cannot be stored

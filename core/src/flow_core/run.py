@@ -284,22 +284,48 @@ def _constants(session: Session) -> dict[str, ArtifactRef]:
 
 
 def keep_code(session: Session) -> str | None:
-    """Store a snapshot of today's code; return its hash, or None for a flow that is in no file.
+    """Store a snapshot of today's code; return its hash, or None where there is none.
 
     Errors as `collect_code`. Since 0.1.
     """
     from flow_core import package
 
-    files = collect_code(session)
+    files, limit = collect_code(session), session.settings["code_limit"]
     if not files:
-        return None  # a notebook cell
-    return session.artifacts.put_bytes(package.build(files, session.settings["code_limit"]))
+        return _keep_cells(session, limit)
+    return session.artifacts.put_bytes(package.build(files, limit))
+
+
+def _keep_cells(session: Session, limit: float) -> str | None:
+    """Keep the cells of a notebook that define the flow and its functions, as one file."""
+    from flow_core import package
+    from flow_core.byvalue import sources
+
+    assert session.flow is not None
+    cells = sources(session.flow).values()
+    if not cells:
+        return None
+    content = "\n\n".join(cell.strip("\n") + "\n" for cell in cells).encode()
+    name = _script(session)
+    return session.artifacts.put_bytes(
+        package.archive([(name, content, False, session.graph.file)], limit)
+    )
+
+
+def _script(session: Session) -> str:
+    """Return the path of the flow's file in the code snapshot."""
+    from flow_core import package
+
+    file = session.graph.file
+    if not os.path.isfile(file):
+        return f"{session.definition.name}.py"
+    return os.path.relpath(file, package.top_folder(file)).replace(os.sep, "/")
 
 
 def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
     """Return what a run would keep of today's code: path in the snapshot → path on disk, sorted.
 
-    Nothing for a flow that is in no file.
+    Nothing for a flow that is in no file, such as one of a notebook.
 
     Args:
         session: a session; of a flow, or, with ``file``, of none.
@@ -331,7 +357,7 @@ def _info(session: Session) -> dict[str, Any]:
     assert session.flow is not None
     host = os.uname().nodename if hasattr(os, "uname") else ""
     return {
-        "script": os.path.basename(session.graph.file),
+        "script": _script(session),
         "command": sys.argv,
         "python": ".".join(map(str, sys.version_info[:3])),
         "flow_core": __version__,
@@ -396,13 +422,14 @@ def run_failed(
     pathspec = f"{document.flow}/{document.run}"
     word = "was interrupted" if result.state is RunState.INTERRUPTED else "failed"
     options = top_level_options(session) if session is not None else ""
+    front = session.program if session is not None else None
     return RunFailed(
         f"Run {pathspec} {word}",
         pathspec=pathspec,
         state=result.state.value,
         where=", ".join(result.failed[:3]) or None,
         why=result.message or None,
-        hint=_line(options, "resume", f"--origin-run-id {document.run}", graph_file),
+        hint=_line(options, "resume", f"--origin-run-id {document.run}", graph_file, front),
     )
 
 
@@ -420,7 +447,7 @@ def command_line(session: Session, command: str, arguments: str = "") -> str:
     Since 0.1.
     """
     file = session.graph.file if session.flow is not None else None
-    return _line(top_level_options(session), command, arguments, file)
+    return _line(top_level_options(session), command, arguments, file, session.program)
 
 
 def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = None) -> bool:
@@ -443,12 +470,13 @@ def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = N
 
 
 def top_level_options(session: Session) -> str:
-    """Return the options before the command that lead to the same store, index and plugins."""
+    """Return the options before the command that lead to the same store, index and plugins, and
+    let tasks run in the same place."""
     from shlex import quote  # only where something went wrong
 
     words = [word for text in _given_plugins(session) for word in ("-p", text)]
     chosen = session.settings.overrides()
-    for name in ("datastore", "metadata"):
+    for name in ("datastore", "metadata", "compute"):
         if name in chosen:
             words += [f"--{name}", chosen[name]]
     return " ".join(map(quote, words))
@@ -460,9 +488,11 @@ def _given_plugins(session: Session) -> list[str]:
     return [text for text in session._choices if text not in set_anyway]
 
 
-def _line(options: str, command: str, arguments: str, file: str | None) -> str:
+def _line(options: str, command: str, arguments: str, file: str | None, front: str | None) -> str:
     program = sys.argv[0]
-    if program.endswith(".py") and (
+    if front is not None:
+        words = [front, options, command, arguments]
+    elif program.endswith(".py") and (
         file is None or os.path.basename(program) == os.path.basename(file)
     ):
         words = ["python", program, options, command, arguments]

@@ -60,7 +60,10 @@ class Session:
         modules: further hook modules as objects, for tests and notebooks.
         providers: ready objects instead of looked-up providers, by (kind, name), for tests:
             ``{("store", "memory"): MemoryStore()}``.
-        interactive: whether output of tasks is wanted while they run.
+        interactive: whether output of tasks is wanted while they run, and somebody is told how
+            the run goes.
+        by_value: whether other processes get the flow class as it stands, instead of loading its
+            file: see `flow_core.byvalue`.
         configs: for the flow's configurations, (name, path of a file).
         config_values: for the flow's configurations, (name, value: a text to parse, or an object).
     """
@@ -76,10 +79,12 @@ class Session:
         modules: Sequence[Any] = (),
         providers: Mapping[tuple[str, str], Any] | None = None,
         interactive: bool = True,
+        by_value: bool = False,
         configs: Sequence[tuple[str, str]] = (),
         config_values: Sequence[tuple[str, Any]] = (),
     ) -> None:
         self.flow = flow
+        self._by_value = by_value
         self.configs_given = (tuple(configs), tuple(config_values))
         self.settings = settings or Settings()
         self.interactive = interactive
@@ -92,6 +97,7 @@ class Session:
         self._runner: TaskRunner | None = None
         self._adopted: RunDocument | None = None
         self._started = False
+        self.program: str | None = None  # how people call what made this session; None = `flow`
         self._launcher = 0
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         self.index = (index if index is not None else installed()).choose(self._choices)
@@ -394,7 +400,24 @@ class Session:
             "settings": {**self.settings.overrides(), "datastore": self.store_text()},
             "decorators": self._decorators,
             "plugins": self._choices,
+            "path": _own_path(),
+            "sent": self._sent,
         }
+
+    @cached_property
+    def _sent(self) -> dict[str, Any] | None:
+        """The flow class as JSON data, where others cannot, or should not, load it."""
+        if not self._by_value:
+            return None
+        from flow_core.byvalue import pack_flow
+
+        assert self.flow is not None
+        try:
+            return pack_flow(self.flow)
+        except DefinitionError:
+            if "<locals>" in self.flow.__qualname__ or not os.path.isfile(self.graph.file):
+                raise
+            return None  # then its file is loaded once more, where it makes what cannot be sent
 
     def _encoded_configs(self) -> dict[str, Any]:
         if not self.configs:
@@ -427,15 +450,16 @@ class Session:
         settings = Settings()
         chosen = dict(document["settings"])
         _take_over(settings, chosen)
-        flow = load_flow(f"{document['file']}:{document['flow']}", document["module"])
+        sys.path[:] = dict.fromkeys([*document["path"], *sys.path])
         session = cls(
-            flow,
+            _load(document),
             settings=settings,
             decorators=document["decorators"],
             plugins=document["plugins"],
             modules=modules,
             providers=providers,
         )
+        session.__dict__["_sent"] = document["sent"]  # it is passed on as it came
         if document.get("configs"):
             from flow_core.config import decode_values
 
@@ -543,10 +567,14 @@ class Session:
         self.close_index()  # compute providers may fork now: nothing may be open
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
-        document = describe_run(self, request)
-        with interrupts_waiting():
-            document = register_run(self, document, request.run_id_file)
-            result = Scheduler(self, document, workers, chosen).execute()
+        try:
+            document = describe_run(self, request)
+            with interrupts_waiting():
+                document = register_run(self, document, request.run_id_file)
+                result = Scheduler(self, document, workers, chosen).execute()
+        finally:
+            for compute in self._computes.values():
+                compute.close()  # where the run did not come to its end, or even to its start
         if result.state is not RunState.SUCCEEDED:
             raise run_failed(document, result, self.graph.file, self)
         return result
@@ -584,6 +612,30 @@ def _take_over(settings: Settings, chosen: dict[str, Any]) -> None:
     """Move the values that the launcher chose to ``settings``, where they are declared."""
     for name in [s.name for s in settings.declared() if s.name in chosen]:
         settings.override(name, chosen.pop(name), "launcher")
+
+
+def _load(document: Mapping[str, Any]) -> type[FlowSpec]:
+    if document["sent"] is None:
+        return load_flow(f"{document['file']}:{document['flow']}", document["module"])
+    from flow_core.byvalue import unpack_flow
+
+    return unpack_flow(document["sent"])
+
+
+def _own_path() -> list[str]:
+    """Return the folders that this program added to where modules are found; those of its Python
+    are another Python's own matter."""
+    import sysconfig  # only where tasks are not forked
+
+    pythons = [sysconfig.get_path(n) for n in ("stdlib", "platstdlib", "purelib", "platlib")]
+    found = [os.path.abspath(place) for place in sys.path]
+    return [p for p in found if not _is_of_python(p, pythons)]
+
+
+def _is_of_python(path: str, folders: Sequence[str]) -> bool:
+    name = os.path.basename(path)
+    below = any(path == f or path.startswith(f + os.sep) for f in folders)
+    return below or name in ("site-packages", "dist-packages") or name.startswith("python3")
 
 
 def _read_graph(definition: FlowDefinition) -> Graph:

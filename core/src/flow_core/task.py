@@ -243,16 +243,20 @@ class TaskRunner:
             manifest could not be written, so that the attempt did not happen.
         """
         started = time.time()
+        # A process of its own was made for the attempt: then all of its CPU time counts.
+        used = _usage()[0] if self.session.is_launcher else 0.0
         step = self.session.definition.steps[spec.step]
         task = TaskContext(self.session, spec, self._reader, step)
         try:
             flow, binding = self._bind(task)
         except FlowError as raised:
-            return _commit(task, started, _failed(task, raised), raised)
-        error = _call(self.session, task, flow)
-        manifest, shown = _settle(task, flow, binding, error)
-        current.end()
-        return _commit(task, started, manifest, shown)
+            return _commit(task, started, used, _failed(task, raised), raised)
+        try:
+            error = _call(self.session, task, flow)
+            manifest, shown = _settle(task, flow, binding, error)
+        finally:
+            current.end()
+        return _commit(task, started, used, manifest, shown)
 
     def _bind(self, task: TaskContext) -> tuple[FlowSpec, FlowBinding]:
         spec = task.spec
@@ -367,13 +371,20 @@ def _failed(task: TaskContext, error: BaseException) -> Manifest:
 
 
 def _commit(
-    task: TaskContext, started: float, manifest: Manifest, error: BaseException | None
+    task: TaskContext,
+    started: float,
+    used: float,
+    manifest: Manifest,
+    error: BaseException | None,
 ) -> int:
     if error is not None:
         _show(task, error)
     cpu_seconds, peak_memory = _usage()
     manifest = manifest._replace(
-        started=started, finished=time.time(), cpu_seconds=cpu_seconds, peak_memory=peak_memory
+        started=started,
+        finished=time.time(),
+        cpu_seconds=cpu_seconds - used,
+        peak_memory=peak_memory,
     )
     try:
         committed = task.session.store.write([(manifest.key, manifest.encode())], create_only=True)[

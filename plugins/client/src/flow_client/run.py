@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flow_client.flow import Flow
     from flow_client.reader import Reader
     from flow_client.task import Task
-    from flow_core.api import RunDocument, TaskContext
+    from flow_core.api import RunDocument, Session, TaskContext
 
 ENDED = frozenset({"succeeded", "failed", "interrupted"})
 LOST = "lost"
@@ -52,6 +52,16 @@ class Run(Container[Step]):
         flow, run = split("Run", pathspec)
         found = Run._find(reader(), flow, run)
         self._reader, self._record = found._reader, found._record
+
+    @classmethod
+    def of_session(cls, session: Session, pathspec: str) -> Run:
+        """Return a run that is read through ``session``, whatever the namespace.
+
+        This is how the kernel gets the run that ``MyFlow.run()`` returns. Since 0.1.
+        """
+        from flow_client.reader import Reader
+
+        return cls._find(Reader(session), *split("Run", pathspec), anywhere=True)
 
     @classmethod
     def _of(cls, reader: Reader, record: RunRecord) -> Run:
@@ -149,7 +159,7 @@ class Run(Container[Step]):
 
     @property
     def code(self) -> Code | None:
-        """The snapshot of the code; None for a flow that was defined in a notebook."""
+        """The snapshot of the code: the files, or the cells of a notebook that define the flow."""
         from flow_client.code import Code
 
         document = self._document

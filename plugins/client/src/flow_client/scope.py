@@ -23,6 +23,7 @@ class _Scope:
     Attributes:
         session: the session of the task that runs in this process. Not a context variable, so
             that threads which the step starts see it too.
+        outer: the sessions of tasks that run, in this process, the flow of that task.
         task: what reads from it, once something is read: most tasks read nothing.
         default: what is read elsewhere, and the folder and settings for which it was made.
         chosen: what `metadata` set, or None.
@@ -32,6 +33,7 @@ class _Scope:
     def __init__(self) -> None:
         self.session: Session | None = None
         self.task: Reader | None = None
+        self.outer: list[Session | None] = []
         self.default: tuple[Any, Reader] | None = None
         self.chosen: Reader | None = None
         self.namespace: Any = _DEFAULT
@@ -106,12 +108,14 @@ def reader_at(datastore: str, metadata: str) -> Reader:
 
 def enter_task(session: Session) -> None:
     """Let the client of this process read from the session of its task. For the plugin's hooks."""
+    _scope.outer.append(_scope.session)
     _scope.session, _scope.task = session, None
 
 
 def leave_task() -> None:
     """Undo `enter_task`."""
-    _scope.session = _scope.task = None
+    _scope.session = _scope.outer.pop() if _scope.outer else None
+    _scope.task = None
 
 
 # --- place --------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""flow-inprocess: runs tasks in the launcher's own process: for debuggers, coverage and tests."""
+"""flow-inprocess: tasks in the launcher's own process, one after another."""

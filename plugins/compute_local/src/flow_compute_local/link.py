@@ -64,9 +64,10 @@ class Link:
         """Start a server as an interpreter of its own."""
         from flow_compute_local.interpreter import start_server
 
+        document = runtime.document  # first: it may be that the flow cannot be sent
         link = cls(*start_server(interpreter, variables))
         link.ready = False
-        link.send(["hello", runtime.document, runtime.interactive, fork])
+        link.send(["hello", document, runtime.interactive, fork])
         return link
 
     def send(self, message: list[Any]) -> bool:

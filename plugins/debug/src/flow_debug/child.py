@@ -12,6 +12,7 @@ from flow_core.api import (
     OverlayStore,
     Session,
     Settings,
+    Store,
     TaskSpec,
     attempt_prefix,
     installed,
@@ -61,7 +62,7 @@ def _debug(order: dict[str, Any], spec: TaskSpec) -> int:
     return status
 
 
-def _read_only(url: str, scratch: str, spec: TaskSpec) -> OverlayStore:
+def _read_only(url: str, scratch: str, spec: TaskSpec) -> Store:
     """Return the store of the run, with another one for what is written: that is thrown away."""
     (kind,) = (s.default for s in Settings().declared() if s.name == "datastore")
     own = installed().open(_STORES, f"{kind}://{scratch}")

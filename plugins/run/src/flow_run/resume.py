@@ -11,6 +11,7 @@ from flow_core.api import (
     Command,
     CommandContext,
     NotFound,
+    RunRequest,
     Session,
     UsageError,
     command_line,
@@ -27,18 +28,8 @@ def build(context: CommandContext) -> click.Command:
     offered = context.session().run_options
 
     def resume(step: str | None, origin_run_id: str | None, **options: Any) -> None:
-        session = context.session()
-        origin = _origin(session, origin_run_id)
-        if step is not None and step not in session.graph:
-            raise UsageError(
-                f"There is no step '{step}'",
-                where=f"flow {session.definition.name}",
-                hint=f"resume --origin-run-id {step}"
-                if step.isdigit()
-                else did_you_mean(step, session.graph.nodes),
-            )
-        session.plugins.manager.register(Reuse(session, origin, step), "resume")
-        execute(context, options, origin=origin, options=chosen(offered, options))
+        request = prepare(context.session(), RunRequest(), origin_run_id, step)
+        execute(context, options, origin=request.origin, options=chosen(offered, options))
 
     return click.Command(
         "resume",
@@ -55,6 +46,37 @@ def build(context: CommandContext) -> click.Command:
         "reused by reference, the rest runs with today's code and the old parameters. With STEP, "
         "that step and what follows it run again.",
     )
+
+
+def prepare(
+    session: Session, request: RunRequest, run: str | None = None, step: str | None = None
+) -> RunRequest:
+    """Let the next run of ``session`` go on where another one ended; return what to ask for.
+
+    This is how ``MyFlow.resume()`` finds the way here, too (group ``flow.calls``).
+
+    Args:
+        session: a session of the flow.
+        request: what is asked for besides.
+        run: id or pathspec of the run to resume; None = the latest.
+        step: a step to run again although it was finished.
+
+    Raises:
+        UsageError, NotFound: there is no such run or step.
+    """
+    origin = _origin(session, run)
+    if session.has_configs:
+        session.use_configs_of(*origin.split("/"))
+    if step is not None and step not in session.graph:
+        raise UsageError(
+            f"There is no step '{step}'",
+            where=f"flow {session.definition.name}",
+            hint=f"resume --origin-run-id {step}"
+            if step.isdigit()
+            else did_you_mean(step, session.graph.nodes),
+        )
+    session.plugins.manager.register(Reuse(session, origin, step), "resume")
+    return request._replace(origin=origin)
 
 
 def _take_configs(context: CommandContext) -> None:

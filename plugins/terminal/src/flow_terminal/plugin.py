@@ -27,7 +27,7 @@ def flow_session_started(session: Session) -> None:
 
     view = choose_view(session)
     if view is not None:
-        session.plugins.manager.register(Listener(view), NAME)
+        session.plugins.manager.register(Listener(view, session), NAME)
 
 
 @hookimpl

@@ -1,0 +1,263 @@
+"""Which name of ``metaflow`` means what here, and what is not offered, each by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_CARDS = "cards do not exist yet (flow-cards)"
+_ARGO = "flow-argo, which does not exist yet, will deploy flows"
+_DATATOOLS = "a client for objects in S3 does not exist yet (flow-s3)"
+_AIRFLOW = "nothing deploys flows to Airflow"
+_INTERNAL = "it is part of the inside of Metaflow, which flow-core does not have"
+_EXTENSION = "extensions of Metaflow are not loaded; plugins of flow-core take their place"
+
+
+def _core(names: str) -> dict[str, str]:
+    return {name: f"flow_core:{name}" for name in names.split()}
+
+
+def _own(module: str, names: str) -> dict[str, str]:
+    return {name: f"flow_metaflow.{module}:{name}" for name in names.split()}
+
+
+def _not(why: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), f"!{why}")
+
+
+_EXCEPTIONS = _own(
+    "exceptions",
+    "MetaflowException ParameterFieldFailed ParameterFieldTypeMismatch ExternalCommandFailed"
+    " MetaflowNotFound MetaflowNamespaceMismatch MetaflowInvalidPathspec MetaflowInternalError"
+    " MetaflowTaggingError MetaflowUnknownUser InvalidDecoratorAttribute CommandException"
+    " MetaflowDataMissing UnhandledInMergeArtifactsException MissingInMergeArtifactsException"
+    " MetaflowExceptionWrapper",
+)
+_CLIENT = _own(
+    "client",
+    "Metaflow Flow Run Step Task DataArtifact namespace get_namespace default_namespace metadata"
+    " get_metadata default_metadata inspect_spin",
+)
+_LANGUAGE = {
+    **_own("flowspec", "FlowSpec"),
+    **_core("step current Parameter JSONType"),
+    **_own("parameters", "IncludeFile JSONTypeClass"),
+}
+_CONFIGURATION = _core(
+    "Config ConfigValue config_expr FlowMutator StepMutator UserStepDecorator user_step_decorator"
+    " USER_SKIP_STEP"
+)
+_MUTABLE = _core("MutableFlow MutableStep")
+_DECORATORS = {
+    **_core("retry catch timeout resources environment secrets parallel"),
+    **_core("project schedule trigger trigger_on_finish exit_hook"),
+    **{
+        name: f"flow_core:{name}|flow_metaflow.packages:{name}"
+        for name in ("conda", "conda_base", "pypi", "pypi_base")
+    },
+    **_not(_CARDS, "card"),
+    **_not("flow-kubernetes does not exist yet", "kubernetes"),
+    **_not("nothing runs steps on AWS Batch; flow-kubernetes will run them elsewhere", "batch"),
+    **_not(
+        "use @parallel, and set the variables of torch from current.parallel", "pytorch_parallel"
+    ),
+    **_not(_AIRFLOW, "airflow_external_task_sensor airflow_s3_key_sensor airflow_internal"),
+    **_not(_ARGO, "argo_workflows_internal step_functions_internal"),
+    **_not("it is for Metaflow's own tests", "unbounded_test_foreach_internal"),
+}
+_PARSERS = {
+    **_core("yaml_parser"),
+    **_not(
+        "it feeds @conda and @pypi, which do not exist yet (flow-conda)",
+        "requirements_txt_parser pyproject_toml_parser conda_environment_yml_parser",
+    ),
+}
+_RUNNER = _core("Runner NBRunner")
+_DEPLOYER = _not(_ARGO, "Deployer NBDeployer DeployedFlow")
+_UTILITIES = _own("utilities", "parallel_map parallel_imap_unordered profile")
+_S3 = _not(
+    _DATATOOLS,
+    "S3 MetaflowS3Exception MetaflowS3URLException MetaflowS3NotFound MetaflowS3AccessDenied"
+    " MetaflowS3InvalidRange MetaflowS3InvalidObject MetaflowS3InsufficientDiskSpace",
+)
+_TRIGGER = {**_core("Trigger"), **_not(_INTERNAL, "MetaflowEvent")}
+_DECORATOR_ERRORS = dict.fromkeys(
+    (
+        "BadStepDecoratorException",
+        "BadFlowDecoratorException",
+        "DuplicateStepDecoratorException",
+        "DuplicateFlowDecoratorException",
+        "UnknownStepDecoratorException",
+        "UnknownFlowDecoratorException",
+    ),
+    "flow_core.api:DefinitionError",
+)
+_COMPONENTS = _not(
+    _CARDS,
+    "Markdown Artifact Table Image Error VegaChart ProgressBar ValueBox PythonCode EventsTimeline"
+    " JSONViewer YAMLViewer MetaflowCard MetaflowCardComponent get_cards",
+)
+
+MODULES: Mapping[str, Mapping[str, str]] = {
+    "metaflow": {
+        **_LANGUAGE,
+        **_CONFIGURATION,
+        **_DECORATORS,
+        **_CLIENT,
+        **_PARSERS,
+        **_RUNNER,
+        **_DEPLOYER,
+        **_UTILITIES,
+        **_core("namespaced_event_name Trigger"),
+        **_not(_DATATOOLS, "S3"),
+        **_not("the package metaflow-checkpoint extends Metaflow itself", "checkpoint model"),
+        **_not("it extends Metaflow itself", "huggingface_hub torchrun deepspeed metaflow_ray mpi"),
+        **_not("it extends Metaflow itself", "tensorflow_parallel slurm nvidia snowpark"),
+        **_not("flows in R are not run", "R"),
+        **_not(_EXTENSION, "EXT_PKG"),
+        "get_secret": "flow_core:get_secret",
+    },
+    "metaflow.exception": _EXCEPTIONS,
+    "metaflow.client": _CLIENT,
+    "metaflow.client.core": {
+        **_CLIENT,
+        **_own("client", "MetaflowObject MetaflowData MetaflowCode Metadata"),
+        **_core("Trigger"),
+    },
+    "metaflow.flowspec": {
+        **_own("flowspec", "FlowSpec"),
+        **_own("exceptions", "InvalidNextException"),
+    },
+    "metaflow.parameters": {
+        **_core("Parameter JSONType ParameterContext"),
+        **_own("parameters", "JSONTypeClass"),
+        **_own("exceptions", "ParameterFieldFailed ParameterFieldTypeMismatch MetaflowException"),
+    },
+    "metaflow.includefile": _own("parameters", "IncludeFile"),
+    "metaflow.decorators": {
+        **_core("step"),
+        **_DECORATOR_ERRORS,
+        **_not(_EXTENSION, "Decorator StepDecorator FlowDecorator"),
+        **_own("exceptions", "InvalidDecoratorAttribute MetaflowException"),
+    },
+    "metaflow.user_configs": {**_CONFIGURATION},
+    "metaflow.user_configs.config_parameters": _core("Config ConfigValue config_expr"),
+    "metaflow.user_decorators": {**_CONFIGURATION, **_MUTABLE},
+    "metaflow.user_decorators.mutable_flow": _core("MutableFlow"),
+    "metaflow.user_decorators.mutable_step": _core("MutableStep"),
+    "metaflow.user_decorators.user_flow_decorator": _core("FlowMutator"),
+    "metaflow.user_decorators.user_step_decorator": _core(
+        "StepMutator UserStepDecorator user_step_decorator USER_SKIP_STEP"
+    ),
+    "metaflow.metaflow_current": _core("current"),
+    "metaflow.metaflow_version": _own("utilities", "get_version"),
+    "metaflow.events": _TRIGGER,
+    "metaflow.multicore_utils": _own("utilities", "parallel_map parallel_imap_unordered"),
+    "metaflow.metaflow_profile": _own("utilities", "profile"),
+    "metaflow.util": _own("utilities", "get_username"),
+    "metaflow.tagging_util": _own("exceptions", "MetaflowTaggingError"),
+    "metaflow.runner": _RUNNER,
+    "metaflow.runner.metaflow_runner": _core("Runner"),
+    "metaflow.runner.nbrun": _core("NBRunner"),
+    "metaflow.metaflow_config": {},
+    "metaflow.plugins": {**_DECORATORS, **_PARSERS},
+    "metaflow.plugins.catch_decorator": _own("exceptions", "FailureHandledByCatch"),
+    "metaflow.plugins.timeout_decorator": _own("exceptions", "TimeoutException"),
+    "metaflow.plugins.parsers": _PARSERS,
+    "metaflow.plugins.secrets": _core("get_secret"),
+    "metaflow.plugins.datatools": _S3,
+    "metaflow.plugins.datatools.s3": _S3,
+    "metaflow.datatools": _S3,
+}
+"""Module → name → where it is: ``module:name``, alternatives behind ``|``, or ``!why not``."""
+
+_MISSING_MODULES = {
+    "metaflow.cards": _CARDS,
+    "metaflow.plugins.cards": _CARDS,
+    "metaflow.integrations": _ARGO,
+    "metaflow.plugins.argo": _ARGO,
+    "metaflow.plugins.airflow": _AIRFLOW,
+    "metaflow.plugins.kubernetes": "flow-kubernetes does not exist yet",
+    "metaflow.plugins.aws": "nothing runs steps on AWS Batch or Step Functions",
+    "metaflow.plugins.azure": "stores on Azure do not exist yet",
+    "metaflow.plugins.gcp": "stores on Google Cloud do not exist yet",
+    "metaflow.plugins.pypi": "flow-conda does not exist yet",
+    "metaflow.extension_support": _EXTENSION,
+    "metaflow_extensions": _EXTENSION,
+}
+
+
+def offered(module: str) -> list[str]:
+    """Return the names of a module that can be used with what is installed."""
+    usable = (
+        name
+        for name, text in MODULES[module].items()
+        if not text.startswith("!") and any(map(_exists, text.split("|")))
+    )
+    return sorted(usable)
+
+
+def find_name(module: str, name: str) -> Any:
+    """Return what ``module.name`` means here.
+
+    Raises:
+        AttributeError: it is not offered; says why.
+    """
+    if f"{module}.{name}" in MODULES:
+        return importlib.import_module(f"{module}.{name}")
+    if module == "metaflow.metaflow_config":
+        from flow_metaflow.environment import config_value
+
+        return config_value(name)
+    text = MODULES[module].get(name, "!")
+    targets = [] if text.startswith("!") else text.split("|")
+    for target in filter(_exists, targets):
+        return _load(target)
+    raise AttributeError(why_missing(f"{module}.{name}"))
+
+
+def _exists(target: str) -> bool:
+    """Whether a target is there: of flow-core's names only those of installed plugins are."""
+    home, _, name = target.partition(":")
+    return home != "flow_core" or name in dir(importlib.import_module("flow_core"))
+
+
+def _load(target: str) -> Any:
+    home, _, name = target.partition(":")
+    return getattr(importlib.import_module(home), name)
+
+
+def missing_module(fullname: str) -> ImportError:
+    """Return the error for a module, or for a name in ``from metaflow import NAME``."""
+    return ImportError(why_missing(fullname), name=fullname)
+
+
+def why_missing(fullname: str) -> str:
+    """Say that ``metaflow.x`` is not offered, and why, or what was meant."""
+    from flow_core.api import did_you_mean, near_misses
+
+    module, _, name = fullname.rpartition(".")
+    text = MODULES.get(module, {}).get(name, "")
+    reason = text[1:] if text.startswith("!") else _of_module(fullname)
+    if text.startswith("flow_core:"):
+        reason = f"no installed plugin of flow-core offers {name} (flow plugins lists them)"
+    said = f"{fullname} is not offered by flow-metaflow"
+    if reason:
+        return f"{said}: {reason}"
+    known = _known(module)
+    if near_misses(name, known):
+        return f"{said}: {did_you_mean(name, known)}"
+    return f"{said}: {_INTERNAL}"
+
+
+def _of_module(fullname: str) -> str:
+    for name, reason in _MISSING_MODULES.items():
+        if fullname == name or fullname.startswith(name + "."):
+            return reason
+    return ""
+
+
+def _known(module: str) -> Iterable[str]:
+    below = (name.rpartition(".") for name in MODULES)
+    return {*MODULES.get(module, {}), *(n for parent, _, n in below if parent == module)}
