@@ -26,6 +26,7 @@ from flow_core.records import (
 from flow_core.tags import check_tags
 
 if TYPE_CHECKING:
+    from flow_core.flowspec import FlowSpec
     from flow_core.interfaces import Metadata, Store
     from flow_core.session import Session
 
@@ -39,7 +40,8 @@ class RunRequest(NamedTuple):
     Attributes:
         parameters: parameter name → value from outside (text or Python value).
         tags: the user's tags.
-        origin: pathspec of the run to resume, or None; its parameters are then used.
+        origin: pathspec of the run to resume, or None; its parameters are then used where none
+            are given.
         max_workers: tasks at a time; None = the setting.
         run_id_file: file that gets the run id as soon as it is known, or None.
         options: `RunOption` name → value, for options of the flow's decorators.
@@ -227,7 +229,8 @@ def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[
     earlier: Mapping[str, ArtifactRef] = {}
     if request.origin:
         flow, _, run = request.origin.partition("/")
-        earlier = session.run_document(flow, run).parameters
+        kept = session.run_document(flow, run).parameters
+        earlier = {name: ref for name, ref in kept.items() if name not in draft.parameters}
     declared = [p for p in session.definition.parameters if p.name not in earlier]
     store = session.settings["datastore"].partition("://")[0]
     values = {
@@ -437,13 +440,14 @@ def run_failed(
     word = "was interrupted" if result.state is RunState.INTERRUPTED else "failed"
     options = top_level_options(session) if session is not None else ""
     front = session.program if session is not None else None
+    flow = session.flow if session is not None else None
     return RunFailed(
         f"Run {pathspec} {word}",
         pathspec=pathspec,
         state=result.state.value,
         where=", ".join(result.failed[:3]) or None,
         why=result.message or None,
-        hint=_line(options, "resume", f"--origin-run-id {document.run}", graph_file, front),
+        hint=_line(options, "resume", f"--origin-run-id {document.run}", graph_file, front, flow),
     )
 
 
@@ -461,7 +465,8 @@ def command_line(session: Session, command: str, arguments: str = "") -> str:
     Since 0.1.
     """
     file = session.graph.file if session.flow is not None else None
-    return _line(top_level_options(session), command, arguments, file, session.program)
+    options = top_level_options(session)
+    return _line(options, command, arguments, file, session.program, session.flow)
 
 
 def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = None) -> bool:
@@ -502,15 +507,33 @@ def _given_plugins(session: Session) -> list[str]:
     return [text for text in session._choices if text not in set_anyway]
 
 
-def _line(options: str, command: str, arguments: str, file: str | None, front: str | None) -> str:
+def _line(
+    options: str,
+    command: str,
+    arguments: str,
+    file: str | None,
+    front: str | None,
+    flow: type[FlowSpec] | None,
+) -> str:
     program = sys.argv[0]
     if front is not None:
         words = [front, options, command, arguments]
     elif program.endswith(".py") and (
         file is None or os.path.basename(program) == os.path.basename(file)
     ):
-        words = ["python", program, options, command, arguments]
+        words = ["python", _module_of(program) or program, options, command, arguments]
     else:
         place = os.path.relpath(file) if file and command not in _WITHOUT_FILE else ""
+        if place and flow is not None:
+            from flow_core.flowfile import name_for  # only where something went wrong
+
+            place = name_for(flow, place)
         words = ["flow", options, command, place, arguments]
     return " ".join(word for word in words if word)
+
+
+def _module_of(program: str) -> str:
+    """Return ``-m package.module`` if the program was started so, else ``""``."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    return f"-m {spec.name}" if spec and getattr(main, "__file__", None) == program else ""
