@@ -139,7 +139,7 @@ class Lone:
         document = session.run_document("F", manifest.run)
         adopted = adopt_parameters(session, document, parameters)
         with LoneAttempt(session, manifest.step) as alone:
-            made = alone.register(adopted)
+            made = alone.register(adopted._replace(origin="F/77"))  # in another store
             for ref in manifest.inputs:  # here in the run itself; a command uses a store over it
                 key = f"{ref.step}/{ref.first}/0/manifest"
                 raw = next(iter(session.store.read([f"runs/F/{manifest.run}/{key}"])))

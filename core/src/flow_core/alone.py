@@ -270,10 +270,10 @@ class LoneAttempt:
         """Record the run that is to hold the attempt; return it with the id that it got.
 
         Args:
-            document: its fixed facts; its ``run`` does not count.
+            document: its fixed facts; its ``run`` does not count, and its origin may be elsewhere.
             run_id_file: file that gets the run id, or None.
         """
-        return register_run(self._session, document, run_id_file)
+        return register_run(self._session, document, run_id_file, origin_is_here=False)
 
     def run(self, task: TaskSpec, output: Callable[[str, bytes], None] | None = None) -> Manifest:
         """Run the attempt to its end; return what came of it.

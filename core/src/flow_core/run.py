@@ -163,10 +163,24 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
     )
 
 
-def register_run(session: Session, document: RunDocument, run_id_file: str | None) -> RunDocument:
-    """Claim a run id by writing ``run.json``, and record the run."""
+def register_run(
+    session: Session,
+    document: RunDocument,
+    run_id_file: str | None,
+    *,
+    origin_is_here: bool = True,
+) -> RunDocument:
+    """Claim a run id by writing ``run.json``, and record the run.
+
+    Args:
+        session: the session.
+        document: the run, all but its id.
+        run_id_file: file that gets the id, or None.
+        origin_is_here: whether the run's origin, if it has one, is in the same store.
+    """
     document = _claim(session, document)
-    _check_origin(session, document)
+    if origin_is_here:
+        _check_origin(session, document)
     session.metadata.register_run(_run_record(document))
     if run_id_file:
         _write_run_id(run_id_file, document.run)
