@@ -25,6 +25,7 @@ from flow_core.records import (
     RunResult,
     RunState,
     TaskSpec,
+    Trace,
     Transition,
     advance_attempt,
     advance_run,
@@ -60,6 +61,12 @@ transitions = st.builds(
     st.none() | small,
     st.none() | refs,
 )
+traces = st.builds(
+    Trace,
+    st.dictionaries(names, names, max_size=3),
+    st.lists(names, max_size=3).map(tuple),
+    st.lists(names, max_size=3).map(tuple),
+)
 manifests = st.builds(
     Manifest,
     names,
@@ -81,6 +88,8 @@ manifests = st.builds(
     st.dictionaries(names, json_values, max_size=2),
     names,
     small,
+    small,
+    st.none() | traces,
 )
 specs = st.builds(
     TaskSpec,
@@ -93,6 +102,9 @@ specs = st.builds(
     frames,
     st.none() | failures,
     st.booleans(),
+    small,
+    st.none(),
+    st.dictionaries(names, json_values, max_size=2),
 )
 
 MANIFEST = Manifest("F", "1", "start", 1, 0, AttemptState.SUCCEEDED, Transition(("end",)))

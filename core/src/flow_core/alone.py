@@ -22,6 +22,7 @@ from flow_core.interfaces import (
     TaskCommand,
     Update,
 )
+from flow_core.manifests import ManifestReader
 from flow_core.records import (
     OK_STATES,
     AttemptRecord,
@@ -135,9 +136,8 @@ def _of_run(
             break
     if first is None:
         return None
-    key = manifest_key(*first[:5])
-    raw = next(iter(store.read([key])))
-    if raw is None:
+    manifest = ManifestReader(store).one(*first[:5])
+    if manifest is None:
         raise NotFound(
             f"Task {first.pathspec} has left no record",
             where=f"state '{first.state.value}'",
@@ -145,7 +145,7 @@ def _of_run(
             hint="wait for its end, resume the run, or name another task",
         )
     others = sum(s.tasks for s in metadata.steps(flow, run) if s.step == first.step) - 1
-    return Earlier(Manifest.decode(raw, key), others if task is None else 0)
+    return Earlier(manifest, others if task is None else 0)
 
 
 def _no_run(metadata: Metadata, flow: str, run: str) -> NotFound:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flow_core.alone import find_attempt as find_attempt
     from flow_core.alone import task_command as task_command
     from flow_core.artifacts import ArtifactStore as ArtifactStore
+    from flow_core.binding import RunReader as RunReader
     from flow_core.cli import Front as Front
     from flow_core.cli import main as main
     from flow_core.config import Config as Config
@@ -53,6 +54,13 @@ if TYPE_CHECKING:
     from flow_core.finding import texts_of_word as texts_of_word
     from flow_core.finding import time_of as time_of
     from flow_core.finding import value_texts as value_texts
+    from flow_core.fingerprint import CodeReader as CodeReader
+    from flow_core.fingerprint import Files as Files
+    from flow_core.fingerprint import Fingerprint as Fingerprint
+    from flow_core.fingerprint import Part as Part
+    from flow_core.fingerprint import changed_code as changed_code
+    from flow_core.fingerprint import code_changes as code_changes
+    from flow_core.fingerprint import plain_value as plain_value
     from flow_core.flowfile import load_flow as load_flow
     from flow_core.flowspec import FlowSpec as FlowSpec
     from flow_core.fsspec_store import FsspecStore as FsspecStore
@@ -87,6 +95,8 @@ if TYPE_CHECKING:
     from flow_core.library import resume_flow as resume_flow
     from flow_core.library import run_flow as run_flow
     from flow_core.lint import lint as lint
+    from flow_core.manifests import ManifestReader as ManifestReader
+    from flow_core.manifests import list_manifests as list_manifests
     from flow_core.options import Attached as Attached
     from flow_core.options import Decorator as Decorator
     from flow_core.options import FlowDecorator as FlowDecorator
@@ -139,6 +149,7 @@ if TYPE_CHECKING:
     from flow_core.records import TaskQueued as TaskQueued
     from flow_core.records import TaskSpec as TaskSpec
     from flow_core.records import TaskStarted as TaskStarted
+    from flow_core.records import Trace as Trace
     from flow_core.records import Transition as Transition
     from flow_core.records import advance_attempt as advance_attempt
     from flow_core.records import advance_run as advance_run
@@ -152,6 +163,10 @@ if TYPE_CHECKING:
     from flow_core.records import run_prefix as run_prefix
     from flow_core.records import tags_prefix as tags_prefix
     from flow_core.records import unpack_inputs as unpack_inputs
+    from flow_core.reuse import Facts as Facts
+    from flow_core.reuse import ReuseDraft as ReuseDraft
+    from flow_core.reuse import explain as explain
+    from flow_core.reuse import rebase as rebase
     from flow_core.run import RunDraft as RunDraft
     from flow_core.run import RunOption as RunOption
     from flow_core.run import RunRequest as RunRequest
@@ -173,6 +188,7 @@ if TYPE_CHECKING:
 _HOME = {
     "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
+    "binding": "RunReader",
     "cli": "Front main",
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
@@ -192,6 +208,7 @@ _HOME = {
     " TaskCommand Update",
     "library": "resume_flow run_flow",
     "lint": "lint",
+    "manifests": "ManifestReader list_manifests",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
     "overlay": "OverlayStore",
@@ -202,12 +219,14 @@ _HOME = {
     "plugins": "Plugins",
     "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState Event Failure ForeachFrame"
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
-    " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Transition"
+    " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Trace Transition"
     " advance_attempt"
     " advance_run attempt_prefix blob_key manifest_key numbers_prefix pack_inputs result_key run_key run_prefix"
     " tags_prefix unpack_inputs",
     "definition": "Decorated FlowDefinition StepDefinition",
+    "fingerprint": "CodeReader Files Fingerprint Part changed_code code_changes plain_value",
     "flowfile": "load_flow",
+    "reuse": "Facts ReuseDraft explain rebase",
     "run": "RunDraft RunOption RunRequest adopt_parameters collect_code command_line draft_run index_lacks keep_code",
     "session": "Session",
     "settings": "Settings state_folder",

@@ -176,8 +176,7 @@ class ArtifactStore:
         import pickle
 
         read = self._item_reader(ref, what)
-        row = read(ref.size - (count - index) * _ROW.size, _ROW.size)
-        offset, length, digest = _ROW.unpack(row) if len(row) == _ROW.size else (0, 0, b"")
+        offset, length, digest = _row(ref, index, count, read)
         packed = read(offset, length) if offset + length <= ref.size else b""
         if len(packed) != length or blake3(packed).digest(16) != digest:
             raise _damaged(what, "its bytes do not have the hash that belongs to them", ref.hash)
@@ -188,6 +187,10 @@ class ArtifactStore:
                 f"{what[:1].upper()}{what[1:]} cannot be read back",
                 why=f"{type(error).__name__}: {error}",
             ) from error
+
+    def item_hash(self, ref: ArtifactRef, index: int, count: int, what: str) -> str:
+        """Return the hash of item ``index`` of ``count``; errors as `load`."""
+        return _row(ref, index, count, self._item_reader(ref, what))[2].hex()
 
     def _item_reader(self, ref: ArtifactRef, what: str) -> Callable[[int, int], bytes]:
         if ref.inline:
@@ -283,6 +286,14 @@ class ArtifactStore:
             except zstandard.ZstdError:
                 return b""  # a damaged frame; it fails verification
         return bytearray(raw)
+
+
+def _row(
+    ref: ArtifactRef, index: int, count: int, read: Callable[[int, int], bytes]
+) -> tuple[int, int, bytes]:
+    """Return offset, length and hash of an item."""
+    row = read(ref.size - (count - index) * _ROW.size, _ROW.size)
+    return _ROW.unpack(row) if len(row) == _ROW.size else (0, 0, b"")
 
 
 class _Serializers:

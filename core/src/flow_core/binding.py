@@ -22,6 +22,7 @@ from flow_core.errors import (
 )
 from flow_core.flowspec import BINDING, FlowSpec, class_names, constants, is_stored
 from flow_core.graph import END, FOREACH, NEXT_FORMS, PARALLEL, SWITCH, Node
+from flow_core.manifests import ManifestReader
 from flow_core.parameters import Parameter
 from flow_core.records import (
     ArtifactRef,
@@ -30,10 +31,12 @@ from flow_core.records import (
     Manifest,
     RunDocument,
     TaskSpec,
+    Trace,
     Transition,
     manifest_key,
     unpack_inputs,
 )
+from flow_core.reuse import PLACE, Merge, Reads, place, short, structure
 from flow_core.text import type_name
 
 _BATCH = 128
@@ -53,12 +56,22 @@ class RunReader:
     Args:
         artifacts: the store with its serializers.
         document: the run's ``run.json``.
+        waiting: manifests that will be written soon, by key.
+
+    Since 0.1.
     """
 
-    def __init__(self, artifacts: ArtifactStore, document: RunDocument) -> None:
+    def __init__(
+        self,
+        artifacts: ArtifactStore,
+        document: RunDocument,
+        waiting: Mapping[str, Manifest] | None = None,
+    ) -> None:
         self.artifacts = artifacts
+        self._waiting = waiting if waiting is not None else {}
         self.document = document
         self._parameters: dict[str, Any] = {}
+        self._manifests = ManifestReader(artifacts.store)
         self._recent: tuple[InputRef, Manifest] | None = None
 
     def manifest(self, ref: InputRef) -> Manifest:
@@ -77,15 +90,18 @@ class RunReader:
             IntegrityError: one is missing or damaged.
         """
         keys = [manifest_key(self.document.flow, self.document.run, *ref) for ref in refs]
-        for key, raw in zip(keys, self.artifacts.store.read(keys), strict=True):
-            if raw is None:
+        waiting = {key: self._waiting[key] for key in keys if key in self._waiting}
+        stored = self._manifests.read([key for key in keys if key not in waiting])
+        for key in keys:
+            manifest = waiting[key] if key in waiting else next(stored)
+            if manifest is None:
                 raise IntegrityError(
                     "The record of a finished task is missing",
                     where=key,
                     why="the file was removed after the task had ended",
                     hint="run the flow again",
                 )
-            yield Manifest.decode(raw, key)
+            yield manifest
 
     def value(self, table: Mapping[str, ArtifactRef], name: str, owner: str) -> Any:
         """Load the artifact ``name`` of ``table``; ``owner`` is for errors."""
@@ -106,13 +122,23 @@ class RunReader:
         """Return the item of one foreach frame."""
         if not frame.artifact:
             return frame.index  # a member of a gang has no other item than its number
+        items, what = self._items(frame)
+        return self.artifacts.load_item(items, frame.index, frame.count, what)
+
+    def item_hash(self, frame: ForeachFrame) -> str:
+        """Return the hash of the item of one foreach frame, without loading it."""
+        if not frame.artifact:
+            return str(frame.index)
+        items, what = self._items(frame)
+        return self.artifacts.item_hash(items, frame.index, frame.count, what)
+
+    def _items(self, frame: ForeachFrame) -> tuple[ArtifactRef, str]:
         ref = InputRef(frame.step, frame.task, frame.attempt)
         transition = self.manifest(ref).transition
         owner = f"{self.document.flow}/{self.document.run}/{frame.step}/{frame.task}"
         if transition is None or transition.items is None:
             raise NotFound(f"Task {owner} has no foreach items")
-        what = f"item {frame.index} of '{frame.artifact}' of {owner}"
-        return self.artifacts.load_item(transition.items, frame.index, frame.count, what)
+        return transition.items, f"item {frame.index} of '{frame.artifact}' of {owner}"
 
 
 class ReadBinding:
@@ -177,6 +203,40 @@ class ReadBinding:
         return self._items[depth]
 
 
+class BranchBinding(ReadBinding):
+    """A branch of a join, which notes what the join reads of it."""
+
+    def __init__(self, reader: RunReader, manifest: Manifest, number: int, reads: Reads) -> None:
+        super().__init__(reader, manifest.artifacts, manifest.foreach, manifest.pathspec)
+        self._number = number
+        self._reads = reads
+
+    def artifact(self, name: str) -> Any:
+        self._reads.note_branch(name, self._number, short(self.table.get(name)))
+        return super().artifact(name)
+
+    def parameter(self, parameter: Parameter) -> Any:
+        ref = self.reader.document.parameters.get(parameter.name)
+        self._reads.note(f"parameter:{parameter.name}", short(ref))
+        return super().parameter(parameter)
+
+    @property
+    def index(self) -> int | None:
+        self._note_place()
+        return super().index
+
+    def foreach_stack(self) -> list[tuple[int, int, Any]]:
+        self._note_place()
+        return super().foreach_stack()
+
+    def _item(self, depth: int) -> Any:
+        self._note_place()
+        return super()._item(depth)
+
+    def _note_place(self) -> None:
+        self._reads.note_branch(PLACE, self._number, place(self.reader, self.foreach))
+
+
 class ReservedNames(NamedTuple):
     """What an artifact of a flow cannot be called, by the reason."""
 
@@ -213,6 +273,8 @@ class FlowBinding(ReadBinding):
         super().__init__(reader, table, spec.foreach, spec.pathspec)
         self.spec = spec
         self.node = node
+        self.reads = Reads()
+        self._inherited = table
         self.transition: Transition | None = None
         self._num_parallel: Any = None
         self._reserved = reserved
@@ -222,9 +284,35 @@ class FlowBinding(ReadBinding):
     def artifact(self, name: str) -> Any:
         if name not in self.table and self.node.joins:
             raise KeyError("In a join, artifacts of the branches are on 'inputs'.")
+        self._note_artifact(name)
         value = super().artifact(name)
         self._loaded[name] = value
         return value
+
+    def _note_artifact(self, name: str) -> None:
+        if not self.node.joins:  # a join inherits nothing: it has what it merged, which is noted
+            self.reads.note(f"artifact:{name}", short(self._inherited.get(name)))
+
+    def parameter(self, parameter: Parameter) -> Any:
+        ref = self.reader.document.parameters.get(parameter.name)
+        self.reads.note(f"parameter:{parameter.name}", short(ref))
+        return super().parameter(parameter)
+
+    @property
+    def index(self) -> int | None:
+        if self.foreach:
+            self.reads.note(f"index:{len(self.foreach) - 1}", str(self.foreach[-1].index))
+        return super().index
+
+    def foreach_stack(self) -> list[tuple[int, int, Any]]:
+        for depth, frame in enumerate(self.foreach):
+            self.reads.note(f"index:{depth}", str(frame.index))
+            self.reads.note(f"count:{depth}", str(frame.count))
+        return super().foreach_stack()
+
+    def _item(self, depth: int) -> Any:
+        self.reads.note(f"item:{depth}", self.reader.item_hash(self.foreach[depth]))
+        return super()._item(depth)
 
     def check_assignment(self, name: str) -> None:
         if name in self._reserved.constants:
@@ -241,6 +329,7 @@ class FlowBinding(ReadBinding):
             )
 
     def forget(self, name: str) -> bool:
+        self._note_artifact(name)  # a step that deletes what it lacks fails
         return self.table.pop(name, None) is not None
 
     # --- the way on -----------------------------------------------------------------------------
@@ -482,6 +571,18 @@ class FlowBinding(ReadBinding):
                 failed = failed or error
         return table, failed
 
+    def trace(self, flow: FlowSpec, table: Mapping[str, ArtifactRef]) -> Trace | None:
+        """Return what the task has read, and what of ``table``, as from `save`, is its own."""
+        if self.node.joins:
+            self.reads.note("branches", structure(self.spec.inputs))
+        # An empty range stands for a foreach without items.
+        facts = self.reads.facts(sum(r.last - r.first + 1 for r in self.spec.inputs))
+        if facts is None:
+            return None
+        own = tuple(n for n in flow.__dict__ if n in table and is_stored(type(flow), n))
+        dropped = tuple(n for n in self._inherited if n not in table)
+        return Trace(facts, own, dropped)
+
     def _place(self) -> str:
         return f"{self.node.file}:{self.node.line}, step '{self.node.name}'"
 
@@ -493,7 +594,7 @@ class FlowBinding(ReadBinding):
         if include and exclude:
             raise MergeError("merge_artifacts takes include= or exclude=, not both", ())
         found: dict[str, dict[str, ArtifactRef]] = {}  # name → the different values, by hash
-        for manifest in inputs._agreeing():
+        for manifest in self._noted(inputs._agreeing(), include, exclude):
             for name, ref in manifest.artifacts.items():
                 found.setdefault(name, {}).setdefault(ref.hash, ref)
         wanted = include or [n for n in found if n not in exclude]
@@ -501,6 +602,16 @@ class FlowBinding(ReadBinding):
         self._check_merge(found, wanted, include, set_already)
         taken = (name for name in wanted if name not in set_already)
         self.table.update({name: next(iter(found[name].values())) for name in taken})
+
+    def _noted(
+        self, manifests: Iterable[Manifest], include: Sequence[str], exclude: Sequence[str]
+    ) -> Iterator[Manifest]:
+        """Pass on what is merged, and note it."""
+        merge = Merge(include, exclude)
+        for manifest in manifests:
+            merge.add(manifest)
+            yield manifest
+        merge.note(self.reads)
 
     def _differs(self, name: str, refs: Mapping[str, ArtifactRef]) -> bool:
         """Whether the values behind these hashes differ.
@@ -614,10 +725,16 @@ class Inputs:
             yield from self._reader.manifests(self._refs[start : start + _BATCH])
 
     def _view(self, number: int, manifest: Manifest) -> Any:
-        binding = ReadBinding(self._reader, manifest.artifacts, manifest.foreach, manifest.pathspec)
+        binding = BranchBinding(self._reader, manifest, number, self._reads)
         view = bind(self._cls, binding)
         self._alive[number] = view
         return view
+
+    @property
+    def _reads(self) -> Reads:
+        assert self._owner is not None, "a join is bound before its step runs"
+        binding: FlowBinding = self._owner.__dict__[BINDING]
+        return binding.reads
 
 
 Sequence.register(Inputs)  # not its base: a step may be called 'count'

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import TaskCommand
     from flow_core.plan import PlanDraft, TaskPlan
     from flow_core.records import Event, Manifest, RunRecord, RunResult, TaskSpec
+    from flow_core.reuse import ReuseDraft
     from flow_core.run import RunDraft, RunOption, RunRequest
     from flow_core.session import Session
     from flow_core.settings import Settings
@@ -182,12 +183,14 @@ def flow_run_started(session: Session, run: RunRecord, graph: Graph) -> None:
 
 
 @hookspec(firstresult=True)
-def flow_reuse_task(task: TaskSpec, inputs_reused: bool) -> Manifest | None:
+def flow_reuse_task(task: TaskSpec, inputs_reused: bool, draft: ReuseDraft) -> Manifest | None:
     """Return the manifest of an earlier attempt whose result stands for ``task``, or None.
 
     Called for each task before it would be launched; the first answer that is not None counts.
-    ``inputs_reused`` is True when everything that the task reads was reused itself (or it is the
-    first task). Process: launcher. Since 0.1.
+    ``inputs_reused`` is True when everything that the task can read was reused itself, as it was (or
+    it is the first task). Say why with ``draft.because(...)``, whatever the answer; a plugin whose
+    manifest differs from the earlier one sets ``draft.exact`` to False (see `rebase`).
+    Process: launcher. Since 0.1.
     """
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from flow_core.interfaces import REFRESH_AGE, Buffer, Store, StoreCapabilities, StoredObject
+from flow_core.manifests import ManifestReader
 
 
 def _both(own: StoreCapabilities, base: StoreCapabilities) -> StoreCapabilities:
@@ -49,6 +50,7 @@ class OverlayStore:
     ) -> None:
         self.own = own
         self.base = base
+        self._base_records = ManifestReader(base)
         self._below = below
         self._url = url
         self.capabilities = _both(own.capabilities, base.capabilities)
@@ -73,7 +75,8 @@ class OverlayStore:
         """Yield the content of each key, in order; None where neither store has it."""
         lower = self._lower(keys)
         own = self.own.read([k for k, low in zip(keys, lower, strict=True) if low is None])
-        base = self.base.read([low for low in lower if low is not None])
+        # Below, manifests of reused tasks lie together: see `flow_core.manifests`.
+        base = self._base_records.raw([low for low in lower if low is not None])
         for low in lower:
             yield next(own) if low is None else next(base)
 

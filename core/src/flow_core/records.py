@@ -243,7 +243,8 @@ class TaskSpec(NamedTuple):
     """All that a task process must be told, besides the run: the rest it reads from the store.
 
     ``iteration`` counts the tasks of a step that chooses itself, from 0; 0 for all others.
-    ``gang`` is the task's place in its gang; None for a task that runs by itself.
+    ``gang`` is the task's place in its gang; None for a task that runs by itself. ``notes`` are JSON
+    data of the launcher for the manifest, by name.
     """
 
     flow: str
@@ -257,6 +258,7 @@ class TaskSpec(NamedTuple):
     fallback: bool = False
     iteration: int = 0
     gang: GangMember | None = None
+    notes: Mapping[str, Any] = {}
 
     @property
     def pathspec(self) -> str:
@@ -291,7 +293,23 @@ class TaskSpec(NamedTuple):
             fallback=data["fallback"],
             iteration=data.get("iteration", 0),
             gang=GangMember(*data["gang"]) if data.get("gang") else None,
+            notes=data.get("notes", {}),
         )
+
+
+class Trace(NamedTuple):
+    """What a task read from outside, and which of its artifacts are its own.
+
+    Attributes:
+        reads: what was read → hash of what was there, ``''`` for nothing: ``parameter:alpha``,
+            ``artifact:rows``, ``item:0``, … See `flow_core.reuse`.
+        own: the artifacts that the task set or loaded; all others came with its input, unread.
+        dropped: artifacts of its input that it deleted.
+    """
+
+    reads: Mapping[str, str] = {}
+    own: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 class Manifest(NamedTuple):
@@ -309,6 +327,7 @@ class Manifest(NamedTuple):
         failure: why it failed or was caught; None on success.
         notes: JSON data of plugins, by name.
         host, pid: where it ran.
+        trace: what it read; None when that is not known: it then counts as reading everything.
     """
 
     flow: str
@@ -331,6 +350,7 @@ class Manifest(NamedTuple):
     host: str = ""
     pid: int = 0
     iteration: int = 0
+    trace: Trace | None = None
 
     @property
     def ok(self) -> bool:
@@ -391,7 +411,15 @@ class Manifest(NamedTuple):
             host=data["host"],
             pid=data["pid"],
             iteration=data.get("iteration", 0),
+            trace=_decode_trace(data.get("trace")),
         )
+
+
+def _decode_trace(data: list[Any] | None) -> Trace | None:
+    if not data:
+        return None
+    reads, own, dropped, *_ = data
+    return Trace(reads, tuple(own), tuple(dropped))
 
 
 def _decode_failure(data: list[Any]) -> Failure:

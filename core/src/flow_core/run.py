@@ -39,7 +39,8 @@ class RunRequest(NamedTuple):
     Attributes:
         parameters: parameter name → value from outside (text or Python value).
         tags: the user's tags.
-        origin: pathspec of the run to resume, or None; its parameters are then used.
+        origin: pathspec of the run to resume, or None; its parameters are then used where none
+            are given.
         max_workers: tasks at a time; None = the setting.
         run_id_file: file that gets the run id as soon as it is known, or None.
         options: `RunOption` name → value, for options of the flow's decorators.
@@ -227,7 +228,8 @@ def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[
     earlier: Mapping[str, ArtifactRef] = {}
     if request.origin:
         flow, _, run = request.origin.partition("/")
-        earlier = session.run_document(flow, run).parameters
+        kept = session.run_document(flow, run).parameters
+        earlier = {name: ref for name, ref in kept.items() if name not in draft.parameters}
     declared = [p for p in session.definition.parameters if p.name not in earlier]
     store = session.settings["datastore"].partition("://")[0]
     values = {

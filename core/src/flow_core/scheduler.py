@@ -68,12 +68,14 @@ from flow_core.records import (
 from flow_core.run import command_line
 
 if TYPE_CHECKING:
+    from flow_core.binding import RunReader
     from flow_core.session import Session
 
 _FLUSH_SECONDS = 0.25
 _FLUSH_RECORDS = 500
 _HEARTBEAT_SECONDS = 10.0
 _WAKE_SECONDS = 0.2
+_REUSED_AT_ONCE = 256
 FORCE_SECONDS = 1.0  # between the polite and the forced end of an attempt that has had its grace
 _SPARE_DEADLINES = 64  # of attempts that have ended; more are thrown away
 
@@ -162,6 +164,7 @@ class _Task:
 
     __slots__ = (
         "attempt",
+        "exact",
         "fallback",
         "frame",
         "gang",
@@ -170,9 +173,11 @@ class _Task:
         "inputs",
         "inputs_reused",
         "iteration",
+        "left",
         "overdue",
         "pid",
         "previous",
+        "reasons",
         "spec",
         "started",
         "state",
@@ -205,6 +210,9 @@ class _Task:
         self.state = AttemptState.QUEUED
         self.spec: TaskSpec | None = None
         self.gang: Gang | None = None
+        self.exact = True  # of a reused one: whether it is what it was in the earlier run
+        self.reasons: list[dict[str, Any]] | None = None  # why it runs
+        self.left = False  # whether it is not to run
 
     def again(self, previous: Failure, fallback: bool) -> _Task:
         """Return the task with its next attempt."""
@@ -220,6 +228,7 @@ class _Task:
         again.attempt = self.attempt + 1
         again.previous = previous
         again.fallback = fallback
+        again.reasons = self.reasons
         return again
 
 
@@ -290,6 +299,9 @@ class Scheduler:
         self._next_id = 1
         self._records: dict[tuple[str, int, int], AttemptRecord] = {}
         self._flushed = self._heartbeat = time.time()
+        self._reused: dict[str, Manifest] = {}  # by key: not in the store yet
+        self._reader: RunReader | None = None
+        self._left = 0  # tasks that a plugin wants not to run
         self._failed: list[tuple[_Task, Failure]] = []
         self._interrupts = 0
         self._signal = signal.SIGINT  # the one that interrupted first
@@ -359,7 +371,7 @@ class Scheduler:
             if self._deadlines:
                 self._end_overdue()
             self._keep_up()
-        if not (self._end_reached or self._interrupts or self._failed):
+        if not (self._end_reached or self._interrupts or self._failed or self._left):
             raise StateError(f"Run {self._flow}/{self._run} stopped before its end step")
 
     def _pending(self) -> bool:
@@ -376,8 +388,11 @@ class Scheduler:
             state, message = RunState.SUCCEEDED, ""
         elif self._interrupts:  # a task that fails because it is ended is not the reason
             state, message = RunState.INTERRUPTED, _interrupted_by(self._signal)
-        else:
+        elif self._failed:
             state, message = RunState.FAILED, self._failed[0][1].summary
+        else:
+            tasks = f"{self._left} task" + "s" * (self._left != 1)
+            state, message = RunState.INTERRUPTED, f"{tasks} and what follows were left to a resume"
         failed = tuple(f"{record.pathspec}/{t.step}/{t.id}" for t, _ in self._failed)
         return RunResult(self._flow, self._run, state, time.time(), message, failed)
 
@@ -418,6 +433,8 @@ class Scheduler:
             reused = self._reuse(task) if self._heard["flow_reuse_task"] else None
             if reused is not None:
                 self._settled(task, reused)
+            elif task.left:
+                self._left += 1
             else:
                 self._launch(task)
 
@@ -453,9 +470,11 @@ class Scheduler:
             task.fallback,
             task.iteration,
             task.gang.place(task) if task.gang else None,
+            {"reuse": task.reasons} if task.reasons else {},
         )
 
     def _launch(self, task: _Task) -> None:
+        self._commit_reused()
         plan = self._plans[task.step]
         spec, command = self._order(task, plan)
         handle = self._computes[plan.compute].launch(spec, command)
@@ -487,14 +506,21 @@ class Scheduler:
         """Return an earlier result that may stand for the task."""
         if task.attempt:
             return None
+        from flow_core.reuse import ReuseDraft
+
         task.spec = self._spec(task)
+        draft = ReuseDraft(task.spec, task.inputs_reused, self._run_reader())
         found: Manifest | None = self._hook.flow_reuse_task(
-            task=task.spec, inputs_reused=task.inputs_reused
+            task=task.spec, inputs_reused=task.inputs_reused, draft=draft
         )
-        return found if found is not None and self._goes_the_same_way(found) else None
+        if found is not None and not self._goes_the_same_way(found):
+            draft.because("flow-core", "way", origin=found.pathspec)
+            found = None
+        task.exact, task.reasons, task.left = draft.exact, draft.reasons, draft.left
+        return None if draft.refused else found
 
     def _adopt(self, task: _Task, found: Manifest) -> Manifest:
-        """Commit an earlier result as that of the task."""
+        """Take an earlier result as that of the task; it is committed before anything reads it."""
         spec = task.spec
         assert spec is not None
         now = time.time()
@@ -510,9 +536,28 @@ class Scheduler:
             started=now,
             finished=now,
             cpu_seconds=0.0,
+            notes={**found.notes, "reuse": task.reasons},
         )
-        self._session.store.write([(manifest.key, manifest.encode())], create_only=True)
+        self._reused[manifest.key] = manifest
+        if len(self._reused) == _REUSED_AT_ONCE:
+            self._commit_reused()
         return manifest
+
+    def _run_reader(self) -> RunReader:
+        """Return what reads this run, with the manifests that are not in the store yet."""
+        if self._reader is None:
+            from flow_core.binding import RunReader
+
+            self._reader = RunReader(self._session.artifacts, self._document, self._reused)
+        return self._reader
+
+    def _commit_reused(self) -> None:
+        """Write the manifests of reused tasks, many in one object."""
+        if self._reused:
+            from flow_core.manifests import pack
+
+            self._session.store.write([pack([*self._reused.values()])], create_only=True)
+            self._reused.clear()
 
     def _goes_the_same_way(self, found: Manifest) -> bool:
         """Today's code may go on otherwise than the earlier run did: then the task runs again."""
@@ -558,10 +603,14 @@ class Scheduler:
                     assert manifest is not None
                     self._settled(task, self._adopt(task, manifest))
                 return
+            if gang.tasks[0].left:
+                self._left += gang.size
+                return
         step = gang.tasks[0].step
         plan = self._plans[step]
         if gang.workers > self._max_workers and not gang.tasks[0].attempt:
             self._emit(Message(notice(step, gang.size, self._max_workers), "info", time.time()))
+        self._commit_reused()
         orders = [self._order(task, plan) for task in gang.tasks]
         compute = cast("GangCompute", self._computes[plan.compute])
         handles = compute.launch_gang(orders)
@@ -759,7 +808,7 @@ class Scheduler:
         """Queue what follows a finished task."""
         transition = manifest.transition
         assert transition is not None, "a manifest that is ok has a transition"
-        reused = manifest.state is AttemptState.REUSED
+        reused = manifest.state is AttemptState.REUSED and task.exact
         ref = InputRef(task.step, task.id, manifest.attempt)
         node = self._graph[task.step]
         if not transition.targets:
@@ -948,6 +997,7 @@ class Scheduler:
             self._session.metadata.update_run(self._flow, self._run, heartbeat_at=now)
 
     def _flush(self) -> None:
+        self._commit_reused()  # first: the index knows nothing that is not in the store
         self._flushed = time.time()
         if self._records:
             self._session.metadata.write_attempts(list(self._records.values()))
@@ -998,6 +1048,7 @@ def dead_manifest(
         inputs=spec.inputs,
         foreach=spec.foreach,
         iteration=spec.iteration,
+        notes=spec.notes,
         started=started,
         finished=exited.at or time.time(),
         cpu_seconds=exited.cpu_seconds,

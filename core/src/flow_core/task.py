@@ -83,7 +83,7 @@ class TaskContext:
         self.node: Node = session.graph[spec.step]
         self.run: RunDocument = reader.document
         self.current: Current = current
-        self.notes: dict[str, Any] = {}
+        self.notes: dict[str, Any] = dict(spec.notes)
         self.caught: Failure | None = None
         self._hidden: list[str] = []
         self._step = step
@@ -343,7 +343,11 @@ def _settle(
         return _failed(task, error)._replace(artifacts=table), error
     state = AttemptState.CAUGHT if task.caught else AttemptState.SUCCEEDED
     manifest = _manifest(task)._replace(
-        state=state, transition=transition, artifacts=table, failure=task.caught
+        state=state,
+        transition=transition,
+        artifacts=table,
+        failure=task.caught,
+        trace=binding.trace(flow, table),
     )
     return manifest, None
 

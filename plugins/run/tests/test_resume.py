@@ -192,12 +192,6 @@ def test_a_parameter_that_is_new_gets_its_default(flowtester, failed):
     assert flowtester.left(2).artifact("end", "last")[0][2] == 5
 
 
-def test_parameters_cannot_be_given(flowtester, failed):
-    done = flowtester.python(failed, "resume", "--alpha", "9")
-    assert done.returncode == 2
-    assert done.error["error"] == "There is no option --alpha"
-
-
 # --- foreach ------------------------------------------------------------------------------------
 
 

@@ -299,7 +299,8 @@ def test_help_of_the_commands(flowtester, flow, command):
     assert text.startswith(f"Usage: python flow.py {command} ")
     for option in ("--with", "--tag", "--max-workers", "--max-log-size", "--run-id-file", "--help"):
         assert f"  {option}" in text or f", {option}" in text, option
-    assert ("--alpha INT" in text) == (command == "run")
+    assert "--alpha INT" in text
+    assert ("[default: as in that run]" in text) == (command == "resume")
     assert ("--origin-run-id RUN" in text) == (command == "resume")
 
 

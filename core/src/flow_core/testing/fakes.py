@@ -15,6 +15,7 @@ from flow_core.interfaces import (
     StoreCapabilities,
     StoredObject,
 )
+from flow_core.manifests import list_manifests
 from flow_core.records import (
     AttemptRecord,
     Manifest,
@@ -26,7 +27,6 @@ from flow_core.records import (
     advance_run,
     result_key,
     run_key,
-    run_prefix,
 )
 from flow_core.tags import check_tags, stored_tags
 
@@ -388,15 +388,9 @@ def _load_run(index: MemoryMetadata, store: Store, flow: str, run: str) -> None:
             parameters=tuple(document.parameter_texts.items()),
         )
     )
-    for found in store.list(run_prefix(flow, run)):
-        if found.key.endswith("/manifest"):
-            _load_attempt(index, store, found.key)
-
-
-def _load_attempt(index: MemoryMetadata, store: Store, key: str) -> None:
-    for raw in store.read([key]):
+    for key, raw in list_manifests(store, flow, run, index.problems):
         try:
-            manifest = Manifest.decode(raw or b"", key)
+            manifest = Manifest.decode(raw, key)
         except FlowError as error:
             index.problems.append(f"{key}: {error.what}")
             continue

@@ -20,6 +20,7 @@ from flow_core.flowspec import FlowSpec
 from flow_core.hookspecs import hookimpl
 from flow_core.index import PluginIndex, installed
 from flow_core.interfaces import Metadata, Store
+from flow_core.manifests import list_manifests
 from flow_core.records import Event, Manifest, RunState
 from flow_core.run import RunRequest
 from flow_core.session import Session
@@ -79,13 +80,9 @@ class RunOutcome:
 
     def manifests(self, step: str) -> list[Manifest]:
         """Return the manifests of all attempts of a step, by (task, attempt)."""
-        found = []
-        prefix = f"runs/{self.flow}/{self.run}/{step}/"
-        for entry in self.store.list(prefix):
-            if entry.key.endswith("/manifest"):
-                raw = next(iter(self.store.read([entry.key])))
-                assert raw is not None
-                found.append(Manifest.decode(raw, entry.key))
+        stored = list_manifests(self.store, self.flow, self.run)
+        of_step = f"runs/{self.flow}/{self.run}/{step}/"
+        found = [Manifest.decode(raw, key) for key, raw in stored if key.startswith(of_step)]
         return sorted(found, key=lambda m: (m.task, m.attempt))
 
     def artifacts(self, step: str) -> list[dict[str, Any]]:

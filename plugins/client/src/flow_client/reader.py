@@ -11,6 +11,7 @@ from flow_core.api import (
     AttemptRecord,
     AttemptState,
     Manifest,
+    ManifestReader,
     RunDocument,
     RunRecord,
     UsageError,
@@ -84,6 +85,7 @@ class Reader:
 
     def __init__(self, session: Source) -> None:
         self.session = session
+        self._manifests = ManifestReader(session.store)
         self._document = functools.lru_cache(_DOCUMENTS)(session.run_document)
 
     @property
@@ -113,7 +115,8 @@ class Reader:
 
     def _stored_attempts(self, flow: str, run: str, step: str, task: int) -> list[AttemptRecord]:
         folders = self.session.store.folders(f"{run_prefix(flow, run)}{step}/{task}/")
-        numbers = sorted(int(name) for name in folders if name.isdigit())
+        # A reused task has its first attempt only, and may have no folder.
+        numbers = sorted(int(name) for name in folders if name.isdigit()) or [0]
         found = [self._manifest(manifest_key(flow, run, step, task, n)) for n in numbers]
         return [AttemptRecord.from_manifest(m) for m in found if m is not None]
 
@@ -177,8 +180,7 @@ class Reader:
         return self._manifest(manifest_key(*record[:5]))
 
     def _manifest(self, key: str) -> Manifest | None:
-        raw = next(iter(self.session.store.read([key])))
-        return None if raw is None else Manifest.decode(raw, key)
+        return next(self._manifests.read([key]))
 
     # --- logs -----------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from flow_core.api import ArtifactRef, AttemptRecord, Manifest, Session, manifest_key
+from flow_core.api import ArtifactRef, AttemptRecord, ManifestReader, Session, manifest_key
 
 _PAGE = 500
 
@@ -127,10 +127,9 @@ def _tasks(session: Session, flow: str, run: str) -> Iterator[tuple[Place, Side]
 
 def _read(session: Session, page: list[AttemptRecord]) -> Iterator[tuple[Place, Side]]:
     keys = [manifest_key(*record[:5]) for record in page]
-    for key, raw in zip(keys, session.store.read(keys), strict=True):
-        if raw is None:
+    for manifest in ManifestReader(session.store).read(keys):
+        if manifest is None:
             continue  # it runs, or its launcher was killed
-        manifest = Manifest.decode(raw, key)
         indices = tuple(frame.index for frame in manifest.foreach)
         place = (manifest.step, indices, manifest.iteration)
         yield place, Side(manifest.pathspec, manifest.artifacts)

@@ -134,12 +134,6 @@ class MetaflowDataMissing(MetaflowException):
     headline = "Data missing"
 
 
-class MergeArtifactsException(MetaflowException):
-    """``merge_artifacts`` cannot decide."""
-
-    headline = "Unhandled merge"
-
-
 class UnhandledInMergeArtifactsException(MetaflowException):
     """The branches differ in artifacts.
 
@@ -175,12 +169,6 @@ class InvalidNextException(MetaflowException):
 
     def __init__(self, msg: Any = "") -> None:
         super().__init__(msg)
-
-
-class TimeoutException(MetaflowException):
-    """A step took longer than ``@timeout`` allows."""
-
-    headline = "@timeout"
 
 
 class MetaflowExceptionWrapper(Exception):

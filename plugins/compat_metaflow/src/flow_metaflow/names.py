@@ -163,7 +163,10 @@ MODULES: Mapping[str, Mapping[str, str]] = {
     "metaflow.metaflow_config": {},
     "metaflow.plugins": {**_DECORATORS, **_PARSERS},
     "metaflow.plugins.catch_decorator": _own("exceptions", "FailureHandledByCatch"),
-    "metaflow.plugins.timeout_decorator": _own("exceptions", "TimeoutException"),
+    "metaflow.plugins.timeout_decorator": _not(
+        "@timeout of flow-core raises an exception of its own, flow_timeout.TimeoutException",
+        "TimeoutException",
+    ),
     "metaflow.plugins.parsers": _PARSERS,
     "metaflow.plugins.secrets": _core("get_secret"),
     "metaflow.plugins.datatools": _S3,

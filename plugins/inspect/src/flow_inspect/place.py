@@ -9,12 +9,12 @@ from flow_core.api import (
     AttemptRecord,
     CommandContext,
     Manifest,
+    ManifestReader,
     NotFound,
     UsageError,
     command_line,
     did_you_mean,
     index_lacks,
-    manifest_key,
 )
 
 if TYPE_CHECKING:
@@ -128,6 +128,4 @@ def attempts(session: Session, place: Place, number: int | None = None) -> Itera
 
 def read_manifest(session: Session, record: AttemptRecord) -> Manifest | None:
     """Return what an attempt committed, or None while it has not."""
-    key = manifest_key(*record[:5])
-    raw = next(iter(session.store.read([key])))
-    return None if raw is None else Manifest.decode(raw, key)
+    return ManifestReader(session.store).one(*record[:5])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -17,15 +16,13 @@ from flow_core.api import (
     RunResult,
     RunState,
     Store,
+    list_manifests,
     result_key,
     run_key,
-    run_prefix,
     stored_tags,
 )
 from flow_metadata_local import rows
 from flow_metadata_local.database import Database
-
-_BATCH = 500  # manifests in one call of the store
 
 
 def rebuild(database: Database, store: Store, problems: list[str]) -> int:
@@ -105,22 +102,11 @@ def _read_tags(store: Store, run: RunRecord, problems: list[str]) -> tuple[str, 
 
 
 def _read_attempts(store: Store, run: RunRecord, problems: list[str]) -> Iterator[AttemptRecord]:
-    prefix = run_prefix(run.flow, run.run)
-    # A listing of everything below costs a remote store far less than one of each folder.
-    keys = (o.key for o in store.list(prefix) if _is_manifest(o.key[len(prefix) :]))
-    while batch := list(itertools.islice(keys, _BATCH)):
-        for key, raw in zip(batch, store.read(batch), strict=True):
-            if raw is None:
-                continue  # deleted since it was listed
-            try:
-                yield AttemptRecord.from_manifest(Manifest.decode(raw, key))
-            except FlowError as error:
-                problems.append(_problem(error, key))
-
-
-def _is_manifest(rest: str) -> bool:
-    parts = rest.split("/")
-    return len(parts) == 4 and parts[3] == "manifest"
+    for key, raw in list_manifests(store, run.flow, run.run, problems):
+        try:
+            yield AttemptRecord.from_manifest(Manifest.decode(raw, key))
+        except FlowError as error:
+            problems.append(_problem(error, key))
 
 
 def _problem(error: FlowError, key: str) -> str:

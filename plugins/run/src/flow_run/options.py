@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flow_core.api import CommandContext, RunOption, RunRequest
+from flow_core.api import CommandContext, Parameter, RunOption, RunRequest
 
 _PREFIX = "added_"
 
@@ -62,6 +62,23 @@ def chosen(offered: Sequence[RunOption], options: Mapping[str, Any]) -> dict[str
     """Return the values that were given to `added` options, by their names."""
     given = {option.name: options[_PREFIX + option.name] for option in offered}
     return {name: value for name, value in given.items() if value not in (None, (), False)}
+
+
+def changed_parameter(parameter: Parameter) -> click.Option:
+    """Return the option by which a parameter gets another value than a run that is resumed had.
+
+    Only what is typed counts: neither the environment nor the default changes anything.
+    """
+    option = parameter.click_option("resume")
+    option.envvar = None
+    option.help = f"{parameter.help}  [default: as in that run]".strip()
+    return option
+
+
+def given_parameters(parameters: Sequence[Parameter], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the options that were given, by the name of the parameter."""
+    given = {p.name: options[p.variable] for p in parameters}
+    return {name: value for name, value in given.items() if value not in (None, ())}
 
 
 def execute(context: CommandContext, given: dict[str, Any], **request: Any) -> None:

@@ -11,25 +11,59 @@ from flow_core.api import (
     Command,
     CommandContext,
     NotFound,
+    RunFailed,
     RunRequest,
+    RunState,
     Session,
     UsageError,
     command_line,
     did_you_mean,
     index_lacks,
 )
-from flow_run.options import added, chosen, execute, shared
-from flow_run.reuse import Reuse
+from flow_run.options import (
+    added,
+    changed_parameter,
+    chosen,
+    execute,
+    given_parameters,
+    shared,
+)
+from flow_run.reuse import Choice, Reuse
+
+_OWN_OPTIONS = frozenset({"--origin-run-id", "--changed-code", "--clone-only"})
+"""A parameter of such a name keeps the value that it had."""
 
 
 def build(context: CommandContext) -> click.Command:
     """Make the click command."""
     _take_configs(context)
     offered = context.session().run_options
+    parameters = [
+        p for p in context.session().definition.parameters if p.option not in _OWN_OPTIONS
+    ]
 
-    def resume(step: str | None, origin_run_id: str | None, **options: Any) -> None:
-        request = prepare(context.session(), RunRequest(), origin_run_id, step)
-        execute(context, options, origin=request.origin, options=chosen(offered, options))
+    def resume(
+        step: str | None,
+        origin_run_id: str | None,
+        changed_code: bool,
+        clone_only: bool,
+        **options: Any,
+    ) -> None:
+        choice = Choice(step, changed_code, clone_only)
+        request = _prepare(context.session(), RunRequest(), origin_run_id, choice)
+        given = given_parameters(parameters, options)
+        try:
+            execute(
+                context,
+                options,
+                origin=request.origin,
+                parameters=given,
+                options=chosen(offered, options),
+            )
+        except RunFailed as ended:
+            # That something was left to run is what was asked for.
+            if not (clone_only and ended.state == RunState.INTERRUPTED.value):
+                raise
 
     return click.Command(
         "resume",
@@ -39,12 +73,24 @@ def build(context: CommandContext) -> click.Command:
             click.Option(
                 ["--origin-run-id"], metavar="RUN", help="The run to resume (default: the latest)."
             ),
+            click.Option(
+                ["--changed-code"],
+                is_flag=True,
+                help="Run steps again, too, whose code has changed since, and what depends on them.",
+            ),
+            click.Option(
+                ["--clone-only"],
+                is_flag=True,
+                help="Only reuse what was finished; run nothing. A later resume goes on from there.",
+            ),
+            *(changed_parameter(p) for p in parameters),
             *added(offered),
             *shared(),
         ],
         help="Go on after a failed or interrupted run, in a new run: tasks that were finished are "
         "reused by reference, the rest runs with today's code and the old parameters. With STEP, "
-        "that step and what follows it run again.",
+        "that step and what follows it run again. With a parameter, the tasks that have read it run "
+        "again, and those whose inputs are others then.",
     )
 
 
@@ -64,7 +110,11 @@ def prepare(
     Raises:
         UsageError, NotFound: there is no such run or step.
     """
-    origin = _origin(session, run)
+    return _prepare(session, request, run, Choice(step))
+
+
+def _prepare(session: Session, request: RunRequest, run: str | None, choice: Choice) -> RunRequest:
+    origin, step = _origin(session, run), choice.step
     if session.has_configs:
         session.use_configs_of(*origin.split("/"))
     if step is not None and step not in session.graph:
@@ -75,7 +125,7 @@ def prepare(
             if step.isdigit()
             else did_you_mean(step, session.graph.nodes),
         )
-    session.plugins.manager.register(Reuse(session, origin, step), "resume")
+    session.plugins.manager.register(Reuse(session, origin, choice), "resume")
     return request._replace(origin=origin)
 
 

@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from flow_core.api import (
     OK_STATES,
+    AttemptRecord,
     AttemptState,
+    Facts,
+    Graph,
     Manifest,
+    ManifestReader,
+    ReuseDraft,
+    RunReader,
+    RunRecord,
     Session,
     TaskSpec,
+    changed_code,
+    explain,
     hookimpl,
+    list_manifests,
     manifest_key,
+    rebase,
     result_key,
-    run_prefix,
 )
 
 _PAGE = 5000
+_BY = "resume"
+
+
+class Choice(NamedTuple):
+    """What a person asks of a resume.
+
+    Attributes:
+        step: a step that runs again although it was finished, with all that follows; or None.
+        changed_code: whether a step runs again when its code has changed.
+        only_reuse: whether nothing runs.
+    """
+
+    step: str | None = None
+    changed_code: bool = False
+    only_reuse: bool = False
 
 
 class Reuse:
@@ -25,21 +53,30 @@ class Reuse:
     A task is the same in two runs when its step, its place in the foreaches and, for a step that
     chooses itself, its iteration are the same.
 
+    Without changed parameters a finished task is reused when all its inputs were, whatever the code.
+    With changed parameters, or when the code counts, it is reused when what it has read is the same.
+
     Args:
         session: the session of the new run.
         origin: pathspec of the run to resume.
-        step_to_rerun: a step that runs again although it was finished, or None.
+        choice: what is asked for.
     """
 
-    def __init__(self, session: Session, origin: str, step_to_rerun: str | None) -> None:
+    def __init__(self, session: Session, origin: str, choice: Choice) -> None:
         self._session = session
         self._flow, _, self._run = origin.partition("/")
-        self._step_to_rerun = step_to_rerun
+        self._choice = choice
         self._finished: dict[tuple[str, tuple[int, ...], int], tuple[int, int]] = {}
+        self._unfinished: dict[tuple[str, tuple[int, ...], int], AttemptRecord] = {}
         self._repeating = {node.name for node in session.graph if node.repeats}
+        self._manifests = ManifestReader(session.store)
+        self._again = _follows(session.graph, choice.step)
+        self._compares = choice.changed_code
         self._read_index()
         if not session.store.exists([result_key(self._flow, self._run)])[0]:
             self._read_store()
+
+    # --- what is finished -----------------------------------------------------------------------
 
     def _read_index(self) -> None:
         after = -1
@@ -51,43 +88,145 @@ class Reuse:
                 if record.step in self._repeating:  # its tasks at one place follow each other
                     iteration = begun[record.step, record.indices]
                     begun[record.step, record.indices] += 1
+                key = (record.step, record.indices, iteration)
                 # A task that the launcher left running may have committed its manifest since.
                 if record.state in OK_STATES or record.state is AttemptState.RUNNING:
-                    key = (record.step, record.indices, iteration)
                     self._finished[key] = (record.task, record.attempt)
+                else:
+                    self._unfinished[key] = record
             if len(page) < _PAGE:
                 return
             after = page[-1].task
 
     def _read_store(self) -> None:
         """Find what the index lacks: that of a run whose launcher was killed lags behind."""
-        known = {(step, *found) for (step, _, _), found in self._finished.items()}
-        prefix = run_prefix(self._flow, self._run)
-        for entry in self._session.store.list(prefix):
-            parts = entry.key.removeprefix(prefix).split("/")
-            if len(parts) != 4 or parts[3] != "manifest":
-                continue
-            if (parts[0], int(parts[1]), int(parts[2])) not in known:
-                self._add(entry.key)
+        known = {
+            manifest_key(self._flow, self._run, step, *found)
+            for (step, _, _), found in self._finished.items()
+        }
+        for key, raw in list_manifests(self._session.store, self._flow, self._run):
+            if key not in known:
+                self._add(Manifest.decode(raw, key))
 
-    def _add(self, key: str) -> None:
-        manifest = self._read(key)
-        if manifest is not None and manifest.ok:
+    def _add(self, manifest: Manifest) -> None:
+        if manifest.ok:
             indices = tuple(frame.index for frame in manifest.foreach)
             place = (manifest.step, indices, manifest.iteration)
             self._finished[place] = (manifest.task, manifest.attempt)
 
-    def _read(self, key: str) -> Manifest | None:
-        raw = next(iter(self._session.store.read([key])))
-        return Manifest.decode(raw, key) if raw is not None else None
+    # --- the run --------------------------------------------------------------------------------
 
     @hookimpl
-    def flow_reuse_task(self, task: TaskSpec, inputs_reused: bool) -> Manifest | None:
-        """Reuse a task only when everything that it reads was reused: else its inputs differ."""
-        found = self._finished.get((task.step, task.indices, task.iteration))
-        if found is None or not inputs_reused or task.step == self._step_to_rerun:
+    def flow_run_started(self, session: Session, run: RunRecord) -> None:
+        """Learn what the new run's parameters are."""
+        self._new = session.run_document(run.flow, run.run)
+        self._compares = self._compares or bool(self._changed)
+
+    @cached_property
+    def _old(self) -> RunReader:
+        document = self._session.run_document(self._flow, self._run)
+        return RunReader(self._session.artifacts, document)
+
+    @cached_property
+    def _changed(self) -> frozenset[str]:
+        """The facts of parameters that have another value than in the origin."""
+        old, new = self._old.document.parameters, self._new.parameters
+        names = (n for n, ref in new.items() if n not in old or old[n].hash != ref.hash)
+        return frozenset(f"parameter:{name}" for name in names)
+
+    @hookimpl
+    def flow_reuse_task(
+        self, task: TaskSpec, inputs_reused: bool, draft: ReuseDraft
+    ) -> Manifest | None:
+        """Reuse a task when the choice allows it, and say why it is, or is not."""
+        if self._choice.only_reuse:
+            draft.leave()
+        named = self._choice.step
+        if task.step == named or (task.step in self._again and not inputs_reused):
+            draft.refuse()
+            draft.because(_BY, "step" if task.step == named else "after-step", name=named)
             return None
-        manifest = self._read(manifest_key(self._flow, self._run, task.step, *found))
-        if manifest is None or not manifest.ok or manifest.iteration != task.iteration:
+        found = self._find(task, draft)
+        if found is None:
             return None
-        return manifest
+        if not self._compares:
+            return self._when_inputs_are(found, task, draft)
+        return self._when_the_same(found, task, draft)
+
+    def _find(self, task: TaskSpec, draft: ReuseDraft) -> Manifest | None:
+        place = (task.step, task.indices, task.iteration)
+        found = self._finished.get(place)
+        if found is not None:
+            manifest = self._manifests.one(self._flow, self._run, task.step, *found)
+            if manifest is not None and manifest.ok and manifest.iteration == task.iteration:
+                return manifest
+        failed = self._unfinished.get(place)
+        origin = f"{self._flow}/{self._run}"
+        if failed is None:
+            draft.because(_BY, "missing", origin=origin)
+        else:
+            draft.because(_BY, "failed", origin=failed.pathspec, message=failed.message)
+        return None
+
+    def _when_inputs_are(
+        self, found: Manifest, task: TaskSpec, draft: ReuseDraft
+    ) -> Manifest | None:
+        if not draft.inputs_reused:
+            draft.because(_BY, "upstream", steps=sorted({r.step for r in task.inputs}))
+            return None
+        draft.because(_BY, "finished")
+        return found
+
+    # --- with changed parameters or code ----------------------------------------------------------
+
+    def _when_the_same(self, found: Manifest, task: TaskSpec, draft: ReuseDraft) -> Manifest | None:
+        if self._code_differs(task, draft):
+            return None
+        if found.trace is None:
+            draft.because(_BY, "no-record", origin=found.pathspec)
+            return None
+        joins = self._session.graph[task.step].joins
+        facts = Facts(draft.reader, task, joins)
+        if draft.inputs_reused:
+            # What it inherits is what it was: only parameters can be others.
+            fact = next((f for f in found.trace.reads if f in self._changed), None)
+        else:
+            fact = facts.first_difference(found.trace)
+        if fact is not None:
+            reason = explain(facts, fact, found, self._old)
+            draft.because(_BY, **reason, origin=found.pathspec)
+            return None
+        if draft.inputs_reused:
+            draft.because(_BY, "unaffected")
+            return found
+        draft.because(_BY, "same")
+        rebased = rebase(found, facts.inherited, joins)
+        draft.exact = rebased is found
+        return rebased
+
+    def _code_differs(self, task: TaskSpec, draft: ReuseDraft) -> bool:
+        """Code counts when the person says so, and for a task whose input was made anew."""
+        if draft.inputs_reused and not self._choice.changed_code:
+            return False
+        changes = self._code.get(task.step)
+        if changes is None:
+            draft.because(_BY, "code-unknown", origin=f"{self._flow}/{self._run}")
+            return True
+        if changes:
+            draft.because(_BY, "code", changes=changes)
+        return bool(changes)
+
+    @cached_property
+    def _code(self) -> dict[str, list[dict[str, Any]] | None]:
+        """For each step, what of its code is another than in the origin; None = not known."""
+        return changed_code(self._session, self._old.document, self._new)
+
+
+def _follows(graph: Graph, step: str | None) -> frozenset[str]:
+    """Return a step and all that can come after it."""
+    found: set[str] = set()
+    waiting: Iterable[str] = [step] if step is not None else []
+    while waiting := [name for name in waiting if name not in found]:
+        found.update(waiting)
+        waiting = [target for name in waiting for target in graph[name].targets]
+    return frozenset(found)

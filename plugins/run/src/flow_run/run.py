@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flow_core.api import Command, CommandContext
-from flow_run.options import added, chosen, execute, shared
+from flow_run.options import added, chosen, execute, given_parameters, shared
 
 
 def build(context: CommandContext) -> click.Command:
@@ -16,11 +16,10 @@ def build(context: CommandContext) -> click.Command:
     parameters, offered = session.definition.parameters, session.run_options
 
     def run(**options: Any) -> None:
-        given = {p.name: options[p.variable] for p in parameters}
         execute(
             context,
             options,
-            parameters={n: v for n, v in given.items() if v not in (None, ())},
+            parameters=given_parameters(parameters, options),
             options=chosen(offered, options),
         )
 
