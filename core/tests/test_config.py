@@ -292,9 +292,9 @@ class TestDelayed:
         text = str(caught.value)
         file = flowtester.path / "flow.py"
         for part in (
-            "'cfg.model.dpeth' has no value: The configuration has no 'dpeth' here (did you mean 'd",
+            f"{file}:7: Parameter 'a': 'cfg.model.dpeth' has no value: The configuration has no 'dpeth' here (did",
             "'cfg.model.depth / 0' has no value: ZeroDivisionError: division by zero",
-            "'none.x' has no value: the configuration 'none' has no value",
+            f"{file}:9: Parameter 'c': 'none.x' has no value: the configuration 'none' has no value",
             f"{file}:10: The default of parameter 'd' does not fit its type",
             f"{file}:11: @retry: Option 'times' must be",
             "'**cfg.times' unpacks no section: it is 'many'",

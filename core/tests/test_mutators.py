@@ -185,6 +185,15 @@ class Base(FlowSpec):
             flowtester.session(cls, plugins=["retry"]).definition
         assert message in str(caught.value)
         assert caught.value.exit_code == 1
+        if "failed" in caught.value.what or "nothing" in call:
+            assert caught.value.where == f"{flowtester.path / 'flow.py'}:14"
+
+    def test_above_a_step(self, flowtester):
+        steps = STEPS.replace("@step", "@bad\n    @step", 1)
+        with pytest.raises(DefinitionError) as caught:
+            flowtester.load(flow("class bad(FlowMutator): pass\n", steps=steps))
+        assert caught.value.what == "@bad must stand above the class of a flow"
+        assert caught.value.why == "it was put on the step start"
 
     def test_a_mutator_that_comes_too_late(self, flowtester):
         source = flow(

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import enum
 import os
 
 import click
@@ -334,14 +335,31 @@ class TestTypesOfOthers:
         assert mode.resolve("exact", CONTEXT) == "exact"
         with pytest.raises(ParameterError) as caught:
             mode.resolve("fats", CONTEXT)
-        assert caught.value.what == "Parameter --mode: 'fats' is not valid choice"
-        assert "'fast', 'exact'" in caught.value.why
+        assert caught.value.what == "Parameter --mode: 'fats' is not one of fast, exact"
         assert caught.value.hint == "did you mean 'fast'?"
         small = Parameter("n", type=click.IntRange(1, 5))
         assert small.resolve("3", CONTEXT) == 3
         with pytest.raises(ParameterError) as caught:
             small.resolve("9", CONTEXT)
         assert "1<=x<=5" in caught.value.why
+
+    def test_enumerations(self):
+        class Mode(enum.Enum):
+            FAST = "fast"
+            EXACT = 2
+
+        mode = Parameter("mode", default=Mode.FAST, help="How.")
+        assert mode.problems == []
+        assert mode.resolve(None, CONTEXT) is Mode.FAST
+        assert mode.resolve("fast", CONTEXT) is Mode.FAST
+        assert mode.resolve("EXACT", CONTEXT) is Mode.EXACT
+        assert mode.resolve("2", CONTEXT) is Mode.EXACT
+        option = mode.click_option()
+        assert (option.metavar, option.help) == ("[fast|2]", "How.  [default: fast]")
+        with pytest.raises(ParameterError) as caught:
+            mode.resolve("fats", CONTEXT)
+        assert caught.value.what == "Parameter --mode: 'fats' is not one of fast, 2"
+        assert caught.value.hint == "did you mean 'fast'?"
 
     def test_functions(self):
         day = Parameter("day", type=datetime.date.fromisoformat)
@@ -353,7 +371,7 @@ class TestTypesOfOthers:
         assert amount.resolve("2", CONTEXT) == 2
         with pytest.raises(ParameterError) as caught:
             amount.resolve("x", CONTEXT)
-        assert caught.value.what == "Parameter --amount: 'x' is not valid Decimal"
+        assert caught.value.what == "Parameter --amount: 'x' is not a valid Decimal"
         assert "ConversionSyntax" in caught.value.why
 
     def test_open_files_are_refused(self):
@@ -406,6 +424,29 @@ class TestDeclarations:
         option = Parameter("x", **options).click_option()
         assert option.help == help
         assert option.metavar == metavar.replace("TEXT", "STR")
+
+    @pytest.mark.parametrize(
+        ("kind", "text", "values"),
+        [
+            (str, "a b", ("a", "b")),
+            (int, " 1 2", (1, 2)),
+            (JSONType, '{"a": 1}', ({"a": 1},)),
+            (JSONType, '{"a": 1} [2, 3]\n"x y"', ({"a": 1}, [2, 3], "x y")),
+        ],
+    )
+    def test_several_values_in_a_variable(self, kind, text, values):
+        parameter = Parameter("x", type=kind, multiple=True)
+        command = click.Command("run", params=[parameter.click_option()])
+        given = command.make_context("run", []).params["parameter_x"]
+        assert given == ()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FLOW_RUN_X", text)
+            given = command.make_context("run", []).params["parameter_x"]
+        assert parameter.resolve(given, CONTEXT) == values
+
+    def test_json_that_is_none_in_a_variable(self):
+        parameter = Parameter("x", type=JSONType, multiple=True)
+        assert parameter.click_option().type.split_envvar_value("[1] {a b") == ["[1]", "{a b"]
 
 
 class TestInAFlow:

@@ -13,7 +13,7 @@ from flow_core.errors import (
     RunFailed,
     UsageError,
 )
-from flow_core.flowfile import load_flow
+from flow_core.flowfile import load_flow, name_for
 from flow_core.graph import Problem
 from flow_core.hookspecs import hookimpl
 from flow_core.records import FORMAT, RunDocument, RunResult, RunState, run_key
@@ -75,6 +75,17 @@ class TestLoading:
         with pytest.raises(UsageError) as caught:
             self.load(flowtester, FLOW + "class G(F): pass\nclass H(F): pass\n")
         assert caught.value.hint.endswith("flow.py:G")
+
+    @pytest.mark.parametrize("line", ["from .helper import x", "from pkg.sub.helper import x"])
+    def test_a_file_of_a_package(self, flowtester, line):
+        flowtester.write("", "pkg/__init__.py")
+        flowtester.write("", "pkg/sub/__init__.py")
+        flowtester.write("x = 3", "pkg/sub/helper.py")
+        assert self.load(flowtester, f"{line}\n{FLOW}    y = x\n", "pkg/sub/flow.py").y == 3
+
+    def test_what_a_person_types_for_it(self, flowtester):
+        file = str(flowtester.write(FLOW + "class G(F): pass\n"))
+        assert [name_for(load_flow(f"{file}:{name}"), file) for name in "FG"] == [f"{file}:F", file]
 
     def test_a_missing_file_with_a_near_miss(self, flowtester):
         file = flowtester.write(FLOW, "my_flow.py")

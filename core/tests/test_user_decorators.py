@@ -377,7 +377,26 @@ def simple(step_name, flow):
         ("source", "message"),
         [
             ("@inner\nclass F(FlowSpec): pass", "@inner must stand above @step"),
-            ("class F(FlowSpec):\n    @step\n    @inner\n    def start(self): pass", "@step"),
+            (
+                "class F(FlowSpec):\n    @step\n    @inner\n    def start(self): pass",
+                "@step was put on @inner, which is no plain function",
+            ),
+            (
+                "@user_step_decorator\ndef odd(step): yield",
+                "@odd does not take what it is given\n  where: FILE:25\n  why:   too many positional",
+            ),
+            (
+                "@user_step_decorator\ndef odd(step_name, flow, times): yield",
+                "missing a required argument: 'times'",
+            ),
+            (
+                "class odd(UserStepDecorator):\n    def pre_step(self, step_name, flow): pass",
+                "arguments\n  try:   def pre_step(self, step_name, flow, inputs=None):",
+            ),
+            (
+                "class odd(UserStepDecorator):\n    def post_step(self, step_name): pass",
+                "try:   def post_step(self, step_name, flow, exception=None):",
+            ),
             (
                 "class own(UserStepDecorator):\n    def __init__(self): pass\n@own\ndef f(): pass",
                 "own has an __init__, which is never called",
@@ -387,7 +406,7 @@ def simple(step_name, flow):
     def test_places(self, flowtester, source, message):
         with pytest.raises(DefinitionError) as caught:
             flowtester.load(HEAD + source)
-        assert message in str(caught.value)
+        assert message in str(caught.value).replace(str(flowtester.path / "flow.py"), "FILE")
 
 
 class TestByName:
@@ -430,6 +449,11 @@ class TestByName:
         with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
             names = archive.getnames()
         assert {"flow.py", "team_x/__init__.py", "team_x/decos.py"} <= set(names)
+
+    def test_what_is_wrong_with_one_is_told_once(self, package):
+        flow = package.load(simple("", "pass"))
+        with pytest.raises(LintError, match="has 1 problem"):
+            package.session(flow, decorators=["flow.inner:size=1"]).definition
 
     def test_short_names_and_mistakes(self, package):
         cls = package.load(simple("@outer"))

@@ -409,12 +409,17 @@ def _no_value(delayed: Delayed, error: Exception) -> DefinitionError:
         why = f"there is no key {error}"
     return DefinitionError(
         f"'{describe(delayed)}' has no value",
-        where=source.place,
+        where=_place(source),
         why=why or f"{type(error).__name__}: {error}",
         hint="correct the configuration, or what is asked of it"
         if isinstance(source, _Expression)
         else f"--config {source.name} FILE, or correct what is asked of it",
     )
+
+
+def _place(source: ConfigDeclaration | _Expression) -> str | None:
+    """The line of an expression; of a configuration None: who asks it for something is told."""
+    return source.place if isinstance(source, _Expression) else None
 
 
 def settle(value: Any, evaluate_one: Callable[[Delayed], Any]) -> Any:
@@ -442,10 +447,9 @@ def settle(value: Any, evaluate_one: Callable[[Delayed], Any]) -> Any:
 
 def _unpacked(delayed: Delayed, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        source = delayed.__flow_source__
         raise DefinitionError(
             f"'**{describe(delayed)}' unpacks no section",
-            where=source.place,
+            where=_place(delayed.__flow_source__),
             why=f"it is {value!r}",
             hint="unpack a section, that is a mapping, of the configuration",
         )

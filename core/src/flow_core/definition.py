@@ -169,6 +169,8 @@ class FlowDefinition(Decorated):
                 try:
                     parameter = parameter.settled(self.evaluate)
                 except FlowError as error:
+                    error.what = f"Parameter '{parameter.name}': {error.what}"
+                    error.where = error.where or parameter.place
                     self.errors.append(error)
                     continue
                 self.errors.extend(parameter.problems)
@@ -229,7 +231,8 @@ class FlowDefinition(Decorated):
         try:
             instances(step, self.evaluate if self.configs else None)
         except FlowError as error:
-            self.errors.append(error)
+            if str(error) not in map(str, self.errors):  # --with puts the same one on every step
+                self.errors.append(error)
 
     def add_parameter(self, parameter: Parameter) -> None:
         """Add a parameter, or replace the one with the same attribute."""

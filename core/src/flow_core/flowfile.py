@@ -172,6 +172,16 @@ def _pick(namespace: Mapping[str, Any], module: str, path: str, name: str) -> ty
     )
 
 
+def name_for(flow: type[FlowSpec], file: str) -> str:
+    """Return what a person types for a flow: ``file``, and ``file:Flow`` where it is not the only one."""
+    namespace = vars(sys.modules.get(flow.__module__, sys))
+    try:
+        meant = _pick(namespace, flow.__module__, file, "").__name__
+    except UsageError:
+        meant = ""
+    return file if meant == flow.__name__ else f"{file}:{flow.__name__}"
+
+
 def _similar_files(path: str) -> str:
     from flow_core.errors import did_you_mean
 

@@ -26,8 +26,16 @@ from flow_core.options import (
     StepDecorator,
     option_fields,
 )
-from flow_core.parameters import Parameter
-from flow_core.user_decorators import Custom, Use, UserStepDecorator, find_use, place_of
+from flow_core.parameters import Parameter, function_place
+from flow_core.user_decorators import (
+    Custom,
+    Use,
+    UserStepDecorator,
+    described,
+    find_use,
+    is_flow,
+    place_of,
+)
 
 if TYPE_CHECKING:
     from flow_core.definition import FlowDefinition
@@ -67,16 +75,12 @@ class FlowMutator(Custom):
         """Called after ``--with`` has added its decorators: all decorators can be seen."""
 
     @classmethod
-    def _is_target(cls, target: Any) -> bool:
-        return isinstance(target, type) and hasattr(target, "__flow_parameter__")
-
-    @classmethod
     def _check_target(cls, target: Any) -> None:
-        if not cls._is_target(target):
+        if not is_flow(target):
             raise DefinitionError(
                 f"@{cls.decorator_name()} must stand above the class of a flow",
-                where=place_of(cls),
-                why=f"it was put on {target!r}",
+                where=function_place(target),
+                why=f"it was put on {described(target)}",
                 hint=f"write @{cls.decorator_name()} on the line before 'class MyFlow(FlowSpec):'",
             )
 
@@ -404,10 +408,11 @@ class Mutation:
                 ) from None
             raise
         except Exception as error:
-            last = traceback.extract_tb(error.__traceback__)[-1]
+            frames = traceback.extract_tb(error.__traceback__)
+            theirs = [f"{f.filename}:{f.lineno}" for f in frames if f.filename != __file__]
             raise DefinitionError(
                 f"The mutator @{type(instance).__name__} failed in {method}",
-                where=f"{last.filename}:{last.lineno}",
+                where=theirs[-1] if theirs else place_of(type(instance)),
                 why=f"{type(error).__name__}: {error}",
                 hint="correct it",
             ) from error

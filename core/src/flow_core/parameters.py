@@ -6,6 +6,7 @@ A `Parameter` is a class attribute of a flow. It declares a value; the value its
 from __future__ import annotations
 
 import codecs
+import enum
 import json
 import os
 import re
@@ -103,7 +104,7 @@ class Parameter:
         name: name of the option: ``alpha`` is given as ``--alpha``; ``_`` and ``-`` are equal there.
         default: a value, or a function ``f(context: ParameterContext)`` called when a run starts.
         type: ``str``, ``int``, ``float``, ``bool``, ``JSONType``, a type of click such as
-            ``click.Choice(["a", "b"])``, or a function that makes the value of a text
+            ``click.Choice(["a", "b"])``, an `enum.Enum`, or a function that makes the value of a text
             (``datetime.date.fromisoformat``); inferred from ``default``, else ``str``.
         help: text for ``--help``.
         required: the option must be given; False when there is a default.
@@ -119,6 +120,7 @@ class Parameter:
     used: see ``problems``. All but the name may come from a `Config`.
 
     Attributes:
+        place: file and line of the declaration.
         problems: what is wrong with the declaration, each with its file and line.
 
     Since 0.1.
@@ -159,7 +161,7 @@ class Parameter:
         self.attribute = name
         self.problems: list[DefinitionError] = []
         self._given = given
-        self._place = place_outside(__file__)
+        self.place = place_outside(__file__)
         self.delayed = is_delayed(given)
         if not self.delayed:
             self._settle()
@@ -200,7 +202,7 @@ class Parameter:
     # --- what can be wrong with it --------------------------------------------------------------
 
     def _problem(self, what: str, *, why: str | None = None, hint: str | None = None) -> None:
-        self.problems.append(DefinitionError(what, where=self._place, why=why, hint=hint))
+        self.problems.append(DefinitionError(what, where=self.place, why=why, hint=hint))
 
     def _check(self) -> None:
         self._check_name()
@@ -339,6 +341,13 @@ class Parameter:
         return str(name or self.type)
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """What can be typed, for an enumeration and ``click.Choice``; else ``()``."""
+        if _is_enum(self.type):
+            return tuple(str(member.value) for member in self.type)
+        return tuple(str(getattr(c, "name", c)) for c in getattr(self.type, "choices", None) or ())
+
+    @property
     def default_text(self) -> str:
         """The default for people: ``0.5``, ``computed``; ``''`` when there is none, or it is not to
         be shown."""
@@ -352,7 +361,7 @@ class Parameter:
             return self.separator.join(map(str, self.default))
         if isinstance(self.type, _JSONType) and not isinstance(self.default, str):
             return json.dumps(self.default)
-        return str(self.default)
+        return str(self.default.value if isinstance(self.default, enum.Enum) else self.default)
 
     def click_option(self, command: str = "run") -> click.Option:
         """Return the option for a command that takes the flow's parameters.
@@ -373,7 +382,7 @@ class Parameter:
         return click.Option(
             [text, self.variable],
             # Text is passed on as it is: `convert` gives the same errors everywhere.
-            type=None if flag else str,
+            type=None if flag else self._click_type(),
             default=None,
             multiple=self.multiple,
             nargs=self.nargs,
@@ -384,12 +393,22 @@ class Parameter:
             help=self._help(),
         )
 
+    def _click_type(self) -> Any:
+        if not (self.multiple and isinstance(self.type, _JSONType)):
+            return str
+        import click
+
+        class Texts(click.types.StringParamType):
+            def split_envvar_value(self, rv: str) -> list[str]:
+                return _json_texts(rv)
+
+        return Texts()
+
     def _metavar(self) -> str:
         if self.options.get("metavar"):
             return str(self.options["metavar"])
-        choices = getattr(self.type, "choices", None)
-        if choices:
-            return "[" + "|".join(str(getattr(c, "name", c)) for c in choices) + "]"
+        if self.choices:
+            return f"[{'|'.join(self.choices)}]"
         one = self.type_name.upper()
         if self.separator:
             return f"{one}{self.separator}…"
@@ -449,16 +468,17 @@ class Parameter:
     def _misfit(self, value: Any, why: str | None) -> ParameterError:
         shown = value if isinstance(value, str) else repr(value)
         names = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}
-        kind = names.get(self.type_name, f"valid {self.type_name}")
+        kind = names.get(self.type_name, f"a valid {self.type_name}")
+        if isinstance(self.type, _JSONType):
+            kind = "valid JSON"
+        if self.choices:
+            kind = f"one of {', '.join(self.choices)}"
         return ParameterError(
             f"Parameter {self.option}: '{shown}' is not {kind}",
-            why=why,
-            hint=self._near(value) or f"{self.option} {self._example()}",
+            why=None if self.choices else why,
+            hint=(did_you_mean(shown, self.choices) if self.choices else None)
+            or f"{self.option} {self._example()}",
         )
-
-    def _near(self, value: Any) -> str | None:
-        choices = [c for c in getattr(self.type, "choices", None) or () if isinstance(c, str)]
-        return did_you_mean(value, choices) if choices and isinstance(value, str) else None
 
     def _example(self) -> str:
         known = {int: "3", float: "0.5", bool: "true", str: "TEXT"}
@@ -485,6 +505,8 @@ class Parameter:
             return kind(value)
         if hasattr(kind, "convert"):
             return kind.convert(value, None, None)
+        if _is_enum(kind):
+            return _member(kind, value)
         if not isinstance(value, str) and (not isinstance(kind, type) or isinstance(value, kind)):
             return value  # a function makes the value of a text, and this is one already
         return kind(value)
@@ -745,7 +767,7 @@ def check_names(flow: str, found: Mapping[str, Any], errors: list[FlowError] | N
         if is_parameter and has_configs and key in RESERVED_WITH_CONFIGS:
             error = DefinitionError(
                 f"Parameter '{name}' has a reserved name",
-                where=value._place,
+                where=value.place,
                 why=f"--{key} gives the flow its configurations",
                 hint=f"choose another name, for example '{name}_path'",
             )
@@ -821,14 +843,40 @@ def raise_all(errors: list[FlowError], what: str, kind: type[FlowError]) -> None
         raise kind(f"{what}: {len(errors)} problems\n" + "\n".join(texts))
 
 
+def _json_texts(text: str) -> list[str]:
+    """Split JSON texts that stand one after another; what is none stays as it is, to be refused."""
+    found: list[str] = []
+    rest = text.strip()
+    while rest:
+        try:
+            _, end = json.JSONDecoder().raw_decode(rest)
+        except ValueError:
+            return [*found, rest]
+        found.append(rest[:end])
+        rest = rest[end:].strip()
+    return found
+
+
 def _infer(default: Any, multiple: bool) -> Any:
     if multiple and isinstance(default, (list, tuple)):
         default = default[0] if default else None
     if isinstance(default, (dict, list)):
         return JSONType
-    if isinstance(default, (bool, int, float)):
+    if isinstance(default, (bool, int, float, enum.Enum)):
         return type(default)
     return str
+
+
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, enum.EnumMeta)
+
+
+def _member(kind: Any, value: Any) -> Any:
+    """Return the member of an enumeration by its value, that as text, or its name."""
+    for member in kind:
+        if value is member or value == member.value or value in (str(member.value), member.name):
+            return member
+    raise ValueError("no such member")
 
 
 def _is_type(kind: Any) -> bool:

@@ -26,6 +26,7 @@ from flow_core.records import (
 from flow_core.tags import check_tags
 
 if TYPE_CHECKING:
+    from flow_core.flowspec import FlowSpec
     from flow_core.interfaces import Metadata, Store
     from flow_core.session import Session
 
@@ -439,13 +440,14 @@ def run_failed(
     word = "was interrupted" if result.state is RunState.INTERRUPTED else "failed"
     options = top_level_options(session) if session is not None else ""
     front = session.program if session is not None else None
+    flow = session.flow if session is not None else None
     return RunFailed(
         f"Run {pathspec} {word}",
         pathspec=pathspec,
         state=result.state.value,
         where=", ".join(result.failed[:3]) or None,
         why=result.message or None,
-        hint=_line(options, "resume", f"--origin-run-id {document.run}", graph_file, front),
+        hint=_line(options, "resume", f"--origin-run-id {document.run}", graph_file, front, flow),
     )
 
 
@@ -463,7 +465,8 @@ def command_line(session: Session, command: str, arguments: str = "") -> str:
     Since 0.1.
     """
     file = session.graph.file if session.flow is not None else None
-    return _line(top_level_options(session), command, arguments, file, session.program)
+    options = top_level_options(session)
+    return _line(options, command, arguments, file, session.program, session.flow)
 
 
 def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = None) -> bool:
@@ -504,15 +507,33 @@ def _given_plugins(session: Session) -> list[str]:
     return [text for text in session._choices if text not in set_anyway]
 
 
-def _line(options: str, command: str, arguments: str, file: str | None, front: str | None) -> str:
+def _line(
+    options: str,
+    command: str,
+    arguments: str,
+    file: str | None,
+    front: str | None,
+    flow: type[FlowSpec] | None,
+) -> str:
     program = sys.argv[0]
     if front is not None:
         words = [front, options, command, arguments]
     elif program.endswith(".py") and (
         file is None or os.path.basename(program) == os.path.basename(file)
     ):
-        words = ["python", program, options, command, arguments]
+        words = ["python", _module_of(program) or program, options, command, arguments]
     else:
         place = os.path.relpath(file) if file and command not in _WITHOUT_FILE else ""
+        if place and flow is not None:
+            from flow_core.flowfile import name_for  # only where something went wrong
+
+            place = name_for(flow, place)
         words = ["flow", options, command, place, arguments]
     return " ".join(word for word in words if word)
+
+
+def _module_of(program: str) -> str:
+    """Return ``-m package.module`` if the program was started so, else ``""``."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    return f"-m {spec.name}" if spec and getattr(main, "__file__", None) == program else ""

@@ -489,11 +489,11 @@ def trace(error: BaseException) -> str:
 
 def _below_call(stack: Sequence[FrameSummary]) -> Sequence[FrameSummary]:
     """Leave out what stands before the step function: plugins that wrap it, the event loop."""
-    calls = [n for n, f in enumerate(stack) if (f.filename, f.name) == _STEP_CALL]
+    calls = [n for n, f in enumerate(stack) if f.filename == __file__ and f.name in _STEP_CALLS]
     below = stack[calls[-1] + 1 :] if calls else stack
-    if below and below[0].filename == _STEP_CALL[0]:  # `run_coroutine`
+    if below and below[0].filename == __file__:  # `run_coroutine`
         loop = os.sep + "asyncio" + os.sep
-        below = [f for f in below if f.filename != _STEP_CALL[0]]
+        below = [f for f in below if f.filename != __file__]
         first = next((n for n, f in enumerate(below) if loop not in f.filename), 0)
         below = below[first:]
     return below
@@ -517,7 +517,7 @@ _OURS = tuple(
 )
 
 
-_STEP_CALL = (TaskContext._run.__code__.co_filename, TaskContext._run.__name__)
+_STEP_CALLS = (TaskContext._run.__name__, TaskContext._call_wrapped.__name__)
 
 
 def _show(task: TaskContext, error: BaseException) -> None:

@@ -37,6 +37,7 @@ from flow_core.errors import (
     near_misses,
 )
 from flow_core.options import USES_ATTRIBUTE
+from flow_core.parameters import function_place
 
 if TYPE_CHECKING:
     from flow_core.definition import StepDefinition
@@ -64,6 +65,9 @@ class Use(NamedTuple):
         """The name of the class."""
         return self.kind.decorator_name()
 
+    def __repr__(self) -> str:
+        return f"@{self.name}"
+
     def __call__(self, target: Any) -> Any:
         """Put it on a step or a flow."""
         self.kind._check_target(target)
@@ -85,7 +89,12 @@ class Use(NamedTuple):
         """
         args, kwargs = self.args, dict(self.kwargs)
         if evaluate is not None:
-            args, kwargs = evaluate(args), evaluate(kwargs)
+            try:
+                args, kwargs = evaluate(args), evaluate(kwargs)
+            except FlowError as error:
+                error.what = f"@{self.name}: {error.what}"
+                error.where = error.where or place_of(self.kind)
+                raise
         instance = object.__new__(self.kind)
         instance._use = self
         self._check_arguments(instance, args, kwargs)
@@ -139,7 +148,7 @@ class Custom:
                 where=place_of(cls),
                 hint="call it init",
             )
-        if len(args) == 1 and not kwargs and (cls._is_target(args[0]) or _is_flow(args[0])):
+        if len(args) == 1 and not kwargs and (_is_step(args[0]) or is_flow(args[0])):
             return Use(cls)(args[0])
         return Use(cls, args, kwargs)
 
@@ -157,17 +166,12 @@ class Custom:
         return f"{_module_name(cls)}.{cls.__qualname__}"
 
     @classmethod
-    def _is_target(cls, target: Any) -> bool:
-        return inspect.isfunction(target) and hasattr(target, "__flow_step__")
-
-    @classmethod
     def _check_target(cls, target: Any) -> None:
-        if not cls._is_target(target):
-            code = getattr(target, "__code__", None)
+        if not _is_step(target):
             raise DefinitionError(
                 f"@{cls.decorator_name()} must stand above @step, on a step function",
-                where=f"{code.co_filename}:{code.co_firstlineno}" if code else place_of(cls),
-                why=f"it was put on {target!r}",
+                where=function_place(target),
+                why=f"it was put on {described(target)}",
                 hint=f"write @{cls.decorator_name()} on the line before @step",
             )
 
@@ -176,7 +180,21 @@ class Custom:
         return ()
 
 
-def _is_flow(target: Any) -> bool:
+def _is_step(target: Any) -> bool:
+    return inspect.isfunction(target) and hasattr(target, "__flow_step__")
+
+
+def described(target: Any) -> str:
+    """Return what something is on which a decorator was put, for errors."""
+    if isinstance(target, type):
+        return f"the class {target.__name__}"
+    if inspect.isfunction(target):
+        return f"the {'step' if _is_step(target) else 'function'} {target.__name__}"
+    return repr(target)
+
+
+def is_flow(target: Any) -> bool:
+    """Whether it is the class of a flow."""
     return isinstance(target, type) and hasattr(target, "__flow_parameter__")
 
 
@@ -200,6 +218,21 @@ def place_of(cls: type) -> str | None:
         return None
 
 
+def _check_call(
+    function: Callable[..., Any], what: str, hint: str, *args: Any, **kwargs: Any
+) -> None:
+    """Refuse a function that cannot be called so, where it is written and not in a task."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise DefinitionError(
+            f"{what} does not take what it is given",
+            where=function_place(function),
+            why=str(error),
+            hint=hint,
+        ) from None
+
+
 class UserStepDecorator(Custom):
     """Base class of step decorators with methods; see the module.
 
@@ -214,6 +247,14 @@ class UserStepDecorator(Custom):
     """
 
     skip_step: bool | Mapping[str, Any] = False
+
+    def __init_subclass__(cls) -> None:
+        for base in ("pre_step", "post_step"):
+            method = vars(cls).get(base)
+            if inspect.isfunction(method):
+                last = "inputs" if base == "pre_step" else "exception"
+                hint = f"def {base}(self, step_name, flow, {last}=None):"
+                _check_call(method, f"{cls.__name__}.{base}", hint, cls, "step", None, None)
 
     def pre_step(self, step_name: str, flow: Any, inputs: Any = None) -> Any:
         """Called before the body, or the next decorator.
@@ -335,6 +376,9 @@ def user_step_decorator(function: Callable[..., Iterator[Any]]) -> Any:
             why="a yield stands for the body of the step",
             hint=f"def {name}(step_name, flow, inputs=None, attributes=None): … yield …",
         )
+    names = [n for n in ("inputs", "attributes") if n in inspect.signature(function).parameters]
+    hint = f"def {name}(step_name, flow, inputs=None, attributes=None):"
+    _check_call(function, f"The step decorator @{name}", hint, "step", None, **dict.fromkeys(names))
     contents = {
         "generator": staticmethod(function),
         "__module__": function.__module__,

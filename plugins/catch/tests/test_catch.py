@@ -53,6 +53,17 @@ def states(outcome):
     return [(m.attempt, m.state.value) for m in outcome.manifests("risky")]
 
 
+def test_the_traceback_of_a_step_decorator_shows_the_persons_lines_only(run):
+    head = (
+        "    from flow_core import user_step_decorator\n"
+        "    @user_step_decorator\n    def bad(step_name, flow):\n        yield\n        1 / 0\n"
+    )
+    outcome = run(head + flow("pass", '@catch(var="failure")\n        @bad'))
+    trace = outcome.artifact("end", "failure").traceback
+    assert trace.count("  File ") == 1, trace
+    assert "in bad" in trace
+
+
 def test_the_flow_goes_on_and_the_failure_is_an_artifact(run):
     outcome = run(flow())
     assert outcome.state is RunState.SUCCEEDED

@@ -1,5 +1,7 @@
 """``run``: options, parameters, exit statuses, and what is said when it is called wrongly."""
 
+import sys
+
 import pytest
 
 from flow_core.api import RunState
@@ -278,6 +280,29 @@ def test_the_hint_after_a_failure_is_the_way_it_was_called(flowtester):
     flowtester.write(FLOW.replace('print("got", self.got)', "1 / 0"), "sub/my.py")
     by_flow = flowtester.flow("run", "sub/my.py")
     assert by_flow.error["try"] == "flow resume sub/my.py --origin-run-id 1"
+    both = FLOW.replace('print("got", self.got)', "1 / 0").replace(
+        "    if __name__", "    class G(F): pass\n\n    if __name__"
+    )
+    flowtester.write(both, "two.py")
+    for name in "FG":
+        by_flow = flowtester.flow("run", f"two.py:{name}")
+        again = {"F": "two.py --origin-run-id 2", "G": "two.py:G --origin-run-id 1"}[name]
+        assert by_flow.error["try"] == f"flow resume {again}"
+
+
+@pytest.mark.parametrize("fork", ["auto", "never"])
+def test_a_flow_of_a_package(flowtester, fork):
+    flowtester.write("", "pkg/__init__.py")
+    flowtester.write("divisor = 0", "pkg/numbers.py")
+    source = FLOW.replace('print("got", self.got)', "1 / divisor")
+    flowtester.write("    from .numbers import divisor\n" + source, "pkg/flows.py")
+    done = flowtester.command(
+        [sys.executable, "-m", "pkg.flows", "run"], variables={"FLOW_FORK": fork}
+    )
+    assert done.error["why"] == "ZeroDivisionError: division by zero"
+    assert done.error["try"] == "python -m pkg.flows resume --origin-run-id 1"
+    flowtester.write("divisor = 1", "pkg/numbers.py")
+    flowtester.flow("resume", "pkg/flows.py", variables={"FLOW_FORK": fork}).check()
 
 
 def test_the_log_of_a_failure_holds_the_users_frames_only(flowtester):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import os
 from collections.abc import Iterator
@@ -82,7 +83,7 @@ def _note(parameter: Parameter) -> str:
         return click.style("(required)", dim=True)
     if not parameter.default_text:
         return ""
-    default = "computed" if callable(parameter.default) else repr(parameter.default)
+    default = "computed" if callable(parameter.default) else repr(_default(parameter))
     return click.style(f"(default: {default})", dim=True)
 
 
@@ -185,12 +186,18 @@ def _options(attached: Attached) -> dict[str, Any]:
     return {name: _jsonable(getattr(attached.options, name)) for name in names}
 
 
+def _default(parameter: Parameter) -> Any:
+    """The default as it is typed."""
+    default = parameter.default
+    return default.value if isinstance(default, enum.Enum) else default
+
+
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     computed = callable(parameter.default)
     return {
         "name": parameter.name,
         "type": parameter.type_name,
-        "default": None if computed else _jsonable(parameter.default),
+        "default": None if computed else _jsonable(_default(parameter)),
         "computed": computed,
         "required": parameter.required,
         "help": parameter.help,
