@@ -25,7 +25,7 @@ def check_parameters(definition: FlowDefinition) -> Iterator[DefinitionError]:
     options = definition.options("trigger")
     assert isinstance(options, TriggerOptions)
     known = [p.name for p in definition.parameters]
-    for source in options.known():
+    for source in options.sources():
         for name in source.parameters or ():
             if name not in known:
                 yield DefinitionError(
