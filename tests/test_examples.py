@@ -113,6 +113,11 @@ def test_the_sweep_finds_the_best_setting(page):
     assert run.artifact("end", "accuracy") > 0.95
 
 
+def test_a_wider_grid_takes_over_what_was_trained(page):
+    states = [m.state.value for m in page("sweep").left(2, "SweepFlow").manifests("train")]
+    assert sorted(states) == ["reused"] * 9 + ["succeeded"] * 3
+
+
 def test_each_penguin_is_predicted_once_by_each_model(page):
     run = page("cross_validation").left(1, "CrossValidationFlow")
     folds = run.artifacts("validate")

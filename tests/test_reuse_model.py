@@ -234,3 +234,42 @@ def test_what_is_reused_gives_what_a_fresh_run_would(
     origin = None if cached else "F/4"
     found, ran = laboratory.run(program, given_now, origin, cached)
     assert (found, ran) == (as_python(program, given_now), 0)
+
+
+def test_hundreds_of_reused_tasks_are_a_few_objects(flowtester: FlowTester) -> None:
+    """Their number decides how long it takes to reuse ten thousand of them."""
+    source = """
+        from flow_core import FlowSpec, step
+
+        class F(FlowSpec):
+            @step
+            def start(self):
+                self.items = list(range(600))
+                self.next(self.work, foreach="items")
+
+            @step
+            def work(self):
+                self.y = self.input
+                self.next(self.join)
+
+            @step
+            def join(self, inputs):
+                self.total = sum(i.y for i in inputs)
+                self.next(self.end)
+
+            @step
+            def end(self):
+                pass
+    """
+    laboratory = Laboratory(flowtester)
+    flowtester.run(source, providers=laboratory.providers)
+    outcome = flowtester.run(
+        source,
+        modules=[_Resume("F/1")],
+        providers=laboratory.providers,
+        request=RunRequest(origin="F/1"),
+    )
+    assert outcome.error is None, outcome.error
+    assert len(outcome.manifests("work")) == 600
+    assert {m.state for m in outcome.manifests("work")} == {AttemptState.REUSED}
+    assert len(list(outcome.store.list("runs/F/2/"))) < 20

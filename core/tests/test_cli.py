@@ -88,6 +88,45 @@ class TestShell:
 
 
 class TestScript:
+    @pytest.mark.parametrize(
+        ("decorator", "error"),
+        [
+            (
+                "@retry(times='3')",
+                {
+                    "error": "Option 'times' must be int, not '3'",
+                    "where": "LINE, decorator @retry",
+                    "why": "it was given a value of type str",
+                },
+            ),
+            (
+                "@retry(tims=3)",
+                {
+                    "error": "Decorator @retry has no option 'tims'",
+                    "where": "LINE",
+                    "try": "did you mean 'times'?",
+                },
+            ),
+        ],
+    )
+    def test_a_wrong_decorator_is_shown_like_all_errors(self, flowtester, decorator, error):
+        source = FLOW.format(end="pass").replace("import ", "import retry, ", 1)
+        source = source.replace("    @step", f"    {decorator}\n    @step", 1)
+        file = flowtester.write(source)
+        lines = file.read_text().splitlines()
+        number = next(n for n, line in enumerate(lines, 1) if decorator in line)
+        failed = flowtester.python(file, "run")
+        assert failed.returncode == 1
+        assert "Traceback" not in failed.stderr
+        place = error["where"].replace("LINE", f"{file}:{number}")
+        assert failed.error == {**error, "where": place}
+
+    def test_other_errors_keep_their_traceback(self, flowtester):
+        source = "from flow_core.errors import DefinitionError\nDefinitionError('no')\n1 / 0\n"
+        failed = flowtester.python(flowtester.write(source))
+        assert "Traceback" in failed.stderr
+        assert failed.stderr.endswith("ZeroDivisionError: division by zero\n")
+
     def test_exit_codes(self, flowtester):
         good = flowtester.write(FLOW.format(end="print('hello')"))
         assert "hello" in flowtester.python(good, "run").check().stdout

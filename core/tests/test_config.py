@@ -397,8 +397,9 @@ class TestOtherProcesses:
         [["--config"], ["--config", "a"], ["--config-value", "--x", "y"], ["--config=a"]],
     )
     def test_incomplete_arguments(self, arguments):
-        with pytest.raises(UsageError, match="needs a name and a"):
+        with pytest.raises(UsageError, match="needs a name and a") as caught:
             split_arguments(arguments)
+        assert caught.value.where == " ".join(arguments).replace("=", " ")
 
     def test_a_flow_without_configurations_imports_nothing_of_this(self):
         code = (

@@ -184,6 +184,39 @@ class TestText:
         assert what in caught.value.what
         assert hint in caught.value.hint
 
+    @pytest.mark.parametrize(
+        ("hint", "shown"),
+        [
+            ("@sample(times=0)", "--with sample:times=0"),
+            ("@sample(times=3, delay=0.5)", "--with sample:times=3,delay=0.5"),
+            ("@sample(mode='fast')", "--with sample:mode=fast"),
+            ("@sample(vars={'A': '1'})", """--with 'sample:vars={"A": "1"}'"""),
+            ("@sample(names=['a.b'])", """--with 'sample:names=["a.b"]'"""),
+            ("@sample(word=…, times=3)", "--with sample:word=…"),
+            ("@sample(call=[notify])", "@sample(call=[notify])"),
+            ("@sample or @sample(times=0)", "@sample or @sample(times=0)"),
+            ("another name", "another name"),
+        ],
+    )
+    def test_a_hint_is_what_to_type_after_with(self, hint, shown):
+        @dataclass(frozen=True)
+        class Refused(Options):
+            def validate(self):
+                raise DefinitionError("no", hint=hint)
+
+        with pytest.raises(UsageError) as caught:
+            StepDecorator("sample", Refused).parse("")
+        assert caught.value.hint == shown
+
+    def test_a_dict_is_shown_as_an_example(self):
+        @dataclass(frozen=True)
+        class Variables(Options):
+            vars: dict[str, str] = option({}, "Some.")  # noqa: RUF009
+
+        with pytest.raises(UsageError) as caught:
+            StepDecorator("sample", Variables).parse("vars=A=b")
+        assert caught.value.hint == """--with 'sample:vars={"name": "value"}'"""
+
     JSON = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

@@ -253,6 +253,7 @@ class TestRetries:
             if isinstance(e, TaskFinished) and e.spec.task == 3 and not e.manifest.ok
         ]
         assert waits == [0.02, 0.04, 0.08]
+        assert not any(e.fallback for e in outcome.events if isinstance(e, TaskFinished))
         again = [t for t in compute.launched if t.task == 3]
         assert [t.attempt for t in again] == [0, 1, 2, 3]
         assert [t.previous and t.previous.message for t in again] == [None, *["it broke"] * 3]
@@ -313,6 +314,8 @@ class TestRetries:
         assert outcome.state is RunState.SUCCEEDED
         assert [t.fallback for t in compute.launched] == [False, True, False]
         assert compute.launched[1].previous.cause == "exit"
+        ends = [(e.retry_in, e.fallback) for e in outcome.events if isinstance(e, TaskFinished)]
+        assert ends == [(0.0, True), (None, False), (None, False)]
 
     def test_a_failing_fallback_is_the_end(self, flowtester):
         compute = FakeCompute(lambda s: None)

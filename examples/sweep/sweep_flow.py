@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
 
-from flow_core import FlowSpec, JSONType, Parameter, step
+from flow_core import FlowSpec, JSONType, Parameter, cache, step
 
 LEADERS = 5
 
@@ -46,9 +46,10 @@ class SweepFlow(FlowSpec):
         print(f"{len(images):,} images of digits, {len(self.grid)} points in the grid")
         self.next(self.train, foreach="grid")
 
+    @cache
     @step
     def train(self):
-        """Train with one setting."""
+        """Train with one setting. A later run with the same images takes it over."""
         self.settings = self.input
         self.model = SVC(**self.settings).fit(self.train_images, self.train_digits)
         self.score = self.model.score(self.check_images, self.check_digits)

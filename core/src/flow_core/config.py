@@ -743,7 +743,7 @@ def split_arguments(
             last = "FILE" if option == "--config" else "TEXT"
             raise UsageError(
                 f"{option} needs a name and a {last.lower()}",
-                where=" ".join([word, *words]).strip(),
+                where=" ".join([option, *words]),
                 hint=f"{option} settings {'settings.json' if last == 'FILE' else '{}'}".replace(
                     "{}", "'{\"depth\": 3}'"
                 ),

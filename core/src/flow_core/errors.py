@@ -6,8 +6,12 @@ command line, a log and a program can each show them in their own way; `str(erro
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 class FlowError(Exception):
@@ -87,7 +91,38 @@ class ParameterError(UsageError):
 
 
 class DefinitionError(FlowError):
-    """A flow file says something that cannot be: a bad decorator, option, name or parameter."""
+    """A flow file says something that cannot be: a bad decorator, option, name or parameter.
+
+    In ``python my_flow.py`` it comes before any of our code could catch it: then it is shown in its
+    four parts all the same, with the line of the file.
+    """
+
+    def __init__(self, what: str, **parts: str | None) -> None:
+        super().__init__(what, **parts)
+        if sys.excepthook is sys.__excepthook__:  # nobody else shows exceptions in this process
+            sys.excepthook = _show_uncaught
+
+
+def _show_uncaught(
+    kind: type[BaseException], error: BaseException, frames: TracebackType | None
+) -> None:
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    if not isinstance(error, DefinitionError) or file is None:
+        sys.__excepthook__(kind, error, frames)
+        return
+    if file not in (error.where or ""):
+        error.where = ", ".join(filter(None, (_line_of(file, frames), error.where)))
+    sys.stderr.write(f"error: {error}\n")
+
+
+def _line_of(file: str, frames: TracebackType | None) -> str:
+    """Return the innermost line of ``file`` in a traceback."""
+    line = 0
+    while frames is not None:
+        if frames.tb_frame.f_code.co_filename == file:
+            line = frames.tb_lineno
+        frames = frames.tb_next
+    return f"{file}:{line}" if line else file
 
 
 class LintError(FlowError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core.errors import PluginError, UsageError
 from flow_core.graph import PARALLEL, Graph, Node, Problem
-from flow_core.plan import Decision, Fallback, RetryAfter, TaskPlan
+from flow_core.plan import Decision, Fallback, TaskPlan
 from flow_core.records import AttemptState, Failure, GangMember, Manifest
 
 if TYPE_CHECKING:
@@ -55,13 +55,6 @@ class Gang:
     def is_over(self) -> bool:
         """Whether all members have ended."""
         return len(self.ended) == self.size
-
-    @property
-    def retry_in(self) -> float | None:
-        """Seconds until those that did not end well start again; None when they do not."""
-        if isinstance(self.decision, RetryAfter):
-            return self.decision.seconds
-        return 0.0 if isinstance(self.decision, Fallback) else None
 
     def place(self, task: _Task) -> GangMember:
         """Return the place of ``task``."""

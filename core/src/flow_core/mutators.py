@@ -243,7 +243,7 @@ class _Mutable:
             if not self._definition.is_plugin_decorator(name):
                 use = find_use(deco, Custom, self._definition.namespace(), "")
                 return use._replace(args=(*use.args, *args), kwargs={**use.kwargs, **kwargs})
-            deco = self._load(name)
+            deco = self._definition.load_decorator(name)
         wanted = StepDecorator if isinstance(self, MutableStep) else FlowDecorator
         if not isinstance(deco, wanted):
             raise DefinitionError(
@@ -259,9 +259,6 @@ class _Mutable:
             )
         values = self._definition.evaluate(kwargs) if self._definition.configs else kwargs
         return deco, deco.parse(text) if text else deco.make(**values)
-
-    def _load(self, name: str) -> Any:
-        return self._definition.load_decorator(name)
 
 
 class MutableFlow(_Mutable):

@@ -222,7 +222,7 @@ class Decorator(Generic[P]):
             return self.make(**values)
         except DefinitionError as error:
             raise UsageError(
-                f"--with {self.name}: {error.what}", why=error.why, hint=error.hint
+                f"--with {self.name}: {error.what}", why=error.why, hint=_as_with(error.hint)
             ) from None
 
     def to_text(self, options: Options) -> str:
@@ -429,8 +429,30 @@ def _parse_value(decorator: str, name: str, text: str, annotation: Any) -> Any:
             return tuple(candidate)
     raise UsageError(
         f"--with {decorator}: option '{name}' must be {_type_text(annotation)}, not '{text}'",
-        hint=f"--with {decorator}:{name}=…",
+        hint=_with(decorator, {name: {"name": "value"} if _fits({}, annotation) else "…"}),
     )
+
+
+def _as_with(hint: str | None) -> str | None:
+    """Return a hint ``@name(option=value)`` as it is typed after ``--with``."""
+    found = re.fullmatch(r"@(\w+)\((.*)\)", hint or "", re.DOTALL)
+    if found is None:
+        return hint
+    import ast  # only for errors
+
+    try:
+        call: Any = ast.parse(f"f({found[2].replace('=…', '=...')})", mode="eval").body
+        values = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError):
+        return hint  # names a function, for example, which only code can
+    needed = [name for name, value in values.items() if value is ...]
+    return _with(found[1], dict.fromkeys(needed, "…") or values)
+
+
+def _with(decorator: str, values: dict[str, Any]) -> str:
+    text = ",".join(f"{k}={v if isinstance(v, str) else _json(v)}" for k, v in values.items())
+    option = f"{decorator}:{text}"
+    return "--with " + (f"'{option}'" if re.search(r"[^\w:=,.…/+-]", option) else option)
 
 
 def _readings(text: str) -> Iterator[Any]:

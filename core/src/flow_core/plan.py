@@ -182,3 +182,10 @@ class GiveUp:
 
 
 Decision = RetryAfter | Fallback | GiveUp
+
+
+def seconds_until(decision: Decision | None) -> float | None:
+    """Return the seconds until the next attempt; None where there is none."""
+    if isinstance(decision, RetryAfter):
+        return decision.seconds
+    return 0.0 if isinstance(decision, Fallback) else None

@@ -726,7 +726,10 @@ class TaskOutput(NamedTuple):
 
 
 class TaskFinished(NamedTuple):
-    """An attempt ended. ``retry_in`` = seconds until the next one; None when there is none."""
+    """An attempt ended. ``retry_in`` = seconds until the next one; None when there is none.
+
+    ``fallback``: the next one runs no code of the step, it only handles the failure.
+    """
 
     spec: TaskSpec
     pid: str
@@ -734,6 +737,7 @@ class TaskFinished(NamedTuple):
     retry_in: float | None
     at: float
     notes: tuple[str, ...] = ()  # things a person should know: children left behind, lost output
+    fallback: bool = False
 
 
 class Message(NamedTuple):

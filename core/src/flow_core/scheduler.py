@@ -30,7 +30,15 @@ from flow_core.interfaces import (
     TaskCommand,
     Update,
 )
-from flow_core.plan import Decision, Fallback, GiveUp, RetryAfter, RetryPolicy, TaskPlan
+from flow_core.plan import (
+    Decision,
+    Fallback,
+    GiveUp,
+    RetryAfter,
+    RetryPolicy,
+    TaskPlan,
+    seconds_until,
+)
 from flow_core.records import (
     AttemptRecord,
     AttemptState,
@@ -620,7 +628,7 @@ class Scheduler:
             self._break_up(gang, task, manifest)
         self._note_end(task, manifest)
         if not manifest.ok:
-            self._emit_end(task, manifest, gang.retry_in, notes)
+            self._emit_end(task, manifest, gang.decision, notes)
         if gang.is_over:
             self._gang_over(gang)
 
@@ -644,12 +652,12 @@ class Scheduler:
         for task, manifest, notes in ended:
             # That a member did well is told now that it is known whether it has to do it again.
             if manifest.ok and task.gang is gang:
-                self._emit_end(task, manifest, gang.retry_in if starts_again else None, notes)
+                self._emit_end(task, manifest, gang.decision if starts_again else None, notes)
         if isinstance(gang.decision, GiveUp):
             return
         again = gang.next_attempt() if gang.decision is not None else None
         if again is not None:
-            at = time.time() + (gang.retry_in or 0.0)
+            at = time.time() + (seconds_until(gang.decision) or 0.0)
             heapq.heappush(self._delayed, (at, again.tasks[0].id, again))
             return
         for task, manifest, _ in ended:
@@ -742,9 +750,9 @@ class Scheduler:
         if task.gang is not None:
             self._settled_in_gang(task.gang, task, manifest, notes)
             return
-        retry = None if manifest.ok else self._decide(task, manifest)
+        decision = None if manifest.ok else self._decide(task, manifest)
         self._note_end(task, manifest)
-        self._emit_end(task, manifest, retry, notes)
+        self._emit_end(task, manifest, decision, notes)
         if manifest.ok:
             self._go_on(task, manifest)
 
@@ -754,21 +762,22 @@ class Scheduler:
             self._hook.flow_task_finished(task=task.spec, manifest=manifest)
 
     def _emit_end(
-        self, task: _Task, manifest: Manifest, retry: float | None, notes: tuple[str, ...]
+        self, task: _Task, manifest: Manifest, decision: Decision | None, notes: tuple[str, ...]
     ) -> None:
         if self._heard["flow_event"] and task.spec is not None:
-            self._emit(TaskFinished(task.spec, task.pid, manifest, retry, time.time(), notes))
+            again, fallback = seconds_until(decision), isinstance(decision, Fallback)
+            now = time.time()
+            self._emit(TaskFinished(task.spec, task.pid, manifest, again, now, notes, fallback))
 
-    def _decide(self, task: _Task, manifest: Manifest) -> float | None:
-        """Schedule the next attempt and return the seconds until then, or None when all is lost."""
+    def _decide(self, task: _Task, manifest: Manifest) -> Decision:
+        """Return what follows a failure, and schedule the next attempt if there is one."""
         failure = manifest.failure or _UNKNOWN
         decision = self._verdict(task, manifest, failure)
-        if isinstance(decision, GiveUp):
-            return None
-        seconds = decision.seconds if isinstance(decision, RetryAfter) else 0.0
-        again = task.again(failure, isinstance(decision, Fallback))
-        heapq.heappush(self._delayed, (time.time() + seconds, task.id, again))
-        return seconds
+        seconds = seconds_until(decision)
+        if seconds is not None:
+            again = task.again(failure, isinstance(decision, Fallback))
+            heapq.heappush(self._delayed, (time.time() + seconds, task.id, again))
+        return decision
 
     def _verdict(self, task: _Task, manifest: Manifest, failure: Failure) -> Decision:
         """Return what follows a failure; remember one after which all is lost."""

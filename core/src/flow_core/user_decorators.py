@@ -436,7 +436,8 @@ def run_wrapped(body: Body, decorators: Sequence[UserStepDecorator]) -> None:
     if error is not None:
         raise error
     if overrides is not None and body.binding.transition is None:
-        _go_on(body, overrides, why or f"@{_skipper(begun)} stood in for the body of the step")
+        skipper = begun[-1].decorator_name()
+        _go_on(body, overrides, why or f"@{skipper} stood in for the body of the step")
 
 
 def _go_in(
@@ -483,10 +484,6 @@ def _answer(
         where=place_of(type(decorator)),
         hint="return None, an exception, or (exception or None, options of self.next)",
     )
-
-
-def _skipper(begun: Sequence[UserStepDecorator]) -> str:
-    return begun[-1].decorator_name() if begun else "?"
 
 
 def _go_on(body: Body, overrides: Mapping[str, Any], why: str) -> None:

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow_core.api import AttemptState, DefinitionError, RetryPolicy, RunState, UsageError
+from flow_core.api import (
+    AttemptState,
+    DefinitionError,
+    Failure,
+    RetryPolicy,
+    RunState,
+    StoreError,
+    UsageError,
+)
 from flow_retry import CAUSES, RetryOptions, retry
 
 FLOW = """
@@ -245,6 +253,21 @@ def test_only_what_on_names_is_tried_again(run, on, tried_again):
         "class F(", "class MyError(ValueError):\n        pass\n\n    class F("
     )
     assert len(attempts(run(source))) == (2 if tried_again else 1)
+
+
+def test_a_class_stands_for_its_cause_too():
+    """What is found from outside of the process has a cause, but is no exception."""
+    on = RetryOptions(on=(MemoryError, StoreError, ValueError)).on
+    assert on == (
+        "MemoryError",
+        "flow_core.errors.StoreError",
+        "ValueError",
+        "out-of-memory",
+        "store",
+    )
+    killed = Failure("out-of-memory", "SIGKILL", "killed")
+    assert RetryPolicy(1, on=RetryOptions(on=MemoryError).on).allows(0, killed)
+    assert not RetryPolicy(1, on=RetryOptions(on=ValueError).on).allows(0, killed)
 
 
 def test_on_takes_classes(run):

@@ -163,7 +163,7 @@ def test_json_on_the_command_line(flowtester, flow, value, stored):
             ["run", "--with", "retry:times=-1"],
             {
                 "error": "--with retry: Option 'times' must be 0 or more, not -1",
-                "try": "@retry(times=3)",
+                "try": "--with retry:times=3",
             },
         ),
         (

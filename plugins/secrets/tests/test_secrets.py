@@ -186,8 +186,10 @@ def test_with(process, flowtester):
     assert flowtester.left().output("start") == "it is ***\n"
 
 
-def test_no_values_on_the_command_line(flowtester):
-    text = 'secrets:sources=[{"type": "inline", "options": {"env_vars": {"A": "hush-hush"}}}]'
+@pytest.mark.parametrize("form", ["[{}]", "{}"])
+def test_no_values_on_the_command_line(flowtester, form):
+    source = '{"type": "inline", "options": {"env_vars": {"A": "hush-hush"}}}'
+    text = "secrets:sources=" + form.replace("{}", source)
     done = flowtester.python(flowtester.write(flow("")), "run", "--with", text)
     assert done.returncode == 2
     assert done.error == {

@@ -96,5 +96,13 @@ def test_the_text_form_reads_back(options):
     assert secrets.parse(secrets.to_text(made).partition(":")[2]) == made
 
 
+def test_one_source_as_json():
+    assert secrets.parse('sources={"type": "env", "id": "A"}').sources == [
+        {"type": "env", "id": "A"}
+    ]
+    with pytest.raises(UsageError, match="Option 'sources' is not JSON, though it begins like it"):
+        secrets.parse('sources={"type"; "hush-hush"}')
+
+
 def test_sources_as_text():
     assert secrets.parse("sources=env.A,file..env").sources == ["env.A", "file..env"]

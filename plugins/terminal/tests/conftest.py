@@ -65,6 +65,7 @@ class Feed:
         state: AttemptState = AttemptState.SUCCEEDED,
         retry_in: float | None = None,
         notes: tuple[str, ...] = (),
+        fallback: bool = False,
         **manifest: Any,
     ) -> None:
         frames = (ForeachFrame("start", 1, 0, "movies", task, 10),) if step == "work" else ()
@@ -75,7 +76,7 @@ class Feed:
             **{"cpu_seconds": 0.5, "peak_memory": 45_000_000, **manifest},
         )
         spec = self.spec(step, task, attempt, foreach=frames)
-        self._send(TaskFinished(spec, "77", made, retry_in, self.at, notes))
+        self._send(TaskFinished(spec, "77", made, retry_in, self.at, notes, fallback))
 
     def fail(self, step: str, task: int, attempt: int = 0, **more: Any) -> None:
         failure = Failure(

@@ -50,8 +50,10 @@ def test_a_small_run_task_by_task(screen: Any) -> None:
     feed.fail("work", 3, retry_in=5.0)
     feed.launch("work", 3, 1)
     feed.fail("work", 3, 1, retry_in=0.0)
-    feed.launch("work", 3, 2, fallback=True)
-    feed.finish("work", 3, 2, AttemptState.CAUGHT)
+    feed.launch("work", 3, 2)
+    feed.fail("work", 3, 2, retry_in=0.0, fallback=True)
+    feed.launch("work", 3, 3, fallback=True)
+    feed.finish("work", 3, 3, AttemptState.CAUGHT)
     feed.end()
     assert said(screen).splitlines() == [
         "MoviesFlow/12 starts, user ada, resumes MoviesFlow/11",
@@ -66,6 +68,8 @@ def test_a_small_run_task_by_task(screen: Any) -> None:
         "[12/work/3 (pid 77)] Task failed after 0 ms and will be tried again in 5 s: KeyError: 'title'",
         "[12/work/3 (pid 77)] Task is starting (retry 1)",
         "[12/work/3 (pid 77)] Task failed after 0 ms and will be tried again: KeyError: 'title'",
+        "[12/work/3 (pid 77)] Task is starting (retry 2)",
+        "[12/work/3 (pid 77)] Task failed after 0 ms, and the failure will be handled: KeyError: 'title'",
         "[12/work/3 (pid 77)] Task failed in every attempt; its failure is being handled",
         "[12/work/3 (pid 77)] Task failed after 0 ms, and the failure was caught: it did not say why",
     ]

@@ -70,6 +70,18 @@ def test_reused_and_unlaunchable_tasks_never_started(feed: Any) -> None:
     assert (spec.task, failure.type) == (3, "KeyError")
 
 
+def test_an_attempt_that_only_handles_a_failure_is_no_retry(feed: Any) -> None:
+    step = feed.view.progress.steps["work"]
+    feed.queue("work", 1)
+    feed.launch("work", 3)
+    feed.fail("work", 3, retry_in=0.0)
+    feed.launch("work", 3, 1)
+    feed.fail("work", 3, 1, retry_in=0.0, fallback=True)
+    feed.launch("work", 3, 2, fallback=True)
+    feed.finish("work", 3, 2, AttemptState.CAUGHT)
+    assert (step.retried, step.caught, step.failed, step.done) == (1, 1, 0, 1)
+
+
 def test_memory_does_not_grow_with_finished_tasks(feed: Any) -> None:
     progress = feed.view.progress
     feed.queue("work", 1000)

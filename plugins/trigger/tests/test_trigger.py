@@ -242,6 +242,12 @@ def test_the_end_of_a_run(flowtester):
     assert flowtester.python(script).check().stdout == "Run('Up/1') None\nNone\n"
 
 
+def test_a_flow_without_a_run(flowtester):
+    file = flowtester.write(flow('@trigger_on_finish(flow="Up")'))
+    error = flowtester.python(file, "run", "--trigger", "Up").error
+    assert error["try"] == "--trigger Up/RUN, since 'Up' is a flow"
+
+
 def test_a_run_that_does_not_do(flowtester):
     up = flowtester.write(UP.replace("FAILS", "True"), "up.py")
     flowtester.python(up, "run")

@@ -38,7 +38,8 @@ class CaughtFailure:
     """A failure that ``@catch`` handled, as plain text: it can be read where the exception cannot.
 
     Attributes:
-        cause: ``error``, ``killed``, ``out-of-memory``, ``exit``, ``timeout`` or ``lost``.
+        cause: ``error``, ``killed``, ``out-of-memory``, ``exit``, ``timeout``, ``lost``,
+            ``launch`` or ``store``.
         type: qualified name of the exception or name of the signal.
         message: its text.
         traceback: its traceback; ``''`` if there is none.

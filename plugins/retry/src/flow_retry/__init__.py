@@ -69,7 +69,19 @@ def _names(on: Any) -> Any:
         on = on.split(",")  # as after --with
     elif isinstance(on, type) or not isinstance(on, Sequence):
         on = (on,)
-    return tuple(filter(None, map(_name, on)))
+    causes = (_cause(one) for one in on)
+    return tuple(dict.fromkeys(filter(None, (*map(_name, on), *causes))))
+
+
+def _cause(one: Any) -> str:
+    """Return the cause that a class of exceptions stands for: the failure may be found from outside
+    of the process, where there is no exception."""
+    if not isinstance(one, type):
+        return ""
+    cause = str(getattr(one, "failure_cause", "error"))
+    if issubclass(one, MemoryError):
+        cause = "out-of-memory"
+    return cause if cause != "error" else ""
 
 
 def _name(one: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,7 @@ class SecretsOptions(Options):
 
     def __post_init__(self) -> None:
         """Check the sources, and hide what they contain, before anything could show it."""
-        given = self.sources.split(",") if isinstance(self.sources, str) else self.sources
+        given = _split(self.sources) if isinstance(self.sources, str) else self.sources
         if not isinstance(given, (list, tuple)):
             raise DefinitionError(
                 f"Option 'sources' must be a list, not of type {type(given).__name__}",
@@ -67,6 +68,19 @@ class SecretsOptions(Options):
         """Refuse to fetch nothing."""
         if not self.sources:
             raise DefinitionError("@secrets has no sources", hint="@secrets(sources=['env.TOKEN'])")
+
+
+def _split(text: str) -> Any:
+    """Read sources as ``--with`` gives them: separated by commas, or one alone as a JSON object."""
+    if not text.lstrip().startswith("{"):
+        return text.split(",")
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        raise DefinitionError(
+            "Option 'sources' is not JSON, though it begins like it",
+            hint="""@secrets(sources=[{"type": "file", "id": ".env"}])""",
+        ) from None
 
 
 def _hide(source: Any) -> Any:

@@ -11,7 +11,6 @@ from typing import Any
 from flow_core.api import (
     AttemptState,
     Failure,
-    Manifest,
     RunFinished,
     RunRecord,
     RunResult,
@@ -91,8 +90,9 @@ class StepProgress:
         if self.started is None or at < self.started:
             self.started = at
 
-    def end(self, manifest: Manifest, again: bool) -> None:
-        """Count an attempt that ended; ``again`` when another one follows."""
+    def end(self, event: TaskFinished) -> None:
+        """Count an attempt that ended."""
+        manifest = event.manifest
         if self.started is None or manifest.started < self.started:
             self.started = manifest.started
         if self.finished is None or manifest.finished > self.finished:
@@ -102,10 +102,10 @@ class StepProgress:
             self.reused += 1  # its memory was used in another run
         elif manifest.peak_memory > self.peak_memory:
             self.peak_memory = manifest.peak_memory
-        if again:
-            self.retried += 1
-        else:
+        if event.retry_in is None:
             self._settle(manifest.state)
+        elif not event.fallback:
+            self.retried += 1
 
     def _settle(self, state: AttemptState) -> None:
         self.done += 1
@@ -189,7 +189,7 @@ class Progress:
         if key in self.running:  # what is reused, or cannot be launched, never started
             self.running.remove(key)
             step.running -= 1
-        step.end(manifest, event.retry_in is not None)
+        step.end(event)
         if event.retry_in is None and manifest.state is AttemptState.FAILED:
             unknown = Failure("exit", "", "it failed without saying why")
             self.failures.append((spec, manifest.failure or unknown))

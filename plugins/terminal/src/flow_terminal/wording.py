@@ -61,13 +61,16 @@ def finished(event: TaskFinished) -> str:
         return f"Task failed after {took}, and the failure was caught: {reason(manifest)}"
     if manifest.state is AttemptState.CANCELLED:
         why = f": {reason(manifest)}" if event.spec.gang else ""
-        return f"Task was cancelled after {took}{_next_attempt(event.retry_in)}{why}"
-    return f"Task failed after {took}{_next_attempt(event.retry_in)}: {reason(manifest)}"
+        return f"Task was cancelled after {took}{_next_attempt(event)}{why}"
+    return f"Task failed after {took}{_next_attempt(event)}: {reason(manifest)}"
 
 
-def _next_attempt(seconds: float | None) -> str:
+def _next_attempt(event: TaskFinished) -> str:
+    seconds = event.retry_in
     if seconds is None:
         return ""
+    if event.fallback:
+        return ", and the failure will be handled"
     return f" and will be tried again in {seconds:g} s" if seconds else " and will be tried again"
 
 

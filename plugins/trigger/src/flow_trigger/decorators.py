@@ -63,17 +63,10 @@ class TriggerOptions(Options):
     def validate(self) -> None:
         """Refuse what cannot be the description of events."""
         _exactly_one("event", self.event, "events", self.events, _EVENT_HINT)
-        _distinct([e.name for e in self._sources(None)], "event")
+        _distinct([e.name for e in self.sources()], "event")
 
-    def sources(self, context: TriggerContext) -> list[EventSource]:
-        """Return the events, with what functions say of them."""
-        return self._sources(context)
-
-    def known(self) -> list[EventSource]:
-        """Return the events of which no function has to be asked."""
-        return self._sources(None)
-
-    def _sources(self, context: TriggerContext | None) -> list[EventSource]:
+    def sources(self, context: TriggerContext | None = None) -> list[EventSource]:
+        """Return the events; without a context only those of which no function has to be asked."""
         given = self.events or [self.event]
         return [s for g in given if (s := _event_source(g, context)) is not None]
 
@@ -101,17 +94,10 @@ class TriggerOnFinishOptions(Options):
     def validate(self) -> None:
         """Refuse what cannot be the name of a flow."""
         _exactly_one("flow", self.flow, "flows", self.flows, _FLOW_HINT)
-        _distinct([".".join((*s.scope, s.flow)) for s in self.known()], "flow")
+        _distinct([".".join((*s.scope, s.flow)) for s in self.sources()], "flow")
 
-    def sources(self, context: TriggerContext) -> list[FlowSource]:
-        """Return the flows, with what functions say of them."""
-        return self._sources(context)
-
-    def known(self) -> list[FlowSource]:
-        """Return the flows of which no function has to be asked."""
-        return self._sources(None)
-
-    def _sources(self, context: TriggerContext | None) -> list[FlowSource]:
+    def sources(self, context: TriggerContext | None = None) -> list[FlowSource]:
+        """Return the flows; without a context only those of which no function has to be asked."""
         given = self.flows or [self.flow]
         return [s for g in given if (s := _flow_source(g, context)) is not None]
 

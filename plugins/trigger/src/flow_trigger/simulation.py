@@ -25,7 +25,7 @@ def check_parameters(definition: FlowDefinition) -> Iterator[DefinitionError]:
     options = definition.options("trigger")
     assert isinstance(options, TriggerOptions)
     known = [p.name for p in definition.parameters]
-    for source in options.known():
+    for source in options.sources():
         for name in source.parameters or ():
             if name not in known:
                 yield DefinitionError(
@@ -74,11 +74,14 @@ def _source(session: Session, name: str, draft: RunDraft) -> tuple[EventSource, 
         if name == source.name:
             return source, len(sources) == 1
     names = [s.name for s in sources]
+    finished = name in _awaited_flows(session, draft)
     raise UsageError(
         f"Flow '{draft.flow}' waits for no event '{name}'",
         where="--trigger",
         why="its events are: " + ", ".join(names) if names else "it has no @trigger",
-        hint=did_you_mean(name, names) or "--trigger FLOW/RUN",
+        hint=f"--trigger {name}/RUN, since '{name}' is a flow"
+        if finished
+        else did_you_mean(name, names) or "--trigger FLOW/RUN",
     )
 
 
@@ -106,10 +109,7 @@ def _text(value: Any) -> Any:
 
 def _finished(session: Session, pathspec: str, draft: RunDraft) -> dict[str, Any]:
     flow, _, number = pathspec.partition("/")
-    options = session.definition.options("trigger_on_finish")
-    flows = []
-    if isinstance(options, TriggerOnFinishOptions):
-        flows = [s.flow for s in options.sources(context_of(draft))]
+    flows = _awaited_flows(session, draft)
     if flow not in flows:
         raise UsageError(
             f"Flow '{draft.flow}' does not wait for the flow '{flow}'",
@@ -131,6 +131,13 @@ def _finished(session: Session, pathspec: str, draft: RunDraft) -> dict[str, Any
     document = session.run_document(flow, number)
     name = ".".join((*document.scope, flow))
     return _record(name, pathspec, run.finished_at or run.created_at, "run")
+
+
+def _awaited_flows(session: Session, draft: RunDraft) -> list[str]:
+    options = session.definition.options("trigger_on_finish")
+    if not isinstance(options, TriggerOnFinishOptions):
+        return []
+    return [source.flow for source in options.sources(context_of(draft))]
 
 
 def _record(name: str, id: str, timestamp: float, type: str) -> dict[str, Any]:
