@@ -47,7 +47,7 @@ bench: $(VENV)/.stamp-python ## Measure beside Metaflow (BENCH_ARGS="--quick" tr
 docs: $(VENV)/.stamp-dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
-test-pythons: $(VENV)/.stamp-dev ## Run the quick tests on every other Python 3.10-3.13 found
+test-pythons: $(VENV)/.stamp-dev ## Run the quick tests of all distributions on every other Python 3.10-3.13 found
 	@own=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	failed=; \
 	for version in 3.10 3.11 3.12 3.13; do \
@@ -67,8 +67,8 @@ test-pythons: $(VENV)/.stamp-dev ## Run the quick tests on every other Python 3.
 		echo "== Python $$version"; \
 		$(MAKE) --no-print-directory VENV=".venv-$$version" PYTHON="$$python" \
 				".venv-$$version/.stamp-dev" && \
-			".venv-$$version/bin/python" -m pytest -q -m "not slow and not chaos" \
-				core plugins tests || failed="$$failed $$version"; \
+			".venv-$$version/bin/python" -m pytest -q -n 2 -m "not slow and not chaos" \
+				core plugins || failed="$$failed $$version"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "== failed on Python$$failed"; exit 1; fi
 

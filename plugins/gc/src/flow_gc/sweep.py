@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,8 +41,10 @@ class Done(NamedTuple):
 
 def carry_out(store: Store, metadata: Metadata, plan: Plan) -> Done:
     """Do what a plan says, as far as it still holds."""
-    goes = {run[:2] for run in choose(store, metadata, plan.policy).going}
+    goes = {run[:2]: run.created_at for run in choose(store, metadata, plan.policy).going}
     going = [p for p, run in plan.going.items() if p in goes or run.cut_short]
+    # The newest first: what a run took over is older, and stays readable as long as itself.
+    going.sort(key=lambda place: goes.get(place, math.inf), reverse=True)
     mine = _write_down(store, plan, going)
     _keep_logs(store, metadata, going, plan.choice.staying)
     _keep_numbers(store, going)
