@@ -19,7 +19,17 @@ import environments
 import page
 from harness import Bench, Figure, say
 
-ROWS = ("hello", "foreach", "wide", "commands", "array", "untouched", "client", "scheduler")
+ROWS = (
+    "hello",
+    "foreach",
+    "wide",
+    "resume",
+    "commands",
+    "array",
+    "untouched",
+    "client",
+    "scheduler",
+)
 FOLDER = environments.REPOSITORY / ".bench"
 
 
