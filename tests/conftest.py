@@ -17,6 +17,7 @@ import pytest
 from blake3 import blake3
 
 from flow_core.api import ArtifactRef, Manifest, RunDocument, RunResult, installed
+from flow_core.manifests import unpack
 from flow_core.testing import FlowTester, ProcessResult, RunOutcome
 
 MARK = "FLOW_TEST_MARK"
@@ -159,23 +160,45 @@ def check_store() -> Callable[[Path], int]:
         blobs = {file.name for file in (root / "blobs").glob("*/*")}
         for file in (root / "blobs").glob("*/*"):
             assert blake3(file.read_bytes()).hexdigest() == file.name, f"{file} is damaged"
-        records = [file for file in (root / "runs").rglob("*") if file.is_file()]
-        for file in records:
-            key = str(file.relative_to(root))
-            missing = [r for r in _references(file, key) if not r.inline and r.hash not in blobs]
-            assert not missing, f"{key} refers to data that is not there: {missing}"
-        return sum(file.name == "manifest" for file in records)
+        attempts = 0
+        for file in (root / "runs").rglob("*"):
+            if file.is_file():
+                key = str(file.relative_to(root))
+                manifests = _manifests(file, key)
+                attempts += len(manifests)
+                if manifests:
+                    references = [r for m in manifests for r in _of_attempt(m)]
+                else:
+                    references = _of_run(file, key)
+                missing = [r for r in references if not r.inline and r.hash not in blobs]
+                assert not missing, f"{key} refers to data that is not there: {missing}"
+        return attempts
 
     return check
 
 
-def _references(file: Path, key: str) -> list[ArtifactRef]:
-    """Decode a file of a run's folder; return the references to data in it."""
+def _manifests(file: Path, key: str) -> list[Manifest]:
+    """Decode the manifests in a file of a run's folder: one, or those of many reused tasks."""
     if file.name == "manifest":
-        manifest = Manifest.decode(file.read_bytes(), key)
-        assert manifest.key == key
-        items = manifest.transition.items if manifest.transition else None
-        return [*manifest.artifacts.values(), *([items] if items else [])]
+        stored = {key: file.read_bytes()}
+    elif file.parent.name == "reused.d":
+        run = key.partition("reused.d")[0]
+        packed = unpack(file.read_bytes(), key)
+        stored = {f"{run}{place}/manifest": raw for place, raw in packed.items()}
+    else:
+        return []
+    manifests = [Manifest.decode(raw, place) for place, raw in stored.items()]
+    assert [m.key for m in manifests] == list(stored)
+    return manifests
+
+
+def _of_attempt(manifest: Manifest) -> list[ArtifactRef]:
+    items = manifest.transition.items if manifest.transition else None
+    return [*manifest.artifacts.values(), *([items] if items else [])]
+
+
+def _of_run(file: Path, key: str) -> list[ArtifactRef]:
+    """Decode any other file of a run's folder; return the references to data in it."""
     if file.name == "run.json":
         return list(RunDocument.decode(file.read_bytes(), key).parameters.values())
     if file.name == "finished.json":
