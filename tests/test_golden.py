@@ -68,13 +68,8 @@ def test_the_same_artifacts(folder: Path, forked: Left, mode: str) -> None:
     compare(forked, leave(folder, mode))
 
 
-@pytest.mark.slow
-def test_each_task_in_an_interpreter_of_its_own(folder: Path, forked: Left) -> None:
-    compare(forked, leave(folder, "alone"))
-
-
 def test_some_tasks_in_interpreters_of_their_own(folder: Path, forked: Left) -> None:
-    names = ("Instances", "Caught", "Inherited")
+    names = ("Instances", "Caught", "Inherited", "Parameters")
     compare({name: forked[name] for name in names}, leave(folder, "alone", *names))
 
 

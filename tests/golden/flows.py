@@ -661,7 +661,7 @@ class Parameters(FlowSpec):
     ratio = Parameter("the-ratio", default=0.5)
     flag = Parameter("flag", default=True)
     text = Parameter("text", default="ü")
-    config = Parameter("settings", type=JSONType, default={"a": [1, None]})
+    config = Parameter("the-settings", type=JSONType, default={"a": [1, None]})
     computed = Parameter("computed", default=lambda context: context.flow_name, type=str)
     nothing = Parameter("nothing", type=int)
     source = IncludeFile("source", default="data.txt")
@@ -823,11 +823,17 @@ def left(run):
     """Return what the tasks of a run left: place → artifact → [hash, value as text]."""
     found = {}
     for each in sorted(run, key=lambda s: s.id):
-        for number, task in enumerate(sorted(each, key=lambda t: int(t.id))):
+        # By place: which of two foreaches is split first is a matter of timing.
+        for number, task in enumerate(sorted(each, key=place)):
             found[f"{each.id}[{number}]"] = {
                 artifact.id: [artifact.sha, shown(artifact.data)] for artifact in task
             }
     return found
+
+
+def place(task):
+    """Return where a task stands in its step, in every run."""
+    return (*task.foreach_indices, task.iteration)
 
 
 def shown(value):
