@@ -12,7 +12,8 @@ FEW, MANY = 300, 10_000
 def rows(bench: Bench) -> Iterator[Figure]:
     """Measure the whole command, which runs the last step again and reuses all before it."""
     for tool in (bench.ours, bench.rival):
-        bench.run(tool, "each", "--max-workers", "2", "--count", str(FEW))
+        more = ("--max-num-splits", str(FEW)) if tool is bench.rival else ()
+        bench.run(tool, "each", "--max-workers", "2", "--count", str(FEW), *more)
     ours, rival = alternate(
         bench.times(5), lambda: _resume(bench, bench.ours), lambda: _resume(bench, bench.rival)
     )
@@ -32,5 +33,6 @@ def rows(bench: Bench) -> Iterator[Figure]:
 
 def _resume(bench: Bench, tool: Tool) -> Usage:
     # Ours would go on from the newest run, the one that the last resume made.
-    origin = ("--origin-run-id", "1") if tool is bench.ours else ()
-    return bench.command(tool, [*bench.flow(tool, "each"), "resume", "end", *origin])
+    ours, rivals = ("--origin-run-id", "1"), ("--max-num-splits", str(FEW))
+    options = ours if tool is bench.ours else rivals
+    return bench.command(tool, [*bench.flow(tool, "each"), "resume", "end", *options])
