@@ -235,8 +235,12 @@ class TaskRunner:
         self._reader = RunReader(session.artifacts, document)
         self._reserved = ReservedNames.of(self._flow, session.graph.nodes)
 
-    def run_attempt(self, spec: TaskSpec) -> int:
+    def run_attempt(self, spec: TaskSpec, begin: Callable[[], object] | None = None) -> int:
         """Run one attempt and commit its manifest.
+
+        Args:
+            spec: which attempt.
+            begin: called when all is ready and the body begins.
 
         Returns:
             exit status: 0 = the flow goes on, 1 = the attempt failed (both committed), 75 = the
@@ -252,7 +256,7 @@ class TaskRunner:
         except FlowError as raised:
             return _commit(task, started, used, _failed(task, raised), raised)
         try:
-            error = _call(self.session, task, flow)
+            error = _call(self.session, task, flow, begin)
             manifest, shown = _settle(task, flow, binding, error)
         finally:
             current.end()
@@ -293,13 +297,17 @@ def _facts(task: TaskContext) -> dict[str, Any]:
     }
 
 
-def _call(session: Session, task: TaskContext, flow: FlowSpec) -> BaseException | None:
+def _call(
+    session: Session, task: TaskContext, flow: FlowSpec, begin: Callable[[], object] | None
+) -> BaseException | None:
     """Run setup, body and teardown; return the exception that ended the body, if any."""
     hook = session.plugins.hook
     error: BaseException | None = None
     process = os.getpid()
     try:
         hook.flow_task_setup(task=task, flow=flow)
+        if begin is not None:
+            begin()
         hook.flow_task_call(task=task, flow=flow)
     except BaseException as raised:  # asyncio's CancelledError is no Exception
         error = raised

@@ -150,6 +150,23 @@ class TestByForce:
         flowtester.python(flowtester.write(flow(decorators, body)), "run").check()
         assert failures(flowtester.left()) == ["timeout", None]
 
+    def test_a_slow_start_takes_none_of_the_time(self, flowtester):
+        source = flow("@timeout(seconds=0.5, grace=0.3)", "self.done = True").replace(
+            "class F",
+            "time.sleep(1)\n\n    class F",  # in each process, as heavy imports
+        )
+        outcome = flowtester.python(
+            flowtester.write(source), "run", variables={"FLOW_FORK": "never"}
+        )
+        outcome.check()
+        assert flowtester.left().state is RunState.SUCCEEDED
+
+    def test_a_spawned_step_that_is_stuck(self, flowtester):
+        flowtester.python(
+            flowtester.write(flow(self.DECORATORS, STUCK)), "run", variables={"FLOW_FORK": "never"}
+        ).check()
+        assert failures(flowtester.left()) == ["timeout", "timeout"]
+
     def test_children_end_too(self, flowtester):
         child = (
             "import os, signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, "
