@@ -8,7 +8,7 @@ import importlib_metadata
 import pytest
 
 import flow_core
-from flow_core.errors import PluginError
+from flow_core.errors import PluginError, UnknownName
 from flow_core.index import (
     PREFIX,
     EntryPoint,
@@ -121,6 +121,29 @@ class TestChoose:
         assert hook_modules(["no:a", "my_hooks", "only:b"]) == ["my_hooks"]
 
 
+class TestRequire:
+    INDEX = PluginIndex([entry(version="1.4"), entry(name="x", distribution="flow-b", version="2")])
+
+    @pytest.mark.parametrize(
+        "text", ["", "flow-a", "flow_A >= 1.2, <2, flow-b==2.*", "flow-a>1,flow-b"]
+    )
+    def test_what_is_there(self, text):
+        self.INDEX.require(text, "FLOW_REQUIRED_PLUGINS")
+
+    def test_what_is_missing_is_named_all_at_once(self):
+        index = self.INDEX.choose(["no:b"])
+        with pytest.raises(PluginError) as caught:
+            index.require("flow-a>=1.5,<2, flow-b, flow-cards>=0.2", "[tool.flow] of p.toml")
+        assert str(caught.value) == (
+            "Plugins that this project requires are missing\n"
+            "  where: [tool.flow] of p.toml\n"
+            "  why:   flow-a>=1.5,<2: installed is 1.4\n"
+            "         flow-b: left out by -p or the setting 'plugins'\n"
+            "         flow-cards>=0.2: not installed\n"
+            "  try:   pip install 'flow-a>=1.5,<2' 'flow-b' 'flow-cards>=0.2'"
+        )
+
+
 class TestFind:
     def test_two_providers_of_a_name(self):
         index = PluginIndex([entry(), entry(distribution="flow-b", version="2")])
@@ -130,8 +153,29 @@ class TestFind:
             "Two plugins provide the command 'go': flow-a 1.0 and flow-b 2"
         )
         assert caught.value.where == "/lib/flow-a and /lib/flow-b"
-        assert caught.value.hint == "leave one out: -p no:a or -p no:b"
-        assert index.choose(["no:a"]).find("flow.commands", "go").version == "2"
+        assert caught.value.hint == (
+            "pick one: -p flow-a/go or -p flow-b/go; for good, in pyproject.toml: "
+            '[tool.flow] plugins = ["flow-a/go"]'
+        )
+        for choice in ("no:a", "flow-b/go", "b/go"):
+            assert index.choose([choice]).find("flow.commands", "go").version == "2"
+
+    def test_what_is_picked_leaves_other_groups_and_names_alone(self):
+        twin = entry("flow.stores", "go", distribution="flow-b")
+        other = entry(name="stop", distribution="flow-a")
+        index = PluginIndex([entry(), entry(distribution="flow-b"), twin, other])
+        chosen = index.choose(["flow-a/go"])
+        assert chosen.find("flow.commands", "go").distribution == "flow-a"
+        assert chosen.find("flow.stores", "go").distribution == "flow-b"
+        assert chosen.find("flow.commands", "stop").distribution == "flow-a"
+
+    @pytest.mark.parametrize("choice", ["flow-c/go", "flow-a/goo"])
+    def test_what_cannot_be_picked_has_near_misses(self, choice):
+        index = PluginIndex([entry(), entry(distribution="flow-b")])
+        with pytest.raises(UnknownName) as caught:
+            index.choose([choice])
+        assert caught.value.where == f"-p or the setting 'plugins': {choice}"
+        assert "flow-a/go" in caught.value.hint
 
     @pytest.mark.parametrize(
         ("index", "words"),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from flow_core.errors import NotFound as NotFound
     from flow_core.errors import ParameterError as ParameterError
     from flow_core.errors import PluginError as PluginError
+    from flow_core.errors import PluginWarning as PluginWarning
     from flow_core.errors import RunFailed as RunFailed
     from flow_core.errors import SettingsError as SettingsError
     from flow_core.errors import StateError as StateError
@@ -196,7 +197,7 @@ _HOME = {
     "config": "Config ConfigValue",
     "context": "current",
     "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
-    " NotFound ParameterError PluginError RunFailed SettingsError StateError StoreError"
+    " NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
     "finding": "RUN_STATES RunQuery check_states find_runs launcher_is_gone seconds_of seems_lost"
     " seen_state texts_of_word time_of value_texts",

@@ -149,6 +149,8 @@ class Context:
         """Close the session, if there is one."""
         if self._session is not None:
             self._session.close()
+            for error in self._session.put_aside:
+                _show_parts("warning: ", "yellow", error)
 
 
 class Shell(click.Group):
@@ -517,13 +519,17 @@ def _show(error: BaseException, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
-    click.echo(click.style("error: ", fg="red", bold=True) + harmless(error.what), err=True)
+    _show_parts("error: ", "red", error)
+    return error.exit_code
+
+
+def _show_parts(kind: str, colour: str, error: FlowError) -> None:
+    click.echo(click.style(kind, fg=colour, bold=True) + harmless(error.what), err=True)
     for label, text in error.parts():
         first, *rest = harmless(text).splitlines()
         click.echo("  " + click.style(f"{label + ':':<7}", dim=True) + first, err=True)
         for line in rest:
             click.echo("         " + line, err=True)
-    return error.exit_code
 
 
 def _show_bug(error: Exception, debug: bool) -> int:

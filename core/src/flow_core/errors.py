@@ -80,6 +80,13 @@ def _rebuild(
     return error
 
 
+class PluginWarning(UserWarning):
+    """A plugin's observer failed in a run that a program started, and was put aside.
+
+    The text is that of a `PluginError`. Since 0.1.
+    """
+
+
 class UsageError(FlowError):
     """A command, option or argument was given wrongly. Exit status 2."""
 

@@ -2,17 +2,23 @@
 
 An implementation is a function of a plugin's hook module, marked with ``@hookimpl``. An entry point of
 the group ``flow.plugins`` names a module that every session loads, one of ``flow.decorator_hooks`` a
-module that only flows with the decorator of that name need: it costs no others anything. It may take any subset of the arguments, by name; later releases may add
-arguments. *Launcher* and *task* say in which process a hook is called.
+module that only flows with the decorator of that name need: it costs no others anything. It may take
+any subset of the arguments, by name; later releases may add arguments. *Launcher* and *task* say in
+which process a hook is called.
 
 Order: plugins are called sorted by name; ``@hookimpl(before=["timeout"])`` and ``after=`` say where
-that is not enough, and ``@hookimpl(wrapper=True)`` wraps all others.
+that is not enough, and ``@hookimpl(wrapper=True)`` wraps all others. ``flow plugins hooks`` shows it.
+
+Failures: an implementation that raises, that takes longer than its budget, or that returns something
+else than declared is reported with plugin, hook, step, line and time. In hooks that only tell
+(*observers*) it is put aside, and the run goes on; in all others it ends the command or the attempt.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 import pluggy
 
@@ -31,10 +37,96 @@ if TYPE_CHECKING:
 PROJECT = "flow_core"
 F = TypeVar("F", bound=Callable[..., Any])
 
-hookspec = pluggy.HookspecMarker(PROJECT)
+_pluggy_spec = pluggy.HookspecMarker(PROJECT)
 _pluggy_impl = pluggy.HookimplMarker(PROJECT)
 
 ORDER_ATTRIBUTE = "flow_core_order"
+BUDGET_ATTRIBUTE = "flow_core_budget"
+MARKS_ATTRIBUTE = "flow_core_marks"
+
+USUAL = -1.0
+"""The budget of an implementation that asks for none of its own: that of the settings."""
+
+
+class Returns(NamedTuple):
+    """What the implementations of a hook may return besides None.
+
+    Attributes:
+        kinds: classes, each as ``module:name``.
+        many: whether it is a list of such objects.
+    """
+
+    kinds: tuple[str, ...]
+    many: bool = False
+
+    def __str__(self) -> str:
+        names = " or ".join(kind.partition(":")[2] for kind in self.kinds)
+        return f"a list of {names}, or None" if self.many else f"{names} or None"
+
+    def wrong(self, value: object) -> tuple[object, ...]:
+        """Return the part of ``value`` that is not as it should be, in a tuple; () when all is."""
+        if value is None:
+            return ()
+        if not self.many:
+            return () if self._fits(value) else (value,)
+        if not isinstance(value, (list, tuple)):
+            return (value,)
+        return tuple(item for item in value if not self._fits(item))[:1]
+
+    def _fits(self, value: object) -> bool:
+        # A class that is not imported yet is not that of the value.
+        for kind in self.kinds:
+            module, _, name = kind.partition(":")
+            known = getattr(sys.modules.get(module), name, None)
+            if isinstance(known, type) and isinstance(value, known):
+                return True
+        return False
+
+
+class Marks(NamedTuple):
+    """What the declaration of a hook says besides its arguments; see `hookspec`."""
+
+    observer: bool = False
+    returns: Returns | None = None
+
+
+@overload
+def hookspec(function: F, /) -> F: ...
+@overload
+def hookspec(
+    *,
+    firstresult: bool = False,
+    historic: bool = False,
+    observer: bool = False,
+    returns: Returns | None = None,
+) -> Callable[[F], F]: ...
+def hookspec(
+    function: F | None = None,
+    /,
+    *,
+    firstresult: bool = False,
+    historic: bool = False,
+    observer: bool = False,
+    returns: Returns | None = None,
+) -> Any:
+    """Mark a function as the declaration of a hook.
+
+    Args:
+        firstresult: the first implementation that returns something else than None ends the call.
+        historic: plugins that are registered later are called, too, with what was said before.
+        observer: the hook only tells. An implementation that fails, or takes longer than its budget,
+            is put aside: it is not called again, the others are, the run goes on, and what happened
+            is told at its end. Without this, a failure ends what was going on.
+        returns: what implementations may return; anything else is reported as a failure of theirs.
+
+    Since 0.1.
+    """
+
+    def mark(function: F) -> F:
+        setattr(function, MARKS_ATTRIBUTE, Marks(observer, returns))
+        return _pluggy_spec(function, firstresult=firstresult, historic=historic)
+
+    return mark(function) if function is not None else mark
 
 
 @overload
@@ -46,6 +138,7 @@ def hookimpl(
     before: Sequence[str] = (),
     after: Sequence[str] = (),
     optionalhook: bool = False,
+    budget: float | None = USUAL,
 ) -> Callable[[F], F]: ...
 def hookimpl(
     function: F | None = None,
@@ -55,20 +148,24 @@ def hookimpl(
     before: Sequence[str] = (),
     after: Sequence[str] = (),
     optionalhook: bool = False,
+    budget: float | None = USUAL,
 ) -> Any:
     """Mark a function of a hook module as the implementation of the hook of its name.
 
     Args:
         wrapper: the function is a generator that yields once; all other implementations run at the
             yield, whose result is theirs; what it returns is the result.
-        before, after: names of plugins whose hooks this plugin's run before or after.
+        before, after: names of plugins; this implementation runs before or after theirs of this hook.
         optionalhook: do not complain when nobody declares the hook (another plugin may).
+        budget: seconds that it may take in the launcher; None = any time; default: the setting
+            ``hook_budget``.
 
     Since 0.1.
     """
 
     def mark(function: F) -> F:
         setattr(function, ORDER_ATTRIBUTE, (tuple(before), tuple(after)))
+        setattr(function, BUDGET_ATTRIBUTE, budget)
         return _pluggy_impl(function, wrapper=wrapper, optionalhook=optionalhook)
 
     return mark(function) if function is not None else mark
@@ -77,6 +174,8 @@ def hookimpl(
 last = _pluggy_impl(trylast=True)
 """Marks the kernel's own implementations: a plugin's that gives a result stands for them."""
 
+
+_DECISIONS = tuple(f"flow_core.plan:{name}" for name in ("RetryAfter", "Fallback", "GiveUp"))
 
 # --- Registration -------------------------------------------------------------------------------
 
@@ -105,7 +204,7 @@ def flow_session_started(session: Session) -> None:
     """A command that runs or reads flows begins. Process: launcher. Since 0.1."""
 
 
-@hookspec
+@hookspec(observer=True)
 def flow_session_finished(session: Session) -> None:
     """The command ended, also after an error. Process: launcher. Since 0.1."""
 
@@ -123,7 +222,7 @@ def flow_definition(definition: FlowDefinition) -> None:
     """
 
 
-@hookspec
+@hookspec(returns=Returns(("flow_core.graph:Problem",), many=True))
 def flow_check(graph: Graph) -> list[Problem] | None:
     """Return problems of the graph. All problems of all plugins are shown together.
 
@@ -141,14 +240,14 @@ def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
     """
 
 
-@hookspec
+@hookspec(returns=Returns(("builtins:str",), many=True))
 def flow_environment_requirements(step: StepDefinition, plan: TaskPlan) -> list[str] | None:
     """Return what must be installed in the step's environment for your plugin's part in the task,
     as requirement strings. Process: launcher. Since 0.1.
     """
 
 
-@hookspec
+@hookspec(returns=Returns(("builtins:tuple",), many=True))
 def flow_package_files(graph: Graph) -> list[tuple[str, str]] | None:
     """Return further files for the code snapshot: (path on disk, path in the snapshot).
 
@@ -156,7 +255,7 @@ def flow_package_files(graph: Graph) -> list[tuple[str, str]] | None:
     """
 
 
-@hookspec
+@hookspec(returns=Returns(("flow_core.run:RunOption",), many=True))
 def flow_run_options(definition: FlowDefinition) -> list[RunOption] | None:
     """Return options that the commands which run or deploy this flow offer for it, for example
     because it carries a decorator of yours.
@@ -182,7 +281,7 @@ def flow_run_started(session: Session, run: RunRecord, graph: Graph) -> None:
     """A run has its id and is recorded. Process: launcher. Since 0.1."""
 
 
-@hookspec(firstresult=True)
+@hookspec(firstresult=True, returns=Returns(("flow_core.records:Manifest",)))
 def flow_reuse_task(task: TaskSpec, inputs_reused: bool, draft: ReuseDraft) -> Manifest | None:
     """Return the manifest of an earlier attempt whose result stands for ``task``, or None.
 
@@ -202,7 +301,7 @@ def flow_task_command(task: TaskSpec, plan: TaskPlan, command: TaskCommand) -> N
     """
 
 
-@hookspec
+@hookspec(observer=True)
 def flow_task_launched(task: TaskSpec, handle: Any) -> None:
     """An attempt was handed to its compute provider. Process: launcher. Since 0.1."""
 
@@ -240,19 +339,19 @@ def flow_task_teardown(task: TaskContext, flow: Any, error: BaseException | None
 # --- After an attempt ---------------------------------------------------------------------------
 
 
-@hookspec(firstresult=True)
+@hookspec(firstresult=True, returns=Returns(_DECISIONS))
 def flow_attempt_decision(task: TaskSpec, plan: TaskPlan, manifest: Manifest) -> Any:
     """Decide what follows a failed attempt: `RetryAfter`, `Fallback` or `GiveUp`; None = no
     opinion, and the plan's retry policy counts. Process: launcher. Since 0.1.
     """
 
 
-@hookspec
+@hookspec(observer=True)
 def flow_task_finished(task: TaskSpec, manifest: Manifest) -> None:
     """An attempt ended, well or not. Process: launcher. Since 0.1."""
 
 
-@hookspec
+@hookspec(observer=True)
 def flow_event(event: Event) -> None:
     """Something happened: every change of state, as a frozen record of `flow_core.api`.
 
@@ -260,6 +359,6 @@ def flow_event(event: Event) -> None:
     """
 
 
-@hookspec
+@hookspec(observer=True)
 def flow_run_finished(session: Session, run: RunRecord, result: RunResult) -> None:
     """A run ended: succeeded, failed or interrupted. Process: launcher. Since 0.1."""

@@ -13,7 +13,7 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flow_core import __version__
@@ -149,19 +149,68 @@ class PluginIndex:
         """Return the index as ``-p`` and the setting ``plugins`` ask for it.
 
         ``no:NAME`` leaves a plugin out; where there is any ``only:NAME``, all others are left out.
-        NAME is the short or the full name of a distribution. Other texts name hook modules, which
-        are no matter of the index.
+        NAME is the short or the full name of a distribution. ``DISTRIBUTION/NAME`` picks one of
+        several that provide a name. Other texts name hook modules, which are no matter of the index.
         """
         texts = [choice.strip() for choice in choices]
         blocked = {t[3:] for t in texts if t.startswith("no:")}
         kept = {t[5:] for t in texts if t.startswith("only:")}
+        outdone = set().union(*(self._outdone(t) for t in texts if "/" in t))
         wanted: list[EntryPoint] = []
         left_out = [*self._left_out]
         for entry in self.entry_points:
             names = {entry.plugin, entry.distribution}
-            unwanted = names & blocked or (kept and not names & kept)
+            unwanted = names & blocked or (kept and not names & kept) or entry in outdone
             (left_out if unwanted else wanted).append(entry)
         return PluginIndex(wanted, left_out)
+
+    def _outdone(self, choice: str) -> set[EntryPoint]:
+        """Return the entry points in whose place another distribution's of the same name is chosen.
+
+        Raises:
+            UnknownName: that distribution provides no such name.
+        """
+        distribution, _, name = choice.partition("/")
+        chosen = [
+            e
+            for e in self.entry_points
+            if e.name == name and distribution in (e.distribution, e.plugin)
+        ]
+        if not chosen:
+            known = {f"{e.distribution}/{e.name}" for e in self.entry_points if e.name == name}
+            raise UnknownName(
+                f"'{distribution}' provides nothing that is called '{name}'",
+                where=f"-p or the setting 'plugins': {choice}",
+                hint=did_you_mean(
+                    choice, known or {f"{e.distribution}/{e.name}" for e in self.entry_points}
+                ),
+            )
+        groups = {e.group for e in chosen}
+        same = {e for e in self.entry_points if e.name == name and e.group in groups}
+        return same.difference(chosen)
+
+    def require(self, requirements: str, source: str) -> None:
+        """Raise `PluginError` unless all these distributions are here, and wanted.
+
+        Args:
+            requirements: ``flow-cards>=0.2, flow-s3``.
+            source: who says so, for the error.
+        """
+        versions = {e.distribution: e.version for e in self.entry_points}
+        missing = []
+        for name, range_ in _requirements(requirements):
+            version = versions.get(name)
+            if version is None or (version and not satisfies(version, range_)):
+                missing.append((name + range_, version))
+        if missing:
+            left_out = {e.distribution for e in self._left_out}
+            found = [f"{text}: {_state(text, version, left_out)}" for text, version in missing]
+            raise PluginError(
+                "Plugins that this project requires are missing",
+                where=source,
+                why="\n".join(found),
+                hint=" ".join(["pip install", *(f"'{text}'" for text, _ in missing)]),
+            )
 
     def names(self, group: str) -> list[str]:
         """Return the names in ``group``, sorted."""
@@ -196,7 +245,9 @@ class PluginIndex:
                 f"Two plugins provide the {kind} '{name}': {first.distribution} "
                 f"{first.version} and {second.distribution} {second.version}",
                 where=f"{first.location} and {second.location}",
-                hint=f"leave one out: -p no:{first.plugin} or -p no:{second.plugin}",
+                hint=f"pick one: -p {first.distribution}/{name} or -p {second.distribution}/{name}; "
+                f"for good, in pyproject.toml: [tool.flow] plugins = "
+                f'["{first.distribution}/{name}"]',
             )
         return found[0]
 
@@ -245,7 +296,27 @@ class PluginIndex:
 
 def hook_modules(choices: Iterable[str]) -> list[str]:
     """Return the texts of ``-p`` that name hook modules."""
-    return [t for t in choices if not t.startswith(("no:", "only:"))]
+    return [t for t in choices if not t.startswith(("no:", "only:")) and "/" not in t]
+
+
+def _requirements(text: str) -> list[tuple[str, str]]:
+    """``flow-cards>=0.2,<1, flow-s3`` → (flow-cards, >=0.2,<1), (flow-s3, "")."""
+    found: list[tuple[str, str]] = []
+    for part in filter(None, ("".join(piece.split()) for piece in text.split(","))):
+        start = min((at for sign in "<>=!~" if (at := part.find(sign)) >= 0), default=len(part))
+        if start or not found:
+            found.append((normalise(part[:start]), part[start:]))
+        else:  # a second clause of the one before
+            name, range_ = found[-1]
+            found[-1] = name, f"{range_},{part}" if range_ else part
+    return found
+
+
+def _state(requirement: str, version: str | None, left_out: Collection[str]) -> str:
+    if version is not None:
+        return f"installed is {version}"
+    name = _requirements(requirement)[0][0]
+    return "left out by -p or the setting 'plugins'" if name in left_out else "not installed"
 
 
 @functools.lru_cache(maxsize=8)

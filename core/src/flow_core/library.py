@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 from flow_core.byvalue import can_be_imported
 from flow_core.context import current
-from flow_core.errors import RunFailed, UsageError, did_you_mean
+from flow_core.errors import PluginWarning, RunFailed, UsageError, did_you_mean
 from flow_core.flowspec import LOADED, FlowSpec, stop_loading
 from flow_core.index import installed, load_export
 from flow_core.parameters import collect_parameters
@@ -212,7 +213,7 @@ def _session(flow: type[FlowSpec], call: _Call) -> Iterator[Session]:
     on_main_thread = threading.current_thread() is threading.main_thread()
     settings, chosen = Settings(), call.all_settings()
     _override(settings, chosen)
-    with Session(
+    session = Session(
         flow,
         settings=settings,
         decorators=_texts(call.decorators),
@@ -221,11 +222,16 @@ def _session(flow: type[FlowSpec], call: _Call) -> Iterator[Session]:
         by_value=not can_be_imported(flow),
         configs=tuple(call.configs.items()),
         config_values=tuple(call.config_values.items()),
-    ) as session:
-        if chosen and session.plugins:  # those of plugins are declared when these are loaded
-            for name, value in chosen.items():
-                settings.override(name, value, "settings=")
-        yield session
+    )
+    try:
+        with session:
+            if chosen and session.plugins:  # those of plugins are declared when these are loaded
+                for name, value in chosen.items():
+                    settings.override(name, value, "settings=")
+            yield session
+    finally:
+        for error in session.put_aside:
+            warnings.warn(str(error), PluginWarning, stacklevel=2)
 
 
 def _override(settings: Settings, chosen: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The plugin manager: loads the hook modules of installed plugins and orders their hooks.
+"""The plugin manager: loads the hook modules of installed plugins.
 
 Each plugin is loaded by itself: a broken one is remembered with its cause and stops nothing but runs.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Container, Iterable, Mapping, Sequence
-from types import FunctionType, ModuleType, TracebackType
+from collections.abc import Container, Iterable, Iterator
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from flow_core import hookspecs
-from flow_core.errors import FlowError, PluginError, UnknownName, did_you_mean
+from flow_core.errors import PluginError, UnknownName, did_you_mean
+from flow_core.hook_calls import HookManager, in_a_ring
+from flow_core.hook_order import Ring, arrange
 from flow_core.index import PluginIndex
 
 if TYPE_CHECKING:
@@ -25,59 +27,6 @@ GROUP = "flow.plugins"
 
 DECORATOR_GROUP = "flow.decorator_hooks"
 """Hook modules that only a flow with the decorator of that name needs."""
-
-
-_NOT_BLAMED = ("flow_task_call", "flow_add_hooks", "flow_settings")
-"""Hooks whose exceptions pass unchanged: the user's own come through the first; those of the others
-are reported by who registers plugins."""
-
-_IN_TASK = ("flow_task_setup", "flow_task_teardown")
-"""Hooks whose exceptions keep their type, since the attempt fails by them as by one of the step's
-own: the plugin is named in the task's log."""
-
-
-class _Manager(pluggy.PluginManager):
-    """Names the plugin and its hook when an implementation fails.
-
-    The traceback tells who failed, so that calls which succeed cost nothing.
-
-    Attributes:
-        installed: hook modules that entry points name → their distribution's short name.
-    """
-
-    installed: Mapping[str, str] = {}
-
-    def _hookexec(
-        self,
-        hook_name: str,
-        methods: Sequence[pluggy.HookImpl],
-        kwargs: Mapping[str, object],
-        firstresult: bool,
-    ) -> Any:
-        try:
-            return self._inner_hookexec(hook_name, methods, kwargs, firstresult)
-        except (FlowError, BrokenPipeError):
-            raise  # on purpose, or because the reader of our output is gone (`| head`)
-        except Exception as error:
-            culprit = None if hook_name in _NOT_BLAMED else _culprit(methods, error)
-            if culprit is None:
-                raise
-            failed = self._failed(hook_name, *culprit, error)
-            if hook_name in _IN_TASK:
-                sys.stderr.write(f"{failed}\n")
-                raise
-            raise failed from error
-
-    def _failed(self, hook: str, names: list[str], place: str, error: Exception) -> PluginError:
-        # What a plugin registers itself is named after it: "terminal.listener".
-        owner = self.installed.get(names[0]) or self.installed.get(names[0].partition(".")[0])
-        way_out = f"-p no:{owner}" if owner else f"no '-p {names[0]}'"
-        return PluginError(
-            f"The plugin {' or '.join(map(repr, names))} failed in its hook {hook}",
-            where=place,
-            why=f"{type(error).__name__}: {error}",
-            hint=f"repair it, or leave it out: {way_out}",
-        )
 
 
 class KernelHooks:
@@ -110,7 +59,7 @@ class Plugins:
         settings: Settings | None = None,
         decorators: Iterable[str] = (),
     ) -> None:
-        self.manager = _Manager(hookspecs.PROJECT)
+        self.manager = _manager(settings)
         self._index, self._settings = index, settings
         self._modules = tuple(modules)
         self._decorators = frozenset(decorators)
@@ -157,6 +106,7 @@ class Plugins:
         if _needed(self._index, wanted) == _needed(self._index, self._decorators):
             return self
         more = Plugins(self._index, self._modules, self._settings, wanted)
+        more.manager.aside = self.manager.aside
         for name, plugin in reversed(self.manager.list_name_plugin()):
             if plugin is not None and not more.manager.has_plugin(name):
                 more.manager.register(plugin, name)
@@ -193,20 +143,36 @@ class Plugins:
             return None
 
     def _register(self, loaded: dict[str, Any]) -> None:
-        # pluggy calls the plugin that was registered last first.
-        order, ring = _call_order(loaded)
-        for name in ring:
-            self.broken[name] = _in_a_ring(name, ring)
-        for name in reversed(order):
+        for name in sorted(loaded):
             try:
                 self.manager.register(loaded[name], name)
             except Exception as error:
                 # pluggy has registered part of it: undo that, or half a plugin would act.
-                if self.manager.get_plugin(name) is not None:
-                    self.manager.unregister(name=name)
+                self._take_out(name)
                 bad_hook = isinstance(error, pluggy.PluginValidationError)
                 make = _bad_hook if bad_hook else _bad_registration
                 self.broken[name] = make(name, loaded[name], error)
+        self._take_rings_out()
+
+    def _take_out(self, name: str) -> None:
+        if self.manager.get_plugin(name) is not None:
+            self.manager.unregister(name=name)
+
+    def _take_rings_out(self) -> None:
+        """Take out plugins that cannot be put in order; all others work."""
+        while found := next(self._rings(), None):
+            hook, ring = found
+            for name in ring.names:
+                self.broken[name] = in_a_ring(hook, ring)
+                self._take_out(name)
+
+    def _rings(self) -> Iterator[tuple[str, Ring]]:
+        callers = vars(self.manager.hook)
+        for hook in sorted(name for name in callers if not name.startswith("_")):
+            try:
+                arrange(callers[hook].get_hookimpls())
+            except Ring as ring:
+                yield hook, ring
 
     def _check_names(self) -> None:
         """Report hooks that do not exist, and functions that look like hooks but are not marked."""
@@ -221,6 +187,17 @@ class Plugins:
                     self.broken[name] = _unknown_hook(name, attribute, value, known)
                 elif isinstance(value, FunctionType) and declared and not marked:
                     self.broken[name] = _unmarked(name, attribute, value)
+
+
+def _manager(settings: Settings | None) -> HookManager:
+    if settings is None:
+        return HookManager()
+    tell = _tell if settings["trace_hooks"] else None
+    return HookManager(settings["hook_budget"] or None, tell)
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _needed(index: PluginIndex, decorators: Iterable[str]) -> list[str]:
@@ -286,80 +263,10 @@ def _unmarked(name: str, hook: str, value: Any) -> PluginError:
     return PluginError(
         f"The plugin '{name}' has a function {hook} that is not marked as a hook",
         where=_place(value),
-        hint="put @hookimpl above it (from flow_core.api import hookimpl)",
+        hint=f"put @hookimpl above it (from flow_core.api import hookimpl), or -p no:{name}",
     )
-
-
-def _culprit(methods: Sequence[pluggy.HookImpl], error: Exception) -> tuple[list[str], str] | None:
-    """Return the plugin whose implementation raised ``error``, and the place in its file.
-
-    More than one where plugins share a function; None when the traceback shows none of ``methods``.
-    """
-    by_code: dict[Any, list[str]] = {}
-    for method in methods:
-        code = getattr(method.function, "__code__", None)
-        by_code.setdefault(code, []).append(method.plugin_name)
-    names: list[str] = []
-    place, file = "", ""
-    for code, line in _calls(error.__traceback__):
-        # The innermost counts: the exceptions of others pass through wrappers.
-        if code in by_code:
-            names, file = by_code[code], code.co_filename
-        if names and code.co_filename == file:
-            place = f"{file}:{line}"
-    return (names, place) if names else None
-
-
-def _calls(traceback: TracebackType | None) -> Iterable[tuple[Any, int]]:
-    """Yield the code and the line of each call, outermost first."""
-    while traceback is not None:
-        yield traceback.tb_frame.f_code, traceback.tb_lineno
-        traceback = traceback.tb_next
 
 
 def _place(value: Any) -> str | None:
     code = getattr(value, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else None
-
-
-# --- order --------------------------------------------------------------------------------------
-
-
-def _call_order(loaded: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Sort plugins by name, except where a hook says ``before=`` or ``after=``.
-
-    Returns:
-        the order, and the plugins that have no place in it because their wishes go round in a ring.
-    """
-    earlier: dict[str, set[str]] = {name: set() for name in loaded}
-    for name, plugin in loaded.items():
-        before, after = _wishes(plugin)
-        others = set(loaded) - {name}
-        earlier[name] |= after & others
-        for later in before & others:
-            earlier[later].add(name)
-    order: list[str] = []
-    while len(order) < len(loaded):
-        free = [n for n in sorted(loaded) if n not in order and earlier[n] <= set(order)]
-        if not free:
-            break
-        order.append(free[0])
-    return order, sorted(set(loaded) - set(order))
-
-
-def _in_a_ring(name: str, ring: list[str]) -> PluginError:
-    return PluginError(
-        f"The plugins {', '.join(ring)} each want to come before another of them",
-        hint=f"leave one out: -p no:{name}",
-    )
-
-
-def _wishes(plugin: Any) -> tuple[set[str], set[str]]:
-    before: set[str] = set()
-    after: set[str] = set()
-    for value in _contents(plugin).values():
-        wish = getattr(value, hookspecs.ORDER_ATTRIBUTE, None)
-        if wish:
-            before.update(wish[0])
-            after.update(wish[1])
-    return before, after

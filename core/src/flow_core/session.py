@@ -135,6 +135,14 @@ class Session:
             late(session=self)
         return True
 
+    @property
+    def put_aside(self) -> Sequence[PluginError]:
+        """What happened to plugins' observers that failed and are not called again, oldest first.
+
+        Since 0.1.
+        """
+        return self.plugins.manager.aside if "plugins" in self.__dict__ else ()
+
     def start(self) -> None:
         """Tell plugins that the session begins (hook ``flow_session_started``), once."""
         if not self._started:
@@ -512,6 +520,7 @@ class Session:
 
     def check(self) -> None:
         """Raise what stands in the way of a run: broken plugins, lint, providers that do not fit."""
+        self.index.require(*self.settings.lookup("required_plugins"))
         self.plugins.require_sound()
         self.settings.check_names()
         problems = self.problems()

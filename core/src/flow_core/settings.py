@@ -55,6 +55,13 @@ def _declarations() -> tuple[Setting, ...]:
         Setting("fork", "auto", "Whether tasks may be forked.", str, ("auto", "never")),
         Setting("with", "", "Decorators for every step, separated by spaces.", str),
         Setting("plugins", "", "Plugins: no:NAME or module, separated by commas.", str),
+        Setting(
+            "required_plugins", "", "Distributions without which nothing runs, by commas.", str
+        ),
+        Setting(
+            "hook_budget", 30.0, "Seconds that a plugin's hook may take; 0 = any.", float, (), 0
+        ),
+        Setting("trace_hooks", False, "Tell each call of a hook on standard error.", bool),
         Setting("code_suffixes", ".py", "File endings in the code snapshot, by commas.", str),
         Setting("code_limit", 50.0, "Megabytes that a code snapshot may hold.", float),
         Setting("quiet", False, "Show nothing of a run but its failures.", bool),

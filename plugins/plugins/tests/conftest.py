@@ -59,10 +59,10 @@ class Place:
         (info / "entry_points.txt").write_text("\n".join(lines))
         (self.site / f"{package}.py").write_text(dedent(module))
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run Python with ``command`` here."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("FLOW_")}
-        environment.update(PYTHONPATH=str(self.site), HOME=str(self.folder))
+        environment.update(PYTHONPATH=str(self.site), HOME=str(self.folder), **variables)
         return subprocess.run(
             [sys.executable, *command],
             cwd=self.folder,
