@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from flow_core.api import Front, UsageError, main
+from flow_core.api import Front, UsageError, main, usage_error
 from flow_metaflow import VERSION, environment, finder
 from flow_metaflow.commands import own_commands
 from flow_metaflow.rewriting import after_command
@@ -27,14 +27,12 @@ def start(flow: Any) -> NoReturn:
     front = Front(f"python -m flow_metaflow {sys.argv[0]}", own_commands())
     try:
         words = translate(given, flow, script)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except UsageError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+    except (click.ClickException, UsageError) as error:
+        shown = error if isinstance(error, UsageError) else usage_error(error)
+        click.echo(f"error: {shown}", err=True)
+        sys.exit(shown.exit_code)
     main(words, flow=flow, front=front)
 
 
