@@ -692,7 +692,7 @@ if __name__ == "__main__":
         """
         text = str(flowtester.run(source).error)
         file = flowtester.path / "flow.py"
-        for line, name in ((6, "next"), (9, "index"), (11, "script_name"), (2, "input")):
+        for line, name in ((6, "next"), (8, "index"), (11, "script_name"), (2, "input")):
             assert f"{file}:{line}: An attribute cannot be called '{name}'" in text
 
     def test_a_base_class_that_is_another_language_may_have_names_of_flow_core(self, flowtester):
