@@ -24,8 +24,7 @@ from flow_client import (
     using,
 )
 from flow_client.source import SettingsSource
-from flow_core.api import TaskSpec
-from flow_core.api import NotFound, RunRecord, RunState, Session, Settings
+from flow_core.api import NotFound, RunRecord, RunState, Session, Settings, TaskSpec
 
 
 def test_the_default_namespace_is_that_of_the_user(past: Any) -> None:
