@@ -350,8 +350,3 @@ def test_an_async_step_that_was_cancelled_inside(run):
     outcome = run(source)
     assert outcome.state is RunState.SUCCEEDED
     assert outcome.artifact("end", "seen").type == "asyncio.exceptions.CancelledError"
-
-
-def test_an_interrupt_is_not_caught(run):
-    outcome = run(flow("raise KeyboardInterrupt"))
-    assert outcome.state is not RunState.SUCCEEDED

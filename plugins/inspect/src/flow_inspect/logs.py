@@ -178,7 +178,7 @@ class _Logs:
         found = []
         for record in attempts(self._session, self._place, self._number):
             prefix, origin = self._home(record)
-            texts = self._session.store.read([prefix + name for name in self._streams])
+            texts = [*self._session.store.read([prefix + name for name in self._streams])]
             found.append(
                 {
                     "pathspec": record.pathspec,
