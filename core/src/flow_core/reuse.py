@@ -330,6 +330,10 @@ def explain(facts: Facts, fact: str, found: Manifest, earlier: RunReader) -> dic
     Since 0.1.
     """
     kind, _, name = fact.partition(":")
+    if kind in ("branches", "branch", "merge"):
+        old_branches, new_branches = structure(found.inputs), structure(facts.spec.inputs)
+        if old_branches != new_branches:
+            return {"kind": "branches", "old": old_branches, "new": new_branches}
     if kind == "parameter":
         old = earlier.document.parameters.get(name)
         new = facts.reader.document.parameters.get(name)
@@ -343,6 +347,10 @@ def explain(facts: Facts, fact: str, found: Manifest, earlier: RunReader) -> dic
         frame = facts.spec.foreach[int(name)]
         source = f"{facts.spec.flow}/{facts.spec.run}/{frame.step}/{frame.task}"
         return {"kind": kind, "name": frame.artifact, "index": frame.index, "producer": source}
+    if kind in ("count", "index") and len(facts.spec.foreach) == len(found.foreach):
+        now, then = facts.spec.foreach[int(name)], found.foreach[int(name)]
+        old, new = getattr(then, kind), getattr(now, kind)
+        return {"kind": kind, "name": now.artifact, "old": old, "new": new}
     return {"kind": "inputs", "name": fact}
 
 
@@ -353,7 +361,8 @@ def shown(ref: ArtifactRef | None) -> str:
     if ref.inline and ref.serializer == "json":
         text = repr(ref.value)
         return text if len(text) <= 60 else text[:59] + "…"
-    return f"{ref.type} {ref.hash[:8]}"
+    kind = "configuration" if ref.type == "flow_core.config.ConfigValue" else ref.type
+    return f"{kind} {ref.hash[:8]}"
 
 
 def _producer(reader: RunReader, inputs: Sequence[InputRange], name: str) -> str:

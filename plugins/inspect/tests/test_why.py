@@ -107,6 +107,25 @@ def test_a_failed_task_and_a_named_step(flowtester):
     )
 
 
+def test_more_items_and_more_branches(flowtester):
+    source = FLOW.replace("[self.alpha, *range(10, 30)]", "list(range(self.alpha))")
+    file = flowtester.write(
+        source.replace("self.y = self.input", "self.y = self.foreach_stack()[0][2]")
+    )
+    flowtester.python(file, "run", "--alpha", "2").check()
+    flowtester.python(file, "resume", "--alpha", "3").check()
+    assert flowtester.python(file, "why", "2").check().stdout.split("\n\n")[2:4] == [
+        (
+            "work\n"
+            "  2 tasks ran (2, 3)\n"
+            "    its foreach over 'items' has 3 items now, and had 2\n"
+            "  1 task ran (4)\n"
+            "    F/1 has no finished task of it"
+        ),
+        "join\n  1 task ran (5)\n    it joins 3 of work now, and joined 2 of work",
+    ]
+
+
 def test_what_is_not_there(flowtester, flow):
     done = flowtester.flow("why", "F/9")
     assert done.error["error"] == "There is no run F/9"
