@@ -584,7 +584,6 @@ class TestParsers:
             named = IncludeFile("named", default="f.json", parser="json")
             none = IncludeFile("none", parser="json")
             tables = IncludeFile("tables", default="f.toml", parser="toml")
-            bad = IncludeFile("bad", default="f.toml", parser="json")
             @step
             def start(self):
                 self.seen = (self.own, self.path, self.named, self.none, self.tables, self.own)
@@ -592,7 +591,7 @@ class TestParsers:
                 self.next(self.end)
             @step
             def end(self):
-                self.bad
+                pass
         """
 
     def test_steps_see_what_the_parser_makes_of_it(self, flowtester):
@@ -603,9 +602,41 @@ class TestParsers:
         assert outcome.artifact("start", "seen") == (
             '{"A": 1}', {"a": 1}, {"a": 1}, None, tables, '{"A": 1}'
         )  # fmt: skip
-        assert outcome.artifact("start", "calls") == 1
-        (failed,) = outcome.manifests("end")
-        assert failed.failure.message == "IncludeFile 'bad' cannot be parsed by 'json'"
+        # Once when the run starts, in this same process, and once in the step.
+        assert outcome.artifact("start", "calls") == 2
+
+    @pytest.mark.parametrize(
+        ("parser", "content", "line", "why"),
+        [
+            ("json", '{"a": 1,\n "b": oops}', ":2", "Expecting value: line 2 column 7 (char 15)"),
+            ("toml", "a = 1\nb = = 2", "", "Invalid value (at line 2, column 5)"),
+            ("yaml", "a: 1\nb: [2", "", "line 2, column 4"),
+            ("yaml.safe_load", "a: 1\nb: [2", ":2", "line 2, column 4"),
+            ("ast.literal_eval", "(1,\n 2", ":1", "SyntaxError: '(' was never closed"),
+            ("math.sqrt", "16", "", "TypeError: must be real number, not str"),
+        ],
+    )
+    def test_what_a_parser_refuses_starts_no_run(self, flowtester, parser, content, line, why):
+        flowtester.write(content, "data.txt")
+        outcome = flowtester.run(
+            f"""
+            from flow_core import FlowSpec, step, IncludeFile
+            class F(FlowSpec):
+                data = IncludeFile("data", default="data.txt", parser={parser!r})
+                @step
+                def start(self):
+                    self.next(self.end)
+                @step
+                def end(self):
+                    pass
+            """,
+            plugins=["yaml"],
+        )
+        assert outcome.error.what == f"IncludeFile 'data' cannot be parsed by '{parser}'"
+        assert outcome.error.where == str(flowtester.path / "data.txt") + line
+        assert why in outcome.error.why
+        assert "parser='json', 'toml', 'yaml'" in outcome.error.hint
+        assert not list(outcome.store.list())
 
     def test_the_content_is_stored_once(self, flowtester):
         (flowtester.path / "f.txt").write_bytes(os.urandom(100_000))

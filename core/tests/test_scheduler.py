@@ -10,7 +10,7 @@ import pytest
 
 from flow_core.errors import PluginError, StoreError
 from flow_core.hookspecs import hookimpl
-from flow_core.interfaces import ComputeCapabilities, Exited, Started
+from flow_core.interfaces import Begun, ComputeCapabilities, Exited, Started
 from flow_core.plan import Fallback, GiveUp, RetryAfter, RetryPolicy
 from flow_core.records import (
     AttemptState,
@@ -788,6 +788,37 @@ class TestDeadlines:
         outcome = run(flowtester, compute, modules=[Deadline(0.05, handles_failure=True)])
         assert outcome.state is RunState.SUCCEEDED
         assert {t.previous.cause for t in compute.launched if t.fallback} == {"timeout"}
+
+    @pytest.mark.parametrize("begins", [True, False])
+    def test_the_time_counts_from_where_the_body_begins(self, flowtester, monkeypatch, begins):
+        """Until then the start is bounded too, more generously."""
+
+        class SlowStart(FakeCompute):
+            capabilities = ComputeCapabilities(tells_begin=True)
+            waited = 0.0
+
+            def launch(self, task, command):
+                assert command.timed == (task.step == "work")
+                return super().launch(task, command)
+
+            def poll(self, timeout):
+                updates = list(super().poll(timeout))
+                if begins:
+                    updates += [Begun(u.handle, u.at + 0.5) for u in updates if self.works(u)]
+                return updates
+
+            def works(self, update):
+                mine = self.launched[update.handle - 1].step == "work"
+                return mine and isinstance(update, Started)
+
+        monkeypatch.setattr("flow_core.scheduler._START_SECONDS", 1.0)
+        compute = SlowStart(lambda s: "hangs" if s.step == "work" else compute.good(s))
+        began = time.monotonic()
+        outcome = run(flowtester, compute, modules=[Deadline(0.1)])
+        assert outcome.state is RunState.FAILED
+        assert "longer than 0.1 s" in str(outcome.error)
+        took = time.monotonic() - began
+        assert took > (0.6 if begins else 1.1)
 
     def test_who_ends_in_time_is_left_alone(self, flowtester):
         compute = FakeCompute(count=20)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flow_core.errors import NotFound, UsageError, did_you_mean
 from flow_core.interfaces import (
+    Begun,
     Compute,
     Exited,
     Metadata,
@@ -37,7 +38,7 @@ from flow_core.records import (
     result_key,
 )
 from flow_core.run import register_run
-from flow_core.scheduler import FORCE_SECONDS, dead_manifest, overdue
+from flow_core.scheduler import FORCE_SECONDS, dead_manifest, latest_end, overdue
 
 if TYPE_CHECKING:
     from flow_core.session import Session
@@ -224,6 +225,7 @@ def task_command(session: Session, task: TaskSpec) -> TaskCommand:
     plan = session.plans[task.step]
     command = TaskCommand()
     command.variables.update(plan.variables)
+    command.timed = plan.timeout is not None
     session.plugins.hook.flow_task_command(task=task, plan=plan, command=command)
     return command
 
@@ -310,8 +312,8 @@ class LoneAttempt:
         for update in self._updates(handle):
             if update.handle != handle:
                 continue
-            if isinstance(update, Started):
-                self._set_deadline(update.at)
+            if isinstance(update, (Started, Begun)):
+                self._set_deadline(update)
             elif isinstance(update, Output) and output is not None:
                 output(update.stream, update.data)
             elif isinstance(update, Exited):
@@ -325,9 +327,9 @@ class LoneAttempt:
                 self._overdue = True
                 self._compute.cancel([handle], FORCE_SECONDS)
 
-    def _set_deadline(self, started: float) -> None:
+    def _set_deadline(self, update: Started | Begun) -> None:
         if self._plan.timeout is not None:
-            self._deadline = started + self._plan.timeout + self._plan.timeout_grace
+            self._deadline = latest_end(self._plan, update, self._compute.capabilities)
 
     def _manifest(self, task: TaskSpec, exited: Exited, started: float) -> Manifest:
         """Return what the attempt committed; when it committed nothing, commit that it failed."""

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from flow_core.index import PluginIndex as PluginIndex
     from flow_core.index import installed as installed
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
+    from flow_core.interfaces import Begun as Begun
     from flow_core.interfaces import Buffer as Buffer
     from flow_core.interfaces import Command as Command
     from flow_core.interfaces import CommandContext as CommandContext
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import TaskCommand as TaskCommand
     from flow_core.interfaces import Update as Update
     from flow_core.launch import launch_document as launch_document
+    from flow_core.launch import tell_begin as tell_begin
     from flow_core.library import resume_flow as resume_flow
     from flow_core.library import run_flow as run_flow
     from flow_core.lint import lint as lint
@@ -205,8 +207,8 @@ _HOME = {
     "graph": "Graph Node Problem",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint PluginIndex installed",
-    "interfaces": "REFRESH_AGE Buffer Command CommandContext Compute ComputeCapabilities Environment Exited"
-    " GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
+    "interfaces": "REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Environment"
+    " Exited GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "library": "resume_flow run_flow",
     "lint": "lint",
@@ -232,7 +234,7 @@ _HOME = {
     "run": "RunDraft RunOption RunRequest adopt_parameters collect_code command_line draft_run index_lacks keep_code",
     "session": "Session",
     "settings": "Settings state_folder",
-    "launch": "launch_document",
+    "launch": "launch_document tell_begin",
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
     "text": "duration harmless",

@@ -672,7 +672,8 @@ class _Reader(NamedTuple):
         if self.declaration.plain and parser is None:
             return text
         try:
-            return self._checked(parse(parser or usual, text, self.what, self.plugins), where)
+            value = parse(parser or usual, text, self.what, self.plugins, where or "")
+            return self._checked(value, where)
         except FlowError as error:
             error.where = error.where or where
             raise

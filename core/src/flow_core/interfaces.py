@@ -174,6 +174,7 @@ class ComputeCapabilities(NamedTuple):
         image: it runs container images of its own.
         foreground: its tasks run in the launcher's process, and what they write is on its standard
             streams already when it is told: nobody shows it again, or draws there meanwhile.
+        tells_begin: of attempts with a time limit (`TaskCommand.timed`) it tells `Begun`.
     """
 
     needs_shared_store: bool = False
@@ -181,6 +182,7 @@ class ComputeCapabilities(NamedTuple):
     gang: bool = False
     image: bool = False
     foreground: bool = False
+    tells_begin: bool = False
 
 
 class TaskCommand:
@@ -190,14 +192,16 @@ class TaskCommand:
         interpreter: path of the Python to run with; None = the launcher's own.
         variables: environment variables to set in the task process.
         folder: working directory; None = the launcher's.
+        timed: whether the attempt has a time limit, so that its `Begun` counts. Not for hooks.
     """
 
-    __slots__ = ("folder", "interpreter", "variables")
+    __slots__ = ("folder", "interpreter", "timed", "variables")
 
     def __init__(self) -> None:
         self.interpreter: str | None = None
         self.variables: dict[str, str] = {}
         self.folder: str | None = None
+        self.timed = False
 
 
 class Started(NamedTuple):
@@ -205,6 +209,14 @@ class Started(NamedTuple):
 
     handle: Any
     pid: str
+    at: float
+
+
+class Begun(NamedTuple):
+    """Update: the body of the step begins, after its process has loaded what it needs. Only of
+    attempts that are `TaskCommand.timed`, by providers with the capability ``tells_begin``."""
+
+    handle: Any
     at: float
 
 
@@ -245,7 +257,7 @@ class Exited(NamedTuple):
     manifest: Manifest | None = None
 
 
-Update = Started | Output | Exited
+Update = Started | Begun | Output | Exited
 
 
 class Runtime(Protocol):
@@ -272,8 +284,11 @@ class Runtime(Protocol):
         """Keep the content of a ``run.json``, which attempts in this process, and in children that
         are forked from it later, then need not read from the store."""
 
-    def run_attempt(self, task: TaskSpec) -> int:
-        """Run one attempt in this process and return its exit status. For forked children."""
+    def run_attempt(self, task: TaskSpec, begin: Callable[[], object] | None = None) -> int:
+        """Run one attempt in this process and return its exit status. For forked children.
+
+        ``begin`` is called when the body of the step begins: see `Begun`.
+        """
 
     def setting(self, name: str) -> Any:
         """Return a setting's value."""

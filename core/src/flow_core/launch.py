@@ -6,7 +6,10 @@ The document is all that such a process is told; the rest it reads from the stor
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from flow_core.interfaces import Runtime
@@ -14,9 +17,26 @@ from flow_core.records import FORMAT, TaskSpec, check_format
 from flow_core.session import Session
 
 
-def launch_document(runtime: Runtime, task: TaskSpec) -> dict[str, Any]:
-    """Return the JSON document from which ``python -m flow_core.launch`` runs an attempt."""
-    return {"format": FORMAT, "session": runtime.document, "task": task.to_json()}
+def launch_document(runtime: Runtime, task: TaskSpec, begin: int | None = None) -> dict[str, Any]:
+    """Return the JSON document from which ``python -m flow_core.launch`` runs an attempt.
+
+    Args:
+        runtime: the session.
+        task: which attempt.
+        begin: a descriptor that the process inherits, to `tell_begin` by.
+    """
+    document = {"format": FORMAT, "session": runtime.document, "task": task.to_json()}
+    return document if begin is None else {**document, "begin": begin}
+
+
+def tell_begin(descriptor: int) -> None:
+    """Tell who started this process that the body of the step begins: write a byte, and close.
+
+    Nobody may be there any more to hear it; the attempt goes on all the same. Since 0.1.
+    """
+    with suppress(BrokenPipeError):
+        os.write(descriptor, b".")
+    os.close(descriptor)
 
 
 def main() -> int:
@@ -24,7 +44,10 @@ def main() -> int:
     document = json.load(sys.stdin)
     check_format(document, "launch document")
     session = Session.from_document(document["session"])
-    return session.run_attempt(TaskSpec.from_json(document["task"]))
+    begin = document.get("begin")
+    return session.run_attempt(
+        TaskSpec.from_json(document["task"]), None if begin is None else partial(tell_begin, begin)
+    )
 
 
 if __name__ == "__main__":

@@ -568,8 +568,8 @@ class IncludeFile(Parameter):
         is_text: True gives a ``str``, False ``bytes``.
         encoding: of the text.
         parser: what steps see is its result for the content: a function, its import path
-            (``"tomllib.loads"``), or a name such as ``"json"``. It is called in each task that
-            reads the value.
+            (``"tomllib.loads"``), or a name such as ``"json"``. It is called when the run starts,
+            since a text that it refuses starts no run, and in each task that reads the value.
         options: as for `Parameter`: ``envvar``, ``hidden``, ``metavar``, ``show_envvar``.
 
     Since 0.1.
@@ -639,11 +639,12 @@ class IncludeFile(Parameter):
 
     def present(self, value: Any) -> Any:
         """Return the content, or what the parser makes of it."""
-        if value is None or self.parser is None:
-            return value
+        return value if value is None or self.parser is None else self._parsed(value)
+
+    def _parsed(self, content: Any, where: str = "") -> Any:
         from flow_core.parsers import parse
 
-        return parse(self.parser, value, f"IncludeFile '{self.name}'")
+        return parse(self.parser, content, f"IncludeFile '{self.name}'", where=where)
 
     def resolve(self, given: Any, context: ParameterContext) -> Any:
         """Return the content of the file; errors as `Parameter.resolve`."""
@@ -667,7 +668,10 @@ class IncludeFile(Parameter):
                 )
             return None
         self._check_path(path)
-        return self._read(os.path.expanduser(path))
+        content = self._read(os.path.expanduser(path))
+        if self.parser is not None:
+            self._parsed(content, os.path.expanduser(path))  # what it refuses starts no run
+        return content
 
     def _check_path(self, path: Any) -> None:
         if not isinstance(path, (str, os.PathLike)):

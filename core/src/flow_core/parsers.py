@@ -56,8 +56,15 @@ def load_parser(parser: Any, what: str, index: PluginIndex | None = None) -> Cal
     return index.load(GROUP, parser)  # type: ignore[no-any-return]
 
 
-def parse(parser: Any, content: Any, what: str, index: PluginIndex | None = None) -> Any:
+def parse(
+    parser: Any, content: Any, what: str, index: PluginIndex | None = None, where: str = ""
+) -> Any:
     """Return what ``parser`` makes of ``content``.
+
+    Args:
+        parser, what, index: as for `load_parser`.
+        content: what to parse.
+        where: the file that it comes from; the line is added where the parser tells it.
 
     Raises:
         UsageError: there is no such parser, or it failed, for whatever reason.
@@ -69,9 +76,17 @@ def parse(parser: Any, content: Any, what: str, index: PluginIndex | None = None
         name = parser if isinstance(parser, str) else getattr(parser, "__qualname__", repr(parser))
         raise UsageError(
             f"{what} cannot be parsed by '{name}'",
+            where=_place(where, error),
             why=str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}",
             hint="correct the text, or name another parser: parser='json', 'toml', 'yaml'",
         ) from error
+
+
+def _place(where: str, error: Exception) -> str:
+    """Return the place in a file that an error of a parser tells of, as far as it does."""
+    mark = getattr(error, "problem_mark", None)  # of YAML, which counts from 0
+    line = getattr(error, "lineno", None) if mark is None else mark.line + 1
+    return f"{where}:{line}" if where and isinstance(line, int) else where
 
 
 def _imported(path: str, what: str) -> Callable[[Any], Any]:

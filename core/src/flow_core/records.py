@@ -21,7 +21,9 @@ FORMAT = 1
 LONGEST_TEXT = 500
 """Characters of the JSON text of a parameter up to which runs are found by it."""
 
-_JSON = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` would make one each time
+# Made once: `json.dumps` and `json.loads` do more each time.
+_JSON = json.JSONEncoder(separators=(",", ":"))
+_FROM_JSON = json.JSONDecoder().raw_decode
 
 
 class RunState(str, Enum):
@@ -820,7 +822,7 @@ def unseal(kind: str, raw: bytes, where: str) -> dict[str, Any]:
     if len(words) == 3 and words[0] == kind.encode() and words[1].isdigit():
         check_format({"format": int(words[1])}, kind.removeprefix("flow-") + " record", where)
         if blake3(body).hexdigest().encode() == words[2]:
-            data = typing.cast("dict[str, Any]", json.loads(body))
+            data = typing.cast("dict[str, Any]", _FROM_JSON(body.decode())[0])
             if str(data.get("format")).encode() == words[1]:
                 return data
     raise IntegrityError(

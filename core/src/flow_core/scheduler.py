@@ -8,6 +8,7 @@ decorator and no backend.
 from __future__ import annotations
 
 import heapq
+import math
 import selectors
 import signal
 import threading
@@ -22,7 +23,9 @@ from flow_core.errors import StateError
 from flow_core.gang import Ended, Gang, is_whole, notice, too_few_workers
 from flow_core.graph import FOREACH, PARALLEL, SPLIT, SWITCH, Node
 from flow_core.interfaces import (
+    Begun,
     Compute,
+    ComputeCapabilities,
     Exited,
     GangCompute,
     Output,
@@ -77,6 +80,7 @@ _HEARTBEAT_SECONDS = 10.0
 _WAKE_SECONDS = 0.2
 _REUSED_AT_ONCE = 256
 FORCE_SECONDS = 1.0  # between the polite and the forced end of an attempt that has had its grace
+_START_SECONDS = 60  # beyond its time limit, that an attempt may take until its body begins
 _SPARE_DEADLINES = 64  # of attempts that have ended; more are thrown away
 
 
@@ -164,6 +168,7 @@ class _Task:
 
     __slots__ = (
         "attempt",
+        "deadline",
         "exact",
         "fallback",
         "frame",
@@ -204,6 +209,7 @@ class _Task:
         self.attempt = 0
         self.previous: Failure | None = None
         self.fallback = False
+        self.deadline = math.inf
         self.overdue = False
         self.pid = ""
         self.started = 0.0
@@ -485,6 +491,7 @@ class Scheduler:
         task.spec = spec = self._spec(task)
         command = TaskCommand()
         command.variables.update(plan.variables)
+        command.timed = plan.timeout is not None and not task.fallback  # which runs no user's code
         if self._heard["flow_task_command"]:
             self._hook.flow_task_command(task=spec, plan=plan, command=command)
         return spec, command
@@ -700,8 +707,10 @@ class Scheduler:
             self._output(task, update)
         elif isinstance(update, Started):
             task.pid = update.pid
-            self._set_deadline((name, update.handle), task, update.at)
+            self._set_deadline((name, update.handle), task, update)
             self._emit_started(task, update.at)
+        elif isinstance(update, Begun):
+            self._set_deadline((name, update.handle), task, update)
         else:
             del self._running[name, update.handle]
             ended_well = update.manifest.ok if update.manifest else update.code == 0
@@ -880,15 +889,15 @@ class Scheduler:
 
     # --- deadlines ------------------------------------------------------------------------------
 
-    def _set_deadline(self, key: tuple[str, Any], task: _Task, started: float) -> None:
+    def _set_deadline(self, key: tuple[str, Any], task: _Task, update: Started | Begun) -> None:
         plan = self._plans[task.step]
-        if plan.timeout is None or task.fallback:  # no user's code runs in a fallback
+        if plan.timeout is None or task.fallback:
             return
+        task.deadline = latest_end(plan, update, self._computes[key[0]].capabilities)
         if len(self._deadlines) > 2 * len(self._running) + _SPARE_DEADLINES:
             self._deadlines = [d for d in self._deadlines if self._attempt_of(d) is not None]
             heapq.heapify(self._deadlines)
-        at = started + plan.timeout + plan.timeout_grace
-        heapq.heappush(self._deadlines, (at, task.id, task.attempt, key))
+        heapq.heappush(self._deadlines, (task.deadline, task.id, task.attempt, key))
 
     def _end_overdue(self) -> None:
         """End attempts that should have ended by themselves: stuck in C code, for example."""
@@ -902,9 +911,9 @@ class Scheduler:
                 self._computes[name].cancel([handle], FORCE_SECONDS)
 
     def _attempt_of(self, deadline: tuple[float, int, int, tuple[str, Any]]) -> _Task | None:
-        """Return the attempt of a deadline, while it runs."""
+        """Return the attempt of a deadline, while it runs and has no newer one."""
         task = self._running.get(deadline[3])
-        same = task is not None and (task.id, task.attempt) == deadline[1:3]
+        same = task is not None and (task.deadline, task.id, task.attempt) == deadline[:3]
         return task if same else None
 
     # --- ending early ---------------------------------------------------------------------------
@@ -1070,6 +1079,16 @@ def _chance(policy: RetryPolicy) -> float:
     import random  # few runs ask for chance
 
     return random.random()
+
+
+def latest_end(plan: TaskPlan, update: Started | Begun, capabilities: ComputeCapabilities) -> float:
+    """Return when an attempt with a time limit must be ended by force.
+
+    The limit counts from where the body begins. Until a provider that tells of it has done so, the
+    start is bounded too: an import may hang for ever.
+    """
+    starts = isinstance(update, Started) and capabilities.tells_begin
+    return update.at + (plan.timeout or 0) + plan.timeout_grace + _START_SECONDS * starts
 
 
 def overdue(plan: TaskPlan) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -472,7 +472,7 @@ class Session:
         """Return a setting's value."""
         return self.settings[name]
 
-    def run_attempt(self, task: TaskSpec) -> int:
+    def run_attempt(self, task: TaskSpec, begin: Callable[[], object] | None = None) -> int:
         """Run one attempt in this process; see `flow_core.task.TaskRunner`."""
         runner = self._runner
         if runner is None or runner.run != (task.flow, task.run):
@@ -482,7 +482,7 @@ class Session:
             if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
                 adopted = self.run_document(task.flow, task.run)
             runner = TaskRunner(self, adopted)
-        return runner.run_attempt(task)
+        return runner.run_attempt(task, begin)
 
     def get_ready(self) -> None:
         """Import what each attempt would import for itself, and make what each would make."""

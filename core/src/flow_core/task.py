@@ -43,6 +43,7 @@ except ImportError:  # not on Windows
 if TYPE_CHECKING:
     from traceback import FrameSummary
 
+    from flow_core.coroutines import CoroutineBody
     from flow_core.definition import StepDefinition
     from flow_core.session import Session
 
@@ -89,6 +90,7 @@ class TaskContext:
         self._step = step
         self._reader = reader
         self._inputs: Inputs | None = None
+        self._coroutine: CoroutineBody | None = None
 
     def options(self, decorator: str) -> Options | None:
         """Return the options of a decorator of this step, or None when it does not carry it."""
@@ -142,6 +144,16 @@ class TaskContext:
         """
         self.caught = self.describe(error)
 
+    def interrupt(self, error: BaseException) -> None:
+        """Have the body end by ``error``, wherever it is: for a handler of signals.
+
+        It is raised here, and so in the code that was interrupted. Only where an ``async def`` step
+        waits this returns; the step is cancelled there, and ends by ``error``.
+        """
+        if self._coroutine is None:
+            raise error
+        self._coroutine.interrupt(error)
+
     def arguments(self) -> tuple[Any, ...]:
         """Return what the step function takes besides ``self``: ``inputs`` for a join."""
         return (self._inputs,) if self._inputs is not None else ()
@@ -158,7 +170,12 @@ class TaskContext:
 
     def _run(self, function: Callable[..., Any], flow: Any) -> Any:
         result = function(flow, *self.arguments())
-        return run_coroutine(result) if isinstance(result, CoroutineType) else result
+        if not isinstance(result, CoroutineType):
+            return result
+        from flow_core.coroutines import CoroutineBody  # few steps are coroutines
+
+        self._coroutine = CoroutineBody(result)
+        return self._coroutine.run()
 
     def _call_wrapped(self, flow: Any) -> None:
         from flow_core.user_decorators import Body, instances, run_wrapped
@@ -175,47 +192,6 @@ class TaskContext:
         run_wrapped(
             body, instances(self._step, definition.evaluate if definition.configs else None)
         )
-
-
-def run_coroutine(body: CoroutineType[Any, Any, Any]) -> Any:
-    """Run the body of an ``async def`` step in an event loop of its own; return its result."""
-    import asyncio
-
-    return _run_beside_loop(body) if _loop_runs() else asyncio.run(body)
-
-
-def _loop_runs() -> bool:
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _run_beside_loop(body: CoroutineType[Any, Any, Any]) -> Any:
-    """Run a coroutine where a loop runs already: a notebook whose cell runs a flow in-process."""
-    import asyncio
-    import contextvars
-    import threading
-
-    raised: list[BaseException] = []
-    results: list[Any] = []
-    context = contextvars.copy_context()
-
-    def target() -> None:
-        try:
-            results.append(context.run(asyncio.run, body))
-        except BaseException as error:  # raised again where the step was called
-            raised.append(error)
-
-    thread = threading.Thread(target=target, name="flow-step")
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
-    return results[0]
 
 
 class TaskRunner:
@@ -235,8 +211,12 @@ class TaskRunner:
         self._reader = RunReader(session.artifacts, document)
         self._reserved = ReservedNames.of(self._flow, session.graph.nodes)
 
-    def run_attempt(self, spec: TaskSpec) -> int:
+    def run_attempt(self, spec: TaskSpec, begin: Callable[[], object] | None = None) -> int:
         """Run one attempt and commit its manifest.
+
+        Args:
+            spec: which attempt.
+            begin: called when all is ready and the body begins.
 
         Returns:
             exit status: 0 = the flow goes on, 1 = the attempt failed (both committed), 75 = the
@@ -252,7 +232,7 @@ class TaskRunner:
         except FlowError as raised:
             return _commit(task, started, used, _failed(task, raised), raised)
         try:
-            error = _call(self.session, task, flow)
+            error = _call(self.session, task, flow, begin)
             manifest, shown = _settle(task, flow, binding, error)
         finally:
             current.end()
@@ -293,13 +273,17 @@ def _facts(task: TaskContext) -> dict[str, Any]:
     }
 
 
-def _call(session: Session, task: TaskContext, flow: FlowSpec) -> BaseException | None:
+def _call(
+    session: Session, task: TaskContext, flow: FlowSpec, begin: Callable[[], object] | None
+) -> BaseException | None:
     """Run setup, body and teardown; return the exception that ended the body, if any."""
     hook = session.plugins.hook
     error: BaseException | None = None
     process = os.getpid()
     try:
         hook.flow_task_setup(task=task, flow=flow)
+        if begin is not None:
+            begin()
         hook.flow_task_call(task=task, flow=flow)
     except BaseException as raised:  # asyncio's CancelledError is no Exception
         error = raised
@@ -473,7 +457,7 @@ def trace(error: BaseException) -> str:
     exception = traceback.TracebackException.from_exception(error)
     if isinstance(error, FlowError):
         stack = exception.stack
-        ours = _OURS + _plugin_folders()
+        ours = (*_OURS, *_plugin_folders(), _LOOP)
         if not stack or stack[-1].filename.startswith(ours):
             stack[:] = [f for f in _below_call(stack) if not f.filename.startswith(ours)]
             return "".join(stack.format()) + str(error)
@@ -491,10 +475,9 @@ def _below_call(stack: Sequence[FrameSummary]) -> Sequence[FrameSummary]:
     """Leave out what stands before the step function: plugins that wrap it, the event loop."""
     calls = [n for n, f in enumerate(stack) if f.filename == __file__ and f.name in _STEP_CALLS]
     below = stack[calls[-1] + 1 :] if calls else stack
-    if below and below[0].filename == __file__:  # `run_coroutine`
-        loop = os.sep + "asyncio" + os.sep
-        below = [f for f in below if f.filename != __file__]
-        first = next((n for n, f in enumerate(below) if loop not in f.filename), 0)
+    if below and below[0].filename.startswith(_OURS):  # `CoroutineBody.run`
+        below = [f for f in below if not f.filename.startswith(_OURS)]
+        first = next((n for n, f in enumerate(below) if not f.filename.startswith(_LOOP)), 0)
         below = below[first:]
     return below
 
@@ -516,6 +499,8 @@ _OURS = tuple(
     os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, pluggy.__file__)
 )
 
+
+_LOOP = os.path.join(os.path.dirname(os.__file__), "asyncio", "")
 
 _STEP_CALLS = (TaskContext._run.__name__, TaskContext._call_wrapped.__name__)
 

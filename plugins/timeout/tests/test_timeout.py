@@ -1,5 +1,6 @@
 """``@timeout``: interrupted where Python can be, ended by force where not."""
 
+import asyncio
 import os
 import signal
 import time
@@ -105,6 +106,47 @@ def test_async_steps(run):
     assert failures(outcome) == ["timeout"]
 
 
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("await asyncio.sleep(60)", "await asyncio.sleep(60)"),
+        ("await asyncio.gather(asyncio.sleep(60), asyncio.sleep(50))", "await asyncio.gather("),
+        ("time.sleep(60)", "time.sleep(60)"),
+        # Another task of the loop is the one that runs, and holds up all others.
+        ("await asyncio.gather(asyncio.to_thread(int), hold())", "await asyncio.gather("),
+    ],
+)
+def test_an_async_step_shows_where_it_was(run, body, line):
+    source = flow(body=body, kind="async def").replace(
+        "class F", "async def hold(): time.sleep(60)\n\n    class F"
+    )
+    (manifest,) = run(source).manifests("start")
+    assert manifest.failure.message == "Step 'start' took longer than 0.2 s"
+    trace = manifest.failure.traceback
+    assert line in trace
+    assert trace.endswith("or make it faster")
+    assert "selectors.py" not in trace
+    assert "flow_" not in trace.replace("flow_timeout.TimeoutException", "")
+
+
+def test_an_async_step_may_clean_up(run):
+    body = "try: await asyncio.sleep(60)\n            finally: self.cleaned = True"
+    outcome = run(flow(body=body, kind="async def"))
+    assert failures(outcome) == ["timeout"]
+    assert "cleaned" in outcome.manifests("start")[0].artifacts
+
+
+def test_an_async_step_beside_a_loop(run):
+    """In a notebook the body runs in a thread of its own; the clock interrupts the main one."""
+
+    async def cell():
+        return run(flow(body="await asyncio.sleep(60)", kind="async def"))
+
+    (manifest,) = asyncio.run(cell()).manifests("start")
+    assert manifest.failure.cause == "timeout"
+    assert "await asyncio.sleep(60)" in manifest.failure.traceback
+
+
 def test_with_reaches_steps_that_have_none(run):
     outcome = run(flow(""), decorators=["timeout:seconds=0.2"])
     assert failures(outcome) == ["timeout"]
@@ -149,6 +191,23 @@ class TestByForce:
         decorators = "@retry(times=1)\n        @timeout(seconds=0.2, grace=0.2)"
         flowtester.python(flowtester.write(flow(decorators, body)), "run").check()
         assert failures(flowtester.left()) == ["timeout", None]
+
+    def test_a_slow_start_takes_none_of_the_time(self, flowtester):
+        source = flow("@timeout(seconds=0.5, grace=0.3)", "self.done = True").replace(
+            "class F",
+            "time.sleep(1)\n\n    class F",  # in each process, as heavy imports
+        )
+        outcome = flowtester.python(
+            flowtester.write(source), "run", variables={"FLOW_FORK": "never"}
+        )
+        outcome.check()
+        assert flowtester.left().state is RunState.SUCCEEDED
+
+    def test_a_spawned_step_that_is_stuck(self, flowtester):
+        flowtester.python(
+            flowtester.write(flow(self.DECORATORS, STUCK)), "run", variables={"FLOW_FORK": "never"}
+        ).check()
+        assert failures(flowtester.left()) == ["timeout", "timeout"]
 
     def test_children_end_too(self, flowtester):
         child = (

@@ -57,11 +57,13 @@ class StepsRuntime:
     def adopt_run(self, document: bytes) -> None:
         """There is no run."""
 
-    def run_attempt(self, task: TaskSpec) -> int:
+    def run_attempt(self, task: TaskSpec, begin: Callable[[], object] | None = None) -> int:
         """Call the function named like the step."""
         import importlib
 
         step: Step = getattr(importlib.import_module(self.module), task.step)
+        if begin is not None:
+            begin()
         return step(task) or 0
 
     def setting(self, name: str) -> Any:

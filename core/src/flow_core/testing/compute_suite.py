@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from flow_core.interfaces import (
+    Begun,
     Compute,
     ComputeCapabilities,
     Exited,
@@ -204,6 +205,20 @@ class ComputeSuite:
         assert before - 1 <= end.at <= time.time() + 1
         assert 0 <= end.cpu_seconds < PATIENCE
         assert end.peak_memory >= 0
+
+    def test_the_begin_of_the_body_is_told_where_time_counts(self, bench: Bench) -> None:
+        if not bench.compute.capabilities.tells_begin:
+            pytest.skip("this provider does not tell when a body begins")
+        timed, other = bench.launch("wait_long", timed=True), bench.launch("write_both")
+        bench.until(lambda: any(isinstance(u, Begun) for u in bench.updates))
+        bench.wait(other)
+        kinds = [type(u) for u in bench.updates if u.handle == timed and not isinstance(u, Output)]
+        assert kinds == [Started, Begun]
+        assert not any(isinstance(u, Begun) and u.handle == other for u in bench.updates)
+        bench.compute.cancel([timed], 0.0)
+        bench.wait(timed)
+        assert bench.launch("leave_early", timed=True)  # nothing hangs on who ends early
+        bench.wait(*bench.tasks)
 
     def test_nothing_stays_between_attempts(self, bench: Bench) -> None:
         for _ in range(3):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
-from flow_core.api import TaskSpec
+from flow_core.api import TaskSpec, tell_begin
 
 
 def main() -> int:
@@ -18,7 +19,8 @@ def main() -> int:
 
     document = json.load(sys.stdin)
     runtime = rebuild(document["session"])
-    return int(runtime.run_attempt(TaskSpec.from_json(document["task"])))
+    task, begin = TaskSpec.from_json(document["task"]), document["begin"]
+    return int(runtime.run_attempt(task, None if begin is None else partial(tell_begin, begin)))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ class ServedAttempt:
     """One attempt in the server, from its fork until nothing is left of it."""
 
     __slots__ = (
+        "begin",
         "cancelled",
         "ended",
         "kill_at",
@@ -40,6 +41,7 @@ class ServedAttempt:
         self.title = title
         self.logs = logs
         self.pid = 0
+        self.begin: int | None = None  # where it tells that the body begins
         self.cancelled = False
         self.kill_at: float | None = None
         self.ended: Ending | None = None

@@ -48,10 +48,13 @@ def _popen_server(
     )
 
 
-def start_attempt(runtime: Any, order: Order, stdout: int, stderr: int) -> int:
-    """Run one attempt in a fresh interpreter; return its process id."""
+def start_attempt(
+    runtime: Any, order: Order, stdout: int, stderr: int, begin: int | None = None
+) -> int:
+    """Run one attempt in a fresh interpreter, which tells by ``begin`` when the body begins; return
+    its process id."""
     with tempfile.TemporaryFile() as document:
-        document.write(json.dumps(_document(runtime, order)).encode())
+        document.write(json.dumps(_document(runtime, order, begin)).encode())
         document.seek(0)
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", _module(runtime)],
@@ -59,6 +62,7 @@ def start_attempt(runtime: Any, order: Order, stdout: int, stderr: int) -> int:
             stdout=stdout,
             stderr=stderr,
             cwd=order["folder"],
+            pass_fds=() if begin is None else (begin,),
             start_new_session=True,
             env={**os.environ, **child.task_variables(order)},
         )
@@ -75,12 +79,12 @@ def _module(runtime: Any) -> str:
     return "flow_compute_local.attempt" if REBUILD in runtime.document else "flow_core.launch"
 
 
-def _document(runtime: Any, order: Order) -> dict[str, Any]:
+def _document(runtime: Any, order: Order, begin: int | None) -> dict[str, Any]:
     if REBUILD in runtime.document:
-        return {"session": runtime.document, "task": order["task"]}
+        return {"session": runtime.document, "task": order["task"], "begin": begin}
     from flow_core.api import TaskSpec, launch_document
 
-    return launch_document(runtime, TaskSpec.from_json(order["task"]))
+    return launch_document(runtime, TaskSpec.from_json(order["task"]), begin)
 
 
 def rebuild(document: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ Server to launcher:
 
 * ``["ready", notice]``: a spawned server has rebuilt the session.
 * ``["started", number, pid, at]``
+* ``["begun", number, at]``: the body begins; only of attempts that are timed.
 * ``["grown", [number, …]]``: these attempts wrote something; only sent when output is watched.
 * ``["exited", number, ending]``: ``ending`` are the fields of `Ending`, in order.
 
@@ -34,7 +35,7 @@ class Order(TypedDict):
 
     ``task`` is the JSON form of the `TaskSpec`, ``name`` its pathspec with the attempt, ``mark``
     what its processes are known by, ``stdout`` and ``stderr`` the files for its output, ``fresh``
-    whether it needs an interpreter of its own.
+    whether it needs an interpreter of its own, ``timed`` whether it is told when its body begins.
     """
 
     task: dict[str, Any]
@@ -45,6 +46,7 @@ class Order(TypedDict):
     stdout: str
     stderr: str
     fresh: bool
+    timed: bool
 
 
 class Ending(NamedTuple):

@@ -15,6 +15,7 @@ from flow_compute_local.link import LaunchedAttempt, Link
 from flow_compute_local.logs import MEGABYTE, STREAMS, Log
 from flow_compute_local.protocol import Ending, Order
 from flow_core.api import (
+    Begun,
     ComputeCapabilities,
     Exited,
     Output,
@@ -45,7 +46,7 @@ class LocalCompute:
         notice: why tasks are not forked, as a sentence for people; None when they are.
     """
 
-    capabilities = ComputeCapabilities(gang=True)
+    capabilities = ComputeCapabilities(gang=True, tells_begin=True)
 
     def __init__(self) -> None:
         self.notice: str | None = None
@@ -236,6 +237,8 @@ class LocalCompute:
         kind, *rest = message
         if kind == "started":
             yield self._started(*rest)
+        elif kind == "begun":
+            yield Begun(*rest)
         elif kind == "exited":
             yield from self._exited(rest[0], Ending(*rest[1]))
         elif kind == "grown":
@@ -340,6 +343,7 @@ def _order(attempt: LaunchedAttempt, command: TaskCommand) -> Order:
         "stdout": attempt.logs[0].path,
         "stderr": attempt.logs[1].path,
         "fresh": own and forking.needs_fresh_interpreter(command.variables),
+        "timed": command.timed,
     }
 
 

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from typing import Any, NoReturn
 
 from flow_compute_local import child, descriptors, processes
@@ -29,7 +30,7 @@ from flow_compute_local.attempts import (
 )
 from flow_compute_local.protocol import Decoder, Ending, Order, encode
 from flow_compute_local.sheets import Sheets
-from flow_core.api import TaskSpec
+from flow_core.api import TaskSpec, tell_begin
 
 _TICK = 1.0  # seconds between looks at the launcher and at the kernel's counters
 _WATCH = 0.075  # seconds between looks at the logs
@@ -110,6 +111,8 @@ class Server:
         for key, _ in self._selector.select(self._pause()):
             if key.fileobj is self._connection:
                 self._receive()
+            elif key.data is not None:
+                self._begun(key.data)
             else:
                 self._drain_wakeup()
         self._reap()
@@ -203,18 +206,40 @@ class Server:
         folder = order["folder"]
         if folder is not None and not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, "the working folder does not exist", folder)
-        logs: list[int] = []
+        ends: list[int] = []  # of the child: its two logs, and where it tells that it begins
         try:
-            logs.extend(self._open_log(attempt, path) for path in attempt.logs)
+            ends.extend(self._open_log(attempt, path) for path in attempt.logs)
+            if order["timed"]:
+                ends.append(self._open_begin(attempt))
             if self._fork and not order["fresh"]:
-                return self._start_fork(attempt, order, *logs)
-            return self._start_fresh(order, *logs)
+                return self._start_fork(attempt, order, *ends)
+            return self._start_fresh(order, *ends)
         except BaseException:
             self._give_back(attempt)
+            self._close_begin(attempt)
             raise
         finally:
-            for log in logs:
-                os.close(log)
+            for end in ends:
+                os.close(end)
+
+    def _open_begin(self, attempt: ServedAttempt) -> int:
+        attempt.begin, of_child = os.pipe()
+        self._own.append(attempt.begin)
+        self._selector.register(attempt.begin, selectors.EVENT_READ, attempt)
+        return of_child
+
+    def _close_begin(self, attempt: ServedAttempt) -> None:
+        if attempt.begin is not None:
+            self._selector.unregister(attempt.begin)
+            self._own.remove(attempt.begin)
+            os.close(attempt.begin)
+            attempt.begin = None
+
+    def _begun(self, attempt: ServedAttempt) -> None:
+        """The body of an attempt begins, or its process ended before that."""
+        if attempt.begin is not None and os.read(attempt.begin, 1):
+            self._tell_soon("begun", attempt.number, time.time())
+        self._close_begin(attempt)
 
     def _open_log(self, attempt: ServedAttempt, path: str) -> int:
         sheet = self._sheets.take(path)
@@ -228,25 +253,30 @@ class Server:
             # What was left behind by the attempt might still write.
             self._sheets.give_back(attempt.sheets.pop(), blank=not attempt.left)
 
-    def _start_fork(self, attempt: ServedAttempt, order: Order, stdout: int, stderr: int) -> int:
+    def _start_fork(
+        self, attempt: ServedAttempt, order: Order, out: int, err: int, begin: int | None = None
+    ) -> int:
         # No signal may reach the child while it still has the server's handlers.
         processes.set_mask(signal.SIG_BLOCK, child.SERVER_SIGNALS)
         try:
             pid = os.fork()
             if pid == 0:
-                self._be_task(attempt, order, stdout, stderr)
+                self._be_task(attempt, order, out, err, begin)
         finally:
             processes.set_mask(signal.SIG_SETMASK, ())
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.setpgid(pid, pid)  # the child does the same; who comes first does not matter
         return pid
 
-    def _be_task(self, attempt: ServedAttempt, order: Order, out: int, err: int) -> NoReturn:
+    def _be_task(
+        self, attempt: ServedAttempt, order: Order, out: int, err: int, begin: int | None
+    ) -> NoReturn:
         def body() -> int:
             self._let_go()
             child.enter(order, self._pid, attempt.title, out, err)
             task = TaskSpec.from_json(order["task"])
-            return int(self._runtime.run_attempt(task))
+            tell = None if begin is None else partial(tell_begin, begin)
+            return int(self._runtime.run_attempt(task, tell))
 
         try:
             status = child.run(body)
@@ -261,10 +291,10 @@ class Server:
         self._sheets.close()
         descriptors.separate(self._plain_files)
 
-    def _start_fresh(self, order: Order, stdout: int, stderr: int) -> int:
+    def _start_fresh(self, order: Order, out: int, err: int, begin: int | None = None) -> int:
         from flow_compute_local.interpreter import start_attempt
 
-        return start_attempt(self._runtime, order, stdout, stderr)
+        return start_attempt(self._runtime, order, out, err, begin)
 
     # --- ending ---
 
@@ -307,6 +337,7 @@ class Server:
             if size == 0 and not attempt.sheets:
                 _remove(path)
         self._give_back(attempt)
+        self._close_begin(attempt)
         del self._attempts[attempt.number]
         ending = attempt.ended._replace(notes=notes, written=written)
         self._tell("exited", attempt.number, ending)

@@ -59,9 +59,10 @@ class Database:
                 self._connection.close()
                 self._connection = None
 
-    def __del__(self) -> None:
+    def __del__(self, _getpid: Callable[[], int] = os.getpid) -> None:
         # A script that reads a few runs closes nothing; from Python 3.13 on that would warn.
-        if self._connection is not None and self._pid == os.getpid():
+        # When the interpreter ends, the names of this module may be gone before: hence `_getpid`.
+        if self._connection is not None and self._pid == _getpid():
             self._connection.close()
 
     def _notice_fork(self) -> None:

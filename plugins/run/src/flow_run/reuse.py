@@ -30,6 +30,8 @@ from flow_core.api import (
 )
 
 _PAGE = 5000
+_AHEAD = 200  # manifests that are read at once: a request each would be slow from a far store
+_Place = tuple[str, tuple[int, ...], int]
 _BY = "resume"
 
 
@@ -66,10 +68,11 @@ class Reuse:
         self._session = session
         self._flow, _, self._run = origin.partition("/")
         self._choice = choice
-        self._finished: dict[tuple[str, tuple[int, ...], int], tuple[int, int]] = {}
-        self._unfinished: dict[tuple[str, tuple[int, ...], int], AttemptRecord] = {}
+        self._finished: dict[_Place, tuple[int, int]] = {}
+        self._unfinished: dict[_Place, AttemptRecord] = {}
         self._repeating = {node.name for node in session.graph if node.repeats}
         self._manifests = ManifestReader(session.store)
+        self._ahead: dict[_Place, Manifest | None] = {}
         self._again = _follows(session.graph, choice.step)
         self._compares = choice.changed_code
         self._read_index()
@@ -155,9 +158,8 @@ class Reuse:
 
     def _find(self, task: TaskSpec, draft: ReuseDraft) -> Manifest | None:
         place = (task.step, task.indices, task.iteration)
-        found = self._finished.get(place)
-        if found is not None:
-            manifest = self._manifests.one(self._flow, self._run, task.step, *found)
+        if place in self._finished:
+            manifest = self._read(place)
             if manifest is not None and manifest.ok and manifest.iteration == task.iteration:
                 return manifest
         failed = self._unfinished.get(place)
@@ -167,6 +169,14 @@ class Reuse:
         else:
             draft.because(_BY, "failed", origin=failed.pathspec, message=failed.message)
         return None
+
+    def _read(self, place: _Place) -> Manifest | None:
+        """Read a finished task, and with it its neighbours in the foreach, which are asked for next."""
+        if place not in self._ahead:
+            places = [near for near in _neighbours(place) if near in self._finished]
+            keys = [manifest_key(self._flow, self._run, p[0], *self._finished[p]) for p in places]
+            self._ahead.update(zip(places, self._manifests.read(keys), strict=True))
+        return self._ahead.pop(place)
 
     def _when_inputs_are(
         self, found: Manifest, task: TaskSpec, draft: ReuseDraft
@@ -220,6 +230,15 @@ class Reuse:
     def _code(self) -> dict[str, list[dict[str, Any]] | None]:
         """For each step, what of its code is another than in the origin; None = not known."""
         return changed_code(self._session, self._old.document, self._new)
+
+
+def _neighbours(place: _Place) -> Iterable[_Place]:
+    """Return a place and those that follow it in the same foreach."""
+    step, indices, iteration = place
+    if not indices:
+        return [place]
+    *outer, index = indices
+    return [(step, (*outer, n), iteration) for n in range(index, index + _AHEAD)]
 
 
 def _follows(graph: Graph, step: str | None) -> frozenset[str]:

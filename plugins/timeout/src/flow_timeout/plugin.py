@@ -31,7 +31,7 @@ def flow_task_call(task: TaskContext, flow: Any) -> Generator[None, Any, Any]:
     options = task.options("timeout")
     if not isinstance(options, TimeoutOptions) or task.spec.fallback or not _can_interrupt():
         return (yield)
-    with _alarm(options.total, task.spec.step):
+    with _alarm(options.total, task):
         return (yield)
 
 
@@ -41,13 +41,15 @@ def _can_interrupt() -> bool:
 
 
 @contextmanager
-def _alarm(seconds: float, step: str) -> Iterator[None]:
+def _alarm(seconds: float, task: TaskContext) -> Iterator[None]:
     """Raise `TimeoutException` in the body after ``seconds``; put back what was set before."""
 
     def ring(*_: object) -> None:
-        raise TimeoutException(
-            f"Step '{step}' took longer than {seconds:g} s",
-            hint="give it more time, for example @timeout(minutes=5), or make it faster",
+        task.interrupt(
+            TimeoutException(
+                f"Step '{task.spec.step}' took longer than {seconds:g} s",
+                hint="give it more time, for example @timeout(minutes=5), or make it faster",
+            )
         )
 
     began = time.monotonic()
