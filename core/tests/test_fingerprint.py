@@ -425,7 +425,9 @@ def test_a_change_concerns_the_steps_that_can_reach_it(folder, seed):
 # --- values -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [1, "a", None, [1, {"a": (2, 3.5)}], {1, 2}, b"x", True, 1j])
+@pytest.mark.parametrize(
+    "value", [1, "a", None, list(range(100_000)), [1, {"a": (2, 3.5)}], {1, 2}, b"x", True, 1j]
+)
 def test_plain_data_is_text(value):
     assert plain_value(value) is not None
 
@@ -439,7 +441,7 @@ def test_plain_data_is_told_apart():
 def test_what_is_no_plain_data():
     endless = []
     endless.append(endless)
-    for value in (object(), [object()], print, endless, list(range(20_000))):
+    for value in (object(), [object()], print, endless, list(range(300_000))):
         assert plain_value(value) is None
 
 

@@ -41,7 +41,7 @@ _PLAIN_METHODS = frozenset(
     {"__init__", "__repr__", "__str__", "__new__", "__post_init__", "__module__", "__doc__"}
     | {"__slots__", "__annotations__", "__reduce__", "__getstate__", "__setstate__"}
 )
-_DEEPEST, _MOST = 6, 10_000
+_DEEPEST, _MOST = 50, 200_000
 
 
 class Part(NamedTuple):
