@@ -161,7 +161,10 @@ class TestRun:
             ("logs scrub 1/start", 2, "'logs scrub' is not offered by flow-metaflow"),
             ("--environment=uv run", 2, "--environment=uv is not offered by flow-metaflow"),
             ("--metadata service run", 2, "--metadata=service is not offered by flow-metaflow"),
-            ("dump 1", 1, "must have the form run/step or run/step/task"),
+            ("dump 1", 1, "it has the form RUN/STEP or RUN/STEP/TASK"),
+            ("--brnach x run", 2, "did you mean '--branch'?"),
+            ("--with card run", 2, "The decorator 'card' is not offered by flow-metaflow"),
+            ("run --with=retry --with batch:cpu=2", 2, "nothing runs steps on AWS Batch"),
         ]:
             done = old.call(flow, arguments)
             assert (done.returncode, text in done.stderr) == (status, True), done.stderr

@@ -22,6 +22,7 @@ from flow_core.api import (
 
 if TYPE_CHECKING:
     from flow_client.source import Source
+    from flow_core.api import InputRange, StepSummary
 
 PAGE = 1000
 STREAMS = ("stdout", "stderr")
@@ -53,12 +54,17 @@ class Page:
     Args:
         reader: the reader.
         records: brief ones.
+        complete: they lack nothing.
     """
 
-    def __init__(self, reader: Reader, records: Sequence[AttemptRecord]) -> None:
+    def __init__(
+        self, reader: Reader, records: Sequence[AttemptRecord], *, complete: bool = False
+    ) -> None:
         self.records = records
         self._reader = reader
         self._complete: dict[tuple[int, int], AttemptRecord] | None = None
+        if complete:
+            self._complete = {(r.task, r.attempt): r for r in records}
 
     def complete(self, record: AttemptRecord) -> AttemptRecord:
         """Return a record of this page with all its fields."""
@@ -161,6 +167,14 @@ class Reader:
             if len(found) < PAGE:
                 return
             before = found[-1].task
+
+    def steps(self, flow: str, run: str) -> list[StepSummary]:
+        """Return the steps of a run that have started, in that order."""
+        return self.session.metadata.steps(flow, run)
+
+    def inputs_of(self, record: AttemptRecord) -> Sequence[InputRange]:
+        """Return what an attempt without a manifest reads from, as far as that is known here."""
+        return ()
 
     def newest(self, flow: str, run: str, step: str) -> AttemptRecord | None:
         """Return the last attempt of the task with the highest id of a step, or None."""

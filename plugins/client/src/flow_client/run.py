@@ -282,7 +282,7 @@ class Run(Container[Step]):
         """
         if not {*tags} <= self.tags:
             return
-        found = self._reader.session.metadata.steps(self._record.flow, self._record.run)
+        found = self._reader.steps(self._record.flow, self._record.run)
         for summary in reversed(found):
             yield Step._of(self, summary.step, summary)
 
@@ -309,12 +309,9 @@ class Run(Container[Step]):
         return run_table(self)
 
 
-def running(task: TaskContext) -> Run:
+def running(task: TaskContext, source: Reader) -> Run:
     """Return the run of the task that runs in this process, which needs no index to be found."""
-    from flow_client.reader import Reader
-
     document = task.run
-    source = Reader(task.session)
     record = RunRecord(
         document.flow,
         document.run,

@@ -56,6 +56,23 @@ def _install() -> None:
         sys.exit(error.exit_code)
 
 
+def show_uncaught(
+    kind: type[BaseException], error: BaseException, trace: types.TracebackType | None
+) -> None:
+    """Show an exception that the script did not catch, as Python does that runs it directly; and
+    what is not offered without any traceback."""
+    from flow_metaflow.names import NotOffered
+
+    if isinstance(error, NotOffered):
+        sys.stderr.write(f"error: {error}\n")
+        return
+    above = trace
+    while above is not None and above.tb_frame.f_code is not run_script.__code__:
+        above = above.tb_next
+    below = above.tb_next if above is not None else trace
+    sys.__excepthook__(kind, error.with_traceback(below), below)
+
+
 def run_script(script: str, arguments: Sequence[str]) -> None:
     """Run ``script`` as Python runs one that it is given."""
     path = os.path.abspath(script)
@@ -65,6 +82,7 @@ def run_script(script: str, arguments: Sequence[str]) -> None:
     module.__file__ = path
     module.__builtins__ = __builtins__  # type: ignore[attr-defined]
     sys.modules["__main__"] = module
+    sys.excepthook = show_uncaught
     with open(path, "rb") as file:
         source = file.read()
     exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)

@@ -14,6 +14,7 @@ from flow_core.api import SettingsError, did_you_mean
 
 PREFIX = "METAFLOW_"
 OWN = "FLOW_METAFLOW_"
+TAKEN = OWN + "TAKEN"
 HOOKS = "flow_metaflow.hooks"
 SUFFIXES = ".py,.R,.RDS"
 
@@ -85,8 +86,13 @@ _DEFAULTS: dict[str, Any] = {
 def take_over() -> None:
     """Set flow-core's variables from Metaflow's. What is set for flow-core already stands."""
     given = variables()
-    for name, value in counterparts(given, os.environ).items():
-        os.environ.setdefault(name, value)
+    # What a process above has taken over is not the person's own: METAFLOW_* may have changed since.
+    for name in filter(None, os.environ.pop(TAKEN, "").split(",")):
+        os.environ.pop(name, None)
+    found = counterparts(given, os.environ)
+    taken = [name for name in found if name not in os.environ]
+    os.environ.update((name, found[name]) for name in taken)
+    os.environ[TAKEN] = ",".join(taken)
     hooks = os.environ.get("FLOW_PLUGINS", "").split(",")
     if HOOKS not in hooks:
         os.environ["FLOW_PLUGINS"] = ",".join(filter(None, [*hooks, HOOKS]))
