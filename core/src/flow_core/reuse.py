@@ -339,7 +339,9 @@ def explain(facts: Facts, fact: str, found: Manifest, earlier: RunReader) -> dic
         new = facts.reader.document.parameters.get(name)
         return {"kind": kind, "name": name, "old": shown(old), "new": shown(new)}
     if kind == "artifact":
-        producer = _producer(facts.reader, facts.spec.inputs, name)
+        first = next(unpack_inputs(facts.spec.inputs), None)
+        parent = facts.reader.manifest(first) if first is not None else None
+        producer = _producer(facts.reader, parent, name)
         return {"kind": kind, "name": name, "producer": producer}
     if kind in ("branch", "merge"):
         return _explain_branches(facts, fact, found, earlier)
@@ -365,16 +367,14 @@ def shown(ref: ArtifactRef | None) -> str:
     return f"{kind} {ref.hash[:8]}"
 
 
-def _producer(reader: RunReader, inputs: Sequence[InputRange], name: str) -> str:
-    """Return the pathspec of the task that set the artifact which comes with these inputs."""
-    at = next(unpack_inputs(inputs), None)
+def _producer(reader: RunReader, manifest: Manifest | None, name: str) -> str:
+    """Return the pathspec of the task that set the artifact which ``manifest`` has; ``""`` if none."""
     last = ""
-    while at is not None:
-        manifest = reader.manifest(at)
+    value = short(manifest.artifacts.get(name)) if manifest is not None else ""
+    while value and manifest is not None and short(manifest.artifacts.get(name)) == value:
         last = manifest.pathspec
-        if manifest.trace is None or name in manifest.trace.own:
-            break
-        at = next(unpack_inputs(manifest.inputs), None)
+        before = next(unpack_inputs(manifest.inputs), None)
+        manifest = reader.manifest(before) if before is not None else None
     return last
 
 
@@ -387,8 +387,7 @@ def _explain_branches(
         names = [name] if name else sorted({*new.artifacts, *old.artifacts} - {*left_out})
         for one in names:
             if short(new.artifacts.get(one)) != short(old.artifacts.get(one)):
-                own = new.trace is None or one in new.trace.own
-                producer = new.pathspec if own else _producer(facts.reader, new.inputs, one)
+                producer = _producer(facts.reader, new, one)
                 return {"kind": "artifact", "name": one, "producer": producer}
     return {"kind": "inputs", "name": fact}
 
