@@ -186,6 +186,7 @@ if TYPE_CHECKING:
     from flow_core.tags import stored_tags as stored_tags
     from flow_core.task import TaskContext as TaskContext
     from flow_core.text import harmless as harmless
+    from flow_core.usage import usage_error as usage_error
 
 _HOME = {
     "alone": "Earlier LoneAttempt again find_attempt task_command",
@@ -236,6 +237,7 @@ _HOME = {
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
     "text": "harmless",
+    "usage": "usage_error",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 

@@ -24,6 +24,7 @@ from flow_core.records import (
     run_key,
 )
 from flow_core.tags import check_tags
+from flow_core.text import module_of
 
 if TYPE_CHECKING:
     from flow_core.flowspec import FlowSpec
@@ -521,7 +522,7 @@ def _line(
     elif program.endswith(".py") and (
         file is None or os.path.basename(program) == os.path.basename(file)
     ):
-        words = ["python", _module_of(program) or program, options, command, arguments]
+        words = ["python", module_of(program) or program, options, command, arguments]
     else:
         place = os.path.relpath(file) if file and command not in _WITHOUT_FILE else ""
         if place and flow is not None:
@@ -530,10 +531,3 @@ def _line(
             place = name_for(flow, place)
         words = ["flow", options, command, place, arguments]
     return " ".join(word for word in words if word)
-
-
-def _module_of(program: str) -> str:
-    """Return ``-m package.module`` if the program was started so, else ``""``."""
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    return f"-m {spec.name}" if spec and getattr(main, "__file__", None) == program else ""

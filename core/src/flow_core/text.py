@@ -1,8 +1,9 @@
-"""Text that is safe to show: what tasks and exceptions say may hold what a terminal would obey."""
+"""Text to show: free of what a terminal would obey, and in the words that a person types."""
 
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 # As texts, compiled when they are first used: most commands that import this use neither.
@@ -41,3 +42,12 @@ def type_name(value: Any) -> str:
     kind = type(value)
     module = kind.__module__
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+
+
+def module_of(program: str) -> str:
+    """Return ``-m package.module`` if ``program``, as in `sys.argv`, was started so, else ``""``."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if not spec or getattr(main, "__file__", None) != program:
+        return ""
+    return f"-m {spec.name.removesuffix('.__main__')}"

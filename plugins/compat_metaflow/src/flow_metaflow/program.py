@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from flow_core.api import Front, UsageError, did_you_mean, main, near_misses
+from flow_core.api import Front, UsageError, did_you_mean, main, near_misses, usage_error
 from flow_metaflow import VERSION, environment, finder
 from flow_metaflow.commands import own_commands
 from flow_metaflow.names import refuse_decorators
@@ -31,8 +31,7 @@ def start(flow: Any) -> NoReturn:
     except click.NoSuchOption as error:
         _tell(_no_such_option(error, script))
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _tell(usage_error(error))
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except UsageError as error:
