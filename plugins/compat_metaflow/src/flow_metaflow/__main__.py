@@ -56,23 +56,6 @@ def _install() -> None:
         sys.exit(error.exit_code)
 
 
-def show_uncaught(
-    kind: type[BaseException], error: BaseException, trace: types.TracebackType | None
-) -> None:
-    """Show an exception that the script did not catch, as Python does that runs it directly; and
-    what is not offered without any traceback."""
-    from flow_metaflow.names import NotOffered
-
-    if isinstance(error, NotOffered):
-        sys.stderr.write(f"error: {error}\n")
-        return
-    above = trace
-    while above is not None and above.tb_frame.f_code is not run_script.__code__:
-        above = above.tb_next
-    below = above.tb_next if above is not None else trace
-    sys.__excepthook__(kind, error.with_traceback(below), below)
-
-
 def run_script(script: str, arguments: Sequence[str]) -> None:
     """Run ``script`` as Python runs one that it is given."""
     path = os.path.abspath(script)
@@ -82,10 +65,20 @@ def run_script(script: str, arguments: Sequence[str]) -> None:
     module.__file__ = path
     module.__builtins__ = __builtins__  # type: ignore[attr-defined]
     sys.modules["__main__"] = module
-    sys.excepthook = show_uncaught
     with open(path, "rb") as file:
         source = file.read()
-    exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+    from flow_metaflow.names import NotOffered
+
+    try:
+        exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+    except NotOffered as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+    except Exception as error:
+        # As Python does that runs it directly: the traceback begins in the script.
+        frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
+        sys.excepthook(type(error), error.with_traceback(frames), frames)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from flow_core.api import (
     Command,
     CommandContext,
     FlowError,
+    duration,
     harmless,
     log_size_option,
     run_id_file_option,
@@ -106,7 +107,7 @@ def _text(session: Session, spun: Spun) -> Iterator[str]:
     state = click.style(manifest.state.value, fg="green" if manifest.ok else "red", bold=True)
     head = f"{click.style(manifest.step, bold=True)} again on the inputs of {earlier.pathspec}"
     before = "" if earlier.ok is manifest.ok else f" (it was {earlier.state.value})"
-    yield f"{head}: {state} in {seconds:.2f} s{before}"
+    yield f"{head}: {state} in {duration(seconds)}{before}"
     if spun.earlier.others:
         others = spun.earlier.others
         yield f"  {others:,} other task{'s' if others > 1 else ''} of the step: name one by RUN/STEP/TASK"
