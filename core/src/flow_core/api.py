@@ -109,6 +109,7 @@ if TYPE_CHECKING:
     from flow_core.options import option as option
     from flow_core.overlay import OverlayStore as OverlayStore
     from flow_core.package import CodeFile as CodeFile
+    from flow_core.package import code_folder as code_folder
     from flow_core.package import read_code as read_code
     from flow_core.package import write_code as write_code
     from flow_core.parameters import IncludeFile as IncludeFile
@@ -185,6 +186,7 @@ if TYPE_CHECKING:
     from flow_core.tags import check_tags as check_tags
     from flow_core.tags import stored_tags as stored_tags
     from flow_core.task import TaskContext as TaskContext
+    from flow_core.text import duration as duration
     from flow_core.text import harmless as harmless
     from flow_core.usage import usage_error as usage_error
 
@@ -215,7 +217,7 @@ _HOME = {
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
     "overlay": "OverlayStore",
-    "package": "CodeFile read_code write_code",
+    "package": "CodeFile code_folder read_code write_code",
     "parameters": "IncludeFile JSONType Parameter ParameterContext",
     "parsers": "load_parser",
     "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
@@ -236,7 +238,7 @@ _HOME = {
     "launch": "launch_document tell_begin",
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
-    "text": "harmless",
+    "text": "duration harmless",
     "usage": "usage_error",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}

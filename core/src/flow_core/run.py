@@ -337,13 +337,14 @@ def _script(session: Session) -> str:
     file = session.graph.file
     if not os.path.isfile(file):
         return f"{session.definition.name}.py"
-    return os.path.relpath(file, package.top_folder(file)).replace(os.sep, "/")
+    return os.path.relpath(file, package.code_folder(file)).replace(os.sep, "/")
 
 
 def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
     """Return what a run would keep of today's code: path in the snapshot → path on disk, sorted.
 
-    Nothing for a flow that is in no file, such as one of a notebook.
+    The files beside and below the flow's file; of other modules that are not installed those which
+    the flow imports, itself or through others, below the names that they are imported by. Nothing for a flow that is in no file, such as one of a notebook.
 
     Args:
         session: a session; of a flow, or, with ``file``, of none.
@@ -357,6 +358,7 @@ def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
     from flow_core import package
 
     extra: list[tuple[str, str]] = []
+    loaded = file is None
     if file is None:
         file = session.graph.file
         for files in session.plugins.hook.flow_package_files(graph=session.graph):
@@ -366,7 +368,16 @@ def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
     if not os.path.isfile(file):
         return {}
     suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
-    return package.collect(file, suffixes, extra)
+    files = package.collect(file, suffixes, extra)
+    foreign = {"flow_core", *session.index.modules()}
+    if not loaded or package.has_others(files, foreign):
+        from flow_core.fingerprint import imported_files
+
+        known = {*files.values()}
+        for name, path in imported_files(file, foreign).items():
+            if path not in known:
+                files.setdefault(name, path)
+    return dict(sorted(files.items()))
 
 
 def _info(session: Session) -> dict[str, Any]:

@@ -37,6 +37,21 @@ def _keep_colour(found: re.Match[str]) -> str:
     return text if re.fullmatch(_COLOUR, text) else ""
 
 
+def duration(seconds: float) -> str:
+    """Return a duration as people read it: ``26 ms``, ``0.3 s``, ``12.0 s``, ``4 min 05 s``, ``2 h 05 min``.
+
+    Since 0.1.
+    """
+    if seconds < 0.0995:
+        return f"{max(0.0, seconds) * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
 def type_name(value: Any) -> str:
     """Return the qualified name of a value's class; without the module for built-in ones."""
     kind = type(value)

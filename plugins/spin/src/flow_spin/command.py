@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flow_core.api import ArtifactRef, Command, CommandContext, FlowError, harmless
+from flow_core.api import ArtifactRef, Command, CommandContext, FlowError, duration, harmless
 
 if TYPE_CHECKING:
     from flow_core.api import Session
@@ -108,7 +108,7 @@ def _text(session: Session, spun: Spun) -> Iterator[str]:
     state = click.style(manifest.state.value, fg="green" if manifest.ok else "red", bold=True)
     head = f"{click.style(manifest.step, bold=True)} again on the inputs of {earlier.pathspec}"
     before = "" if earlier.ok is manifest.ok else f" (it was {earlier.state.value})"
-    yield f"{head}: {state} in {seconds:.2f} s{before}"
+    yield f"{head}: {state} in {duration(seconds)}{before}"
     if spun.earlier.others:
         others = spun.earlier.others
         yield f"  {others:,} other task{'s' if others > 1 else ''} of the step: name one by RUN/STEP/TASK"
