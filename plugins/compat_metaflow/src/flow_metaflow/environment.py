@@ -33,6 +33,9 @@ _SAME = {
 }
 """Variables that mean the same under another name."""
 
+_OPTIONS_OF_RUN = ("RUN_ID", "RUN_TAG", "RUN_RUN_ID_FILE")
+"""Variables of options of ``run``, which are no parameters: see `flow_metaflow.rewriting`."""
+
 _IGNORED = {
     "SERVICE_URL": "there is no metadata service; runs are indexed beside the store",
     "SERVICE_INTERNAL_URL": "there is no metadata service; runs are indexed beside the store",
@@ -120,7 +123,7 @@ def counterparts(given: Mapping[str, str], environment: Mapping[str, str]) -> di
     result = {_SAME[name]: value for name, value in given.items() if name in _SAME and value}
     for name, value in given.items():
         for prefix in ("RUN_", "FLOW_"):  # parameters, and options of flow decorators
-            if name.startswith(prefix) and name not in _SAME and name != "RUN_ID":
+            if name.startswith(prefix) and name not in (*_SAME, *_OPTIONS_OF_RUN):
                 result["FLOW_RUN_" + name.removeprefix(prefix)] = value
     store = datastore(given.get("DATASTORE") or given.get("DEFAULT_DATASTORE"), given)
     if store is not None:

@@ -15,6 +15,7 @@ _DATATOOLS = "a client for objects in S3 does not exist yet (flow-s3)"
 _AIRFLOW = "nothing deploys flows to Airflow"
 _INTERNAL = "it is part of the inside of Metaflow, which flow-core does not have"
 _EXTENSION = "extensions of Metaflow are not loaded; plugins of flow-core take their place"
+_NO_PACKAGES = "nothing makes environments for steps yet (flow-conda does not exist)"
 _KUBERNETES = "flow-kubernetes does not exist yet"
 _BATCH = "nothing runs steps on AWS Batch; flow-kubernetes will run them elsewhere"
 
@@ -279,8 +280,12 @@ def refuse_decorators(specs: Iterable[str], where: str) -> None:
     """
     for spec in specs:
         name = spec.partition(":")[0]
-        if _DECORATORS.get(name, "").startswith("!"):
+        targets = _DECORATORS.get(name, "").split("|")
+        marks_only = len(targets) > 1 and not _exists(targets[0])
+        if marks_only or targets[0].startswith("!"):
             why, hint = why_missing(f"metaflow.{name}")
+            if marks_only:
+                why, hint = _NO_PACKAGES, "install the packages in this environment"
             raise UsageError(
                 f"The decorator '{name}' is not offered by flow-metaflow",
                 where=where,
