@@ -13,6 +13,7 @@ from flow_core.fingerprint import (
     Files,
     NormalForm,
     Snapshot,
+    _imports,
     code_changes,
     imported_files,
     plain_value,
@@ -522,3 +523,31 @@ def test_what_a_flow_imports_from_elsewhere(tmp_path):
     assert found.keys() == PACKAGE.keys() - {"stranger.py", "pkg/flows/mine.py"}
     assert found["deeper/inside.py"] == str(tmp_path / "deeper/inside.py")
     assert "beside.py" not in imported_files(main, foreign=["beside"])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("import a.b as c, d\n", {"a", "a.b", "d"}),
+        ("from x import y as z, w  # why\n", {"x", "x.y", "x.w"}),
+        ("from x import (\n    y,  # one, two\n    w as v,\n)\n", {"x", "x.y", "x.w"}),
+        ("from x import y, \\\n    w\n", {"x", "x.y", "x.w"}),
+        ("def f():\n    if 1: import a; import b\n", {"a", "b"}),
+        ("from . import y\n", {"pkg", "pkg.sub", "pkg.sub.y"}),
+        ("from ..z import y\n", {"pkg", "pkg.z", "pkg.z.y"}),
+        ("important = 1\nx.imports\n", set()),
+    ],
+)
+def test_imports_in_the_text_of_a_file(tmp_path, text, names):
+    file = tmp_path / "part.py"
+    file.write_text(text)
+    assert _imports("pkg.sub.part", str(file)) == names
+    package = tmp_path / "__init__.py"
+    package.write_text(text)
+    assert _imports("pkg.sub", str(package)) == names
+
+
+def test_a_library_that_is_developed_is_left_out(tmp_path, monkeypatch):
+    main = write(tmp_path, PACKAGE)
+    monkeypatch.setattr("flow_core.fingerprint._LARGEST", 1)
+    assert imported_files(main).keys() == {"beside.py"}

@@ -69,8 +69,8 @@ def has_others(files: Mapping[str, str], foreign: Collection[str]) -> bool:
     known = {*files.values()}
     standard = os.path.dirname(os.__file__) + os.sep
     for name, module in list(sys.modules.items()):
-        path = getattr(module, "__file__", None)
-        if path is None or path.startswith(standard) or "site-packages" in path:
+        path = getattr(module, "__dict__", {}).get("__file__")  # some modules import what is asked
+        if not isinstance(path, str) or path.startswith(standard) or "-packages" in path:
             continue
         if path.endswith(".py") and path not in known and name.partition(".")[0] not in foreign:
             return True
