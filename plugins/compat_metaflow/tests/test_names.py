@@ -60,6 +60,13 @@ def test_each_name_is_there_or_says_why(metaflow, module):
         ("from metaflow.cards import Markdown, Table", ["metaflow.cards is not", "cards do not"]),
         ("import metaflow.plugins.cards.card_client", ["cards do not exist yet"]),
         ("from metaflow import S3", ["a client for objects in S3 does not exist yet"]),
+        ("from metaflow import ArgoEvent", ["metaflow.ArgoEvent is not", "flow-argo"]),
+        ("from metaflow.runner.deployer import Deployer", ["flow-argo"]),
+        ("from metaflow import debug", ["part of the inside of Metaflow", "leave it out"]),
+        (
+            "from metaflow.metaflow_config import DATASTORE_SYSROOT_S33",
+            ["did you mean", "'DATASTORE_SYSROOT_S3'"],
+        ),
         ("from metaflow import retri", ["metaflow.retri is not offered", "'retry'"]),
         ("from metaflow.exception import MetaflowExeption", ["did you mean", "MetaflowException"]),
         ("from metaflow.plugins.datatools.s3 import S3", ["S3"]),

@@ -173,6 +173,11 @@ def warnings(given: Mapping[str, str]) -> list[str]:
     return said
 
 
+def config_names() -> list[str]:
+    """Return the names that `config_value` knows."""
+    return sorted({*_DEFAULTS, *variables()})
+
+
 def config_value(name: str) -> Any:
     """Return ``metaflow.metaflow_config.NAME``: the setting in force, else Metaflow's default."""
     given = variables()

@@ -30,6 +30,10 @@ _HINTS = {
 """What to do instead, by the reason."""
 
 
+_CONFIG = "metaflow.metaflow_config"
+_SHOWN = 20
+
+
 class NotOffered(FlowError):
     """Something of the predecessor's is not offered here."""
 
@@ -102,7 +106,7 @@ _PARSERS = {
     ),
 }
 _RUNNER = _own("runner", "Runner NBRunner")
-_DEPLOYER = _not(_ARGO, "Deployer NBDeployer DeployedFlow")
+_DEPLOYER = _not(_ARGO, "Deployer NBDeployer DeployedFlow TriggeredRun ArgoEvent")
 _UTILITIES = _own("utilities", "parallel_map parallel_imap_unordered profile")
 _S3 = _not(
     _DATATOOLS,
@@ -207,6 +211,7 @@ _MISSING_MODULES = {
     "metaflow.cards": _CARDS,
     "metaflow.plugins.cards": _CARDS,
     "metaflow.integrations": _ARGO,
+    "metaflow.runner.deployer": _ARGO,
     "metaflow.plugins.argo": _ARGO,
     "metaflow.plugins.airflow": _AIRFLOW,
     "metaflow.plugins.kubernetes": _KUBERNETES,
@@ -237,7 +242,7 @@ def find_name(module: str, name: str) -> Any:
     """
     if f"{module}.{name}" in MODULES:
         return importlib.import_module(f"{module}.{name}")
-    if module == "metaflow.metaflow_config":
+    if module == _CONFIG:
         from flow_metaflow.environment import config_value
 
         return config_value(name)
@@ -324,12 +329,13 @@ def why_missing(fullname: str) -> tuple[str, str]:
     reason = text[1:] if text.startswith("!") else _of_module(fullname)
     if text.startswith("flow_core:"):
         return f"no installed plugin of flow-core offers {name}", "flow plugins"
-    known = _known(module)
+    known = {*_known(module)}
     if reason:
         return reason, _HINTS.get(reason, "leave it out")
     if near_misses(name, known):
         return f"there is no {name} in {module}", did_you_mean(name, known)
-    return _INTERNAL, did_you_mean(name, known) or "leave it out"
+    few = len(known) <= _SHOWN
+    return _INTERNAL, (did_you_mean(name, known) if few else "") or "leave it out"
 
 
 def _of_module(fullname: str) -> str:
@@ -340,6 +346,10 @@ def _of_module(fullname: str) -> str:
 
 
 def _known(module: str) -> Iterable[str]:
+    if module == _CONFIG:
+        from flow_metaflow.environment import config_names
+
+        return config_names()
     below = (name.rpartition(".") for name in MODULES)
     offered_here = (n for n, text in MODULES.get(module, {}).items() if not text.startswith("!"))
     return {*offered_here, *(n for parent, _, n in below if parent == module)}
