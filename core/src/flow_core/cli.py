@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
+    from flow_core.session import Session
+
 GROUP = "flow.commands"
 
 
@@ -371,6 +373,32 @@ def _shell(name: str, flow: Any) -> Shell:
         no_args_is_help=True,
         subcommand_metavar="COMMAND [ARGS]…" if flow is not None else "COMMAND [FILE] [ARGS]…",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
+def log_size_option() -> click.Option:
+    """Return ``--max-log-size``, for commands that run tasks: see `take_log_size`. Since 0.1."""
+    return click.Option(
+        ["--max-log-size"],
+        type=click.FloatRange(min=0),
+        metavar="MB",
+        help="Megabytes kept of each output stream of a task (default: 10).",
+    )
+
+
+def take_log_size(session: Session, given: float | None) -> None:
+    """Let what was given as ``--max-log-size``, None = nothing, count as the setting. Since 0.1."""
+    if given is not None:
+        session.settings.override("max_log_size", given, "--max-log-size")
+
+
+def run_id_file_option(what: str = "run id") -> click.Option:
+    """Return ``--run-id-file``, for commands that start a run; ``what`` is written there. Since 0.1."""
+    return click.Option(
+        ["--run-id-file"],
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help=f"Write the {what} to FILE as soon as it is known.",
     )
 
 

@@ -15,7 +15,7 @@ from flow_core.api import (
     RunDocument,
     RunRecord,
     UsageError,
-    attempt_prefix,
+    home_of_logs,
     manifest_key,
     run_prefix,
 )
@@ -210,14 +210,4 @@ class Reader:
             offset += len(chunk)
 
     def _log_prefix(self, record: AttemptRecord) -> str:
-        """A reused task wrote nothing: its logs are where it really ran, maybe some runs back.
-
-        Or they are its own by now: when the run where it ran is removed, they are copied here.
-        """
-        prefix, origin = attempt_prefix(*record[:5]), record.origin
-        while origin and not any(self.session.store.exists([prefix + name for name in STREAMS])):
-            flow, run, step, task, attempt = origin.split("/")
-            prefix = attempt_prefix(flow, run, step, int(task), int(attempt))
-            manifest = self._manifest(prefix + "manifest")
-            origin = manifest.origin if manifest else None
-        return prefix
+        return home_of_logs(self.session.store, self._manifests, record)[0]
