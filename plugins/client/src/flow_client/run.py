@@ -141,7 +141,7 @@ class Run(Container[Step]):
     @property
     def parameters(self) -> Parameters:
         """The parameters by name, each read when it is asked for."""
-        return Parameters(self._reader, self._document)
+        return Parameters(self, self._document)
 
     @property
     def trigger(self) -> Any:
@@ -166,7 +166,7 @@ class Run(Container[Step]):
         if document.code is None:
             return None
         info = document.info
-        return Code(self._reader, document.code, str(info.get("script", "")), info)
+        return Code(self, document.code, str(info.get("script", "")), info)
 
     @property
     def _document(self) -> RunDocument:
