@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow_core.fingerprint import CodeReader, Files, NormalForm, Snapshot, code_changes, plain_value
-from flow_core.package import build
+from flow_core.fingerprint import (
+    CodeReader,
+    Files,
+    NormalForm,
+    Snapshot,
+    _imports,
+    code_changes,
+    imported_files,
+    plain_value,
+)
+from flow_core.package import build, collect
 
 FLOW = """
     import json
@@ -417,7 +426,9 @@ def test_a_change_concerns_the_steps_that_can_reach_it(folder, seed):
 # --- values -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [1, "a", None, [1, {"a": (2, 3.5)}], {1, 2}, b"x", True, 1j])
+@pytest.mark.parametrize(
+    "value", [1, "a", None, list(range(100_000)), [1, {"a": (2, 3.5)}], {1, 2}, b"x", True, 1j]
+)
 def test_plain_data_is_text(value):
     assert plain_value(value) is not None
 
@@ -431,5 +442,112 @@ def test_plain_data_is_told_apart():
 def test_what_is_no_plain_data():
     endless = []
     endless.append(endless)
-    for value in (object(), [object()], print, endless, list(range(20_000))):
+    for value in (object(), [object()], print, endless, list(range(300_000))):
         assert plain_value(value) is None
+
+
+PACKAGE = {
+    "pkg/__init__.py": "",
+    "pkg/common.py": "def twice(x):\n    return x * 2\n",
+    "pkg/flows/__init__.py": "",
+    "pkg/flows/parts.py": "from ..common import twice\ndef work(x):\n    return twice(x)\n",
+    "pkg/flows/mine.py": """
+        from flow_core import FlowSpec, step
+        import beside
+        from .parts import work
+        RATE = 3
+        class F(FlowSpec):
+            @step
+            def start(self):
+                work(RATE)
+            @step
+            def end(self):
+                from .. import common
+                beside.plus(1)
+                common.twice(2)
+        """,
+    "beside.py": "import deeper.inside\ndef plus(x):\n    return deeper.inside.one(x)\n",
+    "deeper/__init__.py": "",
+    "deeper/inside.py": "def one(x):\n    return x + 1\n",
+    "stranger.py": "import beside\n",
+}
+
+
+def write(folder, sources):
+    for name, text in sources.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(text).lstrip("\n"))
+    return str(folder / "pkg/flows/mine.py")
+
+
+class TestFlowInAPackage:
+    """Relative imports lead on from the full name of the module, whatever it was loaded as."""
+
+    CHANGES = (
+        ({"pkg/common.py": "def twice(x):\n    return x * 3\n"}, ["start", "end"]),
+        ({"deeper/inside.py": "def one(x):\n    return x + 2\n"}, ["end"]),
+    )
+
+    @pytest.mark.parametrize(("change", "steps"), CHANGES)
+    def test_in_a_snapshot(self, tmp_path, change, steps):
+        def prints():
+            files = collect(main, [".py"]) | imported_files(main)
+            archive = build({name: str(path) for name, path in files.items()}, 10)
+            reader = CodeReader(Snapshot(archive, "pkg/flows/mine.py"), "F", ["start", "end"])
+            return {step: reader.fingerprint(step).digest for step in ("start", "end")}
+
+        main = write(tmp_path, PACKAGE)
+        before = prints()
+        write(tmp_path, change)
+        after = prints()
+        assert [step for step in before if before[step] != after[step]] == steps
+
+    @pytest.mark.parametrize(("change", "steps"), CHANGES)
+    @pytest.mark.parametrize("module", ["__main__", "pkg.flows.mine"])
+    def test_on_disk(self, tmp_path, change, steps, module):
+        def prints():
+            reader = CodeReader(Files(main), "F", ["start", "end"], module=module)
+            return {step: reader.fingerprint(step).digest for step in ("start", "end")}
+
+        main = write(tmp_path, PACKAGE)
+        before = prints()
+        write(tmp_path, change)
+        after = prints()
+        assert [step for step in before if before[step] != after[step]] == steps
+
+
+def test_what_a_flow_imports_from_elsewhere(tmp_path):
+    main = write(tmp_path, PACKAGE)
+    found = imported_files(main)
+    assert found.keys() == PACKAGE.keys() - {"stranger.py", "pkg/flows/mine.py"}
+    assert found["deeper/inside.py"] == str(tmp_path / "deeper/inside.py")
+    assert "beside.py" not in imported_files(main, foreign=["beside"])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("import a.b as c, d\n", {"a", "a.b", "d"}),
+        ("from x import y as z, w  # why\n", {"x", "x.y", "x.w"}),
+        ("from x import (\n    y,  # one, two\n    w as v,\n)\n", {"x", "x.y", "x.w"}),
+        ("from x import y, \\\n    w\n", {"x", "x.y", "x.w"}),
+        ("def f():\n    if 1: import a; import b\n", {"a", "b"}),
+        ("from . import y\n", {"pkg", "pkg.sub", "pkg.sub.y"}),
+        ("from ..z import y\n", {"pkg", "pkg.z", "pkg.z.y"}),
+        ("important = 1\nx.imports\n", set()),
+    ],
+)
+def test_imports_in_the_text_of_a_file(tmp_path, text, names):
+    file = tmp_path / "part.py"
+    file.write_text(text)
+    assert _imports("pkg.sub.part", str(file)) == names
+    package = tmp_path / "__init__.py"
+    package.write_text(text)
+    assert _imports("pkg.sub", str(package)) == names
+
+
+def test_a_library_that_is_developed_is_left_out(tmp_path, monkeypatch):
+    main = write(tmp_path, PACKAGE)
+    monkeypatch.setattr("flow_core.fingerprint._LARGEST", 1)
+    assert imported_files(main).keys() == {"beside.py"}

@@ -669,6 +669,32 @@ if __name__ == "__main__":
             assert caught.value.where
             assert caught.value.hint
 
+    def test_an_attribute_with_a_reserved_name_is_shown_with_its_line(self, flowtester):
+        source = """
+            from flow_core import FlowSpec, step
+            class F(FlowSpec):
+                def helper(self):
+                    next = 1
+                    return next
+                next = 5
+                @property
+                def index(self):
+                    return 1
+                if True:
+                    script_name: str = "x"
+                locals()["input"] = 3
+                @step
+                def start(self):
+                    self.next(self.end)
+                @step
+                def end(self):
+                    pass
+        """
+        text = str(flowtester.run(source).error)
+        file = flowtester.path / "flow.py"
+        for line, name in ((6, "next"), (8, "index"), (11, "script_name"), (2, "input")):
+            assert f"{file}:{line}: An attribute cannot be called '{name}'" in text
+
     def test_a_base_class_that_is_another_language_may_have_names_of_flow_core(self, flowtester):
         outcome = run(
             flowtester,

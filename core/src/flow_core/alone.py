@@ -100,7 +100,8 @@ def _parts(pathspec: str, flow: str | None) -> tuple[str, str | None, str | None
             raise UsageError(
                 f"'{pathspec}' belongs to another flow",
                 where=f"flow {flow}",
-                hint=f"use the file of {name}, or name a task of {flow}: 3/start",
+                hint=f"use the file of {name}, or name a task of {flow}: "
+                + (f"3/{pathspec}" if parts[0].isdigit() and len(parts) == 1 else "3/start"),
             )
     elif flow is not None:
         name = flow

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore as ArtifactStore
     from flow_core.binding import RunReader as RunReader
     from flow_core.cli import Front as Front
+    from flow_core.cli import log_size_option as log_size_option
     from flow_core.cli import main as main
+    from flow_core.cli import run_id_file_option as run_id_file_option
+    from flow_core.cli import take_log_size as take_log_size
     from flow_core.config import Config as Config
     from flow_core.config import ConfigValue as ConfigValue
     from flow_core.context import current as current
@@ -98,6 +101,11 @@ if TYPE_CHECKING:
     from flow_core.library import resume_flow as resume_flow
     from flow_core.library import run_flow as run_flow
     from flow_core.lint import lint as lint
+    from flow_core.logs import encode_times as encode_times
+    from flow_core.logs import home_of_logs as home_of_logs
+    from flow_core.logs import read_times as read_times
+    from flow_core.logs import time_of_byte as time_of_byte
+    from flow_core.logs import times_key as times_key
     from flow_core.manifests import ManifestReader as ManifestReader
     from flow_core.manifests import list_manifests as list_manifests
     from flow_core.options import Attached as Attached
@@ -110,6 +118,7 @@ if TYPE_CHECKING:
     from flow_core.options import option as option
     from flow_core.overlay import OverlayStore as OverlayStore
     from flow_core.package import CodeFile as CodeFile
+    from flow_core.package import code_folder as code_folder
     from flow_core.package import read_code as read_code
     from flow_core.package import write_code as write_code
     from flow_core.parameters import IncludeFile as IncludeFile
@@ -186,13 +195,15 @@ if TYPE_CHECKING:
     from flow_core.tags import check_tags as check_tags
     from flow_core.tags import stored_tags as stored_tags
     from flow_core.task import TaskContext as TaskContext
+    from flow_core.text import duration as duration
     from flow_core.text import harmless as harmless
+    from flow_core.usage import usage_error as usage_error
 
 _HOME = {
     "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
     "binding": "RunReader",
-    "cli": "Front main",
+    "cli": "Front log_size_option main run_id_file_option take_log_size",
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
     "context": "current",
@@ -211,11 +222,12 @@ _HOME = {
     " TaskCommand Update",
     "library": "resume_flow run_flow",
     "lint": "lint",
+    "logs": "encode_times home_of_logs read_times time_of_byte times_key",
     "manifests": "ManifestReader list_manifests",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
     "overlay": "OverlayStore",
-    "package": "CodeFile read_code write_code",
+    "package": "CodeFile code_folder read_code write_code",
     "parameters": "IncludeFile JSONType Parameter ParameterContext",
     "parsers": "load_parser",
     "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
@@ -236,7 +248,8 @@ _HOME = {
     "launch": "launch_document tell_begin",
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
-    "text": "harmless",
+    "text": "duration harmless",
+    "usage": "usage_error",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 

@@ -29,12 +29,14 @@ from flow_core.errors import (
 from flow_core.index import PluginIndex, installed
 from flow_core.parameters import has_configs
 from flow_core.settings import Settings
-from flow_core.text import harmless
+from flow_core.text import harmless, module_of
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from click.shell_completion import CompletionItem
+
+    from flow_core.session import Session
 
 GROUP = "flow.commands"
 
@@ -180,6 +182,7 @@ class Shell(click.Group):
         context: Context = ctx.obj
         context.apply(ctx.params)  # click would call a callback only after this
         name, rest = args[0], args[1:]
+        shown = name
         if context.flow is None and name.endswith(".py"):
             raise _file_first(name, rest, context.index.names(GROUP))
         provider = context.provider(name)
@@ -187,6 +190,7 @@ class Shell(click.Group):
             if not rest or rest[0] in ("--help", "-h"):
                 return name, _needs_file(name, provider.summary), rest
             context.flow = _load(rest[0], name)
+            shown = f"{name} {rest[0]}"  # in usage texts and errors
             rest = rest[1:]
         elif context.flow is None and (context.configs or context.config_values):
             raise UsageError(
@@ -201,7 +205,7 @@ class Shell(click.Group):
             command = _build(provider, context)
         if context.ready is not None:
             context.ready()
-        return name, command, context.arguments
+        return shown, command, [*context.arguments]  # which click uses up
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands; a broken one is shown as such."""
@@ -374,6 +378,32 @@ def _shell(name: str, flow: Any) -> Shell:
     )
 
 
+def log_size_option() -> click.Option:
+    """Return ``--max-log-size``, for commands that run tasks: see `take_log_size`. Since 0.1."""
+    return click.Option(
+        ["--max-log-size"],
+        type=click.FloatRange(min=0),
+        metavar="MB",
+        help="Megabytes kept of each output stream of a task (default: 10).",
+    )
+
+
+def take_log_size(session: Session, given: float | None) -> None:
+    """Let what was given as ``--max-log-size``, None = nothing, count as the setting. Since 0.1."""
+    if given is not None:
+        session.settings.override("max_log_size", given, "--max-log-size")
+
+
+def run_id_file_option(what: str = "run id") -> click.Option:
+    """Return ``--run-id-file``, for commands that start a run; ``what`` is written there. Since 0.1."""
+    return click.Option(
+        ["--run-id-file"],
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help=f"Write the {what} to FILE as soon as it is known.",
+    )
+
+
 def main(
     arguments: Sequence[str] | None = None, *, flow: Any = None, front: Front | None = None
 ) -> NoReturn:
@@ -435,8 +465,8 @@ def run(
         settings = Settings()
         debug = settings["debug"]
         context = Context(flow, installed(), settings, ready, front)
-        name = f"python {os.path.basename(sys.argv[0])}" if flow is not None else "flow"
-        name = context.front.program or name
+        script = module_of(sys.argv[0]) or os.path.basename(sys.argv[0])
+        name = context.front.program or (f"python {script}" if flow is not None else "flow")
         shell = _shell(name, flow)
         result = shell.main(given, prog_name=name, obj=context, standalone_mode=False)
         status = result if isinstance(result, int) else 0  # what a command exits with
@@ -490,20 +520,13 @@ def _help(flow: Any) -> str:
 
 
 def _show_usage(error: click.ClickException) -> int:
-    """Show an error of click's in our four parts, with near misses for options."""
+    """Show an error of click's in our four parts."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.ctx.get_help())
         return 2
-    where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else None
-    hint = f"{where} --help" if where else None
-    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
-        known = [o for p in error.ctx.command.params for o in p.opts]
-        hint = did_you_mean(error.option_name, known) or hint
-    what = error.format_message().rstrip(".")
-    if isinstance(error, click.NoSuchOption):
-        what = f"There is no option {error.option_name}"
-    _show(UsageError(what, where=where, hint=hint), False)
-    return 2
+    from flow_core.usage import usage_error
+
+    return _show(usage_error(error), False)
 
 
 def _show(error: BaseException, debug: bool) -> int:

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blake3 import blake3
 
+from flow_core.package import code_folder
+
 if TYPE_CHECKING:
     from flow_core.records import RunDocument
     from flow_core.session import Session
@@ -39,7 +41,9 @@ _PLAIN_METHODS = frozenset(
     {"__init__", "__repr__", "__str__", "__new__", "__post_init__", "__module__", "__doc__"}
     | {"__slots__", "__annotations__", "__reduce__", "__getstate__", "__setstate__"}
 )
-_DEEPEST, _MOST = 6, 10_000
+_DEEPEST, _MOST = 50, 200_000
+_LARGEST = 300
+_IMPORT = r"(?:^|[:;])[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]*(\([^)]*\)|[^\n;]*)|import[ \t]+([\w., \t]+))"
 
 
 class Part(NamedTuple):
@@ -91,10 +95,14 @@ class Snapshot:
     Args:
         archive: the tar archive.
         main: name of the flow's file in it.
+
+    Attributes:
+        module: full name of the flow's module, when that is in a package; else ``""``.
     """
 
     def __init__(self, archive: bytes, main: str) -> None:
         self.main = main
+        self.module = _module_name(main)
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             members = [m for m in tar.getmembers() if m.isfile() and m.name.endswith(".py")]
             found = ((m.name, tar.extractfile(m)) for m in members)
@@ -105,7 +113,8 @@ class Snapshot:
         if not module:
             return (self.main, self._files[self.main]) if self.main in self._files else None
         names = module.split(".")
-        # A flow in a package names its neighbours with the package in front, which is not there.
+        # In a folder without __init__.py, the flow names its neighbours with that in front, but the
+        # archive begins below it.
         for start in range(len(names)):
             stem = "/".join(names[start:])
             for path in (f"{stem}.py", f"{stem}/__init__.py"):
@@ -126,17 +135,20 @@ class Files:
 
     Attributes:
         opened: name of each file that was read → its path.
+        module: full name of the flow's module, when that is in a package; else ``""``.
     """
 
     def __init__(self, main: str, foreign: Iterable[str] = ()) -> None:
         self.main = os.path.abspath(main)
         self.opened: dict[str, str] = {}
+        self._top = code_folder(self.main)
+        self.module = self._full_name()
         self._foreign = frozenset(foreign) | {"flow_core"} | set(sys.builtin_module_names)
         self._libraries = _library_folders()
 
     def find(self, module: str) -> tuple[str, bytes] | None:
         """Return path and content of a module's file; None when it is not the person's own."""
-        path = self._path(module) if module else self.main
+        path = self.path(module) if module else self.main
         if path is None or not path.endswith(".py"):
             return None
         try:
@@ -155,7 +167,16 @@ class Files:
         ending = "/__init__.py" if os.path.basename(path) == "__init__.py" else ".py"
         return module.replace(".", "/") + ending
 
-    def _path(self, module: str) -> str | None:
+    def _full_name(self) -> str:
+        """Return what relative imports of the flow's file start from."""
+        # Of `python -m flows.mine` Python knows it, where the folder has no __init__.py too.
+        spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+        if spec is not None and spec.origin and os.path.abspath(spec.origin) == self.main:
+            return str(spec.name) if "." in spec.name else ""
+        return _module_name(os.path.relpath(self.main, self._top).replace(os.sep, "/"))
+
+    def path(self, module: str) -> str | None:
+        """Return the path of a module's file; None when it is not the person's own."""
         import importlib.util
 
         root, _, rest = module.partition(".")
@@ -166,13 +187,14 @@ class Files:
         except (ImportError, ValueError):  # a module without a spec, such as __main__
             spec = None
         if spec is None:
-            return None
-        folders = list(spec.submodule_search_locations or ())
-        path = spec.origin
-        if not rest:
-            return path if path and self._is_own(path) else None
+            return self._below([self._top], module)  # a flow that is looked at, but not loaded
+        if rest:
+            return self._below(spec.submodule_search_locations or (), rest)
+        return spec.origin if spec.origin and self._is_own(spec.origin) else None
+
+    def _below(self, folders: Iterable[str], module: str) -> str | None:
         for folder in folders:
-            stem = os.path.join(folder, *rest.split("."))
+            stem = os.path.join(folder, *module.split("."))
             for path in (f"{stem}.py", os.path.join(stem, "__init__.py")):
                 if os.path.isfile(path) and self._is_own(path):
                     return path
@@ -182,6 +204,81 @@ class Files:
         parts = path.replace(os.sep, "/").split("/")
         installed = "site-packages" in parts or "dist-packages" in parts
         return not installed and not os.path.abspath(path).startswith(self._libraries)
+
+
+def _module_name(path: str) -> str:
+    """``pkg.sub.flow`` for ``pkg/sub/flow.py``; nothing for a file that is in no folder."""
+    return path.removesuffix(".py").replace("/", ".") if "/" in path else ""
+
+
+def imported_files(main: str, foreign: Iterable[str] = ()) -> dict[str, str]:
+    """Return the files of a person's own modules that a flow's file imports, itself or through others.
+
+    A package of which more than 300 modules are reached is no part of the project, but a library
+    that somebody develops: it is left out.
+
+    Args:
+        main: path of the flow's file.
+        foreign: as for `Files`.
+
+    Returns:
+        path as the import has it (``pkg/part.py``) → path on disk. Imports inside of functions
+        count, and so do the packages that a module is in.
+    """
+    files = Files(main, foreign)
+    found: dict[str, dict[str, str]] = {}  # by the outermost package
+    waiting = [(files.module, files.main)]
+    seen = {files.main}
+    while waiting:
+        module, path = waiting.pop()
+        for name in sorted(_imports(module, path)):
+            root = found.setdefault(name.partition(".")[0], {})
+            target = files.path(name) if len(root) <= _LARGEST else None
+            if target is None or not target.endswith(".py") or target in seen:
+                continue
+            seen.add(target)
+            ending = "/__init__.py" if os.path.basename(target) == "__init__.py" else ".py"
+            root[name.replace(".", "/") + ending] = target
+            waiting.append((name, target))
+    return {
+        name: path
+        for root in found.values()
+        if len(root) <= _LARGEST
+        for name, path in root.items()
+    }
+
+
+def _imports(module: str, path: str) -> set[str]:
+    """Return the names of all that a file may import: modules, and what may be one.
+
+    Every run asks for them, so they are looked for in the text: parsing takes twenty times as long.
+    """
+    import re
+
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = re.sub(r"#.*", "", file.read()).replace("\\\n", " ")
+    except OSError:
+        return set()
+    parts = module.split(".") if module else []
+    if os.path.basename(path) == "__init__.py":
+        parts.append("")
+    found: set[str] = set()
+    for source, attributes, modules in re.findall(_IMPORT, text, re.MULTILINE):
+        names = [words[0] for one in modules.split(",") if (words := one.split())]
+        if source:
+            rest = source.lstrip(".")
+            level = len(source) - len(rest)
+            base = [*parts[: max(len(parts) - level, 0)], rest] if level else [rest]
+            stem = ".".join(part for part in base if part)
+            inner = [
+                words[0] for one in attributes.strip("() ").split(",") if (words := one.split())
+            ]
+            names += [stem, *(f"{stem}.{name}" if stem else name for name in inner)]
+        for name in names:
+            words = name.split(".")
+            found.update(".".join(words[: n + 1]) for n in range(len(words)) if words[0])
+    return found
 
 
 def _library_folders() -> tuple[str, ...]:
@@ -555,7 +652,10 @@ class CodeReader:
         flow: name of the flow class.
         steps: names of all steps.
         parameters: attributes that are parameters: their values count, not how they are declared.
-        module: name of the flow's own module.
+        module: name of the flow's own module, where the sources do not know it.
+
+    Attributes:
+        main_name: name of the flow's own module; ``""`` for one that is in no package.
 
     Since 0.1.
     """
@@ -574,7 +674,7 @@ class CodeReader:
         self._parameters = frozenset(parameters)
         self._modules: dict[str, _Module | None] = {}
         self._forms: dict[tuple[int, bool], NormalForm] = {}
-        self._main_name = module if module not in ("", "__main__") else ""
+        self.main_name = module if module not in ("", "__main__") else sources.module
 
     def fingerprint(self, step: str) -> Fingerprint:
         """Return the fingerprint of a step."""
@@ -589,13 +689,13 @@ class CodeReader:
 
     def module(self, name: str) -> _Module | None:
         """Return a module of the person's own; None for others."""
-        if name == self._main_name:
+        if name == self.main_name:
             name = ""
         if name not in self._modules:
             found = self._sources.find(name)
             path, content = found or ("", b"")
             same = next((m for m in self._modules.values() if m and m.path == path), None)
-            new = same or _Module(name or self._main_name, path, content)
+            new = same or _Module(name or self.main_name, path, content)
             self._modules[name] = new if found else None
         return self._modules[name]
 

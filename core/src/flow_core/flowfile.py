@@ -12,7 +12,7 @@ from typing import Any
 
 from flow_core.errors import DefinitionError, FlowError, UsageError
 from flow_core.flowspec import LOADED, FlowLoaded, FlowSpec, flows_in
-from flow_core.package import top_folder
+from flow_core.package import code_folder
 
 
 def load_flow(text: str, module: str = "__main__") -> type[FlowSpec]:
@@ -98,7 +98,7 @@ def _as_main(path: str) -> dict[str, Any]:
     folder = os.path.dirname(path)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    top = top_folder(path)
+    top = code_folder(path)
     if top != folder:
         main.__package__ = os.path.relpath(folder, top).replace(os.sep, ".")
         if top not in sys.path:

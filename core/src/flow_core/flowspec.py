@@ -372,7 +372,7 @@ def _reserved(cls: type, name: str, value: Any) -> DefinitionError:
     step = getattr(value, "__flow_step__", False)
     return DefinitionError(
         f"{'A step' if step else 'An attribute'} cannot be called '{name}'",
-        where=_place(value) if isinstance(value, FunctionType) else f"class {cls.__qualname__}",
+        where=_place(value) if isinstance(value, FunctionType) else _place_in_class(cls, name),
         why=f"self.{name} is flow-core's own",
         hint=f"rename it, for example to '{name}_step'" if step else f"my_{name} = …",
     )
@@ -420,6 +420,28 @@ def _is_data(value: Any) -> bool:
 
 def _place(function: FunctionType) -> str:
     return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+
+
+def _place_in_class(cls: type, name: str) -> str:
+    """Return file and line where the body of a class gives something a name, as far as the source
+    is there to tell."""
+    import ast  # only where something is wrong
+    import inspect
+    import textwrap
+
+    try:
+        lines, first = inspect.getsourcelines(cls)
+        (found,) = ast.parse(textwrap.dedent("".join(lines))).body
+    except (OSError, TypeError, SyntaxError):
+        return f"class {cls.__qualname__}"
+    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    named = [
+        int(getattr(node, "lineno", 1))
+        for statement in getattr(found, "body", [])
+        for node in ([statement] if isinstance(statement, inner) else ast.walk(statement))
+        if name == (node.id if isinstance(node, ast.Name) else getattr(node, "name", None))
+    ]
+    return f"{inspect.getsourcefile(cls)}:{first + min(named, default=1) - 1}"
 
 
 def flows_in(namespace: Mapping[str, Any], module: str) -> Iterator[type[FlowSpec]]:

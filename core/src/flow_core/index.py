@@ -34,6 +34,7 @@ _KIND = {
     "flow.decorators": "decorator",
     "flow.environments": "environment provider",
     "flow.exports": "name",
+    "flow.leftovers": "finder of leftovers",
     "flow.metadata": "metadata provider",
     "flow.parsers": "parser",
     "flow.plugins": "plugin",
@@ -223,6 +224,10 @@ class PluginIndex:
     def plugins(self) -> list[str]:
         """Return the short names of all distributions that provide anything, sorted."""
         return sorted({e.plugin for e in self.entry_points})
+
+    def modules(self) -> set[str]:
+        """Return the top-level names of the modules that provide anything."""
+        return {e.value.partition(":")[0].partition(".")[0] for e in self.entry_points}
 
     def find(self, group: str, name: str) -> EntryPoint:
         """Return the one entry point of this name.

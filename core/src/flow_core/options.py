@@ -171,6 +171,22 @@ class Decorator(Generic[P]):
         self.allow_multiple = allow_multiple
         self.__doc__ = self.options.__doc__
 
+    def _called(self, args: tuple[Any, ...], values: dict[str, Any], bare: bool) -> Any:
+        """Attach, where ``bare`` says that the decorator stands without options; else return what
+        attaches them."""
+        if bare:
+            return self._attach(self.make(), args[0])
+        if args:
+            raise DefinitionError(
+                f"Decorator @{self.name} takes its options by name only",
+                hint=f"@{self.name}({self._signature()})",
+            )
+        options = self.take(values)
+        return lambda target: self._attach(options, target)
+
+    def _attach(self, options: Options, target: Any) -> Any:
+        raise NotImplementedError
+
     def make(self, **values: Any) -> Options:
         """Build the options object; `DefinitionError` for an unknown, missing or ill-typed one."""
         known = option_types(self.options)
@@ -260,15 +276,8 @@ class StepDecorator(Decorator[P]):
     @overload
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Callable[[F], F]: ...
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if len(args) == 1 and not kwargs and isinstance(args[0], types.FunctionType):
-            return self._attach(self.make(), args[0])
-        if args:
-            raise DefinitionError(
-                f"Decorator @{self.name} takes its options by name only",
-                hint=f"@{self.name}({self._signature()})",
-            )
-        options = self.take(kwargs)
-        return lambda step: self._attach(options, step)
+        bare = len(args) == 1 and not kwargs and isinstance(args[0], types.FunctionType)
+        return self._called(args, kwargs, bare)
 
     def _attach(self, options: Options, step: F) -> F:
         if not hasattr(step, "__flow_step__"):
@@ -310,15 +319,7 @@ class FlowDecorator(Decorator[P]):
     @overload
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Callable[[C], C]: ...
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if len(args) == 1 and not kwargs and callable(args[0]):
-            return self._attach(self.make(), args[0])
-        if args:
-            raise DefinitionError(
-                f"Decorator @{self.name} takes its options by name only",
-                hint=f"@{self.name}({self._signature()})",
-            )
-        options = self.take(kwargs)
-        return lambda flow: self._attach(options, flow)
+        return self._called(args, kwargs, len(args) == 1 and not kwargs and callable(args[0]))
 
     def _attach(self, options: Options, flow: C) -> C:
         if not isinstance(flow, type) or not hasattr(flow, "__flow_parameter__"):

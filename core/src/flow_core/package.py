@@ -6,7 +6,8 @@ Every run keeps one, local runs too, so that any run can be checked out, compare
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from flow_core.errors import FlowError, IntegrityError, StoreError
@@ -28,7 +29,7 @@ def collect(
         FlowError: there are more than 2,000 of them, which is no project but a home folder.
     """
     flow_file = os.path.abspath(flow_file)
-    root = top_folder(flow_file)
+    root = code_folder(flow_file)
     files = {os.path.relpath(flow_file, root).replace(os.sep, "/"): flow_file}
     package = os.path.relpath(os.path.dirname(flow_file), root).partition(os.sep)[0]
     for path in _walk(os.path.normpath(os.path.join(root, package)), tuple(suffixes)):
@@ -44,8 +45,11 @@ def collect(
     return dict(sorted(files.items()))
 
 
-def top_folder(file: str) -> str:
-    """Return the folder of a file; of one in a package, the folder of the outermost package."""
+def code_folder(file: str) -> str:
+    """Return the folder in which the code of a flow's file begins, as its snapshot has it.
+
+    It is the folder of the file; of one in a package, the folder of the outermost package. Since 0.1.
+    """
     folder = os.path.dirname(os.path.abspath(file))
     while os.path.exists(os.path.join(folder, "__init__.py")):
         above = os.path.dirname(folder)
@@ -53,6 +57,24 @@ def top_folder(file: str) -> str:
             break
         folder = above
     return folder
+
+
+def has_others(files: Mapping[str, str], foreign: Collection[str]) -> bool:
+    """Whether modules are loaded that may be the person's own and are not among ``files``.
+
+    Args:
+        files: as from `collect`.
+        foreign: top-level names of modules that are not the person's own.
+    """
+    known = {*files.values()}
+    standard = os.path.dirname(os.__file__) + os.sep
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__dict__", {}).get("__file__")  # some modules import what is asked
+        if not isinstance(path, str) or path.startswith(standard) or "-packages" in path:
+            continue
+        if path.endswith(".py") and path not in known and name.partition(".")[0] not in foreign:
+            return True
+    return False
 
 
 def _walk(root: str, suffixes: tuple[str, ...]) -> Iterator[str]:

@@ -330,12 +330,18 @@ def explain(facts: Facts, fact: str, found: Manifest, earlier: RunReader) -> dic
     Since 0.1.
     """
     kind, _, name = fact.partition(":")
+    if kind in ("branches", "branch", "merge"):
+        old_branches, new_branches = structure(found.inputs), structure(facts.spec.inputs)
+        if old_branches != new_branches:
+            return {"kind": "branches", "old": old_branches, "new": new_branches}
     if kind == "parameter":
         old = earlier.document.parameters.get(name)
         new = facts.reader.document.parameters.get(name)
         return {"kind": kind, "name": name, "old": shown(old), "new": shown(new)}
     if kind == "artifact":
-        producer = _producer(facts.reader, facts.spec.inputs, name)
+        first = next(unpack_inputs(facts.spec.inputs), None)
+        parent = facts.reader.manifest(first) if first is not None else None
+        producer = _producer(facts.reader, parent, name)
         return {"kind": kind, "name": name, "producer": producer}
     if kind in ("branch", "merge"):
         return _explain_branches(facts, fact, found, earlier)
@@ -343,6 +349,10 @@ def explain(facts: Facts, fact: str, found: Manifest, earlier: RunReader) -> dic
         frame = facts.spec.foreach[int(name)]
         source = f"{facts.spec.flow}/{facts.spec.run}/{frame.step}/{frame.task}"
         return {"kind": kind, "name": frame.artifact, "index": frame.index, "producer": source}
+    if kind in ("count", "index") and len(facts.spec.foreach) == len(found.foreach):
+        now, then = facts.spec.foreach[int(name)], found.foreach[int(name)]
+        old, new = getattr(then, kind), getattr(now, kind)
+        return {"kind": kind, "name": now.artifact, "old": old, "new": new}
     return {"kind": "inputs", "name": fact}
 
 
@@ -353,19 +363,18 @@ def shown(ref: ArtifactRef | None) -> str:
     if ref.inline and ref.serializer == "json":
         text = repr(ref.value)
         return text if len(text) <= 60 else text[:59] + "…"
-    return f"{ref.type} {ref.hash[:8]}"
+    kind = "configuration" if ref.type == "flow_core.config.ConfigValue" else ref.type
+    return f"{kind} {ref.hash[:8]}"
 
 
-def _producer(reader: RunReader, inputs: Sequence[InputRange], name: str) -> str:
-    """Return the pathspec of the task that set the artifact which comes with these inputs."""
-    at = next(unpack_inputs(inputs), None)
+def _producer(reader: RunReader, manifest: Manifest | None, name: str) -> str:
+    """Return the pathspec of the task that set the artifact which ``manifest`` has; ``""`` if none."""
     last = ""
-    while at is not None:
-        manifest = reader.manifest(at)
+    value = short(manifest.artifacts.get(name)) if manifest is not None else ""
+    while value and manifest is not None and short(manifest.artifacts.get(name)) == value:
         last = manifest.pathspec
-        if manifest.trace is None or name in manifest.trace.own:
-            break
-        at = next(unpack_inputs(manifest.inputs), None)
+        before = next(unpack_inputs(manifest.inputs), None)
+        manifest = reader.manifest(before) if before is not None else None
     return last
 
 
@@ -378,8 +387,7 @@ def _explain_branches(
         names = [name] if name else sorted({*new.artifacts, *old.artifacts} - {*left_out})
         for one in names:
             if short(new.artifacts.get(one)) != short(old.artifacts.get(one)):
-                own = new.trace is None or one in new.trace.own
-                producer = new.pathspec if own else _producer(facts.reader, new.inputs, one)
+                producer = _producer(facts.reader, new, one)
                 return {"kind": "artifact", "name": one, "producer": producer}
     return {"kind": "inputs", "name": fact}
 

@@ -24,6 +24,7 @@ from flow_core.records import (
     run_key,
 )
 from flow_core.tags import check_tags
+from flow_core.text import module_of
 
 if TYPE_CHECKING:
     from flow_core.flowspec import FlowSpec
@@ -336,13 +337,14 @@ def _script(session: Session) -> str:
     file = session.graph.file
     if not os.path.isfile(file):
         return f"{session.definition.name}.py"
-    return os.path.relpath(file, package.top_folder(file)).replace(os.sep, "/")
+    return os.path.relpath(file, package.code_folder(file)).replace(os.sep, "/")
 
 
 def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
     """Return what a run would keep of today's code: path in the snapshot → path on disk, sorted.
 
-    Nothing for a flow that is in no file, such as one of a notebook.
+    The files beside and below the flow's file; of other modules that are not installed those which
+    the flow imports, itself or through others, below the names that they are imported by. Nothing for a flow that is in no file, such as one of a notebook.
 
     Args:
         session: a session; of a flow, or, with ``file``, of none.
@@ -356,6 +358,7 @@ def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
     from flow_core import package
 
     extra: list[tuple[str, str]] = []
+    loaded = file is None
     if file is None:
         file = session.graph.file
         for files in session.plugins.hook.flow_package_files(graph=session.graph):
@@ -365,7 +368,16 @@ def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
     if not os.path.isfile(file):
         return {}
     suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
-    return package.collect(file, suffixes, extra)
+    files = package.collect(file, suffixes, extra)
+    foreign = {"flow_core", *session.index.modules()}
+    if not loaded or package.has_others(files, foreign):
+        from flow_core.fingerprint import imported_files
+
+        known = {*files.values()}
+        for name, path in imported_files(file, foreign).items():
+            if path not in known:
+                files.setdefault(name, path)
+    return dict(sorted(files.items()))
 
 
 def _info(session: Session) -> dict[str, Any]:
@@ -521,7 +533,7 @@ def _line(
     elif program.endswith(".py") and (
         file is None or os.path.basename(program) == os.path.basename(file)
     ):
-        words = ["python", _module_of(program) or program, options, command, arguments]
+        words = ["python", module_of(program) or program, options, command, arguments]
     else:
         place = os.path.relpath(file) if file and command not in _WITHOUT_FILE else ""
         if place and flow is not None:
@@ -530,10 +542,3 @@ def _line(
             place = name_for(flow, place)
         words = ["flow", options, command, place, arguments]
     return " ".join(word for word in words if word)
-
-
-def _module_of(program: str) -> str:
-    """Return ``-m package.module`` if the program was started so, else ``""``."""
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    return f"-m {spec.name}" if spec and getattr(main, "__file__", None) == program else ""

@@ -306,6 +306,7 @@ class Scheduler:
         self._records: dict[tuple[str, int, int], AttemptRecord] = {}
         self._flushed = self._heartbeat = time.time()
         self._reused: dict[str, Manifest] = {}  # by key: not in the store yet
+        self._reused_since = False  # since the last flush
         self._reader: RunReader | None = None
         self._left = 0  # tasks that a plugin wants not to run
         self._failed: list[tuple[_Task, Failure]] = []
@@ -480,7 +481,7 @@ class Scheduler:
         )
 
     def _launch(self, task: _Task) -> None:
-        self._commit_reused()
+        self._tell_reused()
         plan = self._plans[task.step]
         spec, command = self._order(task, plan)
         handle = self._computes[plan.compute].launch(spec, command)
@@ -546,6 +547,7 @@ class Scheduler:
             notes={**found.notes, "reuse": task.reasons},
         )
         self._reused[manifest.key] = manifest
+        self._reused_since = True
         if len(self._reused) == _REUSED_AT_ONCE:
             self._commit_reused()
         return manifest
@@ -557,6 +559,12 @@ class Scheduler:
 
             self._reader = RunReader(self._session.artifacts, self._document, self._reused)
         return self._reader
+
+    def _tell_reused(self) -> None:
+        """Before a task starts: it reads from reused ones, and its client looks for them too, which
+        have no folder in the store by which it could find them before the index knows them."""
+        if self._reused_since:
+            self._flush()
 
     def _commit_reused(self) -> None:
         """Write the manifests of reused tasks, many in one object."""
@@ -617,7 +625,7 @@ class Scheduler:
         plan = self._plans[step]
         if gang.workers > self._max_workers and not gang.tasks[0].attempt:
             self._emit(Message(notice(step, gang.size, self._max_workers), "info", time.time()))
-        self._commit_reused()
+        self._tell_reused()
         orders = [self._order(task, plan) for task in gang.tasks]
         compute = cast("GangCompute", self._computes[plan.compute])
         handles = compute.launch_gang(orders)
@@ -1007,7 +1015,7 @@ class Scheduler:
 
     def _flush(self) -> None:
         self._commit_reused()  # first: the index knows nothing that is not in the store
-        self._flushed = time.time()
+        self._flushed, self._reused_since = time.time(), False
         if self._records:
             self._session.metadata.write_attempts(list(self._records.values()))
             self._records.clear()

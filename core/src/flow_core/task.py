@@ -76,7 +76,12 @@ class TaskContext:
     """
 
     def __init__(
-        self, session: Session, spec: TaskSpec, reader: RunReader, step: StepDefinition
+        self,
+        session: Session,
+        spec: TaskSpec,
+        reader: RunReader,
+        step: StepDefinition,
+        begin: Callable[[], object] | None = None,
     ) -> None:
         self.session = session
         self.spec = spec
@@ -88,6 +93,7 @@ class TaskContext:
         self.caught: Failure | None = None
         self._hidden: list[str] = []
         self._step = step
+        self._begin = begin
         self._reader = reader
         self._inputs: Inputs | None = None
         self._coroutine: CoroutineBody | None = None
@@ -160,6 +166,8 @@ class TaskContext:
 
     def call(self, flow: Any) -> None:
         """Run the body of the step."""
+        if self._begin is not None:
+            self._begin()
         if self.spec.fallback:
             lost = Failure("lost", "", "the previous attempt left no record")
             raise AttemptFailed(self.spec.previous or lost)
@@ -216,7 +224,7 @@ class TaskRunner:
 
         Args:
             spec: which attempt.
-            begin: called when all is ready and the body begins.
+            begin: called when all is ready, what plugins do ahead too, and the body begins.
 
         Returns:
             exit status: 0 = the flow goes on, 1 = the attempt failed (both committed), 75 = the
@@ -226,13 +234,13 @@ class TaskRunner:
         # A process of its own was made for the attempt: then all of its CPU time counts.
         used = _usage()[0] if self.session.is_launcher else 0.0
         step = self.session.definition.steps[spec.step]
-        task = TaskContext(self.session, spec, self._reader, step)
+        task = TaskContext(self.session, spec, self._reader, step, begin)
         try:
             flow, binding = self._bind(task)
         except FlowError as raised:
             return _commit(task, started, used, _failed(task, raised), raised)
         try:
-            error = _call(self.session, task, flow, begin)
+            error = _call(self.session, task, flow)
             manifest, shown = _settle(task, flow, binding, error)
         finally:
             current.end()
@@ -273,17 +281,13 @@ def _facts(task: TaskContext) -> dict[str, Any]:
     }
 
 
-def _call(
-    session: Session, task: TaskContext, flow: FlowSpec, begin: Callable[[], object] | None
-) -> BaseException | None:
+def _call(session: Session, task: TaskContext, flow: FlowSpec) -> BaseException | None:
     """Run setup, body and teardown; return the exception that ended the body, if any."""
     hook = session.plugins.hook
     error: BaseException | None = None
     process = os.getpid()
     try:
         hook.flow_task_setup(task=task, flow=flow)
-        if begin is not None:
-            begin()
         hook.flow_task_call(task=task, flow=flow)
     except BaseException as raised:  # asyncio's CancelledError is no Exception
         error = raised

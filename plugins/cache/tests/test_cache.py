@@ -7,6 +7,7 @@ import pytest
 
 from flow_cache import CacheOptions, cache
 from flow_cache.keys import StepKey
+from flow_cache.leftovers import leftovers
 from flow_core.api import AttemptState, DefinitionError, RunState
 
 FLOW = """
@@ -252,6 +253,23 @@ def test_damaged_entries_are_misses(write, run, flowtester):
     for file in (flowtester.path / ".flow/cache").rglob("*"):
         if file.is_file():
             file.write_bytes(b'{"half')
+    assert run()[0] == (3, 1)
+
+
+def test_what_leads_to_runs_that_are_gone_is_left_to_gc(write, run, flowtester):
+    write()
+    for alpha in ("1", "2"):
+        run("--alpha", alpha)
+    store = flowtester.left(1).store
+    assert list(leftovers(store, lambda flow, run: False)) == []
+    every = [o.key for o in store.list("cache/") if not o.key.startswith("cache/steps/")]
+    found = [o.key for o in leftovers(store, lambda flow, run: run == "1")]
+    # Items 10 and 20, and the join's sum, of run 1; what was read is known by run 2, too.
+    assert 0 < len(found) < len(every)
+    assert not any("/reads/" in key for key in found)
+    assert [o.key for o in leftovers(store, lambda flow, run: True)] == every
+    flowtester.flow("gc", "--keep-last", "0", "--margin", "0", "--yes").check()
+    assert [o.key.split("/")[1] for o in store.list("cache/")] == ["steps", "steps"]
     assert run()[0] == (3, 1)
 
 

@@ -341,3 +341,12 @@ def test_a_name_that_the_class_has(run, name):
     text = str(run(flow(decorators=f'@catch(var="{name}")')).error)
     assert f"@catch of step 'risky' cannot keep the failure as '{name}'" in text
     assert f"try: var='{name}_failure'" in text
+
+
+def test_an_async_step_that_was_cancelled_inside(run):
+    source = flow("import asyncio; raise asyncio.CancelledError('a part of it')").replace(
+        "def risky", "async def risky"
+    )
+    outcome = run(source)
+    assert outcome.state is RunState.SUCCEEDED
+    assert outcome.artifact("end", "seen").type == "asyncio.exceptions.CancelledError"

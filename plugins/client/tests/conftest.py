@@ -133,7 +133,8 @@ class Past:
         transition: Transition | None = None,
         iteration: int = 0,
     ) -> Manifest:
-        """Write one attempt. ``indexed``: the state for the index, where it lags behind."""
+        """Write one attempt. ``indexed``: the state for the index, where it lags behind; ``"no"`` =
+        it does not know the attempt."""
         save = self.session.artifacts.save
         manifest = Manifest(
             "F",
@@ -162,7 +163,8 @@ class Past:
         prefix = attempt_prefix("F", run, step, task, attempt)
         for stream, text in (logs or {}).items():
             self.session.store.write([(prefix + stream, text.encode())])
-        self._index(manifest, AttemptState(indexed or state))
+        if indexed != "no":
+            self._index(manifest, AttemptState(indexed or state))
         return manifest
 
     def _index(self, manifest: Manifest, state: AttemptState) -> None:

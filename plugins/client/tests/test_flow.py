@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flow_client import Flow, NamespaceMismatch, ObjectNotFound, Run, flows
+from flow_client.reader import moment
 from flow_core.api import RunState, UsageError
 
 
@@ -32,6 +33,19 @@ def test_the_latest_successful_run_is_not_the_latest(past: Any) -> None:
     past.run("2", "failed")
     assert Flow("F").latest_successful_run == Run("F/1")
     assert Flow("F").latest_run == Run("F/2")
+
+
+def test_a_flow_begins_with_its_oldest_run_and_ends_with_its_newest(past: Any) -> None:
+    past.run("1", finished_at=1500.0)
+    past.run("2", finished_at=1600.0)
+    past.run("3", user="eve", created_at=900.0)
+    flow = Flow("F")
+    assert flow.created_at == moment(1001.0)
+    assert flow.finished_at == moment(1600.0)
+    assert (flow.tags, flow.user_tags, flow.system_tags) == (frozenset(),) * 3
+    assert flow.origin_pathspec is None
+    past.run("4", "running")
+    assert flow.finished_at is None
 
 
 def test_a_flow_without_success_has_no_latest_successful_run(past: Any) -> None:

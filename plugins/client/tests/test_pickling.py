@@ -17,16 +17,18 @@ from flow_core.api import UsageError
 
 READ = """
 import pickle, sys
-run, task, artifact, step, flow, data = pickle.load(open(sys.argv[1], "rb"))
+run, task, artifact, step, flow, data, code, parameters = pickle.load(open(sys.argv[1], "rb"))
 print(run.data.x, task.data.x, artifact.data, step.task.id, flow.latest_run.id, data.x)
+assert "OneFlow" in code.flowspec and parameters["y"] == 4
 """
 
 
 def written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run a flow in ``folder``; return a file with pickled objects of it."""
     (folder / "one.py").write_text(
-        "from flow_core import FlowSpec, step\n\n\n"
+        "from flow_core import FlowSpec, Parameter, step\n\n\n"
         "class OneFlow(FlowSpec):\n"
+        "    y = Parameter('y', default=4)\n\n"
         "    @step(start=True, end=True)\n"
         "    def only(self):\n"
         "        self.x = 3\n\n\n"
@@ -40,7 +42,7 @@ def written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     run = Run("OneFlow/1")
     task = run["only"].task
     assert task is not None
-    objects = (run, task, task["x"], run["only"], run.parent, task.data)
+    objects = (run, task, task["x"], run["only"], run.parent, task.data, run.code, run.parameters)
     file = folder / "objects.pickle"
     file.write_bytes(pickle.dumps(objects))
     return file

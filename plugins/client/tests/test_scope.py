@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -23,7 +24,7 @@ from flow_client import (
     using,
 )
 from flow_client.source import SettingsSource
-from flow_core.api import NotFound, RunRecord, RunState, Session, Settings
+from flow_core.api import NotFound, RunRecord, RunState, Session, Settings, TaskSpec
 
 
 def test_the_default_namespace_is_that_of_the_user(past: Any) -> None:
@@ -78,7 +79,8 @@ def test_using_ends_with_its_block(past: Any, tmp_path: Path) -> None:
 
 def test_inside_a_task_threads_read_from_the_task_too(past: Any) -> None:
     seen: list[Any] = []
-    scope.enter_task(past.session)
+    spec = TaskSpec("F", "1", "start", 1, 0)
+    scope.enter_task(cast(Any, SimpleNamespace(session=past.session, spec=spec)))
     try:
         thread = threading.Thread(target=lambda: seen.append(scope.reader().session))
         thread.start()

@@ -32,6 +32,10 @@ class TestList:
         done = lab.python(lab.path / "flow.py", "code", "list").check()
         assert "lib/more.py" in done.stdout
 
+    def test_in_a_flow_file_a_run_has_its_whole_name_too(self, lab: FlowTester) -> None:
+        done = lab.python(lab.path / "flow.py", "code", "list", "4", "--json").check()
+        assert json.loads(done.stdout)["run"] == "F/4"
+
     def test_which_run(self, lab: FlowTester) -> None:
         assert lab.flow("code", "list").error["try"] == "code list MyFlow/3"
 
@@ -40,6 +44,15 @@ class TestShow:
     def test_a_file_and_the_flow_file(self, lab: FlowTester) -> None:
         assert lab.flow("code", "show", "F/4", "lib/helper.py").check().stdout == "x = 1\ny = 3"
         assert "SIZE = 3" in lab.flow("code", "show", "F/1").check().stdout
+
+    def test_as_json(self, lab: FlowTester) -> None:
+        data = as_json(lab, "show", "F/4", "lib/helper.py")
+        assert data == {
+            "run": "F/4",
+            "file": "lib/helper.py",
+            "executable": False,
+            "content": "x = 1\ny = 3",
+        }
 
     def test_one_that_is_not_there(self, lab: FlowTester) -> None:
         done = lab.flow("code", "show", "F/1", "lib/helpr.py")

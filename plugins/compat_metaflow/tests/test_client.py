@@ -132,3 +132,31 @@ if __name__ == "__main__":
 
 def test_current(old):
     old.call(old.write("current_flow.py", CURRENT), "run").check()
+
+
+def test_what_old_scripts_do_with_times_and_arguments(old):
+    old.take("hello.py")
+    old.call("hello.py", "run").check()
+    text = """
+from datetime import datetime, timedelta
+from metaflow import DataArtifact, Flow, Run, Step, Task, namespace
+from metaflow.exception import MetaflowInternalError
+run = Flow("HelloFlow").latest_run
+task = run.end_task
+for one in (Flow("HelloFlow"), run, run["start"], task, task["message"]):
+    assert timedelta(0) <= datetime.now() - one.created_at < timedelta(hours=1), one
+    assert one.created_at <= one.finished_at <= datetime.now(), one
+    assert one.origin_pathspec is None and one._repr_html_(), one
+assert task.metadata[0].created_at <= datetime.now()
+assert all(at <= datetime.now() for at, _ in task.loglines("stdout"))
+assert run.code.tarball.getnames()
+namespace("user:nobody")
+assert Run(run.pathspec, _namespace_check=False) == run
+assert Step(pathspec=f"{run.pathspec}/start", _namespace_check=False).task is not None
+try:
+    Run(run.pathspec, attempt=1)
+except MetaflowInternalError as ex:
+    print(ex)
+"""
+    done = old.call(old.write("read.py", text)).check()
+    assert done.stdout == "Attempts can only be given for a Task or a DataArtifact\n"

@@ -114,6 +114,17 @@ class TestRun:
         done = old.call(flow, "run --namespace=").check()
         assert any(line.endswith("] None") for line in done.stdout.splitlines())
 
+    def test_options_of_run_in_variables(self, old, flow):
+        given = {"METAFLOW_RUN_TAG": "a b", "METAFLOW_RUN_RUN_ID_FILE": "rid"}
+        old.call(flow, "run", **given).check()
+        assert (old.folder / "rid").read_text() == "1"
+        assert (
+            "F/1: a, b" in old.call(flow, "tag list --run-id 1 --hide-system-tags").check().stdout
+        )
+        old.call(flow, "run --tag c --run-id-file other", **given).check()
+        assert (old.folder / "other").read_text() == "2"
+        assert "F/2: c\n" in old.call(flow, "tag list --run-id 2 --hide-system-tags").check().stdout
+
     def test_environments_that_nothing_makes(self, old):
         head = "from metaflow import conda, conda_base\n"
         on = FLOW.replace(
@@ -161,7 +172,11 @@ class TestRun:
             ("logs scrub 1/start", 2, "'logs scrub' is not offered by flow-metaflow"),
             ("--environment=uv run", 2, "--environment=uv is not offered by flow-metaflow"),
             ("--metadata service run", 2, "--metadata=service is not offered by flow-metaflow"),
-            ("dump 1", 1, "must have the form run/step or run/step/task"),
+            ("dump 1", 1, "it has the form RUN/STEP or RUN/STEP/TASK"),
+            ("--brnach x run", 2, "did you mean '--branch'?"),
+            ("--with card run", 2, "The decorator 'card' is not offered by flow-metaflow"),
+            ("--with conda:libraries={} run", 2, "The decorator 'conda' is not offered"),
+            ("run --with=retry --with batch:cpu=2", 2, "nothing runs steps on AWS Batch"),
         ]:
             done = old.call(flow, arguments)
             assert (done.returncode, text in done.stderr) == (status, True), done.stderr

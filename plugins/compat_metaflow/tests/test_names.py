@@ -60,6 +60,13 @@ def test_each_name_is_there_or_says_why(metaflow, module):
         ("from metaflow.cards import Markdown, Table", ["metaflow.cards is not", "cards do not"]),
         ("import metaflow.plugins.cards.card_client", ["cards do not exist yet"]),
         ("from metaflow import S3", ["a client for objects in S3 does not exist yet"]),
+        ("from metaflow import ArgoEvent", ["metaflow.ArgoEvent is not", "flow-argo"]),
+        ("from metaflow.runner.deployer import Deployer", ["flow-argo"]),
+        ("from metaflow import debug", ["part of the inside of Metaflow", "leave it out"]),
+        (
+            "from metaflow.metaflow_config import DATASTORE_SYSROOT_S33",
+            ["did you mean", "'DATASTORE_SYSROOT_S3'"],
+        ),
         ("from metaflow import retri", ["metaflow.retri is not offered", "'retry'"]),
         ("from metaflow.exception import MetaflowExeption", ["did you mean", "MetaflowException"]),
         ("from metaflow.plugins.datatools.s3 import S3", ["S3"]),
@@ -72,6 +79,10 @@ def test_what_is_not_offered_says_so_by_name(metaflow, statement, words):
         exec(statement, {})
     for word in words:
         assert word in str(caught.value)
+    error = caught.value
+    assert error.where == "<string>:1" or error.where.startswith(__file__)
+    assert error.why
+    assert error.hint
 
 
 def test_names_can_be_asked_for(metaflow):
@@ -83,7 +94,8 @@ def test_names_can_be_asked_for(metaflow):
     exec("from metaflow import *", space)
     assert {"FlowSpec", "step", "Flow", "retry"} <= set(space)
     assert "batch" not in space
-    assert why_missing("metaflow.batch") in str(finder.missing_module("metaflow.batch"))
+    for part in why_missing("metaflow.batch"):
+        assert part in str(finder.missing_module("metaflow.batch"))
 
 
 def test_another_one_that_was_imported_first(monkeypatch, tmp_path):
@@ -105,4 +117,6 @@ def test_another_one_that_was_imported_first(monkeypatch, tmp_path):
 def test_commands_that_are_not_offered(name):
     with pytest.raises(UsageError, match=f"The command '{name}' is not offered") as caught:
         own_commands()[name].build(None)
+    assert caught.value.where
     assert caught.value.why
+    assert caught.value.hint

@@ -62,3 +62,16 @@ def test_a_long_log_loses_its_middle(logs):
     first, note, last = kept.split(b"\n")
     assert (first, last) == (b"a" * 1_000_000, b"c" * 1_000_000)
     assert note == b"[flow: 8.0 MB of output left out here; --max-log-size raises the limit]"
+
+
+def test_times_are_kept_coarser_when_there_are_many(logs, monkeypatch):
+    monkeypatch.setattr("flow_compute_local.logs._MOST_TIMES", 4)
+    for number in range(1, 12):
+        write(logs[0], b"x")
+        logs[0].note(float(number))
+        logs[0].note(float(number) + 0.5)  # nothing new
+    times = logs[0].times
+    assert len(times) <= 4
+    assert times == sorted(times)
+    assert times[-1] == (11, 11.0)
+    assert all(size == at for size, at in times)

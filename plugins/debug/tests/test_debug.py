@@ -13,6 +13,26 @@ import pytest
 
 from flow_core.testing import FlowTester, ProcessResult
 
+SMALL = """
+    from flow_core import FlowSpec, step
+    {first}
+
+
+    class F(FlowSpec):
+        @step
+        def start(self):
+            self.x = 4
+            {line}
+            self.next(self.end)
+
+        @step
+        def end(self):
+            pass
+
+
+    if __name__ == "__main__":
+        F()
+"""
 MAIN = "import sys; from flow_core.cli import main; main()"
 
 
@@ -129,6 +149,33 @@ def test_the_task_has_the_environment_of_its_decorators(lab: FlowTester) -> None
         pytest.skip("the decorator is not there")
     done = debug(lab, "p os.environ['COLOUR']\nq\n", "--start", "F/1/train/2").check()
     assert "'blue'" in done.stdout
+
+
+def test_of_a_flow_in_a_package_all_its_code_can_be_changed(flowtester: FlowTester) -> None:
+    flowtester.write("", "shop/__init__.py")
+    flowtester.write("import beside\ndef fail(x):\n    beside.fail(x)\n", "shop/parts.py")
+    flowtester.write("def fail(x):\n    raise ValueError(x)\n", "beside.py")
+    flowtester.write(
+        SMALL.format(line="fail(self.x)", first="from .parts import fail"), "shop/sales.py"
+    )
+    module = [sys.executable, "-m", "shop.sales", "run"]
+    assert flowtester.command(module).returncode == 1
+    done = debug(flowtester, "p 'x is', x\nq\n", "F/1").check()
+    assert "('x is', 4)" in done.stdout
+    (folder,) = re.findall(r"--dir (\S+)", done.stdout)
+    changed = Path(folder) / "beside.py"
+    changed.write_text("def fail(x):\n    raise ValueError(x * 1000)\n")
+    done = debug(flowtester, "q\n", "--dir", folder, "F/1").check()
+    assert "ValueError: 4000" in done.stdout
+
+
+def test_a_step_that_ends_the_process(flowtester: FlowTester) -> None:
+    flowtester.write(SMALL.format(line="os.kill(os.getpid(), 9)", first="import os"))
+    assert flowtester.flow("run", "flow.py").returncode == 1
+    done = debug(flowtester, "q\n", "F/1")
+    assert done.returncode == 1
+    assert "Step 'start' ended the process, by SIGKILL, before it raised" in done.stdout
+    assert "from its first line: --start" in done.stdout
 
 
 def test_on_a_terminal(lab: FlowTester) -> None:

@@ -118,6 +118,23 @@ class TestBlobs:
         past.gc("--margin", "0", "--yes")
         assert past.store.exists([blob_key(digest), blob_key(other)]) == [True, True]
 
+    def test_what_plugins_keep_of_runs_that_are_gone(self, past: Any) -> None:
+        def finder(store: Any, gone: Any) -> Iterator[Any]:
+            return (o for o in store.list("notes/") if gone("F", o.key.rpartition("/")[2]))
+
+        past.run("2")
+        past.run("3")
+        past.store.write([(f"notes/{run}", b"12345") for run in "123"])
+        policy = Policy(keep_last=1, margin=0.0)
+        plan = make_plan(past.store, past.metadata, policy, [finder])
+        assert [entry.key for entry in plan.useless] == ["notes/1", "notes/2"]
+        assert plan.shares()[""].size == 10
+        before = sum(o.size for o in past.store.list())
+        done = carry_out(past.store, past.metadata, plan)
+        assert done.size == plan.size == before - sum(o.size for o in past.store.list())
+        assert past.store.folders("notes/") == ["3"]
+        assert make_plan(past.store, past.metadata, policy, [finder]).empty
+
     def test_a_large_record_is_read_in_pieces(self, past: Any, monkeypatch: Any) -> None:
         past.run("1")
         digests = [past.session.artifacts.put_bytes(bytes([n]) * 100) for n in range(40)]

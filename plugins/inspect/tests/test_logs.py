@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flow_core.api import NotFound, RunState, UsageError
+from flow_core.api import NotFound, RunState, UsageError, encode_times, times_key
 from flow_inspect import logs
 from flow_inspect.logs import command
 
@@ -122,6 +122,53 @@ def test_json_has_what_each_task_wrote(past: Any) -> None:
     assert "stdout" not in only
     with pytest.raises(NotFound):
         past.call(command, "F/1/work/2", "--attempt", "5", "--json")
+
+
+def test_timestamps_tell_when_a_line_came(past: Any) -> None:
+    """As closely as the run has looked; what came after its last look came before the end."""
+    key = "runs/F/1/start/1/0/stdout"
+    past.session.store.write([(times_key(key), encode_times([(6, 1000.0), (8, 2000.5)]))])
+    end = past.session.metadata.attempts("F", "1", step="start")[0].finished_at
+    told = past.call(command, "F/1/start/1", "--timestamps").out
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1000))
+    assert told[0] == f"{moment}.000 hello"
+    assert told[1].endswith(" you")  # it ends at byte 9, after the last look
+    assert len(told) == 3
+    assert told[2].endswith(" careful")
+    (row,) = json.loads("".join(past.call(command, "F/1/start/1", "--timestamps", "--json").out))
+    assert (row["stdout_times"], row["stderr_times"]) == ([1000.0, end], [end])
+    (label,) = past.call(command, "F/1/work", "--timestamps").out
+    assert label.endswith(" [1/work/2] second try")
+
+
+def test_timestamps_of_a_run(flowtester: Any) -> None:
+    file = flowtester.write(
+        """
+        import time
+        from flow_core import FlowSpec, step
+        class F(FlowSpec):
+            @step
+            def start(self):
+                print("one", flush=True)
+                time.sleep(1.5)
+                print("two", flush=True)
+                self.next(self.end)
+            @step
+            def end(self):
+                print("three")
+        if __name__ == "__main__":
+            F()
+        """
+    )
+    began = time.time()
+    flowtester.python(file, "run").check()
+    done = flowtester.python(file, "logs", "1", "--timestamps", "--json").check()
+    start, end = json.loads(done.stdout)
+    one, two = start["stdout_times"]
+    assert began < one < two - 0.3
+    assert two <= end["stdout_times"][0] <= time.time()
+    flowtester.python(file, "logs", "scrub", "1").check()
+    assert not list(flowtester.path.rglob("*.times"))
 
 
 def test_json_does_not_follow(past: Any) -> None:

@@ -107,6 +107,67 @@ def test_a_failed_task_and_a_named_step(flowtester):
     )
 
 
+def test_more_items_and_more_branches(flowtester):
+    source = FLOW.replace("[self.alpha, *range(10, 30)]", "list(range(self.alpha))")
+    file = flowtester.write(
+        source.replace("self.y = self.input", "self.y = self.foreach_stack()[0][2]")
+    )
+    flowtester.python(file, "run", "--alpha", "2").check()
+    flowtester.python(file, "resume", "--alpha", "3").check()
+    assert flowtester.python(file, "why", "2").check().stdout.split("\n\n")[2:4] == [
+        (
+            "work\n"
+            "  2 tasks ran (2, 3)\n"
+            "    its foreach over 'items' has 3 items now, and had 2\n"
+            "  1 task ran (4)\n"
+            "    F/1 has no finished task of it"
+        ),
+        "join\n  1 task ran (5)\n    it joins 3 of work now, and joined 2 of work",
+    ]
+
+
+def test_who_made_an_artifact_that_others_have_read_or_whose_reads_nobody_noted(flowtester):
+    file = flowtester.write(
+        """
+        import os
+        from flow_core import FlowSpec, Parameter, step
+
+        class F(FlowSpec):
+            alpha = Parameter("alpha", default=1)
+
+            @step
+            def start(self):
+                self.x = self.alpha
+                self.next(self.reads)
+
+            @step
+            def reads(self):
+                self.x
+                self.next(self.forks)
+
+            @step
+            def forks(self):
+                if os.fork() == 0:
+                    self.x
+                    os._exit(0)
+                os.wait()
+                self.next(self.end)
+
+            @step
+            def end(self):
+                self.y = self.x
+
+        if __name__ == "__main__":
+            F()
+        """
+    )
+    flowtester.python(file, "run").check()
+    flowtester.python(file, "resume", "--alpha", "4").check()
+    shown = flowtester.python(file, "why", "2/end").check().stdout
+    assert "it reads the artifact 'x', which F/2/start/1 made: it is another now" in shown
+    assert "nobody noted what it read" in flowtester.python(file, "why", "2/forks").check().stdout
+
+
 def test_what_is_not_there(flowtester, flow):
     done = flowtester.flow("why", "F/9")
     assert done.error["error"] == "There is no run F/9"

@@ -1,5 +1,7 @@
 """``resume`` with changed parameters or code: what was read decides what runs again."""
 
+import sys
+
 import pytest
 
 from flow_core.api import RunState
@@ -175,6 +177,46 @@ def test_code_counts_when_it_is_asked_for(flowtester, flow):
         "change": "changed",
         "is_step": False,
     }
+
+
+@pytest.mark.parametrize("name", ["shop/common.py", "beside.py"])
+def test_code_of_a_flow_in_a_package_counts_too(flowtester, name):
+    flow = FLOW.replace("import helpers", "from . import helpers")
+    flowtester.write("", "shop/__init__.py")
+    flowtester.write(flow, "shop/sales.py")
+    flowtester.write(
+        HELPERS.replace("import deeper", "from .common import deeper"), "shop/helpers.py"
+    )
+    flowtester.write("import beside as deeper\ndef unused(): pass\n", "shop/common.py")
+    flowtester.write(DEEPER, "beside.py")
+
+    def call(*arguments):
+        flowtester.command([sys.executable, "-m", "shop.sales", *arguments]).check()
+
+    call("run")
+    call("resume", "--changed-code")
+    assert ran(flowtester.left(2)) == {}
+    if name == "beside.py":
+        flowtester.write(DEEPER.replace("x * y", "x * y + 1"), name)
+    else:
+        flowtester.write("class deeper:\n    def times(x, y): return x + y\n", name)
+    call("resume", "--changed-code")
+    assert ran(flowtester.left(3)) == {"work": 3, "join": 1, "meet": 1, "end": 1}
+
+
+def test_code_elsewhere_counts_too(flowtester):
+    """Of modules that lie neither beside nor below the flow, a run keeps those that it imports."""
+    flow = flowtester.write(FLOW, "flows/flow.py")
+    flowtester.write(HELPERS, "lib/helpers.py")
+    flowtester.write(DEEPER, "lib/deeper.py")
+    flowtester.write("", "lib/stranger.py")
+    path = {"variables": {"PYTHONPATH": str(flowtester.path / "lib")}}
+    flowtester.python(flow, "run", **path).check()
+    listed = flowtester.flow("code", "list", "F/1").check().stdout.splitlines()
+    assert [line.split()[-1] for line in listed] == ["deeper.py", "flow.py", "helpers.py"]
+    flowtester.write(DEEPER.replace("x * y", "x * y + 1"), "lib/deeper.py")
+    flowtester.python(flow, "resume", "--changed-code", **path).check()
+    assert ran(flowtester.left(2)) == {"work": 3, "join": 1, "meet": 1, "end": 1}
 
 
 def test_what_no_step_uses_does_not_count(flowtester, flow):

@@ -334,6 +334,27 @@ def test_the_other_branch_is_reused(flowtester):
 # --- a run whose launcher is gone ---------------------------------------------------------------
 
 
+def test_of_a_run_that_goes_on(flowtester):
+    source = LINE.replace(
+        "BODY", "import time\n            if current.run_id == '1': time.sleep(60)"
+    )
+    file = flowtester.write(source)
+    process = subprocess.Popen(
+        [sys.executable, str(file), "run"],
+        cwd=flowtester.path,
+        env=flowtester.environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    text = "F/1 still goes on: what it has not finished yet runs twice"
+    try:
+        wait_for(lambda: list((flowtester.path / ".flow/runs/F/1").glob("start/*/0/manifest")))
+        assert text in flowtester.python(file, "resume").check().stdout
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert text not in flowtester.python(file, "resume", "--origin-run-id", "1").check().stdout
+
+
 def test_of_a_run_that_was_never_finished(flowtester):
     """The launcher is killed so early that its index knows nothing of what was finished."""
     file = flowtester.write(

@@ -88,6 +88,38 @@ class TestRun:
             assert done.status == "successful"
         assert capsys.readouterr().out == ""
 
+    def test_one_step_again(self, lab):
+        with Runner("counted.py", show_output=False) as runner:
+            done = runner.run(alpha=3)
+            spun = runner.spin("start")
+            assert repr(spun) == "<ExecutingTask Counted/1: successful>"
+            assert "alpha is 3" in spun.stdout
+            assert spun.task.pathspec == "Counted/1/start/1"
+            assert spun.task.successful
+            assert spun.run["start"].task == spun.task
+            lab.write("ARTIFACTS = {'alpha': 7}\n", "other.py")
+            spun = runner.spin(f"{done.run.id}/end/2", artifacts_module="other.py")
+            assert spun.task.data.found[0] == 7
+            assert spun.status == "successful"
+            lab.write("ARTIFACTS = {'alpha': 13}\n", "other.py")
+            spun = runner.spin("end", artifacts_module="other.py")
+            assert (spun.status, spun.task.failed) == ("failed", True)
+            assert spun.task.exception.message == "bad luck"
+            with pytest.raises(NotStarted, match="nowhere"):
+                runner.spin("nowhere")
+            # The runs themselves are as they were.
+            assert [r.id for r in done.run.parent] == [done.run.id]
+
+    def test_one_step_again_without_waiting(self, lab):
+        async def follow():
+            async with Runner("counted.py", show_output=False) as runner:
+                runner.run(alpha=3)
+                spun = await runner.async_spin("start")
+                await spun.wait()
+                return spun.status, spun.task.pathspec
+
+        assert asyncio.run(follow()) == ("successful", "Counted/1/start/1")
+
     def test_other_commands_are_methods(self, lab):
         runner = Runner("counted.py", show_output=False)
         with runner.show() as shown:

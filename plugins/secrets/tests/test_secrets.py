@@ -103,6 +103,45 @@ def test_whatever_a_task_writes(process, flowtester, body):
         assert written == "x" * 200_000 + "***" + "y" * 200_000 + "\n"
 
 
+PYTHON_WRITES = [
+    "print",
+    "no flush",
+    "stderr",
+    "bytes",
+    "repr",
+    "exception",
+    "a lot",
+]
+
+
+@pytest.mark.parametrize("name", PYTHON_WRITES)
+def test_in_the_process_of_the_launcher(process, flowtester, name):
+    """What Python writes, here; child processes have the terminal itself."""
+    flowtester.more_plugins = ["inprocess"]
+    variables = {"FLOW_COMPUTE": "in-process"}
+    process(flow(body=WRITES[name]), ok=name != "exception", variables=variables)
+    outcome = flowtester.left()
+    assert "***" in outcome.output("start") + outcome.output("start", "stderr")
+    if name == "exception":
+        assert outcome.manifests("start")[0].failure.message == "wrong token: ***"
+
+
+def test_in_the_process_of_the_launcher_nothing_is_left(process, flowtester):
+    flowtester.more_plugins = ["inprocess"]
+    (flowtester.path / ".env").write_text("TOKEN_OF_FILE=hunter2222\n")
+    body = "sys.stdout.reconfigure(line_buffering=True); print(os.environ['TOKEN_OF_FILE'])"
+    source = flow('@secrets(sources=["file..env"])', body).replace(
+        'self.left = os.environ.get("TOKEN_OF_FILE")',
+        'self.left = os.environ.get("TOKEN_OF_FILE"); print("hunter2222")',
+    )
+    done = process(source, variables={"FLOW_COMPUTE": "in-process"})
+    outcome = flowtester.left()
+    assert outcome.output("start") == "***\n"
+    assert outcome.artifact("end", "left") is None
+    assert outcome.output("end") == "hunter2222\n"  # nobody's secret there
+    assert "Traceback" not in done.stderr
+
+
 def test_spawned(process, flowtester):
     process(flow(body=WRITES["print"]), variables={"FLOW_FORK": "never"})
     assert flowtester.left().output("start") == "it is ***\n"

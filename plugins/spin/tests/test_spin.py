@@ -49,7 +49,7 @@ class TestOnInputsOfEarlierTasks:
         lines = done.stdout.splitlines()
         assert lines[0] == "training 2 1 at 2"
         assert re.fullmatch(
-            r"train again on the inputs of F/1/train/3: succeeded in [\d.]+ s \(it was failed\)",
+            r"train again on the inputs of F/1/train/3: succeeded in [\d.]+ m?s \(it was failed\)",
             lines[1],
         )
         assert "  2 other tasks of the step: name one by RUN/STEP/TASK" in lines

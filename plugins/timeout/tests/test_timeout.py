@@ -166,6 +166,41 @@ def test_the_plan_knows(flowtester):
     assert session.plans["end"].timeout is None
 
 
+IN_PROCESS = {"FLOW_COMPUTE": "in-process"}
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_in_the_process_of_the_launcher(flowtester, kind):
+    flowtester.more_plugins = ["inprocess"]
+    body = "if self.count == 0: time.sleep(60)"
+    if kind == "async def":
+        body = body.replace("time", "await asyncio")
+    decorators = "@retry(times=1, delay=0)\n        @timeout(seconds=0.3)"
+    source = flow(decorators, body, kind).replace(
+        "            pass",
+        "            self.left = signal.getitimer(signal.ITIMER_REAL), str("
+        "signal.getsignal(signal.SIGALRM))",
+    )
+    flowtester.python(flowtester.write(source), "run", variables=IN_PROCESS).check()
+    outcome = flowtester.left()
+    assert failures(outcome) == ["timeout", None]
+    assert outcome.artifact("end", "left") == ((0.0, 0.0), str(signal.SIG_DFL))
+
+
+def test_in_a_thread_nothing_interrupts_a_step(flowtester):
+    """A web app that runs a flow in-process: the step goes on to its end, and the run with it."""
+    flowtester.more_plugins = ["inprocess"]
+    source = flow("@timeout(seconds=0.1, grace=0)", "time.sleep(0.5)").replace(
+        "        F()",
+        "        import threading\n"
+        "        thread = threading.Thread(target=lambda: F.run(compute='in-process'))\n"
+        "        thread.start(); thread.join()",
+    )
+    done = flowtester.python(flowtester.write(source)).check()
+    assert "Traceback" not in done.stderr
+    assert flowtester.left().state is RunState.SUCCEEDED
+
+
 class TestByForce:
     """Where Python cannot be interrupted, the launcher ends the process."""
 

@@ -108,6 +108,8 @@ class RunOutcome:
 class FlowTester:
     """Fixture ``flowtester``: a temporary folder in which flows are written and run.
 
+    A stray ``.flow`` above the folder is not used: what runs in it stays in it.
+
     A run sees only the plugins it is given; one in a process of its own the default plugins, unless
     it is given others.
 
@@ -122,6 +124,8 @@ class FlowTester:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.more_plugins: list[str] = []
+        if any((parent / ".flow").is_dir() for parent in path.resolve().parents):
+            (path / ".flow").mkdir(exist_ok=True)  # the nearest one counts
 
     def write(self, source: str, name: str = "flow.py") -> Path:
         """Write ``source``, unindented, to a file of the folder and return its path."""

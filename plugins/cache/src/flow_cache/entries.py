@@ -58,12 +58,7 @@ class Entries:
 
     def find(self, reads: Sequence[tuple[str, str]]) -> Entry | None:
         """Return which task has read exactly this."""
-        raw = next(iter(self._store.read([self._prefix + digest(sorted(reads))])))
-        data = _parse(raw)
-        try:
-            return Entry(**data) if isinstance(data, dict) else None
-        except TypeError:
-            return None
+        return parse_entry(next(iter(self._store.read([self._prefix + digest(sorted(reads))]))))
 
     def add(self, reads: Iterable[tuple[str, str]], entry: Entry, *, replace: bool) -> None:
         """Remember a task.
@@ -84,6 +79,15 @@ class Entries:
         key = self._prefix + digest(pairs)
         content = json.dumps(entry._asdict()).encode()
         self._store.write([(key, content)], create_only=not replace)
+
+
+def parse_entry(raw: bytes | None) -> Entry | None:
+    """Return what an object says of a result; None for none, and for what cannot be read."""
+    data = _parse(raw)
+    try:
+        return Entry(**data) if isinstance(data, dict) else None
+    except TypeError:
+        return None
 
 
 def read_latest(store: Store, flow: str, step: str) -> dict[str, Any] | None:

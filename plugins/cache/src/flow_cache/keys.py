@@ -108,8 +108,7 @@ class StepKeys:
         self._session = session
         self._flow = session.flow
         definition = session.definition
-        own = {e.value.partition(":")[0].partition(".")[0] for e in session.index.entry_points}
-        self._files = Files(session.graph.file, own)
+        self._files = Files(session.graph.file, session.index.modules())
         self._reader = CodeReader(
             self._files,
             self._flow.__name__,
@@ -145,9 +144,10 @@ class StepKeys:
         """Code may compute a constant from what is no code: so the values count as well."""
         found: dict[str, Any] = {}
         for module, name in print_.variables:
-            loaded = sys.modules.get(module or self._flow.__module__)
+            is_main = module == self._reader.main_name  # loaded as __main__, it may be
+            loaded = sys.modules.get(self._flow.__module__ if is_main else module)
             if loaded is not None and hasattr(loaded, name):
-                found[f"{module or 'flow file'}: {name}"] = getattr(loaded, name)
+                found[f"{'flow file' if is_main else module}: {name}"] = getattr(loaded, name)
         for part in print_.parts.values():
             _, _, name = part.name.partition(".")
             if name and name not in self._session.definition.steps:

@@ -24,6 +24,7 @@ from flow_core.api import (
     Session,
     TaskSpec,
     blob_key,
+    duration,
     explain,
     hookimpl,
     rebase,
@@ -253,5 +254,5 @@ class Cache:
             tasks = f"{self._asked:,} task" + "s" * (self._asked != 1)
             text = f"Cache: {self._hits:,} of {tasks} found"
             if self._hits:
-                text += f", which had taken {self._saved:.3g} s"
+                text += f", which had taken {duration(self._saved)}"
             session.emit(Message(text, "info", time.time()))

@@ -66,8 +66,8 @@ def flow_task_call(task: TaskContext, flow: Any) -> Generator[None, Any, Any]:
         return (yield)
     try:
         result = yield
-    except (Exception, SystemExit) as error:
-        if not task.is_final(error):
+    except BaseException as error:  # SystemExit and the CancelledError of asyncio too
+        if isinstance(error, KeyboardInterrupt) or not task.is_final(error):
             raise
         task.excuse(error)
         _keep(task, flow, options)

@@ -71,6 +71,12 @@ class DataArtifact(Entity):
         return self._task
 
     @property
+    def origin_pathspec(self) -> str | None:
+        """The artifact of the earlier task whose result stands for this one's task, or None."""
+        origin = self._task.origin_pathspec
+        return f"{origin}/{self._name}" if origin else None
+
+    @property
     def tags(self) -> frozenset[str]:
         """The tags of the run."""
         return self._task.tags

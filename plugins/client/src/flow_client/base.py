@@ -42,6 +42,21 @@ class Entity:
         """The tags of the run, on all levels below it; a flow has none."""
         return frozenset()
 
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """The tags of the run that people gave."""
+        return frozenset()
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """The tags of the run that flow-core gave."""
+        return frozenset()
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """What this is a copy of, in an earlier run, or None."""
+        return None
+
     def is_in_namespace(self) -> bool:
         """Whether the run carries the tag that is the namespace; of a flow, whether any run does."""
         from flow_client.scope import get_namespace

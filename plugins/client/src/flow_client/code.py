@@ -13,7 +13,7 @@ from flow_core.api import FlowError, StoreError, blob_key
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-    from flow_client.reader import Reader
+    from flow_client.run import Run
 
 
 class Code:
@@ -27,13 +27,15 @@ class Code:
     Since 0.1.
     """
 
-    def __init__(
-        self, reader: Reader, digest: str, script_name: str, info: Mapping[str, Any]
-    ) -> None:
-        self._reader = reader
+    def __init__(self, run: Run, digest: str, script_name: str, info: Mapping[str, Any]) -> None:
+        self._run = run
+        self._reader = run._reader
         self.sha = digest
         self.script_name = script_name
         self.info = dict(info)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._run, "code")
 
     def __repr__(self) -> str:
         return f"<Code {self.script_name} {self.sha[:12]}>"

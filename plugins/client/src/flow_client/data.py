@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flow_core.api import did_you_mean
 
 if TYPE_CHECKING:
-    from flow_client.reader import Reader
+    from flow_client.run import Run
     from flow_client.task import Task
     from flow_core.api import ArtifactRef, RunDocument
 
@@ -55,14 +55,17 @@ class Parameters(Mapping[str, Any]):
     ``dict(run.parameters)`` reads all of them. Since 0.1.
     """
 
-    def __init__(self, reader: Reader, document: RunDocument) -> None:
-        self._reader = reader
+    def __init__(self, run: Run, document: RunDocument) -> None:
+        self._run = run
         self._document = document
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._run, "parameters")
 
     def __getitem__(self, name: str) -> Any:
         ref = self._document.parameters[name]
         what = f"parameter '{name}' of run {self._document.flow}/{self._document.run}"
-        return self._reader.session.artifacts.load(ref, what)
+        return self._run._reader.session.artifacts.load(ref, what)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._document.parameters)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flow_client.base import Container
 from flow_client.errors import NamespaceMismatch, ObjectNotFound, names_hint
 from flow_client.pathspec import split
-from flow_client.reader import count_of
+from flow_client.reader import count_of, moment
 from flow_client.run import Run
 from flow_client.scope import get_namespace, reader
 from flow_core.api import (
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flow_core.api import RunRecord
 
 _PAGE = 100
+_LONG_PAGE = 1000
 
 
 class Flow(Container[Run]):
@@ -78,6 +79,18 @@ class Flow(Container[Run]):
     def parent(self) -> None:
         """None: nothing stands above a flow."""
         return
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When the oldest of its runs in the namespace was started; it looks through all of them."""
+        times = (record.created_at for record in self._records(page=_LONG_PAGE))
+        return moment(min(times, default=None))
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When the newest of its runs in the namespace ended; None while it goes on."""
+        latest = self.latest_run
+        return latest.finished_at if latest is not None else None
 
     def is_in_namespace(self) -> bool:
         """Whether any of its runs is in the namespace."""

@@ -65,7 +65,7 @@ def _time(moment: datetime | None) -> str:
 
 def run_table(run: Run) -> str:
     """Return the state of a run and a row for each of its steps."""
-    found = run._reader.session.metadata.steps(*run.path_components)
+    found = run._reader.steps(*run.path_components)
     rows = []
     for step in found[:_MOST_ROWS]:
         states = ", ".join(f"{count} {state}" for state, count in sorted(step.states.items()))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @hookimpl
 def flow_task_setup(task: TaskContext) -> None:
     """Provide ``current.run`` and ``current.task``."""
-    scope.enter_task(task.session)
+    scope.enter_task(task)
     task.current.provide("run", lambda: _run(task))
     task.current.provide("task", lambda: _task(task))
 
@@ -28,10 +28,10 @@ def flow_task_teardown() -> None:
 def _run(task: TaskContext) -> Any:
     from flow_client.run import running
 
-    return running(task)
+    return running(task, scope.task_reader(task))
 
 
 def _task(task: TaskContext) -> Any:
     from flow_client.task import running
 
-    return running(task)
+    return running(task, scope.task_reader(task))

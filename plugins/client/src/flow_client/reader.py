@@ -15,13 +15,14 @@ from flow_core.api import (
     RunDocument,
     RunRecord,
     UsageError,
-    attempt_prefix,
+    home_of_logs,
     manifest_key,
     run_prefix,
 )
 
 if TYPE_CHECKING:
     from flow_client.source import Source
+    from flow_core.api import InputRange, StepSummary
 
 PAGE = 1000
 STREAMS = ("stdout", "stderr")
@@ -53,12 +54,17 @@ class Page:
     Args:
         reader: the reader.
         records: brief ones.
+        complete: they lack nothing.
     """
 
-    def __init__(self, reader: Reader, records: Sequence[AttemptRecord]) -> None:
+    def __init__(
+        self, reader: Reader, records: Sequence[AttemptRecord], *, complete: bool = False
+    ) -> None:
         self.records = records
         self._reader = reader
         self._complete: dict[tuple[int, int], AttemptRecord] | None = None
+        if complete:
+            self._complete = {(r.task, r.attempt): r for r in records}
 
     def complete(self, record: AttemptRecord) -> AttemptRecord:
         """Return a record of this page with all its fields."""
@@ -162,6 +168,14 @@ class Reader:
                 return
             before = found[-1].task
 
+    def steps(self, flow: str, run: str) -> list[StepSummary]:
+        """Return the steps of a run that have started, in that order."""
+        return self.session.metadata.steps(flow, run)
+
+    def inputs_of(self, record: AttemptRecord) -> Sequence[InputRange]:
+        """Return what an attempt without a manifest reads from, as far as that is known here."""
+        return ()
+
     def newest(self, flow: str, run: str, step: str) -> AttemptRecord | None:
         """Return the last attempt of the task with the highest id of a step, or None."""
         return next(self.downwards(flow, run, step, page=1), None)
@@ -196,14 +210,4 @@ class Reader:
             offset += len(chunk)
 
     def _log_prefix(self, record: AttemptRecord) -> str:
-        """A reused task wrote nothing: its logs are where it really ran, maybe some runs back.
-
-        Or they are its own by now: when the run where it ran is removed, they are copied here.
-        """
-        prefix, origin = attempt_prefix(*record[:5]), record.origin
-        while origin and not any(self.session.store.exists([prefix + name for name in STREAMS])):
-            flow, run, step, task, attempt = origin.split("/")
-            prefix = attempt_prefix(flow, run, step, int(task), int(attempt))
-            manifest = self._manifest(prefix + "manifest")
-            origin = manifest.origin if manifest else None
-        return prefix
+        return home_of_logs(self.session.store, self._manifests, record)[0]

@@ -141,7 +141,7 @@ class Run(Container[Step]):
     @property
     def parameters(self) -> Parameters:
         """The parameters by name, each read when it is asked for."""
-        return Parameters(self._reader, self._document)
+        return Parameters(self, self._document)
 
     @property
     def trigger(self) -> Any:
@@ -166,7 +166,7 @@ class Run(Container[Step]):
         if document.code is None:
             return None
         info = document.info
-        return Code(self._reader, document.code, str(info.get("script", "")), info)
+        return Code(self, document.code, str(info.get("script", "")), info)
 
     @property
     def _document(self) -> RunDocument:
@@ -282,7 +282,7 @@ class Run(Container[Step]):
         """
         if not {*tags} <= self.tags:
             return
-        found = self._reader.session.metadata.steps(self._record.flow, self._record.run)
+        found = self._reader.steps(self._record.flow, self._record.run)
         for summary in reversed(found):
             yield Step._of(self, summary.step, summary)
 
@@ -309,12 +309,9 @@ class Run(Container[Step]):
         return run_table(self)
 
 
-def running(task: TaskContext) -> Run:
+def running(task: TaskContext, source: Reader) -> Run:
     """Return the run of the task that runs in this process, which needs no index to be found."""
-    from flow_client.reader import Reader
-
     document = task.run
-    source = Reader(task.session)
     record = RunRecord(
         document.flow,
         document.run,

@@ -10,8 +10,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_client.own_run import TaskReader
     from flow_client.reader import Reader
-    from flow_core.api import Session
+    from flow_core.api import Session, TaskContext
 
 _DEFAULT = object()
 _USER_VARIABLES = ("USER", "SUDO_USER", "USERNAME", "LOGNAME", "HOME", "XDG_CONFIG_HOME")
@@ -21,19 +22,19 @@ class _Scope:
     """The state of the client in this process.
 
     Attributes:
-        session: the session of the task that runs in this process. Not a context variable, so
-            that threads which the step starts see it too.
-        outer: the sessions of tasks that run, in this process, the flow of that task.
-        task: what reads from it, once something is read: most tasks read nothing.
+        task: the task that runs in this process. Not a context variable, so that threads which the
+            step starts see it too.
+        reader: what reads for it, once something is read: most tasks read nothing.
+        outer: the tasks that run, in this process, the flow of that task.
         default: what is read elsewhere, and the folder and settings for which it was made.
         chosen: what `metadata` set, or None.
         namespace: what `namespace` set; `_DEFAULT` = nothing.
     """
 
     def __init__(self) -> None:
-        self.session: Session | None = None
-        self.task: Reader | None = None
-        self.outer: list[Session | None] = []
+        self.task: TaskContext | None = None
+        self.reader: TaskReader | None = None
+        self.outer: list[TaskContext | None] = []
         self.default: tuple[Any, Reader] | None = None
         self.chosen: Reader | None = None
         self.namespace: Any = _DEFAULT
@@ -49,11 +50,19 @@ def reader() -> Reader:
 
 
 def _task_reader() -> Reader | None:
-    if _scope.task is None and _scope.session is not None:
-        from flow_client.reader import Reader
+    return task_reader(_scope.task) if _scope.task is not None else None
 
-        _scope.task = Reader(_scope.session)
-    return _scope.task
+
+def task_reader(task: TaskContext) -> TaskReader:
+    """Return what reads for the task that runs in this process."""
+    if _scope.reader is None or _scope.task is not task:
+        from flow_client.own_run import TaskReader
+
+        made = TaskReader(task)
+        if _scope.task is not task:
+            return made
+        _scope.reader = made
+    return _scope.reader
 
 
 def _default_reader() -> Reader:
@@ -106,16 +115,16 @@ def reader_at(datastore: str, metadata: str) -> Reader:
     return Reader(SettingsSource(settings))
 
 
-def enter_task(session: Session) -> None:
-    """Let the client of this process read from the session of its task. For the plugin's hooks."""
-    _scope.outer.append(_scope.session)
-    _scope.session, _scope.task = session, None
+def enter_task(task: TaskContext) -> None:
+    """Let the client of this process read for its task. For the plugin's hooks."""
+    _scope.outer.append(_scope.task)
+    _scope.task, _scope.reader = task, None
 
 
 def leave_task() -> None:
     """Undo `enter_task`."""
-    _scope.session = _scope.outer.pop() if _scope.outer else None
-    _scope.task = None
+    _scope.task = _scope.outer.pop() if _scope.outer else None
+    _scope.reader = None
 
 
 # --- place --------------------------------------------------------------------------------------

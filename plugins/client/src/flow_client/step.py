@@ -227,7 +227,7 @@ class Step(Container[Task]):
     def _current_summary(self) -> StepSummary | None:
         if self._summary is None or not self._run.finished:
             flow, run, name = self._place
-            found = self._reader.session.metadata.steps(flow, run)
+            found = self._reader.steps(flow, run)
             self._summary = next((s for s in found if s.step == name), None)
         return self._summary
 

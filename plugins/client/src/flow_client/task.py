@@ -25,6 +25,7 @@ from flow_core.api import (
 
 if TYPE_CHECKING:
     from flow_client.code import Code
+    from flow_client.own_run import TaskReader
     from flow_client.reader import Page
     from flow_client.run import Run
     from flow_client.step import Step
@@ -521,10 +522,11 @@ class Task(Container[DataArtifact]):
 
     @property
     def parent_tasks(self) -> Iterator[Task]:
-        """The tasks whose results it read, in order; none while it runs."""
+        """The tasks whose results it read, in order; of a running task only it knows them itself."""
         manifest = self._result()
         flow, run, _ = self._step._place
-        for step, first, last, _ in manifest.inputs if manifest is not None else ():
+        inputs = manifest.inputs if manifest else self._reader.inputs_of(self._record)
+        for step, first, last, _ in inputs:
             parent = self._sibling_step(step)
             last = max(first, last)  # of a foreach without items it is the task that split
             for record in self._reader.upwards(flow, run, step, first - 1):
@@ -569,23 +571,13 @@ class Task(Container[DataArtifact]):
         return task_table(self)
 
 
-def running(context: TaskContext) -> Task:
+def running(context: TaskContext, source: TaskReader) -> Task:
     """Return the task that runs in this process, which needs no index to be found."""
     from flow_client.run import running as running_run
     from flow_client.step import Step
 
-    spec = context.spec
-    record = AttemptRecord(
-        spec.flow,
-        spec.run,
-        spec.step,
-        spec.task,
-        spec.attempt,
-        AttemptState.RUNNING,
-        spec.indices,
-        time.time(),
-    )
-    return Task._of(Step._of(running_run(context), spec.step), record)
+    step = Step._of(running_run(context, source), context.spec.step)
+    return Task._of(step, source.own)
 
 
 def _nested(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

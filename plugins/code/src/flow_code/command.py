@@ -42,13 +42,13 @@ def exit_code_option() -> click.Option:
 
 def _list(context: CommandContext) -> click.Command:
     def list_(run: str | None, as_json: bool) -> None:
-        files = _files(context, run)
+        pathspec, files = _files(context, run)
         if as_json:
             rows = [
                 {"file": name, "size": len(f.content), "executable": f.executable}
                 for name, f in files.items()
             ]
-            context.echo(json.dumps({"run": run, "files": rows}, indent=2))
+            context.echo(json.dumps({"run": pathspec, "files": rows}, indent=2))
             return
         width = max((len(f"{len(f.content):,}") for f in files.values()), default=0)
         for name, file in files.items():
@@ -63,20 +63,22 @@ def _list(context: CommandContext) -> click.Command:
     )
 
 
-def _files(context: CommandContext, run: str | None) -> Mapping[str, CodeFile]:
+def _files(context: CommandContext, run: str | None) -> tuple[str | None, Mapping[str, CodeFile]]:
+    """Return the pathspec of a run and what it has kept; without a run, what one would keep now."""
     from flow_code.runs import code_of_run, code_of_today, find_run
 
     if run is not None:
-        return code_of_run(context.session(), find_run(context, run))
+        found = find_run(context, run)
+        return found.pathspec, code_of_run(context.session(), found)
     if context.flow is None:
         raise UsageError(
             "Which run?", where=f"{context.name} list", hint=f"{context.name} list MyFlow/3"
         )
-    return code_of_today(context, None)
+    return None, code_of_today(context, None)
 
 
 def _show(context: CommandContext) -> click.Command:
-    def show(run: str, file: str | None) -> None:
+    def show(run: str, file: str | None, as_json: bool) -> None:
         from flow_code.runs import code_of_run, find_run
 
         found = find_run(context, run)
@@ -87,18 +89,28 @@ def _show(context: CommandContext) -> click.Command:
                 f"The code of run {found.pathspec} has no file '{name}'",
                 hint=did_you_mean(name, files) or f"{context.name} list {run}",
             )
+        content = files[name].content
+        if as_json:
+            data = {"run": found.pathspec, "file": name, "executable": files[name].executable}
+            data["content"] = content.decode(errors="replace")
+            context.echo(json.dumps(data, indent=2))
+            return
         sys.stdout.flush()
         stream = getattr(sys.stdout, "buffer", None)
         if stream is None:  # a notebook's
-            sys.stdout.write(files[name].content.decode(errors="replace"))
+            sys.stdout.write(content.decode(errors="replace"))
         else:
-            stream.write(files[name].content)  # as it is: it may be no text
+            stream.write(content)  # as it is: it may be no text
             stream.flush()
 
     return click.Command(
         "show",
         callback=show,
-        params=[click.Argument(["run"]), click.Argument(["file"], required=False)],
+        params=[
+            click.Argument(["run"]),
+            click.Argument(["file"], required=False),
+            json_option(),
+        ],
         help="Print a file that RUN has kept; without FILE its flow file.",
     )
 

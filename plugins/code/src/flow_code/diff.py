@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flow_code.command import exit_code_option, json_option
-from flow_core.api import Command, CommandContext, harmless
+from flow_core.api import Command, CommandContext, duration, harmless
 
 if TYPE_CHECKING:
     from flow_code.runs import FoundRun
@@ -215,7 +215,7 @@ def _took(run: Mapping[str, Any]) -> str:
 
 
 def _seconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds:,.2f} s"
+    return "-" if seconds is None else duration(seconds)
 
 
 def _moment(run: Mapping[str, Any]) -> str:

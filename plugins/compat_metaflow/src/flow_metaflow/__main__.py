@@ -67,7 +67,18 @@ def run_script(script: str, arguments: Sequence[str]) -> None:
     sys.modules["__main__"] = module
     with open(path, "rb") as file:
         source = file.read()
-    exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+    from flow_metaflow.names import NotOffered
+
+    try:
+        exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+    except NotOffered as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+    except Exception as error:
+        # As Python does that runs it directly: the traceback begins in the script.
+        frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
+        sys.excepthook(type(error), error.with_traceback(frames), frames)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

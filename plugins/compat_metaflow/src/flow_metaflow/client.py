@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import namedtuple
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import flow_core
 from flow_core.api import FlowError, NotFound, UsageError
 from flow_metaflow.exceptions import (
     MetaflowExceptionWrapper,
+    MetaflowInternalError,
     MetaflowInvalidPathspec,
     MetaflowTaggingError,
     at_border,
@@ -48,6 +50,8 @@ def wrap(value: Any) -> Any:
             return made
     if isinstance(value, list):
         return [wrap(one) for one in value]
+    if isinstance(value, datetime):
+        return value.astimezone().replace(tzinfo=None)  # as old scripts compare and subtract them
     if isinstance(value, Iterator):
         return _each(value)
     if callable(value) and type(value).__name__ in ("method", "builtin_function_or_method"):
@@ -67,8 +71,12 @@ class MetaflowObject:
     Args:
         pathspec: ``Flow/run/step/task/artifact``, cut to the depth of the object.
         attempt: number of the attempt, for tasks and artifacts; None = the latest.
+        _namespace_check: False = it is found in any namespace.
+
+    Times are local, without a time zone.
 
     Raises:
+        MetaflowInternalError: an attempt of something that has none.
         MetaflowNotFound: there is none.
         MetaflowNamespaceMismatch: there is, but not in the namespace.
         MetaflowInvalidPathspec: the pathspec has another form.
@@ -76,10 +84,16 @@ class MetaflowObject:
 
     _inner: Any
 
-    def __init__(self, pathspec: str, attempt: int | None = None) -> None:
+    def __init__(
+        self, pathspec: str, attempt: int | None = None, _namespace_check: bool = True
+    ) -> None:
+        kind = type(self).__name__
+        if attempt is not None and kind not in ("Task", "DataArtifact"):
+            raise MetaflowInternalError("Attempts can only be given for a Task or a DataArtifact")
         extra = () if attempt is None else (attempt,)
         try:
-            self._inner = getattr(flow_core, type(self).__name__)(pathspec, *extra)
+            with nullcontext() if _namespace_check else _everywhere():
+                self._inner = getattr(flow_core, kind)(pathspec, *extra)
         except NotFound as error:
             raise translated(error) from None
         except UsageError as error:
@@ -115,6 +129,9 @@ class MetaflowObject:
     def __reduce__(self) -> tuple[Any, ...]:
         return wrap, (self._inner,)
 
+    def _repr_html_(self) -> str:
+        return str(self._inner._repr_html_())
+
     def _ipython_key_completions_(self) -> list[str]:
         return [child.id for child in self]
 
@@ -126,12 +143,6 @@ class MetaflowObject:
 
 class Flow(MetaflowObject):
     """All runs of one flow."""
-
-    @property
-    def finished_at(self) -> datetime | None:
-        """When its latest run ended."""
-        latest = self.latest_run
-        return latest.finished_at if latest is not None else None
 
 
 class Run(MetaflowObject):
@@ -219,7 +230,8 @@ class Step(MetaflowObject):
     def finished_at(self) -> datetime | None:
         """When its last task ended; None while one runs."""
         ends = [task.finished_at for task in self._inner.tasks()]
-        return max(ends) if ends and all(ends) else None
+        last: datetime | None = wrap(max(ends)) if ends and all(ends) else None
+        return last
 
     @property
     def environment_info(self) -> dict[str, Any]:
@@ -375,6 +387,11 @@ class MetaflowCode:
         return str(self._inner.flowspec)
 
     @property
+    def tarball(self) -> Any:
+        """The snapshot, a `tarfile.TarFile`."""
+        return self._inner.tarball
+
+    @property
     def info(self) -> dict[str, str]:
         """What is known of it."""
         return {"script": self.script_name}
@@ -418,6 +435,17 @@ class Metaflow:
 _CLASSES: dict[str, type[MetaflowObject]] = {
     cls.__name__: cls for cls in (Flow, Run, Step, Task, DataArtifact)
 }
+
+
+@contextmanager
+def _everywhere() -> Iterator[None]:
+    """Find objects of all namespaces within a ``with`` block."""
+    earlier = flow_core.get_namespace()
+    flow_core.namespace(None)
+    try:
+        yield
+    finally:
+        flow_core.namespace(earlier)
 
 
 # --- what is read -------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,14 @@ _NOT_OFFERED = {
     "step": "flow-core starts its tasks in another way",
     "spin-step": "flow-core starts its tasks in another way",
 }
+_RUN_HERE = "python -m flow_metaflow {flow} run"
+_INSTEAD = {
+    "card": "python -m flow_metaflow {flow} dump RUN/STEP, for the artifacts that cards show",
+    "package": "python -m flow_metaflow {flow} code --help",
+    "spin-step": "python -m flow_metaflow {flow} spin STEP",
+    "spot-metadata": "leave it out",
+}
+"""What to type instead; `_RUN_HERE` of all others."""
 
 
 def own_commands() -> dict[str, Command]:
@@ -47,7 +56,10 @@ def own_commands() -> dict[str, Command]:
 def _refusal(name: str) -> Callable[[CommandContext], click.Command]:
     def build(context: CommandContext) -> click.Command:
         raise UsageError(
-            f"The command '{name}' is not offered by flow-metaflow", why=_NOT_OFFERED[name]
+            f"The command '{name}' is not offered by flow-metaflow",
+            where=sys.argv[0],
+            why=_NOT_OFFERED[name],
+            hint=_INSTEAD.get(name, _RUN_HERE).format(flow=sys.argv[0]),
         )
 
     return build
@@ -201,7 +213,9 @@ def _logs(context: CommandContext) -> click.Command:
     def scrub(**_: Any) -> None:
         raise UsageError(
             "The command 'logs scrub' is not offered by flow-metaflow",
+            where=sys.argv[0],
             why="flow-core does not change what a task has written",
+            hint=f"python -m flow_metaflow {sys.argv[0]} gc --help, to remove whole runs",
         )
 
     group = click.Group("logs")
@@ -232,7 +246,13 @@ def _tasks(context: CommandContext, path: str, attempt: int | None = None) -> It
     flow = context.session().definition.name
     parts = path.split("/")
     if len(parts) not in (2, 3):
-        raise CommandException("The argument must have the form run/step or run/step/task.")
+        error = UsageError(
+            f"'{path}' is not the place of a step or a task",
+            where=f"flow {flow}",
+            why="it has the form RUN/STEP or RUN/STEP/TASK",
+            hint=f"{path.strip('/')}/start" if len(parts) == 1 else "RUN/STEP",
+        )
+        raise CommandException.of(error)
     if len(parts) == 3:
         yield client.Task(f"{flow}/{path}", attempt)
         return

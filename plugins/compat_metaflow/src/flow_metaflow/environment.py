@@ -14,6 +14,7 @@ from flow_core.api import SettingsError, did_you_mean
 
 PREFIX = "METAFLOW_"
 OWN = "FLOW_METAFLOW_"
+TAKEN = OWN + "TAKEN"
 HOOKS = "flow_metaflow.hooks"
 SUFFIXES = ".py,.R,.RDS"
 
@@ -31,6 +32,9 @@ _SAME = {
     "FLOW_CONFIG_VALUE": "FLOW_CONFIG_VALUE",
 }
 """Variables that mean the same under another name."""
+
+_OPTIONS_OF_RUN = ("RUN_ID", "RUN_TAG", "RUN_RUN_ID_FILE")
+"""Variables of options of ``run``, which are no parameters: see `flow_metaflow.rewriting`."""
 
 _IGNORED = {
     "SERVICE_URL": "there is no metadata service; runs are indexed beside the store",
@@ -85,8 +89,13 @@ _DEFAULTS: dict[str, Any] = {
 def take_over() -> None:
     """Set flow-core's variables from Metaflow's. What is set for flow-core already stands."""
     given = variables()
-    for name, value in counterparts(given, os.environ).items():
-        os.environ.setdefault(name, value)
+    # What a process above has taken over is not the person's own: METAFLOW_* may have changed since.
+    for name in filter(None, os.environ.pop(TAKEN, "").split(",")):
+        os.environ.pop(name, None)
+    found = counterparts(given, os.environ)
+    taken = [name for name in found if name not in os.environ]
+    os.environ.update((name, found[name]) for name in taken)
+    os.environ[TAKEN] = ",".join(taken)
     hooks = os.environ.get("FLOW_PLUGINS", "").split(",")
     if HOOKS not in hooks:
         os.environ["FLOW_PLUGINS"] = ",".join(filter(None, [*hooks, HOOKS]))
@@ -114,7 +123,7 @@ def counterparts(given: Mapping[str, str], environment: Mapping[str, str]) -> di
     result = {_SAME[name]: value for name, value in given.items() if name in _SAME and value}
     for name, value in given.items():
         for prefix in ("RUN_", "FLOW_"):  # parameters, and options of flow decorators
-            if name.startswith(prefix) and name not in _SAME and name != "RUN_ID":
+            if name.startswith(prefix) and name not in (*_SAME, *_OPTIONS_OF_RUN):
                 result["FLOW_RUN_" + name.removeprefix(prefix)] = value
     store = datastore(given.get("DATASTORE") or given.get("DEFAULT_DATASTORE"), given)
     if store is not None:
@@ -162,6 +171,11 @@ def warnings(given: Mapping[str, str]) -> list[str]:
             f"{PREFIX}DEFAULT_ENVIRONMENT has no effect: the environment '{kind}' is not offered yet"
         )
     return said
+
+
+def config_names() -> list[str]:
+    """Return the names that `config_value` knows."""
+    return sorted({*_DEFAULTS, *variables()})
 
 
 def config_value(name: str) -> Any:

@@ -47,7 +47,7 @@ class MetaflowException(FlowError):
     def of(cls, error: FlowError) -> MetaflowException:
         """Return ``error`` as one of this class, with all that it tells."""
         made = cls.__new__(cls)
-        MetaflowException.__init__(made, "\n".join([error.what, *map(": ".join, error.parts())]))
+        MetaflowException.__init__(made, FlowError.__str__(error))
         made.what = error.what
         made.where, made.why, made.hint = error.where, error.why, error.hint
         return made
@@ -257,7 +257,7 @@ def border() -> Iterator[None]:
     except FlowError as error:
         if isinstance(error, MetaflowException):
             raise
-        raise translated(error) from error
+        raise translated(error) from None
 
 
 def at_border(function: Callable[P, R]) -> Callable[P, R]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import flow_core.api as core
-from flow_metaflow.exceptions import border
+from flow_metaflow.exceptions import translated
 
 
 class FlowSpec(core.FlowSpec):
@@ -31,8 +31,10 @@ class FlowSpec(core.FlowSpec):
 
     def next(self, *targets: Any, **options: Any) -> None:
         """As flow-core's, with `InvalidNextException`."""
-        with border():
+        try:
             super().next(*targets, **options)
+        except core.FlowError as error:
+            raise translated(error) from None
 
     def merge_artifacts(
         self,
@@ -41,8 +43,10 @@ class FlowSpec(core.FlowSpec):
         include: Sequence[str] | None = None,
     ) -> None:
         """As flow-core's, with `UnhandledInMergeArtifactsException` and its like."""
-        with border():
+        try:
             super().merge_artifacts(inputs, exclude or (), include or ())
+        except core.FlowError as error:
+            raise translated(error) from None
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the functions of the steps."""

@@ -26,7 +26,9 @@ _NEWLINE = b"\n"
 
 
 def wanted(session: Session) -> bool:
-    """Whether the lines are to be written: in a pipe, unless another form was asked for."""
+    """Whether the lines are to be written: in a pipe, unless another form, or none, was asked for."""
+    if not session.interactive:
+        return False
     declared = {s.name for s in session.settings.declared()}
     if "terminal_progress" in declared and session.settings["terminal_progress"] != "auto":
         return False

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from flow_core.api import FlowError, UsageError
 
 _CARDS = "cards do not exist yet (flow-cards)"
 _ARGO = "flow-argo, which does not exist yet, will deploy flows"
@@ -12,6 +15,35 @@ _DATATOOLS = "a client for objects in S3 does not exist yet (flow-s3)"
 _AIRFLOW = "nothing deploys flows to Airflow"
 _INTERNAL = "it is part of the inside of Metaflow, which flow-core does not have"
 _EXTENSION = "extensions of Metaflow are not loaded; plugins of flow-core take their place"
+_NO_PACKAGES = "nothing makes environments for steps yet (flow-conda does not exist)"
+_KUBERNETES = "flow-kubernetes does not exist yet"
+_BATCH = "nothing runs steps on AWS Batch; flow-kubernetes will run them elsewhere"
+
+_HINTS = {
+    _CARDS: "leave cards out: store what they show as artifacts, and read it with the client",
+    _ARGO: "run the flow from your scheduler: python -m flow_metaflow FLOW.py run",
+    _DATATOOLS: "use boto3, or fsspec",
+    _AIRFLOW: "run the flow from your scheduler: python -m flow_metaflow FLOW.py run",
+    _KUBERNETES: "leave it out: the steps run on this machine",
+    _BATCH: "leave it out: the steps run on this machine",
+}
+"""What to do instead, by the reason."""
+
+
+_CONFIG = "metaflow.metaflow_config"
+_SHOWN = 20
+
+
+class NotOffered(FlowError):
+    """Something of the predecessor's is not offered here."""
+
+
+class ModuleNotOffered(NotOffered, ImportError):
+    """It was to be imported."""
+
+
+class NameNotOffered(NotOffered, AttributeError):
+    """It was asked for as an attribute."""
 
 
 def _core(names: str) -> dict[str, str]:
@@ -57,8 +89,8 @@ _DECORATORS = {
         for name in ("conda", "conda_base", "pypi", "pypi_base")
     },
     **_not(_CARDS, "card"),
-    **_not("flow-kubernetes does not exist yet", "kubernetes"),
-    **_not("nothing runs steps on AWS Batch; flow-kubernetes will run them elsewhere", "batch"),
+    **_not(_KUBERNETES, "kubernetes"),
+    **_not(_BATCH, "batch"),
     **_not(
         "use @parallel, and set the variables of torch from current.parallel", "pytorch_parallel"
     ),
@@ -73,8 +105,8 @@ _PARSERS = {
         "requirements_txt_parser pyproject_toml_parser conda_environment_yml_parser",
     ),
 }
-_RUNNER = _core("Runner NBRunner")
-_DEPLOYER = _not(_ARGO, "Deployer NBDeployer DeployedFlow")
+_RUNNER = _own("runner", "Runner NBRunner")
+_DEPLOYER = _not(_ARGO, "Deployer NBDeployer DeployedFlow TriggeredRun ArgoEvent")
 _UTILITIES = _own("utilities", "parallel_map parallel_imap_unordered profile")
 _S3 = _not(
     _DATATOOLS,
@@ -158,8 +190,8 @@ MODULES: Mapping[str, Mapping[str, str]] = {
     "metaflow.util": _own("utilities", "get_username"),
     "metaflow.tagging_util": _own("exceptions", "MetaflowTaggingError"),
     "metaflow.runner": _RUNNER,
-    "metaflow.runner.metaflow_runner": _core("Runner"),
-    "metaflow.runner.nbrun": _core("NBRunner"),
+    "metaflow.runner.metaflow_runner": _own("runner", "Runner"),
+    "metaflow.runner.nbrun": _own("runner", "NBRunner"),
     "metaflow.metaflow_config": {},
     "metaflow.plugins": {**_DECORATORS, **_PARSERS},
     "metaflow.plugins.catch_decorator": _own("exceptions", "FailureHandledByCatch"),
@@ -179,9 +211,10 @@ _MISSING_MODULES = {
     "metaflow.cards": _CARDS,
     "metaflow.plugins.cards": _CARDS,
     "metaflow.integrations": _ARGO,
+    "metaflow.runner.deployer": _ARGO,
     "metaflow.plugins.argo": _ARGO,
     "metaflow.plugins.airflow": _AIRFLOW,
-    "metaflow.plugins.kubernetes": "flow-kubernetes does not exist yet",
+    "metaflow.plugins.kubernetes": _KUBERNETES,
     "metaflow.plugins.aws": "nothing runs steps on AWS Batch or Step Functions",
     "metaflow.plugins.azure": "stores on Azure do not exist yet",
     "metaflow.plugins.gcp": "stores on Google Cloud do not exist yet",
@@ -209,7 +242,7 @@ def find_name(module: str, name: str) -> Any:
     """
     if f"{module}.{name}" in MODULES:
         return importlib.import_module(f"{module}.{name}")
-    if module == "metaflow.metaflow_config":
+    if module == _CONFIG:
         from flow_metaflow.environment import config_value
 
         return config_value(name)
@@ -217,7 +250,7 @@ def find_name(module: str, name: str) -> Any:
     targets = [] if text.startswith("!") else text.split("|")
     for target in filter(_exists, targets):
         return _load(target)
-    raise AttributeError(why_missing(f"{module}.{name}"))
+    raise _not_offered(NameNotOffered, f"{module}.{name}")
 
 
 def _exists(target: str) -> bool:
@@ -233,25 +266,76 @@ def _load(target: str) -> Any:
 
 def missing_module(fullname: str) -> ImportError:
     """Return the error for a module, or for a name in ``from metaflow import NAME``."""
-    return ImportError(why_missing(fullname), name=fullname)
+    error = _not_offered(ModuleNotOffered, fullname)
+    error.name = fullname
+    return error
 
 
-def why_missing(fullname: str) -> str:
-    """Say that ``metaflow.x`` is not offered, and why, or what was meant."""
+def missing_in_current(name: str) -> AttributeError:
+    """Return the error for ``current.NAME``, of what the decorator ``NAME`` would provide."""
+    return _not_offered(NameNotOffered, f"metaflow.{name}", f"current.{name}")
+
+
+def refuse_decorators(specs: Iterable[str], where: str) -> None:
+    """Raise `UsageError` when a text of ``--with`` names a decorator that is not offered.
+
+    Args:
+        specs: ``name`` or ``name:option=value,…``.
+        where: the option or the variable that has them.
+    """
+    for spec in specs:
+        name = spec.partition(":")[0]
+        targets = _DECORATORS.get(name, "").split("|")
+        marks_only = len(targets) > 1 and not _exists(targets[0])
+        if marks_only or targets[0].startswith("!"):
+            why, hint = why_missing(f"metaflow.{name}")
+            if marks_only:
+                why, hint = _NO_PACKAGES, "install the packages in this environment"
+            raise UsageError(
+                f"The decorator '{name}' is not offered by flow-metaflow",
+                where=where,
+                why=why,
+                hint=hint,
+            )
+
+
+E = TypeVar("E", bound=NotOffered)
+
+
+def _not_offered(kind: type[E], fullname: str, shown: str | None = None) -> E:
+    why, hint = why_missing(fullname)
+    what = f"{shown or fullname} is not offered by flow-metaflow"
+    return kind(what, where=_asking(), why=why, hint=hint)
+
+
+def _asking() -> str | None:
+    """Return the place in the file that asks for a name: neither ours nor the import system's."""
+    ours = __file__.rpartition("names.py")[0]
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((ours, "<")) and "importlib" not in file:
+            return f"{file}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def why_missing(fullname: str) -> tuple[str, str]:
+    """Return why ``metaflow.x`` is not offered, and what to do, or what was meant."""
     from flow_core.api import did_you_mean, near_misses
 
     module, _, name = fullname.rpartition(".")
     text = MODULES.get(module, {}).get(name, "")
     reason = text[1:] if text.startswith("!") else _of_module(fullname)
     if text.startswith("flow_core:"):
-        reason = f"no installed plugin of flow-core offers {name} (flow plugins lists them)"
-    said = f"{fullname} is not offered by flow-metaflow"
+        return f"no installed plugin of flow-core offers {name}", "flow plugins"
+    known = {*_known(module)}
     if reason:
-        return f"{said}: {reason}"
-    known = _known(module)
+        return reason, _HINTS.get(reason, "leave it out")
     if near_misses(name, known):
-        return f"{said}: {did_you_mean(name, known)}"
-    return f"{said}: {_INTERNAL}"
+        return f"there is no {name} in {module}", did_you_mean(name, known)
+    few = len(known) <= _SHOWN
+    return _INTERNAL, (did_you_mean(name, known) if few else "") or "leave it out"
 
 
 def _of_module(fullname: str) -> str:
@@ -262,5 +346,10 @@ def _of_module(fullname: str) -> str:
 
 
 def _known(module: str) -> Iterable[str]:
+    if module == _CONFIG:
+        from flow_metaflow.environment import config_names
+
+        return config_names()
     below = (name.rpartition(".") for name in MODULES)
-    return {*MODULES.get(module, {}), *(n for parent, _, n in below if parent == module)}
+    offered_here = (n for n, text in MODULES.get(module, {}).items() if not text.startswith("!"))
+    return {*offered_here, *(n for parent, _, n in below if parent == module)}

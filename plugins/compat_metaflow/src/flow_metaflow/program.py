@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 
 import click
 
-from flow_core.api import Front, UsageError, main
+from flow_core.api import Front, UsageError, did_you_mean, main, near_misses, usage_error
 from flow_metaflow import VERSION, environment, finder
 from flow_metaflow.commands import own_commands
+from flow_metaflow.names import refuse_decorators
 from flow_metaflow.rewriting import after_command
 
 DEFAULT = "check"
@@ -27,15 +28,31 @@ def start(flow: Any) -> NoReturn:
     front = Front(f"python -m flow_metaflow {sys.argv[0]}", own_commands())
     try:
         words = translate(given, flow, script)
+    except click.NoSuchOption as error:
+        _tell(_no_such_option(error, script))
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _tell(usage_error(error))
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except UsageError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _tell(error)
     main(words, flow=flow, front=front)
+
+
+def _tell(error: UsageError) -> NoReturn:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+def _no_such_option(error: click.NoSuchOption, script: str) -> UsageError:
+    known = [name for option in _options() for name in (*option.opts, *option.secondary_opts)]
+    return UsageError(
+        f"There is no option {error.option_name} in front of the command",
+        where=script,
+        hint=did_you_mean(error.option_name, known)
+        if near_misses(error.option_name, known)
+        else f"python -m flow_metaflow {script} help",
+    )
 
 
 def translate(given: Sequence[str], flow: Any, script: str) -> list[str]:
@@ -49,11 +66,12 @@ def translate(given: Sequence[str], flow: Any, script: str) -> list[str]:
     if top.pop("help_wanted") or rest[0] == "help":
         _show_options(script)
         rest = ["--help"]
-    _refuse(top)
+    _refuse(top, script)
     _set_variables(top)
     if not top["quiet"] and os.environ.get(environment.OWN + "QUIET") != "1":
         _header(flow.__name__)
     words = _before_command(top)
+    refuse_decorators(os.environ.get("FLOW_WITH", "").split(), "METAFLOW_DEFAULT_DECOSPECS")
     return [*words, *after_command(rest, _for_run(top), flow)]
 
 
@@ -77,19 +95,21 @@ def _header(flow: str) -> None:
         click.echo(f"    Note: the installed metaflow is not used: {hidden}", err=True)
 
 
-def _refuse(top: dict[str, Any]) -> None:
+def _refuse(top: dict[str, Any], script: str) -> None:
     kind = top["environment"] or "local"
     if kind in ("conda", "pypi"):
         os.environ[environment.OWN + "ENVIRONMENT"] = kind  # steps that switch it off may run
     elif kind != "local":
         raise UsageError(
             f"--environment={kind} is not offered by flow-metaflow yet",
+            where=script,
             why="nothing makes environments for steps (flow-conda does not exist yet)",
             hint="install the packages here, and leave --environment out",
         )
     if top["metadata"] not in (None, "local") and "://" not in top["metadata"]:
         raise UsageError(
             f"--metadata={top['metadata']} is not offered by flow-metaflow",
+            where=script,
             why="there is no metadata service; runs are indexed beside the store",
             hint="leave --metadata out",
         )
@@ -102,6 +122,7 @@ def _set_variables(top: dict[str, Any]) -> None:
 
 
 def _before_command(top: dict[str, Any]) -> list[str]:
+    refuse_decorators(top["decorators"], "--with")
     words = [word for text in top["decorators"] for word in ("--with", text)]
     words += [word for text in top["plugins"] for word in ("-p", text)]
     given = environment.variables()

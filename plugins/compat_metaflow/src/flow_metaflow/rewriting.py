@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from flow_core.api import Parameter
-from flow_metaflow.environment import OWN
+from flow_metaflow.environment import OWN, variables
+from flow_metaflow.names import refuse_decorators
 
 _VARIABLE = {
     "--max-num-splits": OWN + "MAX_NUM_SPLITS",
@@ -30,10 +32,29 @@ def after_command(words: Sequence[str], for_run: Sequence[str], flow: Any) -> li
     command, *rest = words
     if command in _RUNS:
         added = list(for_run) if command != "spin" else []
+        refuse_decorators(_values(rest, "--with"), "--with")
+        if command == "run":
+            rest = [*_of_variables(rest), *rest]
         return [command, *added, *_renamed(_without_variables(rest), flow)]
     if command == "logs" and (not rest or rest[0] not in ("show", "scrub", "--help")):
         return [command, "show", *rest]  # `logs RUN/STEP` is short for it
     return [command, *rest]
+
+
+def _of_variables(words: Sequence[str]) -> list[str]:
+    """Return options of ``run`` that stand in variables, and not in ``words``."""
+    given = variables()
+    tags = given.get("RUN_TAG", "").split() if not _values(words, "--tag") else ()
+    file = given.get("RUN_RUN_ID_FILE") if not _values(words, "--run-id-file") else None
+    added = [word for tag in tags for word in ("--tag", tag)]
+    return [*added, *(["--run-id-file", file] if file else [])]
+
+
+def _values(words: Sequence[str], option: str) -> list[str]:
+    """Return what is given for an option."""
+    after = [value for word, value in itertools.pairwise(words) if word == option]
+    joined = [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
+    return after + joined
 
 
 def _without_variables(words: Sequence[str]) -> list[str]:

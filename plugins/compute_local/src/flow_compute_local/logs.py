@@ -6,11 +6,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from flow_core.api import Store
+from flow_core.api import Store, encode_times, times_key
 
 STREAMS = ("stdout", "stderr")
 CHUNK = 1 << 16
 MEGABYTE = 1_000_000
+_MOST_TIMES = 2000
 
 
 class Log:
@@ -22,13 +23,14 @@ class Log:
         stored: whether the file is already the store's own.
     """
 
-    __slots__ = ("key", "path", "shown", "stored")
+    __slots__ = ("key", "path", "shown", "stored", "times")
 
     def __init__(self, key: str, path: str, *, stored: bool) -> None:
         self.key = key
         self.path = path
         self.stored = stored
         self.shown = 0
+        self.times: list[tuple[int, float]] = []
 
     def size(self) -> int:
         """Return the length of the file; 0 when it does not exist."""
@@ -53,9 +55,19 @@ class Log:
             limit -= len(data)
             yield data
 
+    def note(self, at: float) -> None:
+        """Remember how long the log is at a time, for people who ask when a line was written."""
+        size = self.size()
+        if size > (self.times[-1][0] if self.times else 0):
+            self.times.append((size, at))
+            if len(self.times) > _MOST_TIMES:
+                del self.times[-2::-2]  # every other one, never the last
+
     def settle(self, store: Store, limit: int) -> None:
         """Bring the finished log into the store, cut to ``limit`` bytes; remove an empty one."""
         size = self.size()
+        if self.times and size <= limit:
+            store.write([(times_key(self.key), encode_times(self.times))])
         if size > limit:
             store.write([(self.key, self.cut(size, limit))])
         elif size and not self.stored:

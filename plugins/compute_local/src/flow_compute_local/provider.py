@@ -243,6 +243,8 @@ class LocalCompute:
             yield from self._exited(rest[0], Ending(*rest[1]))
         elif kind == "grown":
             for number in rest[0]:
+                for log in self._attempts[number].logs:
+                    log.note(time.time())
                 yield from self._output(self._attempts[number])
         elif link is not None:
             yield from self._changed(link, *message)

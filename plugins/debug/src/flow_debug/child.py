@@ -15,6 +15,7 @@ from flow_core.api import (
     Store,
     TaskSpec,
     attempt_prefix,
+    code_folder,
     installed,
     task_command,
 )
@@ -38,7 +39,7 @@ def main() -> int:
 def _debug(order: dict[str, Any], spec: TaskSpec) -> int:
     document = order["session"]
     document["settings"]["datastore"] = _STORE
-    debugger = Debugger(os.path.dirname(document["file"]), order["start"], order["script"])
+    debugger = Debugger(code_folder(document["file"]), order["start"], order["script"])
     session = Session.from_document(
         document,
         modules=[debugger],

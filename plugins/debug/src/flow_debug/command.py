@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ def _debug(
     folder: str | None,
     script: str | None,
 ) -> int:
-    from flow_core.api import again, find_attempt
+    from flow_core.api import again, code_folder, find_attempt
     from flow_debug.launcher import launch
 
     session: Session = context.session()
@@ -75,9 +76,21 @@ def _debug(
     document = session.run_document(earlier.flow, earlier.run)
     file = _today(context, document) if today else _kept(session, document, earlier, folder)
     _announce(context, earlier, file, today)
+    folder = code_folder(file)
     status = launch(session, file, spec, start, script)
-    _farewell(context, earlier, file, today)
+    if status < 0:
+        status = _killed(context, earlier, -status)
+    _farewell(context, earlier, file if today else folder, today)
     return status
+
+
+def _killed(context: CommandContext, earlier: Manifest, number: int) -> int:
+    """Say that the process of the debugger was killed; return the command's exit status."""
+    context.echo(
+        f"Step '{earlier.step}' ended the process, by {signal.Signals(number).name}, before it raised "
+        "anything to stop at.\n  go through it from its first line: --start"
+    )
+    return 1
 
 
 def _today(context: CommandContext, document: RunDocument) -> str:
@@ -126,7 +139,7 @@ def _announce(context: CommandContext, earlier: Manifest, file: str, today: bool
     context.echo()
 
 
-def _farewell(context: CommandContext, earlier: Manifest, file: str, today: bool) -> None:
+def _farewell(context: CommandContext, earlier: Manifest, place: str, today: bool) -> None:
     session = context.session()
 
     def line(options: str) -> str:
@@ -134,11 +147,10 @@ def _farewell(context: CommandContext, earlier: Manifest, file: str, today: bool
 
     context.echo()
     if today:
-        context.echo(f"  change {file} and go on: {line('--today')}")
+        context.echo(f"  change {place} and go on: {line('--today')}")
         return
-    folder = os.path.dirname(file)
-    context.echo(f"  the code is in {folder}")
-    context.echo(f"  change it there and go on: {line(f'--dir {quote(folder)}')}")
+    context.echo(f"  the code is in {place}")
+    context.echo(f"  change it there and go on: {line(f'--dir {quote(place)}')}")
     context.echo(f"  with today's code:         {line('--today')}")
 
 

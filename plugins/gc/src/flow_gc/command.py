@@ -26,7 +26,8 @@ def build(context: CommandContext) -> click.Command:
     def gc(dry_run: bool, yes: bool, as_json: bool, **chosen: Any) -> None:
         session = context.session()
         policy = _policy(context, session, chosen)
-        plan = make_plan(session.store, session.metadata, policy)
+        finders = [session.index.load(_GROUP, name) for name in session.index.names(_GROUP)]
+        plan = make_plan(session.store, session.metadata, policy, finders)
         if not as_json:
             for line in _text(plan):
                 context.echo(line)
@@ -45,6 +46,7 @@ def build(context: CommandContext) -> click.Command:
     return click.Command("gc", callback=gc, params=_options(), help=_HELP)
 
 
+_GROUP = "flow.leftovers"
 _HELP = """Remove old runs, and free what no run reaches any more. What goes is shown first.
 
 Without --keep-last and --older-than no run is removed. A run goes when nothing keeps it: with both,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from flow_gc import journal
 from flow_gc.policy import Choice, Policy, choose
-from flow_gc.reach import Entry, Folder, blobs, folders, others, references
+from flow_gc.reach import Entry, Finder, Folder, blobs, folders, others, references, useless
 
 if TYPE_CHECKING:
     from flow_core.api import Metadata, Store
@@ -52,6 +53,8 @@ class Plan(NamedTuple):
         later: blobs that nothing reaches, but that are too young, or that a run may be taking over.
         kept_size: bytes of what stays.
         journals: of earlier gcs.
+        finders: say what plugins keep of runs that are gone.
+        useless: what they say: it goes.
     """
 
     policy: Policy
@@ -65,12 +68,14 @@ class Plan(NamedTuple):
     later: dict[bytes, Entry]
     kept_size: int
     journals: tuple[Journal, ...]
+    finders: tuple[Finder, ...]
+    useless: tuple[Entry, ...]
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
         unfinished = any(journal.runs for journal in self.journals)
-        return not (self.going or self.leftovers or self.freed or unfinished)
+        return not (self.going or self.leftovers or self.freed or self.useless or unfinished)
 
     @property
     def size(self) -> int:
@@ -89,8 +94,9 @@ class Plan(NamedTuple):
         for digest, entry in self.freed.items():
             flow = owners.get(digest, "")
             sizes[flow] = sizes.get(flow, 0) + entry.size
-        for folder in self.leftovers:
-            sizes[""] = sizes.get("", 0) + folder.size
+        others = sum(f.size for f in self.leftovers) + sum(e.size for e in self.useless)
+        if others:
+            sizes[""] = sizes.get("", 0) + others
         kept: dict[str, int] = {}
         for run in self.choice.staying:
             kept[run.flow] = kept.get(run.flow, 0) + 1
@@ -100,8 +106,11 @@ class Plan(NamedTuple):
         }
 
 
-def make_plan(store: Store, metadata: Metadata, policy: Policy) -> Plan:
+def make_plan(
+    store: Store, metadata: Metadata, policy: Policy, finders: Iterable[Finder] = ()
+) -> Plan:
     """Return what goes when ``policy`` is applied now."""
+    finders = tuple(finders)
     journals = tuple(journal.read(store))
     choice = choose(store, metadata, policy)
     sorting = _Sorting(choice, journals, choice.horizon(policy.margin))
@@ -110,6 +119,7 @@ def make_plan(store: Store, metadata: Metadata, policy: Policy) -> Plan:
     sorting.reached |= references(store, others(store))
     reached = sorting.reached | sorting.open_reached
     freed, later, size = _sort_blobs(store, reached, sorting, policy)
+    nowhere = useless(store, finders, sorting.going)
     return Plan(
         policy,
         choice,
@@ -122,6 +132,8 @@ def make_plan(store: Store, metadata: Metadata, policy: Policy) -> Plan:
         later,
         sorting.kept_size + size,
         journals,
+        finders,
+        tuple(nowhere),
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from flow_core.api import run_key
+
 if TYPE_CHECKING:
-    from flow_core.api import Store
+    from flow_core.api import Store, StoredObject
 
 BLOBS = "blobs/"
 RUNS = "runs/"
@@ -104,6 +107,23 @@ def others(store: Store) -> Iterator[Entry]:
             for entry in store.list(name):
                 if entry.key == name or entry.key.startswith(f"{name}/"):
                     yield Entry(*entry)
+
+
+Finder = Callable[["Store", Callable[[str, str], bool]], Iterable["StoredObject"]]
+"""What a plugin offers in the group ``flow.leftovers``: it is given the store and whether a run is
+gone, and says which of its own objects are of no use any more."""
+
+
+def useless(
+    store: Store, finders: Sequence[Finder], going: Collection[tuple[str, str]]
+) -> list[Entry]:
+    """Return what plugins keep of runs that are not there, or are ``going``."""
+
+    @functools.cache
+    def gone(flow: str, run: str) -> bool:
+        return (flow, run) in going or not store.exists([run_key(flow, run)])[0]
+
+    return [Entry(*found) for finder in finders for found in finder(store, gone)]
 
 
 def blobs(store: Store) -> Iterator[tuple[bytes, Entry]]:

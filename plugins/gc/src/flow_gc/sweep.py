@@ -19,7 +19,7 @@ from flow_core.api import (
 from flow_gc import journal
 from flow_gc.plan import Plan
 from flow_gc.policy import choose
-from flow_gc.reach import blobs, folders, others, references
+from flow_gc.reach import blobs, folders, others, references, useless
 
 if TYPE_CHECKING:
     from flow_core.api import Metadata, Store
@@ -52,7 +52,10 @@ def carry_out(store: Store, metadata: Metadata, plan: Plan) -> Done:
         _remove_run(store, metadata, *place)
     for folder in plan.leftovers:
         store.delete(entry.key for entry in folder.entries)
-    return _free(store, metadata, plan, going, [*plan.journals, *mine])
+    nowhere = useless(store, plan.finders, ())
+    store.delete([entry.key for entry in nowhere])
+    done = _free(store, metadata, plan, going, [*plan.journals, *mine])
+    return done._replace(size=done.size + sum(entry.size for entry in nowhere))
 
 
 def _write_down(store: Store, plan: Plan, going: Sequence[Place]) -> list[Journal]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
+import itertools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,13 +16,16 @@ from flow_core.api import (
     AttemptState,
     Command,
     CommandContext,
+    ManifestReader,
     NotFound,
     RunState,
     UsageError,
-    attempt_prefix,
     harmless,
+    home_of_logs,
+    read_times,
+    time_of_byte,
 )
-from flow_inspect.place import Place, attempts, check_exists, read_manifest, read_place
+from flow_inspect.place import Place, attempts, check_exists, read_place
 
 if TYPE_CHECKING:
     from flow_core.api import Session
@@ -37,13 +40,20 @@ _OPEN_RUNS = frozenset({RunState.CREATED, RunState.RUNNING})
 def build(context: CommandContext) -> click.Command:
     """Make the click command."""
 
-    def logs(pathspec: str, streams: str, attempt: int | None, follow: bool, as_json: bool) -> None:
+    def logs(
+        pathspec: str,
+        streams: str,
+        attempt: int | None,
+        follow: bool,
+        timestamps: bool,
+        as_json: bool,
+    ) -> None:
         if follow and as_json:
             raise UsageError("--follow and --json exclude each other", hint="leave out --follow")
         place = read_place(context, pathspec)
         session = context.session()
         check_exists(session, place)
-        reader = _Logs(context, session, place, chosen_streams(streams), attempt)
+        reader = _Logs(context, session, place, chosen_streams(streams), attempt, timestamps)
         if follow:
             reader.follow()
         elif as_json:
@@ -63,6 +73,11 @@ def build(context: CommandContext) -> click.Command:
                 type=click.IntRange(min=0),
                 metavar="N",
                 help="Attempt N, from 0, instead of the last one.",
+            ),
+            click.Option(
+                ["--timestamps"],
+                is_flag=True,
+                help="When each line was written, as closely as its run has looked.",
             ),
             click.Option(["--follow", "-f"], is_flag=True, help="Go on until the run has ended."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
@@ -122,13 +137,11 @@ def _stream(option: str, text: str, default: bool = False) -> click.Option:
 class _Stream:
     """One stream of one attempt: how far it was read, and the line that is not complete yet."""
 
-    __slots__ = ("decoder", "offset", "rest")
+    __slots__ = ("offset", "rest")
 
     def __init__(self) -> None:
         self.offset = 0
-        self.rest = ""
-        # A character may be cut in two by the end of a chunk.
-        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.rest = b""
 
 
 class _Logs:
@@ -141,12 +154,15 @@ class _Logs:
         place: Place,
         streams: Sequence[str],
         number: int | None,
+        timestamps: bool,
     ) -> None:
         self._context = context
         self._session = session
         self._place = place
         self._streams = streams
         self._number = number
+        self._timestamps = timestamps
+        self._manifests = ManifestReader(session.store)
         self._open: dict[tuple[str, int, int, str], _Stream] = {}
         self._done: set[tuple[str, int, int]] = set()
 
@@ -162,7 +178,7 @@ class _Logs:
         found = []
         for record in attempts(self._session, self._place, self._number):
             prefix, origin = self._home(record)
-            texts = self._session.store.read([prefix + name for name in self._streams])
+            texts = [*self._session.store.read([prefix + name for name in self._streams])]
             found.append(
                 {
                     "pathspec": record.pathspec,
@@ -173,11 +189,48 @@ class _Logs:
                         name: (text or b"").decode(errors="replace")
                         for name, text in zip(self._streams, texts, strict=True)
                     },
+                    **(self._times(record, prefix, origin, texts) if self._timestamps else {}),
                 }
             )
             self._done.add(record[2:5])
         self._check_attempt()
         return found
+
+    def _times(
+        self,
+        record: AttemptRecord,
+        prefix: str,
+        origin: str | None,
+        texts: Iterable[bytes | None],
+    ) -> dict[str, list[float | None]]:
+        """Return for each stream the times of its lines, in seconds since the epoch."""
+        found = {}
+        for name, text in zip(self._streams, texts, strict=True):
+            clock = self._clock(record, prefix + name, origin, last=True)
+            lines = (text or b"").removesuffix(b"\n").split(b"\n") if text else []
+            ends = itertools.accumulate(len(line) + 1 for line in lines)
+            found[f"{name}_times"] = [clock(min(end, len(text or b""))) for end in ends]
+        return found
+
+    def _clock(
+        self, record: AttemptRecord, key: str, origin: str | None, *, last: bool
+    ) -> Callable[[int], float | None]:
+        """Return what tells when a log had so many bytes. What the times do not tell any more came
+        at the end of the attempt; of one that runs, it has just come."""
+        times = read_times(self._session.store, key) if last else []
+        end = self._ended(record, origin) if last else time.time()
+
+        def clock(position: int) -> float | None:
+            return time_of_byte(times, position) or end
+
+        return clock
+
+    def _ended(self, record: AttemptRecord, origin: str | None) -> float | None:
+        if origin is None:
+            return record.finished_at or record.started_at
+        flow, run, step, task, attempt = origin.split("/")
+        manifest = self._manifests.one(flow, run, step, int(task), int(attempt))
+        return manifest.finished if manifest is not None else None
 
     def follow(self) -> None:
         """Print what there is and what comes, until the run has ended or is lost."""
@@ -224,49 +277,49 @@ class _Logs:
         for name in self._streams:
             key = (record.step, record.task, record.attempt, name)
             stream = self._open.setdefault(key, _Stream())
-            self._print_stream(prefix + name, stream, self._label(label), last)
+            clock = None
+            if self._timestamps:
+                clock = self._clock(record, prefix + name, origin, last=last)
+            self._print_stream(prefix + name, stream, self._label(label), last, clock)
             if last:
                 del self._open[key]
 
     def _label(self, label: str) -> str:
         return "" if self._place.task is not None else click.style(label, dim=True)
 
-    def _print_stream(self, key: str, stream: _Stream, label: str, last: bool) -> None:
+    def _print_stream(
+        self,
+        key: str,
+        stream: _Stream,
+        label: str,
+        last: bool,
+        clock: Callable[[int], float | None] | None,
+    ) -> None:
         while data := self._session.store.read_range(key, stream.offset, _CHUNK):
+            position = stream.offset - len(stream.rest)
             stream.offset += len(data)
-            *lines, stream.rest = (stream.rest + stream.decoder.decode(data)).split("\n")
+            *lines, stream.rest = (stream.rest + data).split(b"\n")
             for line in lines:
-                self._context.echo(label + self._shown(line))
-        if last:
-            rest = stream.rest + stream.decoder.decode(b"", final=True)
-            if rest:
-                self._context.echo(label + self._shown(rest))
+                position += len(line) + 1
+                self._print_line(line, label, clock and clock(position))
+        if last and stream.rest:
+            self._print_line(stream.rest, label, clock and clock(stream.offset))
 
-    def _shown(self, line: str) -> str:
-        """A terminal would obey what a task wrote; a pipe gets it as it is."""
-        return harmless(line, colours=True) if sys.stdout.isatty() else line
+    def _print_line(self, line: bytes, label: str, at: float | None) -> None:
+        text = line.decode(errors="replace")
+        if sys.stdout.isatty():  # which would obey what a task wrote; a pipe gets it as it is
+            text = harmless(text, colours=True)
+        moment = click.style(f"{_moment(at)} ", dim=True) if self._timestamps else ""
+        self._context.echo(moment + label + text)
 
     def _home(self, record: AttemptRecord) -> tuple[str, str | None]:
-        return home_of_logs(self._session, record)
+        return home_of_logs(self._session.store, self._manifests, record)
 
 
-def home_of_logs(session: Session, record: AttemptRecord) -> tuple[str, str | None]:
-    """Return where the logs of an attempt lie, and, for a reused one, where it really ran.
-
-    They may be its own by now: when the run where it ran is removed, they are copied there.
-    """
-    place, origin = record[:5], record.origin
-    named = origin
-    while origin and not _has_logs(session, attempt_prefix(*place)):
-        flow, run, step, task, attempt = origin.split("/")
-        place, named = (flow, run, step, int(task), int(attempt)), origin
-        manifest = read_manifest(session, AttemptRecord(*place, AttemptState.REUSED))
-        origin = manifest.origin if manifest is not None else None
-    return attempt_prefix(*place), named
-
-
-def _has_logs(session: Session, prefix: str) -> bool:
-    return any(session.store.exists([prefix + name for name in ("stdout", "stderr")]))
+def _moment(at: float | None) -> str:
+    if at is None:
+        return "?".ljust(23)
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))}.{int(at % 1 * 1000):03}"
 
 
 command = Command("Show what the tasks of a past run wrote.", False, build)

@@ -30,7 +30,7 @@ def _lines(reason: Mapping[str, Any]) -> list[str]:
     by = "cache: " if reason.get("by") == "cache" else ""
     try:
         lines = say(reason) if say is not None else None
-    except (KeyError, TypeError):  # a plugin's own, with the name of one of ours
+    except (KeyError, TypeError, ValueError):  # a plugin's own, with the name of one of ours
         lines = None
     if lines is None:
         details = {k: v for k, v in reason.items() if k not in ("by", "kind")}
@@ -76,6 +76,17 @@ def _failed(reason: Mapping[str, Any]) -> str:
     return f"it did not end well in the run that is resumed, as {reason['origin']}{message}"
 
 
+def _branches(structure: str) -> str:
+    """``3 of work and 1 of side`` for ``work*3,side*1``."""
+    parts = [part.rpartition("*") for part in structure.split(",") if part]
+    texts = [f"{int(count):,} of {step}" for step, _, count in parts]
+    return " and ".join(texts) or "nothing"
+
+
+def _over(reason: Mapping[str, Any]) -> str:
+    return f" over '{reason['name']}'" if reason["name"] else ""
+
+
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str | list[str] | None]] = {
     # reused
     "finished": lambda r: "it was finished, and so was all that it reads",
@@ -86,6 +97,11 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str | list[str] | None]] = {
     "parameter": _parameter,
     "artifact": _artifact,
     "item": _item,
+    "branches": lambda r: f"it joins {_branches(r['new'])} now, and joined {_branches(r['old'])}",
+    "count": lambda r: f"its foreach{_over(r)} has {r['new']:,} items now, and had {r['old']:,}",
+    "index": lambda r: (
+        f"its place in its foreach{_over(r)} is {r['new']:,} now, and was {r['old']:,}"
+    ),
     "inputs": lambda r: f"its inputs, or its place in the foreaches, are others now ({r['name']})",
     "code": _code,
     "value": lambda r: f"the value of {r['name']} is another now",

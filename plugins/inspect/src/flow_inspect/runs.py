@@ -214,7 +214,12 @@ def _notes(
         yield f"There are more: --before {found[-1].pathspec}, or --limit 0."
     if found or not names:
         if not names:
-            yield "There is no run yet: python my_flow.py run"
+            lost = index_lacks(session.metadata, session.store, "")
+            yield (
+                f"The index has no run, but the store has some: {command_line(session, 'reindex')}"
+                if lost
+                else "There is no run yet: python my_flow.py run"
+            )
         return
     others = namespace is None and any(session.metadata.runs(name, limit=1) for name in names)
     yield "No run is as described." + (

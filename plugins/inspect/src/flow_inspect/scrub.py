@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flow_core.api import AttemptState, CommandContext, UsageError
-from flow_inspect.logs import chosen_streams, home_of_logs, stream_options
+from flow_core.api import (
+    AttemptState,
+    CommandContext,
+    ManifestReader,
+    UsageError,
+    home_of_logs,
+    times_key,
+)
+from flow_inspect.logs import chosen_streams, stream_options
 from flow_inspect.place import attempts, check_exists, read_place
 
 if TYPE_CHECKING:
@@ -106,13 +113,15 @@ def _scrub(
     moment = time.strftime("%Y-%m-%d %H:%M:%S")
     note = f"[flow: removed by {session.settings.user()}, {moment}]\n".encode()
     removed: list[dict[str, Any]] = []
+    manifests = ManifestReader(session.store)
     for record in records:
-        prefix, _ = home_of_logs(session, record)
+        prefix, _ = home_of_logs(session.store, manifests, record)
         home = prefix.removeprefix("runs/").removesuffix("/")
         for stream in streams:
             size = session.store.size(prefix + stream)
             if size:
                 session.store.write([(prefix + stream, note)])
+                session.store.delete([times_key(prefix + stream)])
                 removed.append({"attempt": home, "stream": stream, "bytes": size})
     return removed
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from flow_core.api import duration as a_duration
 from flow_core.api import harmless
 
 _COLOURS = {
@@ -59,15 +60,8 @@ def moment(seconds: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return ``0.12 s``, ``3.4 s``, ``5 min 12 s``, ``2 h 05 min``, or nothing."""
-    if seconds is None or seconds < 0:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
+    """Return ``120 ms``, ``3.4 s``, ``5 min 12 s``, ``2 h 05 min``, or nothing."""
+    return "" if seconds is None or seconds < 0 else a_duration(seconds)
 
 
 def size(count: float) -> str:

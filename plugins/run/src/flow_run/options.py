@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from flow_core.api import CommandContext, Parameter, RunOption, RunRequest
+from flow_core.api import (
+    CommandContext,
+    Parameter,
+    RunOption,
+    RunRequest,
+    log_size_option,
+    run_id_file_option,
+    take_log_size,
+)
 
 _PREFIX = "added_"
 
@@ -28,18 +36,8 @@ def shared() -> list[click.Parameter]:
             metavar="N",
             help="Tasks that run at the same time (default: one for each processor).",
         ),
-        click.Option(
-            ["--max-log-size"],
-            type=click.FloatRange(min=0),
-            metavar="MB",
-            help="Megabytes kept of each output stream of a task (default: 10).",
-        ),
-        click.Option(
-            ["--run-id-file"],
-            type=click.Path(dir_okay=False),
-            metavar="FILE",
-            help="Write the run id to FILE as soon as it is known.",
-        ),
+        log_size_option(),
+        run_id_file_option(),
     ]
 
 
@@ -85,8 +83,7 @@ def execute(context: CommandContext, given: dict[str, Any], **request: Any) -> N
     """Run the flow as the shared options and ``request`` (fields of `RunRequest`) say."""
     session = context.session()
     session.add_decorators(given["decorators"])
-    if given["max_log_size"] is not None:
-        session.settings.override("max_log_size", given["max_log_size"], "--max-log-size")
+    take_log_size(session, given["max_log_size"])
     session.execute(
         RunRequest(
             tags=given["tags"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
@@ -15,9 +16,11 @@ from flow_core.api import (
     Graph,
     Manifest,
     ManifestReader,
+    Message,
     ReuseDraft,
     RunReader,
     RunRecord,
+    RunState,
     Session,
     TaskSpec,
     changed_code,
@@ -27,6 +30,7 @@ from flow_core.api import (
     manifest_key,
     rebase,
     result_key,
+    seems_lost,
 )
 
 _PAGE = 5000
@@ -123,6 +127,10 @@ class Reuse:
     def flow_run_started(self, session: Session, run: RunRecord) -> None:
         """Learn what the new run's parameters are."""
         self._new = session.run_document(run.flow, run.run)
+        origin = session.metadata.run(self._flow, self._run)
+        if origin is not None and origin.state == RunState.RUNNING and not seems_lost(origin):
+            text = f"{origin.pathspec} still goes on: what it has not finished yet runs twice"
+            session.emit(Message(text, "warning", time.time()))
         self._compares = self._compares or bool(self._changed)
 
     @cached_property

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from types import TracebackType
 from typing import Any
 
 from flow_core.api import FlowError, UsageError, did_you_mean
+from flow_runner.closing import Closing
 from flow_runner.process import PAUSE, STREAMS, FlowProcess
 
 
@@ -31,7 +31,7 @@ class NotStarted(FlowError, RuntimeError):
         )
 
 
-class ExecutingProcess:
+class ExecutingProcess(Closing):
     """A command that runs, or has ended.
 
     It is a context manager, also with ``async with``: at its end the process ends, if it still
@@ -126,28 +126,6 @@ class ExecutingProcess:
     def cleanup(self) -> None:
         """End it, if it still runs, and forget its output."""
         self._process.remove()
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.cleanup()
-
-    async def __aenter__(self) -> Any:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await asyncio.to_thread(self.cleanup)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.command}: {self.status}>"

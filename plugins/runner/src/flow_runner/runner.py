@@ -8,12 +8,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 from flow_core.api import Session, Settings, UsageError, did_you_mean
+from flow_runner.closing import Closing
 from flow_runner.executing import ExecutingProcess, ExecutingRun, ExecutingTask, NotStarted
 from flow_runner.process import PAUSE, FlowProcess
 from flow_runner.words import option_words, split_arguments
@@ -21,7 +21,7 @@ from flow_runner.words import option_words, split_arguments
 _SPIN = "spin"  # its results are kept in a store of this name
 
 
-class Runner:
+class Runner(Closing):
     """Starts the commands of a flow as processes of their own.
 
     ``Runner("my_flow.py").run(alpha=3)`` waits for the end and returns an `ExecutingRun`; a run
@@ -31,6 +31,9 @@ class Runner:
     anything starts.
 
     As a context manager it ends what it has started, at its end.
+
+    Attributes:
+        program: the words that stand for ``flow`` in the commands; a subclass may set others.
 
     Args:
         flow_file: path of the file, or ``file.py:Class``, or ``package.module:Class``.
@@ -56,6 +59,7 @@ class Runner:
         self.flow_file = os.fspath(flow_file)
         self.show_output = show_output
         self.cwd = None if cwd is None else os.fspath(cwd)
+        self.program: Sequence[str] = (sys.executable, "-m", "flow_core")
         self._environment = {**os.environ, **(env or {})}
         if profile is not None:
             self._environment["FLOW_PROFILE"] = profile
@@ -146,11 +150,26 @@ class Runner:
     def _start(
         self, command: str, arguments: tuple[Any, ...], given: Mapping[str, Any]
     ) -> tuple[FlowProcess, bool]:
-        words, announces = self._words(command, arguments, given)
+        options, variables = self.prepare(command, given)
+        words, announces = self._words(command, arguments, options)
+        environment = {**self._environment, **variables}
         process = FlowProcess(
-            words, self._environment, self.cwd, self.show_output, self._run_id_file(given)
+            words, environment, self.cwd, self.show_output, self._run_id_file(options)
         )
         return process, announces
+
+    def prepare(
+        self, command: str, given: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        """Return the options for a command, and further environment variables for it.
+
+        For subclasses that let callers say some things in another way.
+
+        Args:
+            command: its name.
+            given: what the caller gave by name.
+        """
+        return given, {}
 
     def _run_id_file(self, given: Mapping[str, Any]) -> str | None:
         """Return the file for the run id that the caller wants, without what another run wrote."""
@@ -170,9 +189,9 @@ class Runner:
         if not announces:
             made = ExecutingProcess(command, process)
         elif command == _SPIN:
-            made = ExecutingTask(command, process, partial(self._read, datastore=_SPIN))
+            made = ExecutingTask(command, process, partial(self.read_run, datastore=_SPIN))
         else:
-            made = ExecutingRun(command, process, self._read)
+            made = ExecutingRun(command, process, self.read_run)
         self._started.append(made)
         return made
 
@@ -198,7 +217,7 @@ class Runner:
             words.append("--run-id-file={folder}/run-id")
         top = option_words(known["top_level"], self._top_level, f"flow '{known['flow']}'")
         file = [self.flow_file] if found["needs_flow"] else []
-        return [*_PROGRAM, *top, command, *file, *words, *positions], announces
+        return [*self.program, *top, command, *file, *words, *positions], announces
 
     def _description(self) -> dict[str, Any]:
         """Return what the command ``options`` tells of the flow, asked once."""
@@ -210,7 +229,7 @@ class Runner:
 
     def _ask(self, top: list[str]) -> dict[str, Any]:
         done = subprocess.run(
-            [*_PROGRAM, *top, "options", self.flow_file, "--json"],
+            [*self.program, *top, "options", self.flow_file, "--json"],
             env=self._environment,
             cwd=self.cwd,
             stdin=subprocess.DEVNULL,
@@ -230,8 +249,13 @@ class Runner:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def _read(self, run_id: str, datastore: str | None = None) -> Any:
-        """Return the client's `Run`, from where the process keeps it."""
+    def read_run(self, run_id: str, datastore: str | None = None) -> Any:
+        """Return the client's `Run`, from where the process keeps it.
+
+        Args:
+            run_id: its id.
+            datastore: name of another store than that of the flow's runs.
+        """
         from flow_core import Run  # offered by a plugin
 
         known = self._description()
@@ -249,28 +273,3 @@ class Runner:
         """End all that this runner has started, and forget its output."""
         while self._started:
             self._started.pop().cleanup()
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.cleanup()
-
-    async def __aenter__(self) -> Runner:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await asyncio.to_thread(self.cleanup)
-
-
-_PROGRAM = (sys.executable, "-m", "flow_core")

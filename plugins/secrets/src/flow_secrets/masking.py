@@ -126,32 +126,49 @@ def masked_streams(texts: Sequence[str]) -> Iterator[None]:
             stream.finish()
 
 
-class _Masked(io.TextIOBase):
-    """Stands before a text stream; is like it in all but what is written."""
+class _Masked(io.TextIOWrapper):
+    """Takes the place of a text stream, and is like it in all but what is written."""
+
+    def __init__(self, behind: Any, hidden: list[bytes]) -> None:
+        self._bytes = _MaskedBytes(behind, hidden)
+        super().__init__(io.BufferedWriter(self._bytes), "utf-8", "surrogateescape")
+        self.reconfigure(write_through=True, line_buffering=True)
+
+    def write(self, text: str) -> int:
+        """Write at once what can be shown already: what follows may stop for a person."""
+        written = super().write(text)
+        self.flush()
+        return written
+
+    def finish(self) -> None:
+        """Write what was held back."""
+        with suppress(ValueError):  # the step has closed it
+            self.flush()
+        self._bytes.finish()
+
+
+class _MaskedBytes(io.RawIOBase):
+    """The bytes below a `_Masked`."""
 
     def __init__(self, behind: Any, hidden: list[bytes]) -> None:
         self._behind = behind
         self._filter = Filter(hidden)
         self._lock = threading.Lock()
-        self.buffer = _MaskedBytes(self)
+        self.name = getattr(behind, "name", None)
 
-    def write(self, text: str) -> int:
+    def write(self, data: Any) -> int:
         """Write what can be shown already."""
-        self.pass_on(self._filter.feed, text.encode("utf-8", "surrogateescape"))
-        return len(text)
+        self._pass_on(self._filter.feed, bytes(data))
+        return len(data)
 
     def finish(self) -> None:
         """Write what was held back."""
-        self.pass_on(self._filter.end)
+        self._pass_on(self._filter.end)
 
-    def pass_on(self, step: Callable[..., bytes], *data: bytes) -> None:
-        """Send bytes through the filter."""
+    def _pass_on(self, step: Callable[..., bytes], *data: bytes) -> None:
         with self._lock:
             self._behind.write(step(*data).decode("utf-8", "surrogateescape"))
-
-    def flush(self) -> None:
-        """Flush the stream behind; what is held back stays so."""
-        self._behind.flush()
+            self._behind.flush()
 
     def writable(self) -> bool:
         """It is."""
@@ -164,28 +181,3 @@ class _Masked(io.TextIOBase):
     def fileno(self) -> int:
         """As the stream behind: what is written there is not masked."""
         return int(self._behind.fileno())
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """As the stream behind."""
-        return str(getattr(self._behind, "encoding", None) or "utf-8")
-
-
-class _MaskedBytes(io.RawIOBase):
-    """The bytes below a `_Masked`."""
-
-    def __init__(self, text: _Masked) -> None:
-        self._text = text
-
-    def write(self, data: Any) -> int:
-        """Write what can be shown already."""
-        self._text.pass_on(self._text._filter.feed, bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Flush the stream behind."""
-        self._text.flush()
-
-    def writable(self) -> bool:
-        """It is."""
-        return True

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flow_core.api import ArtifactRef, Command, CommandContext, FlowError, harmless
+from flow_core.api import (
+    ArtifactRef,
+    Command,
+    CommandContext,
+    FlowError,
+    duration,
+    harmless,
+    log_size_option,
+    run_id_file_option,
+    take_log_size,
+)
 
 if TYPE_CHECKING:
     from flow_core.api import Session
@@ -25,8 +35,7 @@ def build(context: CommandContext) -> click.Command:
         from flow_spin.spin import spin as run
 
         session = context.session()
-        if given["max_log_size"] is not None:
-            session.settings.override("max_log_size", given["max_log_size"], "--max-log-size")
+        take_log_size(session, given["max_log_size"])
         artifacts = overrides.load(artifacts_module) if artifacts_module is not None else {}
         options = Options(
             artifacts, given["skip_decorators"], given["persist"], given["run_id_file"]
@@ -60,18 +69,8 @@ def build(context: CommandContext) -> click.Command:
                 envvar="FLOW_SPIN_PERSIST",
                 help="Keep the result; else it is kept until the flow is spun again.",
             ),
-            click.Option(
-                ["--max-log-size"],
-                type=click.FloatRange(min=0),
-                metavar="MB",
-                help="Megabytes kept of each output stream (default: 10).",
-            ),
-            click.Option(
-                ["--run-id-file"],
-                type=click.Path(dir_okay=False),
-                metavar="FILE",
-                help="Write the number of the spin to FILE as soon as it is known.",
-            ),
+            log_size_option(),
+            run_id_file_option("number of the spin"),
             click.Option(
                 ["--json", "as_json"],
                 is_flag=True,
@@ -108,7 +107,7 @@ def _text(session: Session, spun: Spun) -> Iterator[str]:
     state = click.style(manifest.state.value, fg="green" if manifest.ok else "red", bold=True)
     head = f"{click.style(manifest.step, bold=True)} again on the inputs of {earlier.pathspec}"
     before = "" if earlier.ok is manifest.ok else f" (it was {earlier.state.value})"
-    yield f"{head}: {state} in {seconds:.2f} s{before}"
+    yield f"{head}: {state} in {duration(seconds)}{before}"
     if spun.earlier.others:
         others = spun.earlier.others
         yield f"  {others:,} other task{'s' if others > 1 else ''} of the step: name one by RUN/STEP/TASK"

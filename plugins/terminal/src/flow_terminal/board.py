@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flow_core.api import duration
 from flow_terminal import wording
 from flow_terminal.progress import DONE, FAILED, RUNNING, WAITING, Progress, StepProgress
-from flow_terminal.quantities import duration, plural
+from flow_terminal.quantities import plural
 from flow_terminal.style import Style, clip, pad, width
 
 _BAR = 20

@@ -1,18 +1,6 @@
-"""Quantities as people read them: durations, sizes and counts."""
+"""Quantities as people read them: sizes and counts."""
 
 from __future__ import annotations
-
-
-def duration(seconds: float) -> str:
-    """``26 ms``, ``0.3 s``, ``12.0 s``, ``4 min 05 s``, ``2 h 05 min``."""
-    if seconds < 0.0995:
-        return f"{max(0.0, seconds) * 1000:.0f} ms"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 def size(count: int) -> str:

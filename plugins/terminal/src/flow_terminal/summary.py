@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from flow_core.api import Failure, RunFinished, RunState, TaskSpec
+from flow_core.api import Failure, RunFinished, RunState, TaskSpec, duration
 from flow_terminal import wording
 from flow_terminal.progress import Progress, StepProgress
-from flow_terminal.quantities import duration, size
+from flow_terminal.quantities import size
 from flow_terminal.style import Style, clip, pad, width
 
 _BAR = 24

@@ -13,10 +13,11 @@ from flow_core.api import (
     TaskQueued,
     TaskSpec,
     TaskStarted,
+    duration,
     harmless,
 )
 from flow_terminal.progress import StepProgress
-from flow_terminal.quantities import duration, plural
+from flow_terminal.quantities import plural
 
 
 def prefix(spec: TaskSpec, pid: str) -> str:
