@@ -1,6 +1,12 @@
 """What holds for all tests of the repository."""
 
+import signal
+
 from hypothesis import HealthCheck, settings
+
+# A shell may have it ignored (`nohup make test`), and what a test starts would inherit that.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A busy machine makes nothing wrong: how long an example takes is no matter of these tests.
 settings.register_profile(

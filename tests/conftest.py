@@ -204,5 +204,6 @@ def _of_run(file: Path, key: str) -> list[ArtifactRef]:
     if file.name == "finished.json":
         RunResult.decode(file.read_bytes(), key)
     else:
-        assert file.name in ("stdout", "stderr"), f"what is {key}?"
+        name, _, times = file.name.partition(".")
+        assert name in ("stdout", "stderr") and times in ("", "times"), f"what is {key}?"
     return []
