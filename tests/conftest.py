@@ -205,5 +205,6 @@ def _of_run(file: Path, key: str) -> list[ArtifactRef]:
         RunResult.decode(file.read_bytes(), key)
     else:
         name, _, times = file.name.partition(".")
-        assert name in ("stdout", "stderr") and times in ("", "times"), f"what is {key}?"
+        known = name in ("stdout", "stderr") and times in ("", "times")
+        assert known, f"what is {key}?"
     return []
