@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := core $(PLUGINS)
 DEV_TOOLS := coverage flask flask-cors hypothesis import-linter ipykernel mkdocs mkdocs-material \
-	"moto[secretsmanager]" mypy nbclient numpy palmerpenguins pytest pytest-timeout pytest-xdist \
+	"moto[secretsmanager]" mypy nbclient numpy palmerpenguins polars pytest pytest-timeout pytest-xdist \
 	ruff scikit-learn towncrier types-PyYAML vega_datasets
 
 BIN := $(VENV)/bin

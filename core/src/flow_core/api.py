@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flow_core.definition import FlowDefinition as FlowDefinition
     from flow_core.definition import StepDefinition as StepDefinition
     from flow_core.errors import ArtifactError as ArtifactError
+    from flow_core.errors import Declined as Declined
     from flow_core.errors import DefinitionError as DefinitionError
     from flow_core.errors import FlowError as FlowError
     from flow_core.errors import FormatError as FormatError
@@ -207,7 +208,7 @@ _HOME = {
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
     "context": "current",
-    "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
+    "errors": "ArtifactError Declined DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
     "finding": "RUN_STATES RunQuery check_states find_runs launcher_is_gone seconds_of seems_lost"
