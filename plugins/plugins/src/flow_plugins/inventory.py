@@ -55,7 +55,9 @@ class Item(NamedTuple):
 
 def error_data(error: PluginError | None) -> dict[str, str | None] | None:
     """Return the four parts of an error as JSON data."""
-    return error and {part: getattr(error, part) for part in ("what", "where", "why", "hint")}
+    if error is None:
+        return None
+    return {part: getattr(error, part) for part in ("what", "where", "why", "hint")}
 
 
 class Inventory:
