@@ -177,7 +177,7 @@ class TestOffered:
         assert caught.value.where == f"{file}:2"
 
     def test_a_module_that_does_not_exist(self):
-        with pytest.raises(PluginError, match="'no_such_module' cannot be read") as caught:
+        with pytest.raises(PluginError, match="'no_such_module' cannot be loaded") as caught:
             offered("no_such_module", [])
         assert caught.value.hint == "repair it, or leave it out: -p no:no_such_module"
 

@@ -70,7 +70,7 @@ def _source(name: str) -> tuple[str, str]:
         return spec.origin or "", (read(name) if read is not None else None) or ""
     except (Exception, SystemExit) as error:  # a package that it is in may raise anything
         raise PluginError(
-            f"The plugin module '{name}' cannot be read",
+            f"The plugin module '{name}' cannot be loaded",
             why=f"{type(error).__name__}: {error}",
             hint=f"repair it, or leave it out: -p no:{name}",
         ) from error
