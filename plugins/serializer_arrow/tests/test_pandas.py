@@ -226,15 +226,14 @@ class OfPandas(SerializerSuite):
     def back(self, value):
         return self.serializer.load([bytearray(p) for p in self.serializer.dump(value)])
 
-    @settings(max_examples=40)
-    @given(frames())
-    def test_any_frame(self, frame):
-        same(self.back(frame), frame)
+    @pytest.mark.parametrize("values", [frames(), series()], ids=["frames", "series"])
+    def test_any_frame_and_series(self, values):
+        @settings(max_examples=40)
+        @given(values)
+        def check(value):
+            same(self.back(value), value)
 
-    @settings(max_examples=40)
-    @given(series())
-    def test_any_series(self, one):
-        same(self.back(one), one)
+        check()
 
     @pytest.mark.parametrize("kind", sorted(ARRAYS))
     def test_each_kind_of_column(self, kind):
