@@ -13,7 +13,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_core.testing.bare_environment import BareEnvironment as BareEnvironment
     from flow_core.testing.compute_suite import ComputeSuite as ComputeSuite
+    from flow_core.testing.environment_suite import EnvironmentSuite as EnvironmentSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
     from flow_core.testing.flowtester import FlowTester as FlowTester
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from flow_core.testing.store_suite import StoreSuite as StoreSuite
 
 _HOME = {
+    "BareEnvironment": "bare_environment",
     "ComputeSuite": "compute_suite",
+    "EnvironmentSuite": "environment_suite",
     "FlowTester": "flowtester",
     "InProcessCompute": "in_process",
     "MemoryMetadata": "fakes",
