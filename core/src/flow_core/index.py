@@ -88,7 +88,7 @@ class EntryPoint(NamedTuple):
             PluginError: importing it failed, for whatever reason, or it is not what its group asks
                 for.
         """
-        self._check_core()
+        self.check_core()
         module, _, attribute = self.value.partition(":")
         try:
             loaded: Any = importlib.import_module(module)
@@ -118,7 +118,11 @@ class EntryPoint(NamedTuple):
                 hint=f"correct the entry point, or leave the plugin out: -p no:{self.plugin}",
             )
 
-    def _check_core(self) -> None:
+    def check_core(self) -> None:
+        """Raise `IncompatiblePlugin` if the distribution needs another flow-core. Imports nothing.
+
+        Since 0.1.
+        """
         requirement = core_requirement(self)
         if not satisfies(__version__, requirement):
             raise IncompatiblePlugin(

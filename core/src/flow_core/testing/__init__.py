@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flow_core.testing.bare_environment import BareEnvironment as BareEnvironment
+    from flow_core.testing.command_suite import CommandSuite as CommandSuite
     from flow_core.testing.compute_suite import ComputeSuite as ComputeSuite
     from flow_core.testing.environment_suite import EnvironmentSuite as EnvironmentSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     from flow_core.testing.in_process import InProcessCompute as InProcessCompute
     from flow_core.testing.metadata_suite import MetadataSuite as MetadataSuite
     from flow_core.testing.processes import in_children as in_children
+    from flow_core.testing.secrets_suite import SecretsCase as SecretsCase
+    from flow_core.testing.secrets_suite import SecretsSuite as SecretsSuite
     from flow_core.testing.serializer_suite import SerializerSuite as SerializerSuite
     from flow_core.testing.store_suite import StoreSuite as StoreSuite
 
 _HOME = {
     "BareEnvironment": "bare_environment",
+    "CommandSuite": "command_suite",
     "ComputeSuite": "compute_suite",
     "EnvironmentSuite": "environment_suite",
     "FlowTester": "flowtester",
@@ -36,6 +40,8 @@ _HOME = {
     "MemoryMetadata": "fakes",
     "MemoryStore": "fakes",
     "MetadataSuite": "metadata_suite",
+    "SecretsCase": "secrets_suite",
+    "SecretsSuite": "secrets_suite",
     "SerializerSuite": "serializer_suite",
     "ProcessResult": "flowtester",
     "RunOutcome": "flowtester",
