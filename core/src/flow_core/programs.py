@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import IO
 
 from flow_core.errors import CommandFailed
+from flow_core.settings import child_variables
 
 _LOOK = 0.05  # seconds between looks at the program
 _GRACE = 2.0  # seconds between the polite and the forced end of a program
@@ -47,7 +48,7 @@ def run_program(
                 stdout=out,
                 stderr=err,
                 cwd=folder,
-                env={**os.environ, **(variables or {})},
+                env=child_variables(variables or {}),
                 pass_fds=tuple(kept),
                 start_new_session=True,  # Ctrl-C of the terminal is for the launcher
             )

@@ -96,6 +96,11 @@ def state_folder(place: str | None = None) -> str:
             return os.path.join(here, ".flow")
 
 
+def child_variables(more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables of a program: those of this process, and ``more``."""
+    return {**os.environ, **more}
+
+
 class Settings:
     """The settings in force. Unknown ``FLOW_*`` variables are left alone: they may be others'.
 
