@@ -141,9 +141,7 @@ class Settings:
             minimum: the smallest number allowed.
             secret: whether the value is a password, or holds one: it is then never shown.
         """
-        self._declared[name] = Setting(
-            name, default, help, type(default), choices, minimum, secret
-        )
+        self._declared[name] = Setting(name, default, help, type(default), choices, minimum, secret)
 
     def declared(self) -> list[Setting]:
         """Return all declarations, sorted by name."""
