@@ -252,15 +252,16 @@ class FlowTester:
         from flow_core.testing.in_process import InProcessCompute
 
         chosen = Settings({"HOME": str(self.path), "FLOW_USER": "tester"}, str(self.path))
-        for name, value in (settings or {}).items():
-            chosen.override(name, value, "test")
+        wanted = dict(settings or {})
+        for name in [s.name for s in chosen.declared() if s.name in wanted]:
+            chosen.override(name, wanted.pop(name), "test")
         index = installed().choose([f"only:{p}" for p in plugins]) if plugins else PluginIndex([])
         fakes = {
             ("store", "local"): MemoryStore(),
             ("metadata", "local"): MemoryMetadata(),
             ("compute", "local"): InProcessCompute(),
         }
-        return Session(
+        session = Session(
             flow,
             settings=chosen,
             index=index,
@@ -269,6 +270,10 @@ class FlowTester:
             providers={**fakes, **(providers or {})},
             config_values=list((configs or {}).items()),
         )
+        if wanted and session.plugins:  # those of plugins are declared when these are loaded
+            for name, value in wanted.items():
+                chosen.override(name, value, "test")
+        return session
 
 
 class _Recorder:

@@ -1,0 +1,1 @@
+"""flow-notify: tells a webhook how runs go (setting ``notify_url``)."""
