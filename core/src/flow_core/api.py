@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import GangCompute as GangCompute
     from flow_core.interfaces import Metadata as Metadata
     from flow_core.interfaces import Output as Output
+    from flow_core.interfaces import Parser as Parser
     from flow_core.interfaces import Runtime as Runtime
     from flow_core.interfaces import Serializer as Serializer
     from flow_core.interfaces import Started as Started
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import TaskCommand as TaskCommand
     from flow_core.interfaces import Update as Update
     from flow_core.launch import launch_document as launch_document
+    from flow_core.launch import rebuild_runtime as rebuild_runtime
     from flow_core.launch import tell_begin as tell_begin
     from flow_core.library import resume_flow as resume_flow
     from flow_core.library import run_flow as run_flow
@@ -218,7 +220,7 @@ _HOME = {
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint PluginIndex installed",
     "interfaces": "REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Environment"
-    " Exited GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
+    " Exited GangCompute Metadata Output Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "library": "resume_flow run_flow",
     "lint": "lint",
@@ -245,7 +247,7 @@ _HOME = {
     "run": "RunDraft RunOption RunRequest adopt_parameters collect_code command_line draft_run index_lacks keep_code",
     "session": "Session",
     "settings": "Settings state_folder",
-    "launch": "launch_document tell_begin",
+    "launch": "launch_document rebuild_runtime tell_begin",
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
     "text": "duration harmless",
