@@ -81,6 +81,7 @@ _TITLES = {
     "graph": "Graphs",
     "options": "Options and decorators",
     "settings": "Settings",
+    "secret_sources": "Secrets",
     "plugins": "Loaded plugins",
     "index": "Installed plugins",
     "artifacts": "Artifacts",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -55,12 +56,14 @@ class Kind(NamedTuple):
         groups: its entry-point groups.
         contracts: names in `flow_core.api` that make up the contract, in this order.
         suite: name of the conformance suite in `flow_core.testing`.
+        beside: names there that the suite is used with.
     """
 
     page: str
     groups: tuple[str, ...]
     contracts: tuple[str, ...] = ()
     suite: str = ""
+    beside: tuple[str, ...] = ()
 
 
 ALL = (
@@ -70,7 +73,7 @@ ALL = (
         ("option", "Options", "StepDecorator", "FlowDecorator", "Attached"),
     ),
     Kind("hooks", ("flow.plugins", "flow.decorator_hooks")),
-    Kind("command", ("flow.commands",), ("Command", "CommandContext")),
+    Kind("command", ("flow.commands",), ("Command", "CommandContext"), "CommandSuite"),
     Kind(
         "store",
         ("flow.stores", "flow.leftovers"),
@@ -96,6 +99,13 @@ ALL = (
     ),
     Kind("environment", ("flow.environments",), ("Environment",)),
     Kind("serializer", ("flow.serializers",), ("Serializer",), "SerializerSuite"),
+    Kind(
+        "secrets",
+        ("flow.secrets",),
+        ("SecretsProvider", "SecretSource"),
+        "SecretsSuite",
+        ("SecretsCase",),
+    ),
     Kind("parser", ("flow.parsers",), ("Parser",)),
 )
 
@@ -142,7 +152,9 @@ def _part(kind: Kind) -> str:
         out += describe(importlib.import_module(getattr(api, name).__module__), name)
     if kind.suite:
         out += _suite(getattr(testing, kind.suite))
-    return "\n".join(out)
+    for name in kind.beside:
+        out += describe(importlib.import_module(getattr(testing, name).__module__), name)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(out))
 
 
 def _table(groups: tuple[str, ...]) -> Iterator[str]:
