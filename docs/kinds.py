@@ -26,7 +26,7 @@ from rendering import (
     text_of,
 )
 
-from flow_core import api, hookspecs, interfaces, testing
+from flow_core import hookspecs, interfaces
 from flow_core.api import installed
 
 GROUPS = {
@@ -43,6 +43,7 @@ GROUPS = {
     "flow.environments": "a class or function that makes an `Environment`",
     "flow.serializers": "a class or function that makes a `Serializer`; the name is its tag",
     "flow.secrets": "a class that makes a `SecretsProvider`; the name is the type of its sources",
+    "flow.cards": "a function from a task to what is shown of it: `@card(type=NAME)`",
     "flow.parsers": "a function of a text: `Config(parser=NAME)`",
 }
 """Entry-point group → what its entry points name."""
@@ -54,9 +55,10 @@ class Kind(NamedTuple):
     Attributes:
         page: name of the page, ``docs/plugins/NAME.md``, and of the kind.
         groups: its entry-point groups.
-        contracts: names in `flow_core.api` that make up the contract, in this order.
-        suite: name of the conformance suite in `flow_core.testing`.
+        contracts: names in ``home`` that make up the contract, in this order.
+        suite: name of the conformance suite in ``tests``.
         beside: names there that the suite is used with.
+        home, tests: modules: those of flow-core, or of the plugin whose kind it is.
     """
 
     page: str
@@ -64,6 +66,16 @@ class Kind(NamedTuple):
     contracts: tuple[str, ...] = ()
     suite: str = ""
     beside: tuple[str, ...] = ()
+    home: str = "flow_core.api"
+    tests: str = "flow_core.testing"
+
+    def part(self, name: str) -> Any:
+        """Return an object of the contract."""
+        return getattr(importlib.import_module(self.home), name)
+
+    def helper(self, name: str) -> Any:
+        """Return the suite, or what it is used with."""
+        return getattr(importlib.import_module(self.tests), name)
 
 
 ALL = (
@@ -97,7 +109,18 @@ ALL = (
         ),
         "ComputeSuite",
     ),
-    Kind("environment", ("flow.environments",), ("Environment",)),
+    Kind(
+        "environment",
+        ("flow.environments",),
+        (
+            "Environment",
+            "EnvironmentCapabilities",
+            "EnvironmentRequest",
+            "EnvironmentWork",
+            "Interpreter",
+        ),
+        "EnvironmentSuite",
+    ),
     Kind("serializer", ("flow.serializers",), ("Serializer",), "SerializerSuite"),
     Kind(
         "secrets",
@@ -105,6 +128,15 @@ ALL = (
         ("SecretsProvider", "SecretSource"),
         "SecretsSuite",
         ("SecretsCase",),
+    ),
+    Kind(
+        "card",
+        ("flow.cards",),
+        ("CardType", "CardTask", "Value", "HtmlPage", "ArtifactMissing"),
+        "CardSuite",
+        ("card_task",),
+        "flow_cards",
+        "flow_cards.testing",
     ),
     Kind("parser", ("flow.parsers",), ("Parser",)),
 )
@@ -125,7 +157,7 @@ def providers() -> str:
     out.append("| contract | kind | what it is |\n|---|---|---|")
     for kind in ALL:
         for name in kind.contracts:
-            value = getattr(api, name)
+            value = kind.part(name)
             link = f"[`{name}`](../plugins/{kind.page}.md#{_anchor(name, value)})"
             out.append(f"| {link} | {kind.page} | {cell(first_sentence(value.__doc__))} |")
     return "\n".join(out) + "\n"
@@ -149,11 +181,11 @@ def _part(kind: Kind) -> str:
     if kind.contracts:
         out.append("\n## The contract\n")
     for name in kind.contracts:
-        out += describe(importlib.import_module(getattr(api, name).__module__), name)
+        out += describe(importlib.import_module(kind.part(name).__module__), name)
     if kind.suite:
-        out += _suite(getattr(testing, kind.suite))
+        out += _suite(kind.helper(kind.suite))
     for name in kind.beside:
-        out += describe(importlib.import_module(getattr(testing, name).__module__), name)
+        out += describe(importlib.import_module(kind.helper(name).__module__), name)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(out))
 
 
