@@ -257,6 +257,8 @@ _TITLES = {
     "options": "Options and decorators",
     "settings": "Settings",
     "plugins": "Loaded plugins",
+    "hook_calls": "Declared hooks",
+    "hook_order": "The order of hooks",
     "index": "Installed plugins",
     "artifacts": "Artifacts",
 }

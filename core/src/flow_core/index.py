@@ -27,7 +27,8 @@ from flow_core.errors import (
 )
 
 PREFIX = "flow."
-_KIND = {
+GROUPS = {
+    "flow.calls": "function",
     "flow.commands": "command",
     "flow.computes": "compute provider",
     "flow.decorator_hooks": "plugin",
@@ -41,6 +42,7 @@ _KIND = {
     "flow.serializers": "serializer",
     "flow.stores": "store",
 }
+"""The groups of entry points that the kernel reads → what an entry of theirs is. Plugins have more."""
 
 
 _SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -98,7 +100,7 @@ class EntryPoint(NamedTuple):
             raise
         except BaseException as error:  # whatever an import may raise
             raise PluginError(
-                f"The {_KIND.get(self.group, self.group)} '{self.name}' cannot be loaded",
+                f"The {GROUPS.get(self.group, self.group)} '{self.name}' cannot be loaded",
                 where=f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.value}",
                 why=f"{type(error).__name__}: {error}",
                 hint=f"repair it (pip install --force-reinstall {self.distribution}), "
@@ -112,7 +114,7 @@ class EntryPoint(NamedTuple):
         wrong = [n for n, kind in parts.items() if not isinstance(getattr(loaded, n, None), kind)]
         if wrong:
             raise PluginError(
-                f"The {_KIND[self.group]} '{self.name}' is not {expected}",
+                f"The {GROUPS[self.group]} '{self.name}' is not {expected}",
                 where=f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.value}",
                 why=f"its type is {type(loaded).__name__}, without a proper {', '.join(wrong)}",
                 hint=f"correct the entry point, or leave the plugin out: -p no:{self.plugin}",
@@ -240,7 +242,7 @@ class PluginIndex:
             PluginError: there is none, or two distributions provide it.
         """
         found = self._groups.get(group, {}).get(name, [])
-        kind = _KIND.get(group, group)
+        kind = GROUPS.get(group, group)
         if not name:
             raise UnknownName(
                 f"The name of a {kind} is missing",
@@ -292,7 +294,7 @@ class PluginIndex:
             raise
         except Exception as error:
             raise PluginError(
-                f"The {_KIND.get(group, group)} '{text}' cannot be opened",
+                f"The {GROUPS.get(group, group)} '{text}' cannot be opened",
                 where=f"plugin '{entry.plugin}' ({entry.distribution} {entry.version})",
                 why=f"{type(error).__name__}: {error}",
                 hint=f"check the place; if it is right, the plugin '{entry.plugin}' is at fault",

@@ -17,7 +17,7 @@ from flow_core.errors import SettingsError, did_you_mean, near_misses
 
 class Setting(NamedTuple):
     """The declaration of one setting. ``choices`` is empty when any value of the type will do,
-    ``minimum`` the smallest number allowed."""
+    ``minimum`` the smallest number allowed; a ``secret`` value is shown to nobody."""
 
     name: str
     default: Any
@@ -25,6 +25,7 @@ class Setting(NamedTuple):
     type: type
     choices: tuple[str, ...] = ()
     minimum: float | None = None
+    secret: bool = False
 
 
 def _cpus() -> int:
@@ -111,7 +112,15 @@ class Settings:
         self._overrides: dict[str, tuple[Any, str]] = {}
         self._files: list[tuple[str, Mapping[str, Any]]] | None = None
 
-    def declare(self, name: str, default: Any, help: str, *, choices: tuple[str, ...] = ()) -> None:
+    def declare(
+        self,
+        name: str,
+        default: Any,
+        help: str,
+        *,
+        choices: tuple[str, ...] = (),
+        secret: bool = False,
+    ) -> None:
         """Add a setting of a plugin, for the hook ``flow_settings``.
 
         Args:
@@ -120,8 +129,9 @@ class Settings:
                 is that of the setting.
             help: one sentence, with the unit of a number.
             choices: the values allowed; none = all of the type.
+            secret: the value is shown to nobody: a password, or a URL that gives access.
         """
-        self._declared[name] = Setting(name, default, help, type(default), choices)
+        self._declared[name] = Setting(name, default, help, type(default), choices, secret=secret)
 
     def declared(self) -> list[Setting]:
         """Return all declarations, sorted by name."""
@@ -157,6 +167,18 @@ class Settings:
             if name in table:
                 return self._typed(setting, table[name], source), source
         return setting.default, "default"
+
+    def shown(self, name: str) -> tuple[str, str]:
+        """Return (value as text that anybody may see, where it came from); errors as `lookup`.
+
+        Of a secret setting it only says whether it is set, and passwords in URLs are left out.
+        Since 0.1.
+        """
+        value, source = self.lookup(name)
+        if self._declared[name].secret:
+            return ("(set, not shown)" if value else "(not set)"), source
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return _without_password(text), source
 
     def user(self) -> str:
         """Return the name of the person: setting, else ``SUDO_USER``, ``USER``, ``USERNAME``."""
@@ -274,6 +296,15 @@ def _example(setting: Setting, source: str) -> str:
     """Return what to type, in the form of the place where the wrong value stands."""
     value = {int: "4", float: "2.5", bool: "true"}.get(setting.type, "TEXT")
     return f"{source}={value}" if source.startswith("FLOW_") else f"{setting.name} = {value}"
+
+
+def _without_password(text: str) -> str:
+    """``s3://key:secret@host/x`` → ``s3://key:***@host/x``."""
+    scheme, found, rest = text.partition("://")
+    account, at, host = rest.partition("@")
+    name, colon, _ = account.partition(":")
+    hidden = found and at and colon and "/" not in account
+    return f"{scheme}://{name}:***@{host}" if hidden else text
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
