@@ -256,6 +256,7 @@ _TITLES = {
     "graph": "Graphs",
     "options": "Options and decorators",
     "settings": "Settings",
+    "secret_sources": "Secrets",
     "plugins": "Loaded plugins",
     "hook_calls": "Declared hooks",
     "hook_order": "The order of hooks",
