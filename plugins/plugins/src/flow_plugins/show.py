@@ -110,7 +110,9 @@ def _hooks(report: Report) -> Iterator[str]:
         names = sorted({name for hook in report.hooks for name in hook.decorators})
         used = " or ".join(f"@{name}" for name in names)
         yield f"loaded for flows with {used} only" if used else ""
-    yield from columns([(hook.name, _notes(hook), _short(hook.where)) for hook in report.hooks])
+    folder = report.distribution.folder
+    rows = [(hook.name, _notes(hook), _short(hook.where, folder)) for hook in report.hooks]
+    yield from columns(rows)
 
 
 def _notes(hook: Hook) -> str:
@@ -121,9 +123,9 @@ def _notes(hook: Hook) -> str:
     return ", ".join(notes)
 
 
-def _short(where: str) -> str:
-    """``/…/flow_retry/plugin.py:9`` → ``flow_retry/plugin.py:9``."""
-    return os.path.join(*where.split(os.sep)[-2:]) if where else ""
+def _short(where: str, folder: str) -> str:
+    """Return a place as the files of the plugin are listed: ``flow_retry/plugin.py:9``."""
+    return where.removeprefix(folder + os.sep) if folder else where
 
 
 def _setting(found: InForce) -> Iterator[str]:
