@@ -17,7 +17,7 @@ from flow_core.errors import SettingsError, did_you_mean, near_misses
 
 class Setting(NamedTuple):
     """The declaration of one setting. ``choices`` is empty when any value of the type will do,
-    ``minimum`` the smallest number allowed; a ``secret`` value is shown to nobody."""
+    ``minimum`` the smallest number allowed; a ``secret`` value is never shown."""
 
     name: str
     default: Any
@@ -63,6 +63,7 @@ def _declarations() -> tuple[Setting, ...]:
             "hook_budget", 30.0, "Seconds that a plugin's hook may take; 0 = any.", float, (), 0
         ),
         Setting("trace_hooks", False, "Tell each call of a hook on standard error.", bool),
+        Setting("serializers", "", "Serializers to ask first, by tag and commas.", str),
         Setting("code_suffixes", ".py", "File endings in the code snapshot, by commas.", str),
         Setting("code_limit", 50.0, "Megabytes that a code snapshot may hold.", float),
         Setting("environments", "", "Folder of environments; default: flow in ~/.cache.", str),
@@ -126,6 +127,7 @@ class Settings:
         help: str,
         *,
         choices: tuple[str, ...] = (),
+        minimum: float | None = None,
         secret: bool = False,
     ) -> None:
         """Add a setting of a plugin, for the hook ``flow_settings``.
@@ -136,9 +138,10 @@ class Settings:
                 is that of the setting.
             help: one sentence, with the unit of a number.
             choices: the values allowed; none = all of the type.
-            secret: the value is shown to nobody: a password, or a URL that gives access.
+            minimum: the smallest number allowed.
+            secret: whether the value is a password, or holds one: it is then never shown.
         """
-        self._declared[name] = Setting(name, default, help, type(default), choices, secret=secret)
+        self._declared[name] = Setting(name, default, help, type(default), choices, minimum, secret)
 
     def declared(self) -> list[Setting]:
         """Return all declarations, sorted by name."""
@@ -175,17 +178,15 @@ class Settings:
                 return self._typed(setting, table[name], source), source
         return setting.default, "default"
 
-    def shown(self, name: str) -> tuple[str, str]:
-        """Return (value as text that anybody may see, where it came from); errors as `lookup`.
+    def shown(self, name: str) -> str:
+        """Return a value as people may see it: ``***`` where it is secret, and set, and in place of
+        a password in a URL; errors as `lookup`.
 
-        Of a secret setting it only says whether it is set, and passwords in URLs are left out.
         Since 0.1.
         """
-        value, source = self.lookup(name)
-        if self._declared[name].secret:
-            return ("(set, not shown)" if value else "(not set)"), source
+        value = self[name]
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        return _without_password(text), source
+        return "***" if self._declaration(name).secret and value else _without_password(text)
 
     def user(self) -> str:
         """Return the name of the person: setting, else ``SUDO_USER``, ``USER``, ``USERNAME``."""
@@ -236,19 +237,20 @@ class Settings:
             ) from None
 
     def _typed(self, setting: Setting, value: Any, source: str) -> Any:
+        shown = "***" if setting.secret else repr(value)
         try:
             typed = _CONVERTERS.get(setting.type, setting.type)(value)
         except (ValueError, TypeError):
             raise SettingsError(
                 f"Setting '{setting.name}' must be {_TYPE_TEXT.get(setting.type, 'text')}, "
-                f"not {value!r}",
+                f"not {shown}",
                 where=source,
                 why=setting.help,
                 hint=_example(setting, source),
             ) from None
         if setting.minimum is not None and typed < setting.minimum:
             raise SettingsError(
-                f"Setting '{setting.name}' must be at least {setting.minimum:g}, not {value!r}",
+                f"Setting '{setting.name}' must be at least {setting.minimum:g}, not {shown}",
                 where=source,
                 why=setting.help,
                 hint=_example(setting, source),

@@ -98,7 +98,7 @@ def test_settings_are_shown_with_their_values_in_force(sweet: Any) -> None:
     done = sweet.flow("plugins", "show", "sweet", FLOW_SWEET_TOKEN="hidden")
     file = sweet.folder / "pyproject.toml"
     assert f"      now 7, from [tool.flow] of {file}\n" in done.stdout
-    assert "      now (set, not shown), from FLOW_SWEET_TOKEN\n" in done.stdout
+    assert "      now ***, from FLOW_SWEET_TOKEN\n" in done.stdout
     assert "hidden" not in done.stdout
     wrong = sweet.flow("plugins", "show", "sweet", FLOW_SWEET_LIMIT="many")
     assert "      Setting 'sweet_limit' must be an integer, not 'many'\n" in wrong.stdout
@@ -109,7 +109,7 @@ def test_settings_are_shown_with_their_values_in_force(sweet: Any) -> None:
         5,
         f"[tool.flow] of {file}",
     )
-    assert (token["value"], token["secret"]) == ("(set, not shown)", True)
+    assert (token["value"], token["secret"]) == ("***", True)
     assert "hidden" not in shown.stdout
 
 

@@ -66,6 +66,6 @@ def in_force(settings: Settings, declared: Iterable[Setting]) -> Iterator[InForc
     """Yield each setting with its value, also where that cannot be used."""
     for setting in declared:
         try:
-            yield InForce(setting, *settings.shown(setting.name))
+            yield InForce(setting, settings.shown(setting.name), settings.lookup(setting.name)[1])
         except SettingsError as error:
             yield InForce(setting, "", error.where or "", error.what)
