@@ -83,6 +83,8 @@ _TITLES = {
     "settings": "Settings",
     "secret_sources": "Secrets",
     "plugins": "Loaded plugins",
+    "hook_calls": "Declared hooks",
+    "hook_order": "The order of hooks",
     "index": "Installed plugins",
     "artifacts": "Artifacts",
 }

@@ -37,6 +37,8 @@ READS: dict[str, tuple[list[str], type, str]] = {
     "gc": (["gc", "--keep-last", "9", "--dry-run"], dict, ""),
     "output-dot": (["output-dot", "flow.py"], dict, "steps"),
     "plugins": (["plugins"], list, "name"),
+    "plugins check": (["plugins", "check", "run"], list, "name status findings"),
+    "plugins hooks": (["plugins", "hooks"], list, "name implementations process"),
     "plugins show": (["plugins", "show", "run"], dict, "name status hooks"),
     "reindex": (["reindex"], dict, "problems runs"),
     "runs": (["runs"], list, "created_at parameters run state tags user"),

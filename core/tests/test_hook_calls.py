@@ -1,5 +1,6 @@
 """Calls of hooks: observers that fail, hooks that hang or return nonsense, and the trace."""
 
+import os
 import re
 import signal
 import time
@@ -253,13 +254,115 @@ class TestNonsense:
             load(Dice()).hook.flow_dice()
 
 
-def test_the_trace_tells_each_call_with_result_and_time(capsys):
+class TestTrace:
     class Check:
         @hookimpl
         def flow_check(self, graph):
+            return [] if graph == "G" else 1 / 0
+
+    class Around:
+        @hookimpl(wrapper=True)
+        def flow_check(self, graph):
+            try:
+                yield
+            except ZeroDivisionError:
+                return ["caught"]
             return []
 
-    load(Check(), trace_hooks=1).hook.flow_check(graph="G")
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[-2] == "hook flow_check(graph='G')"
-    assert re.fullmatch(r"  Check: \[\] in \d+\.\d{3} ms", lines[-1])
+    def lines(self, text):
+        """Return the lines without clock, process and durations."""
+        found = []
+        for line in text.splitlines():
+            told = re.fullmatch(r"hook \d\d:\d\d:\d\d\.\d{3} (\d+)  (.*)", line)
+            assert told
+            assert int(told[1]) == os.getpid()
+            found.append(re.sub(r"\d+\.\d{3} ms$", "N ms", told[2]))
+        return found
+
+    def test_each_call_is_told_with_result_and_time(self, capsys):
+        load(self.Check(), trace_hooks=1).hook.flow_check(graph="G")
+        assert self.lines(capsys.readouterr().err) == [
+            "flow_add_hooks(plugins)",
+            "flow_settings(settings)",
+            "flow_check(graph='G')",
+            "  Check -> []  N ms",
+        ]
+
+    def test_wrappers_stand_around_what_they_wrap(self, capsys):
+        plugins = load(self.Check(), self.Around(), trace_hooks=1)
+        capsys.readouterr()
+        assert plugins.hook.flow_check(graph="X") == ["caught"]
+        assert self.lines(capsys.readouterr().err) == [
+            "flow_check(graph='X')",
+            "  Around wraps what follows",
+            "    Check raises ZeroDivisionError: division by zero  N ms",
+            "  Around -> ['caught']  N ms",
+        ]
+
+    def test_calls_within_calls_are_indented(self, capsys):
+        class Teller:
+            @hookimpl
+            def flow_event(self, event):
+                if event != "inner":
+                    plugins.hook.flow_event(event="inner")
+
+        plugins = load(Teller(), trace_hooks=1)
+        capsys.readouterr()
+        plugins.hook.flow_event(event=1)
+        assert self.lines(capsys.readouterr().err) == [
+            "flow_event(event=1)",
+            "  flow_event(event='inner')",
+            "    Teller  N ms",
+            "  Teller  N ms",
+        ]
+
+    def test_a_hook_that_nobody_implements_is_told_as_such(self, capsys):
+        plugins = load(trace_hooks=1)
+        capsys.readouterr()
+        plugins.hook.flow_event(event=None)
+        assert self.lines(capsys.readouterr().err) == [
+            "flow_event(event=None)  nobody implements it"
+        ]
+
+    def test_results_are_still_checked_and_failures_named(self, capsys):
+        class Bad:
+            @hookimpl
+            def flow_check(self, graph):
+                return 5
+
+        with pytest.raises(PluginError, match="returned nonsense from its hook flow_check"):
+            load(Bad(), trace_hooks=1).hook.flow_check(graph=None)
+        assert "Bad raises PluginError" in capsys.readouterr().err
+
+    def test_a_run_tells_step_and_process_of_each_task(self, flowtester):
+        path = flowtester.write(FLOW)
+        done = flowtester.flow("run", str(path), variables={"FLOW_TRACE_HOOKS": "1"}).check()
+        launcher = [line.split()[2] for line in done.stderr.splitlines() if line[:5] == "hook "]
+        assert len(set(launcher)) == 1
+        assert "flow_event(event=TaskQueued start)" in done.stderr
+        assert "flow_event(event=TaskFinished F/1/end/2)" in done.stderr
+        assert "flow_run_finished(session, run=F/1, result)" in done.stderr
+        tasks = set(
+            re.findall(
+                r"hook \S+ (\d+)  flow_task_call\(task=(\S+), flow\)", done.stdout + done.stderr
+            )
+        )
+        assert {name for _, name in tasks} == {"F/1/start/1", "F/1/end/2"}
+        assert len({*launcher, *(pid for pid, _ in tasks)}) == 3
+        assert (
+            "flow-core" in done.stdout + done.stderr
+        )  # the kernel's own part has a name for people
+
+
+def test_what_is_known_of_a_hook_from_its_declaration():
+    plugins = load(hook_budget=7)
+    known = {info.name: info for info in plugins.manager.hooks()}
+    assert [*known][:3] == ["flow_add_hooks", "flow_settings", "flow_session_started"]
+    assert [*known][-1] == "flow_run_finished"
+    event = known["flow_event"]
+    assert (event.arguments, event.observer, event.budget) == (("event",), True, 7)
+    assert str(known["flow_check"].returns) == "a list of Problem, or None"
+    assert known["flow_reuse_task"].first_result
+    assert known["flow_settings"].historic
+    assert known["flow_task_call"].budget is None
+    assert event.doc.startswith("Something happened: every change of state")

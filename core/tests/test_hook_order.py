@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from flow_core.hook_order import Ring, Wish, call_order
 from flow_core.hookspecs import hookimpl
 from flow_core.index import PluginIndex
-from flow_core.plugins import Plugins
+from flow_core.plugins import KernelHooks, Plugins
+from flow_core.settings import Settings
 
 NAMES = st.sampled_from("abcdefgh")
 WISHES = st.dictionaries(
@@ -93,9 +94,24 @@ def test_the_reason_of_each_place():
             module("around", flow_session_started={"wrapper": True}),
         ],
     )
-    assert [tuple(place) for place in plugins.manager.places("flow_session_started")] == [
+    assert [tuple(place[:3]) for place in plugins.manager.places("flow_session_started")] == [
         ("around", True, "wraps those below"),
         ("mid", False, "by name"),
         ("zeal", False, "before late: the wish of late"),
         ("late", False, "after zeal: its own wish"),
     ]
+    (place, *_) = plugins.manager.places("flow_session_started")
+    assert place.where.startswith(f"{__file__}:")
+
+
+def test_the_budget_of_each_place():
+    made = [
+        module("patient", flow_session_started={"budget": None}),
+        module("slow", flow_session_started={"budget": 90}),
+        module("usual", flow_session_started={}),
+    ]
+    plugins = Plugins(PluginIndex([]), made, Settings({"FLOW_HOOK_BUDGET": "4"}))
+    places = plugins.manager.places("flow_session_started")
+    assert [place.budget for place in places] == [None, 90, 4]
+    (place,) = Plugins(PluginIndex([]), [KernelHooks()]).manager.places("flow_task_call")
+    assert place.budget is None

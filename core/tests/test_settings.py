@@ -197,3 +197,29 @@ def test_a_mistyped_name_in_a_file(make):
 
 def test_a_name_that_resembles_none_may_be_a_plugins(make):
     make("[tool.flow]\nzebra = 4\n").check_names()
+
+
+class TestShown:
+    def test_values_as_they_are_written(self):
+        settings = Settings({"FLOW_QUIET": "yes"}, "/")
+        assert settings.shown("quiet") == "true"
+        assert settings.shown("failure_grace") == "5.0"
+
+    def test_secrets_are_not_shown(self):
+        settings = Settings({"FLOW_MINE_TOKEN": "hush"}, "/")
+        settings.declare("mine_token", "", "A token.", secret=True)
+        settings.declare("mine_other", "", "Another.", secret=True)
+        assert settings.shown("mine_token") == "***"
+        assert settings.shown("mine_other") == ""
+
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            ("s3://key:hush@host/x", "s3://key:***@host/x"),
+            ("s3://bucket/prefix", "s3://bucket/prefix"),
+            ("s3://bucket/a:b@c", "s3://bucket/a:b@c"),
+            ("local", "local"),
+        ],
+    )
+    def test_passwords_in_urls_are_not_shown(self, value, shown):
+        assert Settings({"FLOW_DATASTORE": value}, "/").shown("datastore") == shown

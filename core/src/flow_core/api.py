@@ -78,10 +78,14 @@ if TYPE_CHECKING:
     from flow_core.graph import Graph as Graph
     from flow_core.graph import Node as Node
     from flow_core.graph import Problem as Problem
+    from flow_core.hook_calls import HookInfo as HookInfo
+    from flow_core.hook_order import Place as Place
     from flow_core.hookspecs import hookimpl as hookimpl
     from flow_core.hookspecs import hookspec as hookspec
+    from flow_core.index import GROUPS as GROUPS
     from flow_core.index import EntryPoint as EntryPoint
     from flow_core.index import PluginIndex as PluginIndex
+    from flow_core.index import core_requirement as core_requirement
     from flow_core.index import installed as installed
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
     from flow_core.interfaces import Begun as Begun
@@ -204,6 +208,7 @@ if TYPE_CHECKING:
     from flow_core.secret_sources import SecretSource as SecretSource
     from flow_core.secret_sources import SecretsProvider as SecretsProvider
     from flow_core.session import Session as Session
+    from flow_core.settings import Setting as Setting
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
     from flow_core.tags import change_tags as change_tags
@@ -232,8 +237,10 @@ _HOME = {
     "flowspec": "FlowSpec",
     "fsspec_store": "FsspecStore",
     "graph": "Graph Node Problem",
+    "hook_calls": "HookInfo",
+    "hook_order": "Place",
     "hookspecs": "hookimpl hookspec",
-    "index": "EntryPoint PluginIndex installed",
+    "index": "EntryPoint GROUPS PluginIndex core_requirement installed",
     "interfaces": "REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Environment"
     " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited GangCompute Interpreter Metadata"
     " Output Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
@@ -263,7 +270,7 @@ _HOME = {
     "run": "RunDraft RunOption RunRequest adopt_parameters collect_code command_line draft_run index_lacks keep_code",
     "secret_sources": "SecretSource SecretsProvider",
     "session": "Session",
-    "settings": "Settings state_folder",
+    "settings": "Setting Settings state_folder",
     "launch": "launch_document rebuild_runtime tell_begin",
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",

@@ -7,19 +7,23 @@ that one which fails is put aside. Calls that succeed pay next to nothing for it
 
 from __future__ import annotations
 
+import inspect
 import reprlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType, TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
 from flow_core import hookspecs
 from flow_core.errors import FlowError, PluginError
 from flow_core.hook_budget import OverBudget, Watch
-from flow_core.hook_order import Place, Ring, arrange, explain
+from flow_core.hook_order import Place, Ring, arrange, budget_of, explain
+
+if TYPE_CHECKING:
+    from flow_core.hook_trace import Trace
 
 _NOT_BLAMED = ("flow_task_call", "flow_add_hooks", "flow_settings")
 """Hooks whose exceptions pass unchanged: the user's own come through the first; those of the others
@@ -31,6 +35,34 @@ own: the plugin is named in the task's log."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 60
+
+
+class HookInfo(NamedTuple):
+    """What is known of a hook from its declaration.
+
+    Attributes:
+        name: its name.
+        arguments: their names.
+        first_result: the first implementation that returns something else than None ends the call.
+        historic: plugins that come later are called, too.
+        observer: it only tells; who fails is put aside.
+        returns: what implementations may return; None = it is not checked.
+        budget: seconds that an implementation may take in the launcher; None = any time.
+        doc: the text of the declaration.
+        declared: where it stands among others.
+
+    Since 0.1.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    first_result: bool
+    historic: bool
+    observer: bool
+    returns: hookspecs.Returns | None
+    budget: float | None
+    doc: str
+    declared: tuple[bool, str, int]
 
 
 class _Calling(NamedTuple):
@@ -60,16 +92,14 @@ class HookManager(pluggy.PluginManager):
 
     Args:
         budget: seconds that an implementation may take in this process; None = any time.
-        tell: called with lines about each call of a hook; None = nobody asks.
+        trace: is told of each call of a hook; None = nobody asks.
     """
 
-    def __init__(
-        self, budget: float | None = None, tell: Callable[[str], object] | None = None
-    ) -> None:
+    def __init__(self, budget: float | None = None, trace: Trace | None = None) -> None:
         super().__init__(hookspecs.PROJECT)
         self.installed: Mapping[str, str] = {}
         self.aside: list[PluginError] = []
-        self.tell = tell
+        self._trace = trace
         self._budget = budget
         self._watch = Watch()
         self._left_out: set[tuple[str, str]] = set()
@@ -81,7 +111,41 @@ class HookManager(pluggy.PluginManager):
         Raises:
             Ring: the order that they wish cannot be.
         """
-        return explain(arrange(getattr(self.hook, hook).get_hookimpls()))
+        arranged = arrange(getattr(self.hook, hook).get_hookimpls())
+        usual = self._usual(hook)
+        return [
+            place._replace(budget=usual) if place.budget == hookspecs.USUAL else place
+            for place in explain(arranged)
+        ]
+
+    def hooks(self) -> list[HookInfo]:
+        """Return what is known of each hook that is declared, in the order of the declarations:
+        the kernel's, then those of plugins.
+
+        Since 0.1.
+        """
+        specs = [c.spec for name, c in vars(self.hook).items() if name[0] != "_" and c.spec]
+        return sorted(map(self._info, specs), key=lambda info: info.declared)
+
+    def _info(self, spec: Any) -> HookInfo:
+        marks = getattr(spec.function, hookspecs.MARKS_ATTRIBUTE, hookspecs.Marks())
+        code = spec.function.__code__
+        module = spec.function.__module__
+        return HookInfo(
+            spec.name,
+            tuple(spec.argnames),
+            bool(spec.opts["firstresult"]),
+            bool(spec.opts["historic"]),
+            marks.observer,
+            marks.returns,
+            self._usual(spec.name),
+            inspect.cleandoc(spec.function.__doc__ or ""),
+            (module != hookspecs.__name__, module, code.co_firstlineno),
+        )
+
+    def _usual(self, hook: str) -> float | None:
+        """Return the time for implementations that ask for none of their own."""
+        return None if hook in (*_NOT_BLAMED, *_IN_TASK) else self._budget
 
     # --- calling --------------------------------------------------------------------------------
 
@@ -95,8 +159,19 @@ class HookManager(pluggy.PluginManager):
         calling = self._callings.get(hook_name)
         if calling is None or calling.given != methods:
             calling = self._callings[hook_name] = self._prepare(hook_name, methods)
-        if self.tell is not None:
-            self.tell(f"hook {hook_name}({_arguments(kwargs)})")
+        if self._trace is None:
+            return self._call(hook_name, calling, kwargs, firstresult)
+        # The historic ones are called before anybody is there, and then for each who comes.
+        awaited = getattr(self.hook, hook_name).is_historic()
+        self._trace.begin(hook_name, kwargs, bool(calling.methods) or awaited)
+        try:
+            return self._call(hook_name, calling, kwargs, firstresult)
+        finally:
+            self._trace.end()
+
+    def _call(
+        self, hook_name: str, calling: _Calling, kwargs: Mapping[str, object], firstresult: bool
+    ) -> Any:
         left = calling.methods
         while True:
             watched = calling.limit is not None and self._watch.begin(calling.limit, calling.codes)
@@ -139,42 +214,46 @@ class HookManager(pluggy.PluginManager):
 
     def _limit(self, methods: Iterable[pluggy.HookImpl]) -> float | None:
         """Return the time for all of them: that of the one that may take longest."""
-        budgets = [
-            getattr(m.function, hookspecs.BUDGET_ATTRIBUTE, hookspecs.USUAL) for m in methods
-        ]
+        budgets = [budget_of(method.function) for method in methods]
         own = [self._budget if budget == hookspecs.USUAL else budget for budget in budgets]
         known = [budget for budget in own if budget is not None]
         return max(known) if known and len(known) == len(own) else None
 
-    # --- what implementations return, and a trace of them ----------------------------------------
+    # --- what implementations return, and a trace of them ---------------------------------------
 
     def _wrapped(
         self, hook: str, method: pluggy.HookImpl, returns: hookspecs.Returns | None
     ) -> pluggy.HookImpl:
         """Return the implementation with a check of its result, and traced; itself if neither."""
-        if method.wrapper or method.hookwrapper or (returns is None and self.tell is None):
+        function = method.function
+        if returns is not None and not (method.wrapper or method.hookwrapper):
+            function = self._checked(hook, method, returns)
+        if self._trace is not None:
+            function = self._trace.traced(method, function)
+        if function is method.function:
             return method
+        wrapped = pluggy.HookImpl(method.plugin, method.plugin_name, function, method.opts)
+        object.__setattr__(wrapped, "argnames", method.argnames)  # those of the function inside
+        return wrapped
+
+    def _checked(
+        self, hook: str, method: pluggy.HookImpl, returns: hookspecs.Returns
+    ) -> Callable[..., Any]:
         function = method.function
 
         def checked(*arguments: Any) -> Any:
-            began = time.perf_counter()
             result = function(*arguments)
-            if self.tell is not None:
-                took = (time.perf_counter() - began) * 1000
-                self.tell(f"  {method.plugin_name}: {_SHORT.repr(result)} in {took:.3f} ms")
-            for wrong in returns.wrong(result) if returns is not None else ():
+            for wrong in returns.wrong(result):
                 raise self._nonsense(hook, method, returns, wrong)
             return result
 
-        wrapped = pluggy.HookImpl(method.plugin, method.plugin_name, checked, method.opts)
-        object.__setattr__(wrapped, "argnames", method.argnames)  # those of the function inside
-        return wrapped
+        return checked
 
     def _nonsense(
         self,
         hook: str,
         method: pluggy.HookImpl,
-        returns: hookspecs.Returns | None,
+        returns: hookspecs.Returns,
         wrong: object,
     ) -> PluginError:
         code = getattr(method.function, "__code__", None)
@@ -246,10 +325,6 @@ def _step(kwargs: Mapping[str, object]) -> str:
             if isinstance(name, str):
                 return name
     return ""
-
-
-def _arguments(kwargs: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={_SHORT.repr(value)}" for name, value in kwargs.items())
 
 
 class _Culprit(NamedTuple):

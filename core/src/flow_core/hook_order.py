@@ -38,6 +38,17 @@ def wish_of(function: object) -> Wish:
     return Wish(*getattr(function, hookspecs.ORDER_ATTRIBUTE, ()))
 
 
+def budget_of(function: object) -> float | None:
+    """Return what ``@hookimpl(budget=…)`` says of a function."""
+    budget: float | None = getattr(function, hookspecs.BUDGET_ATTRIBUTE, hookspecs.USUAL)
+    return budget
+
+
+def _where(function: object) -> str:
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
+
+
 def call_order(wishes: Mapping[str, Wish]) -> list[str]:
     """Sort names so that all wishes come true; of those that are free, the first by name comes first.
 
@@ -105,11 +116,18 @@ class Place(NamedTuple):
         plugin: its name.
         wrapper: whether it wraps those that come later.
         reason: why it stands here, for people.
+        where: file and line of the function, ``""`` when they are not known.
+        budget: seconds that it may take in the launcher; None = any time; `hookspecs.USUAL` = what
+            the settings say.
+
+    Since 0.1.
     """
 
     plugin: str
     wrapper: bool
     reason: str
+    where: str = ""
+    budget: float | None = hookspecs.USUAL
 
 
 def explain(methods: Sequence[pluggy.HookImpl]) -> list[Place]:
@@ -121,7 +139,13 @@ def explain(methods: Sequence[pluggy.HookImpl]) -> list[Place]:
     called = list(reversed(methods))
     names = [method.plugin_name for method in called]
     return [
-        Place(m.plugin_name, bool(m.wrapper or m.hookwrapper), _reason(m, called, names))
+        Place(
+            m.plugin_name,
+            bool(m.wrapper or m.hookwrapper),
+            _reason(m, called, names),
+            _where(m.function),
+            budget_of(m.function),
+        )
         for m in called
     ]
 

@@ -29,7 +29,8 @@ from flow_core.errors import (
 )
 
 PREFIX = "flow."
-_KIND = {
+GROUPS = {
+    "flow.calls": "function",
     "flow.commands": "command",
     "flow.computes": "compute provider",
     "flow.decorator_hooks": "plugin",
@@ -43,6 +44,7 @@ _KIND = {
     "flow.serializers": "serializer",
     "flow.stores": "store",
 }
+"""The groups of entry points that the kernel reads → what an entry of theirs is. Plugins have more."""
 
 
 _SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -121,7 +123,7 @@ class EntryPoint(NamedTuple):
             raise
         except BaseException as error:  # whatever an import may raise
             raise PluginError(
-                f"The {_KIND.get(self.group, self.group)} '{self.name}' cannot be loaded",
+                f"The {GROUPS.get(self.group, self.group)} '{self.name}' cannot be loaded",
                 where=self.place,
                 why=f"{type(error).__name__}: {error}",
                 hint=f"{self._repair}, or leave it out: -p no:{self.plugin}",
@@ -134,7 +136,7 @@ class EntryPoint(NamedTuple):
         wrong = [n for n, kind in parts.items() if not isinstance(getattr(loaded, n, None), kind)]
         if wrong:
             raise PluginError(
-                f"The {_KIND[self.group]} '{self.name}' is not {expected}",
+                f"The {GROUPS[self.group]} '{self.name}' is not {expected}",
                 where=self.place,
                 why=f"its type is {type(loaded).__name__}, without a proper {', '.join(wrong)}",
                 hint=f"correct {'the entry point' if self.packaged else '__flow__'}, "
@@ -292,7 +294,7 @@ class PluginIndex:
             PluginError: there is none, or two distributions provide it.
         """
         found = self._groups.get(group, {}).get(name, [])
-        kind = _KIND.get(group, group)
+        kind = GROUPS.get(group, group)
         if not name:
             raise UnknownName(
                 f"The name of a {kind} is missing",
@@ -350,7 +352,7 @@ class PluginIndex:
             raise
         except Exception as error:
             raise PluginError(
-                f"The {_KIND.get(group, group)} '{text}' cannot be opened",
+                f"The {GROUPS.get(group, group)} '{text}' cannot be opened",
                 where=f"plugin '{entry.plugin}' ({entry.origin})",
                 why=f"{type(error).__name__}: {error}",
                 hint=f"check the place; if it is right, the plugin '{entry.plugin}' is at fault",
@@ -372,7 +374,7 @@ def _of_module(name: str) -> list[EntryPoint]:
     """Return what a module offers; errors are `PluginError`."""
     from flow_core.module_plugins import offered  # only for those who name modules
 
-    file, points = offered(name, _KIND)
+    file, points = offered(name, GROUPS)
     return [EntryPoint(*point, name, "", file, packaged=False) for point in points]
 
 

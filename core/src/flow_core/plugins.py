@@ -6,7 +6,6 @@ Each plugin is loaded by itself: a broken one is remembered with its cause and s
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Container, Iterable, Iterator
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from flow_core.hook_order import Ring, arrange
 from flow_core.index import PluginIndex
 
 if TYPE_CHECKING:
+    from flow_core.hook_trace import Trace
     from flow_core.settings import Settings
 
 GROUP = "flow.plugins"
@@ -195,12 +195,15 @@ class Plugins:
 def _manager(settings: Settings | None) -> HookManager:
     if settings is None:
         return HookManager()
-    tell = _tell if settings["trace_hooks"] else None
-    return HookManager(settings["hook_budget"] or None, tell)
+    return HookManager(
+        settings["hook_budget"] or None, _trace() if settings["trace_hooks"] else None
+    )
 
 
-def _tell(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+def _trace() -> Trace:
+    from flow_core.hook_trace import Trace
+
+    return Trace()
 
 
 def _needed(index: PluginIndex, decorators: Iterable[str]) -> list[str]:

@@ -91,6 +91,7 @@ class Session:
         self.settings = settings or Settings()
         self.interactive = interactive
         from_settings = (c.strip() for c in self.settings["plugins"].split(","))
+        self._given = (tuple(decorators), tuple(plugins))
         self._choices = [*plugins, *filter(None, from_settings)]
         self._modules = list(modules)
         self._decorators = [*decorators, *self.settings["with"].split()]
@@ -104,6 +105,23 @@ class Session:
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         found = (index if index is not None else installed()).choose(self._choices)
         self.index = found.with_modules(_offering(modules))
+
+    def with_flow(self, flow: type[FlowSpec]) -> Session:
+        """Return a new session of a flow, with the settings, plugins and decorators of this one.
+
+        Since 0.1.
+        """
+        decorators, plugins = self._given
+        return Session(
+            flow,
+            settings=self.settings,
+            index=self.index,
+            decorators=decorators,
+            plugins=plugins,
+            modules=self._modules,
+            providers=self._providers,
+            interactive=self.interactive,
+        )
 
     # --- plugins --------------------------------------------------------------------------------
 

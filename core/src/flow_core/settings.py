@@ -179,12 +179,14 @@ class Settings:
         return setting.default, "default"
 
     def shown(self, name: str) -> str:
-        """Return a value as people may see it: ``***`` where it is secret, and set; errors as `lookup`.
+        """Return a value as people may see it: ``***`` where it is secret, and set, and in place of
+        a password in a URL; errors as `lookup`.
 
         Since 0.1.
         """
         value = self[name]
-        return "***" if self._declaration(name).secret and value else str(value)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return "***" if self._declaration(name).secret and value else _without_password(text)
 
     def user(self) -> str:
         """Return the name of the person: setting, else ``SUDO_USER``, ``USER``, ``USERNAME``."""
@@ -303,6 +305,15 @@ def _example(setting: Setting, source: str) -> str:
     """Return what to type, in the form of the place where the wrong value stands."""
     value = {int: "4", float: "2.5", bool: "true"}.get(setting.type, "TEXT")
     return f"{source}={value}" if source.startswith("FLOW_") else f"{setting.name} = {value}"
+
+
+def _without_password(text: str) -> str:
+    """``s3://key:secret@host/x`` → ``s3://key:***@host/x``."""
+    scheme, found, rest = text.partition("://")
+    account, at, host = rest.partition("@")
+    name, colon, _ = account.partition(":")
+    hidden = found and at and colon and "/" not in account
+    return f"{scheme}://{name}:***@{host}" if hidden else text
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:

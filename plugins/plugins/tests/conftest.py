@@ -73,9 +73,9 @@ class Place:
             check=False,
         )
 
-    def flow(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def flow(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run ``flow ARGUMENTS``."""
-        return self.run("-c", "from flow_core.cli import main; main()", *arguments)
+        return self.run("-c", "from flow_core.cli import main; main()", *arguments, **variables)
 
     def ran(self) -> bool:
         """Whether the flow's first task has run."""

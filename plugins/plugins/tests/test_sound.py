@@ -30,6 +30,7 @@ sweet = StepDecorator("sweet", SweetOptions)
 @hookimpl
 def flow_settings(settings):
     settings.declare("sweet_limit", 5, "The most spoons.")
+    settings.declare("sweet_token", "", "What the shop asks for.", secret=True)
 
 @hookimpl(wrapper=True, before=["retry"])
 def flow_task_call(task, flow):
@@ -56,24 +57,89 @@ def test_list(sweet: Any) -> None:
     row = next(row for row in rows if row.startswith("sweet "))
     assert " ".join(row.split()) == "sweet flow-sweet 1.0 installed decorator sweet; hooks"
     assert "\x1b" not in done.stdout  # plain in a pipe
-    assert "error" not in done.stdout
+    assert done.stdout.count("\n") == len(rows) + 1  # nothing is wrong with any
 
 
 def test_details(sweet: Any) -> None:
-    lines = sweet.flow("plugins", "show", "sweet").stdout.splitlines()
-    assert lines[0] == "sweet 1.0: ok"
-    text = "\n".join(line.strip() for line in lines)
-    assert "The sweet of a test." in text
-    assert "flow-core>=0.1,<1" in text
-    assert "flow_sweet-1.0.dist-info" in text
-    assert "decorator sweet  flow_sweet:sweet" in text
-    assert "Make a step sweeter.\n" in text
-    assert "With sugar" not in text
-    assert "spoons  int  default 2  How much sugar." in text
-    assert "kind    str  required   Which sugar." in text
-    assert "flow_task_call  (wraps the others, before retry)" in text
-    assert "sweet_limit  The most spoons." in text
-    assert "int; default 5; FLOW_SWEET_LIMIT" in text
+    done = sweet.flow("plugins", "show", "sweet")
+    assert (done.returncode, done.stderr) == (0, "")
+    folder = str(sweet.site)
+    assert done.stdout.splitlines() == [
+        "sweet 1.0: ok",
+        "  about         The sweet of a test.",
+        "  distribution  flow-sweet",
+        f"  location      {folder}/flow_sweet-1.0.dist-info",
+        "  needs         flow-core >=0.1,<1",
+        "",
+        "Provides",
+        "  decorator sweet  flow_sweet:sweet",
+        "      Make a step sweeter.",
+        "      kind    str  required   Which sugar.",
+        "      spoons  int  default 2  How much sugar.",
+        "",
+        "Hooks",
+        "  flow_settings                                   flow_sweet.py:17",
+        "  flow_task_call  wraps the others, before retry  flow_sweet.py:22",
+        "",
+        "Settings",
+        "  sweet_limit  The most spoons.",
+        "      int; default 5; FLOW_SWEET_LIMIT",
+        "  sweet_token  What the shop asks for.",
+        "      str; FLOW_SWEET_TOKEN",
+        "",
+        "Files",
+        f"  1 in {folder}",
+        "    flow_sweet.py",
+    ]
+
+
+def test_settings_are_shown_with_their_values_in_force(sweet: Any) -> None:
+    (sweet.folder / "pyproject.toml").write_text("[tool.flow]\nsweet-limit = 7\n")
+    done = sweet.flow("plugins", "show", "sweet", FLOW_SWEET_TOKEN="hidden")
+    file = sweet.folder / "pyproject.toml"
+    assert f"      now 7, from [tool.flow] of {file}\n" in done.stdout
+    assert "      now ***, from FLOW_SWEET_TOKEN\n" in done.stdout
+    assert "hidden" not in done.stdout
+    wrong = sweet.flow("plugins", "show", "sweet", FLOW_SWEET_LIMIT="many")
+    assert "      Setting 'sweet_limit' must be an integer, not 'many'\n" in wrong.stdout
+    shown = sweet.flow("plugins", "show", "sweet", "--json", FLOW_SWEET_TOKEN="hidden")
+    limit, token = json.loads(shown.stdout)["settings"]
+    assert (limit["value"], limit["default"], limit["source"]) == (
+        "7",
+        5,
+        f"[tool.flow] of {file}",
+    )
+    assert (token["value"], token["secret"]) == ("***", True)
+    assert "hidden" not in shown.stdout
+
+
+def test_json_of_one(sweet: Any) -> None:
+    shown = json.loads(sweet.flow("plugins", "show", "sweet", "--json").stdout)
+    assert shown["about"] == "The sweet of a test."
+    assert shown["requires_core"] == ">=0.1,<1"
+    assert shown["files"] == ["flow_sweet.py"]
+    assert shown["editable"] is None
+    (provided,) = shown["provides"]
+    assert provided["about"] == "Make a step sweeter."
+    assert [(o["name"], o["type"], o["default"], o["required"]) for o in provided["options"]] == [
+        ("kind", "str", None, True),
+        ("spoons", "int", 2, False),
+    ]
+    settings, call = shown["hooks"]
+    assert settings["name"] == "flow_settings"
+    assert (call["wrapper"], call["before"], call["budget"]) == (True, ["retry"], None)
+    assert call["where"].endswith("flow_sweet.py:22")
+
+
+def test_hooks_of_decorators_and_editable_files(place: Any) -> None:
+    done = place.flow("plugins", "show", "retry")
+    assert "\n  loaded for flows with @retry only\n  flow_plan_step  " in done.stdout
+    shown = json.loads(place.flow("plugins", "show", "retry", "--json").stdout)
+    assert {hook["name"]: hook["decorators"] for hook in shown["hooks"]} == {
+        "flow_plan_step": ["retry"]
+    }
+    assert "flow_retry/plugin.py" in shown["files"]
+    assert "flow_retry/py.typed" in shown["files"]
 
 
 def test_details_by_the_name_of_the_distribution(sweet: Any) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("For authors: check plugins, all or some.", "flow_plugins.check:command"),
+    "hooks": ("List the hooks: who implements them, in which order.", "flow_plugins.hooks:command"),
     "show": ("Tell all about one plugin.", "flow_plugins.show:command"),
 }
 """Subcommand → one line for the list, and ``module:function``, imported when it is used: the
@@ -29,7 +31,7 @@ class Subcommands(click.Group):
             callback=lambda as_json: _list(context, as_json),
             params=[json_option()],
             help="List the installed plugins, with what they provide. Nothing is imported for it: "
-            "'show' tells whether one can be used.",
+            "whether they can be used, 'check' tells.",
             invoke_without_command=True,
             subcommand_metavar="[COMMAND [ARGS]…]",
         )

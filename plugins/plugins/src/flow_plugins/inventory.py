@@ -42,6 +42,18 @@ class Item(NamedTuple):
     status: str
     error: PluginError | None
 
+    @property
+    def hook_modules(self) -> list[str]:
+        """The names under which its hook modules are registered."""
+        named = [e.name for e in self.entry_points if e.group in HOOK_MODULES]
+        return named if self.distribution else [self.name, *named]
+
+    @property
+    def modules(self) -> set[str]:
+        """The outermost modules that it consists of."""
+        named = [e.value.partition(":")[0] for e in self.entry_points] or [self.name]
+        return {name.partition(".")[0] for name in named}
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data."""
         return {

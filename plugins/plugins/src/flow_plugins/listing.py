@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 import click
 
 from flow_core.api import PluginError
-from flow_plugins.inventory import BLOCKED, HOOK_MODULES, Inventory, Item
-from flow_plugins.texts import error_lines, kind, plural, status_style
+from flow_plugins.inventory import BLOCKED, Inventory, Item
+from flow_plugins.texts import error_lines, provides, status_style
 
 _HEAD = ("name", "distribution", "version", "status", "provides")
 _GAP = "  "
@@ -81,17 +81,3 @@ def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _cells(item: Item) -> tuple[str, ...]:
     status = "blocked by -p" if item.status == BLOCKED else item.status
     return item.name, item.distribution or "-p", item.version, status, provides(item)
-
-
-def provides(item: Item) -> str:
-    """Return ``commands resume, run; decorator retry; hooks``."""
-    groups: dict[str, list[str]] = {}
-    for entry in item.entry_points:
-        if entry.group not in HOOK_MODULES:
-            groups.setdefault(kind(entry.group), []).append(entry.name)
-    parts = [
-        f"{what if len(names) == 1 else plural(what)} {', '.join(names)}"
-        for what, names in groups.items()
-    ]
-    hooks = not item.distribution or any(e.group in HOOK_MODULES for e in item.entry_points)
-    return "; ".join([*parts, "hooks"] if hooks else parts)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
 from flow_core.api import PluginError
-from flow_plugins.inventory import BLOCKED, INSTALLED, OK
+from flow_plugins.inventory import BLOCKED, HOOK_MODULES, INSTALLED, OK, Item
 
 _IRREGULAR = {"flow.decorator_hooks": "hooks of", "flow.metadata": "metadata"}
 
@@ -34,3 +34,24 @@ def error_lines(error: PluginError) -> Iterator[str]:
         first, *rest = text.splitlines()
         yield "  " + click.style(f"{label + ':':<7}", dim=True) + first
         yield from (" " * 9 + line for line in rest)
+
+
+def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> Iterator[str]:
+    """Yield rows of cells as lines, cells of a column under each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield gap.join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+
+
+def provides(item: Item) -> str:
+    """Return ``commands resume, run; decorator retry; hooks``."""
+    groups: dict[str, list[str]] = {}
+    for entry in item.entry_points:
+        if entry.group not in HOOK_MODULES:
+            groups.setdefault(kind(entry.group), []).append(entry.name)
+    parts = [
+        f"{what if len(names) == 1 else plural(what)} {', '.join(names)}"
+        for what, names in groups.items()
+    ]
+    hooks = not item.distribution or any(e.group in HOOK_MODULES for e in item.entry_points)
+    return "; ".join([*parts, "hooks"] if hooks else parts)

@@ -1,0 +1,44 @@
+"""Checks of the settings that a plugin declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flow_core.api import Session, Setting
+from flow_plugins.checking.findings import FAIL, OK, WARN, Finding
+from flow_plugins.inventory import Item
+from flow_plugins.reports import loaded_modules
+from flow_plugins.settings import declared_by, in_force
+
+
+def setting_findings(session: Session, item: Item) -> Iterator[Finding]:
+    """Check names, texts, and the values in force."""
+    declared = declared_by(loaded_modules(session, item))
+    findings = [finding for setting in declared for finding in _declaration(item, setting)]
+    findings += [
+        Finding("settings", FAIL, found.error, found.source)
+        for found in in_force(session.settings, declared)
+        if found.error
+    ]
+    yield from findings
+    if declared and not findings:
+        yield Finding("settings", OK, ", ".join(setting.name for setting in declared))
+
+
+def _declaration(item: Item, setting: Setting) -> Iterator[Finding]:
+    prefixes = {name.replace("-", "_") + "_" for name in (item.name, *item.hook_modules)}
+    if not setting.name.startswith(tuple(prefixes)):
+        yield Finding(
+            "settings",
+            WARN,
+            f"The setting '{setting.name}' does not begin with the plugin's name",
+            why="two plugins could declare the same, and the one that comes later would count",
+            hint=f"{min(prefixes)}{setting.name}",
+        )
+    if not setting.help.strip():
+        yield Finding(
+            "settings",
+            WARN,
+            f"The setting '{setting.name}' has no help",
+            hint="one sentence, with the unit of a number",
+        )
