@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from flow_core.hookspecs import hookspec as hookspec
     from flow_core.index import EntryPoint as EntryPoint
     from flow_core.index import PluginIndex as PluginIndex
+    from flow_core.index import core_requirement as core_requirement
     from flow_core.index import installed as installed
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
     from flow_core.interfaces import Begun as Begun
@@ -216,7 +217,7 @@ _HOME = {
     "fsspec_store": "FsspecStore",
     "graph": "Graph Node Problem",
     "hookspecs": "hookimpl hookspec",
-    "index": "EntryPoint PluginIndex installed",
+    "index": "EntryPoint PluginIndex core_requirement installed",
     "interfaces": "REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Environment"
     " Exited GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
