@@ -143,7 +143,6 @@ class TestRequire:
             "  try:   pip install 'flow-a>=1.5,<2' 'flow-b' 'flow-cards>=0.2'"
         )
 
-
     def test_what_cannot_be_read(self):
         with pytest.raises(SettingsError) as caught:
             self.INDEX.require("flow-b, flow-a>=new", "FLOW_REQUIRED_PLUGINS")

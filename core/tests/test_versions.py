@@ -68,7 +68,10 @@ class TestAsThePackagingLibrarySays:
         ("moon == 'full'", "a condition asks for 'moon', which is not known"),
         ("python_version >= ", "a condition ends too early"),
         ("(os_name == 'nt'", "a condition lacks ')'"),
-        ("os_name == 'nt' os_name", "'os_name == 'nt' os_name' is no condition: what is 'os_name'?"),
+        (
+            "os_name == 'nt' os_name",
+            "'os_name == 'nt' os_name' is no condition: what is 'os_name'?",
+        ),
         ("os_name ~= 'nt'", "a condition compares 'os_name' by '~='"),
         ("os_name == 'nt", "'os_name == 'nt' is no condition: what is ''nt'?"),
     ],
