@@ -162,6 +162,18 @@ class TestRun:
         assert "[2/work/2] Cloning previously run task 1/work/2" in told
         assert "Done!" in told
 
+    def test_logs_with_timestamps_and_without_what_was_written(self, old, flow):
+        old.call(flow, "run").check()
+        timed = old.call(flow, "logs 1/start/1 --stdout --timestamps").check().stdout
+        plain = old.call(flow, "logs 1/start/1 --stdout").check().stdout
+        assert plain
+        for line, text in zip(timed.splitlines(), plain.splitlines(), strict=True):
+            assert re.fullmatch(rf".*\d\d:\d\d:\d\d.* {re.escape(text)}", line), line
+        assert old.call(flow, "logs scrub 1/start").check().stdout
+        assert "alpha is 3" not in old.call(flow, "logs 1/start/1 --stdout").check().stdout
+        wrong = old.call(flow, "logs scrub 1/strat")
+        assert (wrong.returncode, "start" in wrong.stderr) == (1, True), wrong.stderr
+
     def test_what_is_wrong_with_a_call(self, old, flow):
         for arguments, status, text in [
             ("run --alpha x", 2, "'x' is not an integer"),
@@ -169,7 +181,6 @@ class TestRun:
             ("nope", 2, "no plugin provides the command 'nope'"),
             ("--nope run", 2, "--nope"),
             ("card list", 2, "The command 'card' is not offered by flow-metaflow"),
-            ("logs scrub 1/start", 2, "'logs scrub' is not offered by flow-metaflow"),
             ("--environment=uv run", 2, "--environment=uv is not offered by flow-metaflow"),
             ("--metadata service run", 2, "--metadata=service is not offered by flow-metaflow"),
             ("dump 1", 1, "it has the form RUN/STEP or RUN/STEP/TASK"),

@@ -200,7 +200,14 @@ def _artifact_line(name: str, artifact: Any, limit: int) -> str:
 
 
 def _logs(context: CommandContext) -> click.Command:
-    def show(input_path: str, streams: tuple[str, ...], attempt: int | None, **_: Any) -> None:
+    def show(
+        input_path: str, streams: tuple[str, ...], attempt: int | None, timestamps: bool
+    ) -> None:
+        if timestamps:
+            options = [f"--{stream}" for stream in streams]
+            options += ["--attempt", str(attempt)] if attempt is not None else []
+            ours([input_path, "--timestamps", *options])
+            return
         for task in _tasks(context, input_path, attempt):
             _, run, step, number = task.pathspec.split("/")
             place = f"run_id={run} step={step} task_id={number}"
@@ -210,13 +217,11 @@ def _logs(context: CommandContext) -> click.Command:
                     click.echo(stream, err=True)
                     click.echo(getattr(task, stream), nl=False)
 
-    def scrub(**_: Any) -> None:
-        raise UsageError(
-            "The command 'logs scrub' is not offered by flow-metaflow",
-            where=sys.argv[0],
-            why="flow-core does not change what a task has written",
-            hint=f"python -m flow_metaflow {sys.argv[0]} gc --help, to remove whole runs",
-        )
+    def ours(arguments: list[str]) -> None:
+        """Let flow-core's own command do it, whose output is its own too."""
+        command = context.session().index.load("flow.commands", "logs").build(context)
+        with command.make_context(f"{context.name} logs", arguments) as inner:
+            command.invoke(inner)
 
     group = click.Group("logs")
     group.add_command(
@@ -230,11 +235,20 @@ def _logs(context: CommandContext) -> click.Command:
                     for s in ("stdout", "stderr", "both")
                 ),
                 click.Option(["--attempt"], type=int),
+                click.Option(["--timestamps/--no-timestamps"], default=False),
             ],
         )
     )
-    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
-    group.add_command(click.Command("scrub", callback=scrub, context_settings=anything))
+    words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)
+    anything = {"ignore_unknown_options": True, "help_option_names": []}
+    group.add_command(
+        click.Command(
+            "scrub",
+            callback=lambda words: ours(["scrub", *words]),
+            params=[words],
+            context_settings=anything,
+        )
+    )
     return group
 
 
