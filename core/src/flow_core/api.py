@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from flow_core.definition import Decorated as Decorated
     from flow_core.definition import FlowDefinition as FlowDefinition
     from flow_core.definition import StepDefinition as StepDefinition
+    from flow_core.deprecation import Deprecation as Deprecation
+    from flow_core.deprecation import FlowDeprecation as FlowDeprecation
+    from flow_core.deprecation import RemovedInFlow1 as RemovedInFlow1
+    from flow_core.deprecation import RemovedInFlow2 as RemovedInFlow2
+    from flow_core.deprecation import deprecated as deprecated
+    from flow_core.deprecation import overdue as overdue
     from flow_core.errors import ArtifactError as ArtifactError
     from flow_core.errors import DefinitionError as DefinitionError
     from flow_core.errors import FlowError as FlowError
@@ -208,6 +214,7 @@ _HOME = {
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
     "context": "current",
+    "deprecation": "Deprecation FlowDeprecation RemovedInFlow1 RemovedInFlow2 deprecated overdue",
     "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
