@@ -256,6 +256,7 @@ _TITLES = {
     "graph": "Graphs",
     "options": "Options and decorators",
     "settings": "Settings",
+    "secret_sources": "Secrets",
     "plugins": "Loaded plugins",
     "index": "Installed plugins",
     "artifacts": "Artifacts",
@@ -392,12 +393,15 @@ def _help(name: str, command: Any) -> str:
     file = " FILE" if command.needs_flow else ""
     shell = click.Context(built, info_name=f"flow {name}{file}", terminal_width=88)
     shell.help_option_names = ["-h", "--help"]
-    parts = built.commands if isinstance(built, click.Group) else {}
-    return "\n\n".join([built.get_help(shell), *(_part(shell, *p) for p in sorted(parts.items()))])
+    names = built.list_commands(shell) if isinstance(built, click.Group) else ()
+    return "\n\n".join([built.get_help(shell), *(_part(shell, part) for part in sorted(names))])
 
 
-def _part(shell: click.Context, name: str, command: click.Command) -> str:
+def _part(shell: click.Context, name: str) -> str:
     """Return the help of one part of a command."""
+    assert isinstance(shell.command, click.Group)
+    command = shell.command.get_command(shell, name)
+    assert command is not None
     part = click.Context(command, parent=shell, info_name=name, terminal_width=88)
     part.help_option_names = ["-h", "--help"]
     return command.get_help(part)

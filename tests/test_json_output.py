@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -36,6 +37,7 @@ READS: dict[str, tuple[list[str], type, str]] = {
     "gc": (["gc", "--keep-last", "9", "--dry-run"], dict, ""),
     "output-dot": (["output-dot", "flow.py"], dict, "steps"),
     "plugins": (["plugins"], list, "name"),
+    "plugins show": (["plugins", "show", "run"], dict, "name status hooks"),
     "reindex": (["reindex"], dict, "problems runs"),
     "runs": (["runs"], list, "created_at parameters run state tags user"),
     "tasks": (["tasks", "F/1"], list, "attempt started_at state task"),
@@ -107,10 +109,18 @@ def _commands() -> dict[str, click.Command]:
         context.name = name
         command = provider.build(context)
         if isinstance(command, click.Group):
-            found |= {f"{name} {part}": c for part, c in command.commands.items()}
-        else:
+            found |= dict(_parts(name, command))
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             found[name] = command
     return found
+
+
+def _parts(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group, info_name=name)
+    for part in group.list_commands(context):
+        command = group.get_command(context, part)
+        assert command is not None
+        yield f"{name} {part}", command
 
 
 def test_each_command_that_reads_can_print_json() -> None:

@@ -195,6 +195,8 @@ if TYPE_CHECKING:
     from flow_core.run import draft_run as draft_run
     from flow_core.run import index_lacks as index_lacks
     from flow_core.run import keep_code as keep_code
+    from flow_core.secret_sources import SecretSource as SecretSource
+    from flow_core.secret_sources import SecretsProvider as SecretsProvider
     from flow_core.session import Session as Session
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
@@ -251,6 +253,7 @@ _HOME = {
     "flowfile": "load_flow",
     "reuse": "Facts ReuseDraft explain rebase",
     "run": "RunDraft RunOption RunRequest adopt_parameters collect_code command_line draft_run index_lacks keep_code",
+    "secret_sources": "SecretSource SecretsProvider",
     "session": "Session",
     "settings": "Settings state_folder",
     "launch": "launch_document tell_begin",

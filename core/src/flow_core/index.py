@@ -89,7 +89,7 @@ class EntryPoint(NamedTuple):
             PluginError: importing it failed, for whatever reason, or it is not what its group asks
                 for.
         """
-        self._check_core()
+        self.check_core()
         module, _, attribute = self.value.partition(":")
         try:
             loaded: Any = importlib.import_module(module)
@@ -119,8 +119,15 @@ class EntryPoint(NamedTuple):
                 hint=f"correct the entry point, or leave the plugin out: -p no:{self.plugin}",
             )
 
-    def _check_core(self) -> None:
-        """Refuse a plugin that was made for another flow-core, whatever it provides."""
+    def check_core(self) -> None:
+        """Refuse a distribution that was made for another flow-core. Imports nothing of it.
+
+        Raises:
+            IncompatiblePlugin: it needs another flow-core.
+            PluginError: what it needs cannot be read.
+
+        Since 0.1.
+        """
         requirement = ""
         try:
             requirement = core_requirement(self)

@@ -107,8 +107,13 @@ class Session:
     @cached_property
     def plugins(self) -> Plugins:
         """The loaded hook modules."""
-        modules = [KernelHooks(), *self._modules, *hook_modules(self._choices)]
+        modules = [KernelHooks(), *self._modules, *self.named_modules]
         return Plugins(self.index, modules, self.settings, self._decorator_names())
+
+    @property
+    def named_modules(self) -> list[str]:
+        """The hook modules that ``-p`` or the setting ``plugins`` names, loaded or not. Since 0.1."""
+        return hook_modules(self._choices)
 
     def _decorator_names(self) -> set[str]:
         """Return the decorators that are known without plugins: those of the code and ``--with``."""

@@ -9,7 +9,7 @@ import pytest
 
 from flow_core.api import EntryPoint, PluginIndex, Session
 from flow_plugins import listing
-from flow_plugins.reports import Reports
+from flow_plugins.inventory import Inventory
 
 GOOD = """
 from dataclasses import dataclass
@@ -52,15 +52,15 @@ def test_list(sweet: Any) -> None:
     done = sweet.flow("plugins")
     assert done.returncode == 0, done.stderr
     head, *rows = done.stdout.splitlines()
-    assert head.split() == ["name", "distribution", "version", "status", "provides", "hooks"]
+    assert head.split() == ["name", "distribution", "version", "status", "provides"]
     row = next(row for row in rows if row.startswith("sweet "))
-    assert " ".join(row.split()) == "sweet flow-sweet 1.0 ok decorator sweet settings, task_call"
+    assert " ".join(row.split()) == "sweet flow-sweet 1.0 installed decorator sweet; hooks"
     assert "\x1b" not in done.stdout  # plain in a pipe
     assert "error" not in done.stdout
 
 
 def test_details(sweet: Any) -> None:
-    lines = sweet.flow("plugins", "sweet").stdout.splitlines()
+    lines = sweet.flow("plugins", "show", "sweet").stdout.splitlines()
     assert lines[0] == "sweet 1.0: ok"
     text = "\n".join(line.strip() for line in lines)
     assert "The sweet of a test." in text
@@ -77,11 +77,11 @@ def test_details(sweet: Any) -> None:
 
 
 def test_details_by_the_name_of_the_distribution(sweet: Any) -> None:
-    assert sweet.flow("plugins", "flow-sweet").stdout.startswith("sweet 1.0: ok")
+    assert sweet.flow("plugins", "show", "flow-sweet").stdout.startswith("sweet 1.0: ok")
 
 
 def test_unknown_name_gets_near_misses(sweet: Any) -> None:
-    done = sweet.flow("plugins", "swet")
+    done = sweet.flow("plugins", "show", "swet")
     assert done.returncode == 1
     assert "There is no plugin 'swet'" in done.stderr
     assert "did you mean 'sweet'?" in done.stderr
@@ -91,8 +91,10 @@ def test_blocked(sweet: Any) -> None:
     done = sweet.flow("-p", "no:sweet", "plugins")
     row = next(row for row in done.stdout.splitlines() if row.startswith("sweet "))
     assert "blocked by -p" in row
-    assert "task_call" not in row
-    assert "change what leaves it out" in sweet.flow("-p", "no:sweet", "plugins", "sweet").stdout
+    assert (
+        "change what leaves it out"
+        in sweet.flow("-p", "no:sweet", "plugins", "show", "sweet").stdout
+    )
 
 
 def test_module_given_by_hand(place: Any) -> None:
@@ -101,34 +103,65 @@ def test_module_given_by_hand(place: Any) -> None:
     )
     done = place.flow("-p", "mine", "plugins")
     row = next(row for row in done.stdout.splitlines() if row.startswith("mine "))
-    assert row.split() == ["mine", "-p", "ok", "check"]
+    assert row.split() == ["mine", "-p", "installed", "hooks"]
+    assert "flow_check" in place.flow("-p", "mine", "plugins", "show", "mine").stdout
     broken = place.flow("-p", "not_mine", "plugins")
     assert "The plugin module 'not_mine' cannot be loaded" in broken.stdout
 
 
 def test_json(sweet: Any) -> None:
     reports = {r["name"]: r for r in json.loads(sweet.flow("plugins", "--json").stdout)}
-    assert reports["sweet"]["status"] == "ok"
+    assert reports["sweet"]["status"] == "installed"
     assert reports["sweet"]["error"] is None
-    assert {h["name"] for h in reports["sweet"]["hooks"]} == {"flow_settings", "flow_task_call"}
     assert {"group": "flow.decorators", "name": "sweet", "value": "flow_sweet:sweet"} in reports[
         "sweet"
     ]["entry_points"]
+    shown = json.loads(sweet.flow("plugins", "show", "sweet", "--json").stdout)
+    assert {h["name"] for h in shown["hooks"]} == {"flow_settings", "flow_task_call"}
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("sweet", "flow plugins show sweet"),
+        ("flow-sweet", "flow plugins show flow-sweet"),
+        ("swet", "did you mean 'flow plugins show sweet'?"),
+        ("shaw", "did you mean 'flow plugins show'?"),
+    ],
+)
+def test_words_that_are_no_command(sweet: Any, word: str, hint: str) -> None:
+    done = sweet.flow("plugins", word)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"error: There is no command '{word}'",
+        "  where: flow plugins",
+        f"  try:   {hint}",
+    ]
+
+
+def test_list_imports_no_plugin(sweet: Any) -> None:
+    code = (
+        "import sys; from flow_core.cli import run; run(['plugins']); "
+        "print(sorted(m for m in sys.modules if m.startswith('flow_')))"
+    )
+    loaded = sweet.run("-c", code).stdout.splitlines()[-1]
+    outside = [m for m in eval(loaded) if m.partition(".")[0] not in ("flow_core", "flow_plugins")]
+    assert outside == []
 
 
 def test_no_plugins_at_all() -> None:
     nothing = PluginIndex([])
-    reports = Reports(Session(index=nothing), nothing)
-    assert reports.all == []
-    assert next(listing.lines(reports, 0)).startswith("\x1b")
+    inventory = Inventory(Session(index=nothing), nothing)
+    assert inventory.all == []
+    assert next(listing.lines(inventory, 0)).startswith("\x1b")
 
 
 def test_narrow_terminal_wraps_what_is_provided() -> None:
     index = PluginIndex(
         EntryPoint("flow.stores", f"store-{n}", "x:y", "flow-many", "1.0", "") for n in range(30)
     )
-    reports = Reports(Session(index=index), index)
-    lines = list(listing.lines(reports, 70))
+    inventory = Inventory(Session(index=index), index)
+    lines = list(listing.lines(inventory, 70))
     assert len(lines) > 5
     assert all(len(line) < 90 for line in lines)  # colours count, and are in the first two only
     assert all(len(line) <= 70 for line in lines[2:])

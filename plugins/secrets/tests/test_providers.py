@@ -6,29 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow_core.api import NotFound, Settings, UsageError
-from flow_secrets import SecretSource
+from flow_core.api import NotFound, SecretSource, Settings, UsageError
+from flow_core.testing import SecretsCase, SecretsSuite
 from flow_secrets.providers import EnvironmentSecrets, FileSecrets, InlineSecrets, read_dotenv
-from flow_secrets.testing import SecretsProviderSuite
 
 SECRET = {"TOKEN": "hunter22!"}
 
 
-class TestInline(SecretsProviderSuite):
+class TestInline(SecretsSuite):
     @pytest.fixture
-    def provider(self):
-        return InlineSecrets(Settings({}))
-
-    @pytest.fixture
-    def known(self):
-        return SecretSource("inline", "", {"env_vars": SECRET}), SECRET
-
-    @pytest.fixture
-    def missing(self):
-        return SecretSource("inline", "")
+    def secrets(self):
+        known = SecretSource("inline", "", {"env_vars": SECRET})
+        return SecretsCase(InlineSecrets(Settings({})), known, SECRET, SecretSource("inline"))
 
 
-class TestEnvironment(SecretsProviderSuite):
+class TestEnvironment(SecretsSuite):
     @pytest.fixture
     def provider(self, monkeypatch):
         monkeypatch.setenv("TOKEN", SECRET["TOKEN"])
@@ -37,16 +29,13 @@ class TestEnvironment(SecretsProviderSuite):
         return EnvironmentSecrets(Settings({}))
 
     @pytest.fixture
-    def known(self):
-        return SecretSource("env", "TOKEN"), SECRET
+    def secrets(self, provider):
+        known, missing = SecretSource("env", "TOKEN"), SecretSource("env", "TOKN")
+        return SecretsCase(provider, known, SECRET, missing)
 
-    @pytest.fixture
-    def missing(self):
-        return SecretSource("env", "TOKN")
-
-    def test_a_near_miss(self, provider, missing):
+    def test_a_near_miss(self, secrets):
         with pytest.raises(NotFound) as caught:
-            provider.fetch(missing)
+            secrets.provider.fetch(secrets.missing)
         assert caught.value.hint == "did you mean 'TOKEN'?"
 
     def test_several(self, provider):
@@ -60,24 +49,20 @@ class TestEnvironment(SecretsProviderSuite):
         assert provider.fetch(source) == {"API_KEY": SECRET["TOKEN"]}
 
 
-class TestFile(SecretsProviderSuite):
+class TestFile(SecretsSuite):
     @pytest.fixture
     def provider(self):
         return FileSecrets(Settings({}))
 
     @pytest.fixture(params=["dotenv", "json"])
-    def known(self, request, tmp_path):
-        file = tmp_path / "secrets.json"
+    def secrets(self, request, provider, tmp_path):
         if request.param == "json":
-            file.write_text(json.dumps(SECRET))
-            return SecretSource("file", str(file)), SECRET
-        file = tmp_path / ".env"
-        file.write_text("# the token\nTOKEN=hunter22!\n")
-        return SecretSource("file", str(file)), SECRET
-
-    @pytest.fixture
-    def missing(self, tmp_path):
-        return SecretSource("file", str(tmp_path / "none"))
+            file, text = tmp_path / "secrets.json", json.dumps(SECRET)
+        else:
+            file, text = tmp_path / ".env", "# the token\nTOKEN=hunter22!\n"
+        file.write_text(text)
+        missing = SecretSource("file", str(tmp_path / "none"))
+        return SecretsCase(provider, SecretSource("file", str(file)), SECRET, missing)
 
     def test_the_format_can_be_said(self, provider, tmp_path):
         file = tmp_path / "file"

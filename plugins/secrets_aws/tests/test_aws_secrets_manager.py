@@ -7,9 +7,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from flow_core.api import NotFound, Settings, UsageError
-from flow_secrets import SecretsError, SecretSource, get_secret
-from flow_secrets.testing import SecretsProviderSuite
+from flow_core.api import NotFound, SecretSource, Settings, UsageError
+from flow_core.testing import SecretsCase, SecretsSuite
+from flow_secrets import SecretsError, get_secret
 from flow_secrets_aws.provider import AwsSecretsManager
 
 TYPE = "aws-secrets-manager"
@@ -54,19 +54,16 @@ def fetch(secret, *, role=None, **options):
     return provider.fetch(SecretSource(TYPE, secret, options, role))
 
 
-class TestConformance(SecretsProviderSuite):
+class TestConformance(SecretsSuite):
     @pytest.fixture
-    def provider(self, aws):
+    def secrets(self, aws):
         aws().create_secret(Name="token", SecretString='{"TOKEN": "hunter22!"}')
-        return AwsSecretsManager(Settings({"FLOW_SECRETS_AWS_REGION": "eu-central-1"}))
-
-    @pytest.fixture
-    def known(self):
-        return SecretSource(TYPE, "token"), {"TOKEN": "hunter22!"}
-
-    @pytest.fixture
-    def missing(self):
-        return SecretSource(TYPE, "tokn")
+        return SecretsCase(
+            AwsSecretsManager(Settings({"FLOW_SECRETS_AWS_REGION": "eu-central-1"})),
+            SecretSource(TYPE, "token"),
+            {"TOKEN": "hunter22!"},
+            SecretSource(TYPE, "tokn"),
+        )
 
 
 def test_keys_become_variables(aws):

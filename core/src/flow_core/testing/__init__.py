@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_core.testing.command_suite import CommandSuite as CommandSuite
     from flow_core.testing.compute_suite import ComputeSuite as ComputeSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
@@ -22,16 +23,21 @@ if TYPE_CHECKING:
     from flow_core.testing.in_process import InProcessCompute as InProcessCompute
     from flow_core.testing.metadata_suite import MetadataSuite as MetadataSuite
     from flow_core.testing.processes import in_children as in_children
+    from flow_core.testing.secrets_suite import SecretsCase as SecretsCase
+    from flow_core.testing.secrets_suite import SecretsSuite as SecretsSuite
     from flow_core.testing.serializer_suite import SerializerSuite as SerializerSuite
     from flow_core.testing.store_suite import StoreSuite as StoreSuite
 
 _HOME = {
+    "CommandSuite": "command_suite",
     "ComputeSuite": "compute_suite",
     "FlowTester": "flowtester",
     "InProcessCompute": "in_process",
     "MemoryMetadata": "fakes",
     "MemoryStore": "fakes",
     "MetadataSuite": "metadata_suite",
+    "SecretsCase": "secrets_suite",
+    "SecretsSuite": "secrets_suite",
     "SerializerSuite": "serializer_suite",
     "ProcessResult": "flowtester",
     "RunOutcome": "flowtester",

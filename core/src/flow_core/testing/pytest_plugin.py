@@ -20,3 +20,14 @@ def flowtester(tmp_path: Path) -> Iterator[FlowTester]:
 
     with main_kept():
         yield FlowTester(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def flow_suite_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the flow of `CommandSuite` has run once, to be copied: for that suite."""
+    from flow_core.testing.command_suite import FLOW
+    from flow_core.testing.flowtester import FlowTester
+
+    tester = FlowTester(tmp_path_factory.mktemp("suite"))
+    tester.python(tester.write(FLOW), "run").check()
+    return tester.path

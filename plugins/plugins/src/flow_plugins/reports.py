@@ -1,29 +1,21 @@
-"""Reports: what is known of each plugin. For the list only what each command line imports anyway is
-imported: hook modules and commands. A report on one plugin tries its other providers, too."""
+"""What is known of one plugin once it is imported: its hooks, and why it cannot be used."""
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from flow_core.api import (
-    EntryPoint,
-    IncompatiblePlugin,
-    NotFound,
-    PluginError,
-    PluginIndex,
-    Plugins,
-    Session,
-    did_you_mean,
-    installed,
+from flow_core.api import EntryPoint, IncompatiblePlugin, PluginError, Session
+from flow_plugins.inventory import (
+    BLOCKED,
+    BROKEN,
+    CLASH,
+    HOOK_MODULES,
+    OK,
+    OTHER_CORE,
+    Inventory,
+    Item,
 )
-
-OK, BROKEN, OTHER_CORE = "ok", "broken", "needs another flow-core"
-CLASH, BLOCKED = "clash", "blocked"
-DECORATOR_HOOKS, COMMANDS = "flow.decorator_hooks", "flow.commands"
-HOOK_MODULES = ("flow.plugins", DECORATOR_HOOKS)
 
 
 class Hook(NamedTuple):
@@ -45,152 +37,38 @@ class Report(NamedTuple):
     """What is known of one plugin.
 
     Attributes:
-        name: short name, as ``-p no:NAME`` takes it; of a ``-p MODULE``, the module.
-        distribution, version, location: where it comes from; ``""`` for a module.
-        entry_points: all that it provides.
+        item: what is known without importing it; status and error are those of the import.
         hooks: what its hook modules implement, sorted; empty when they could not be loaded.
-        status: `OK`, `BROKEN`, `OTHER_CORE`, `CLASH` or `BLOCKED`.
-        error: what is wrong, with the way out; None when it can be used.
     """
 
-    name: str
-    distribution: str
-    version: str
-    location: str
-    entry_points: tuple[EntryPoint, ...]
+    item: Item
     hooks: tuple[Hook, ...]
-    status: str
-    error: PluginError | None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data."""
-        data = self._asdict()
-        data["entry_points"] = [
-            {"group": e.group, "name": e.name, "value": e.value} for e in self.entry_points
-        ]
-        data["hooks"] = [hook._asdict() for hook in self.hooks]
-        error = self.error
-        data["error"] = error and {
-            "what": error.what,
-            "where": error.where,
-            "why": error.why,
-            "hint": error.hint,
-        }
-        return data
+        return {**self.item.to_json(), "hooks": [hook._asdict() for hook in self.hooks]}
 
 
-class Reports:
-    """The reports on all plugins that are installed, blocked ones too.
+def report_on(inventory: Inventory, name: str) -> Report:
+    """Import all that a plugin provides and tell of it.
 
-    Args:
-        session: tells which plugins are blocked, and loads hook modules.
-        index: all that is installed; None = what is on ``sys.path``.
+    Raises:
+        NotFound: there is no such plugin.
     """
+    item = inventory.find(name)
+    if item.status in (BLOCKED, CLASH):
+        return Report(item, ())
+    load_all_hooks(inventory.session)
+    error = _broken(inventory.session, item)
+    status = OK if error is None else BROKEN
+    status = OTHER_CORE if isinstance(error, IncompatiblePlugin) else status
+    hooks = tuple(_hooks(inventory.session, item))
+    return Report(item._replace(status=status, error=error), hooks)
 
-    def __init__(self, session: Session, index: PluginIndex | None = None) -> None:
-        self.session = session
-        self._index = installed() if index is None else index
-        session.load_hooks(session.index.names(DECORATOR_HOOKS))
-        self._plugins: Plugins = session.plugins
 
-    @property
-    def stop_runs(self) -> bool:
-        """Whether a run would be refused."""
-        return bool(self._plugins.broken)
-
-    @cached_property
-    def all(self) -> list[Report]:
-        """All reports, sorted by name."""
-        by_plugin: dict[str, list[EntryPoint]] = {}
-        for entry in self._index.entry_points:
-            by_plugin.setdefault(entry.plugin, []).append(entry)
-        reports = [self._report(name, entries) for name, entries in by_plugin.items()]
-        return sorted([*reports, *self._modules()], key=lambda report: report.name)
-
-    def find(self, name: str) -> Report:
-        """Return the report on one plugin, by its short or its distribution's name.
-
-        All its providers are imported, to see whether they can be.
-
-        Raises:
-            NotFound: there is no such plugin.
-        """
-        for report in self.all:
-            if name in (report.name, report.distribution):
-                return _tried(report)
-        raise NotFound(
-            f"There is no plugin '{name}'",
-            hint=did_you_mean(name, [report.name for report in self.all]),
-        )
-
-    # --- one plugin -----------------------------------------------------------------------------
-
-    def _report(self, name: str, entries: list[EntryPoint]) -> Report:
-        first = entries[0]
-        status, error = self._status(name, entries)
-        modules = [e.name for e in entries if e.group in HOOK_MODULES]
-        return Report(
-            name,
-            first.distribution,
-            first.version,
-            first.location,
-            tuple(entries),
-            () if status in (BLOCKED, CLASH) else tuple(self._hooks(modules)),
-            status,
-            error,
-        )
-
-    def _status(self, name: str, entries: list[EntryPoint]) -> tuple[str, PluginError | None]:
-        if name not in self.session.index.plugins():
-            return BLOCKED, None
-        clash = next(filter(None, map(self._clash, entries)), None)
-        if clash is not None:
-            return CLASH, clash
-        for entry in entries:
-            error = self._broken(entry)
-            if error is not None:
-                other_core = isinstance(error, IncompatiblePlugin)
-                return (OTHER_CORE if other_core else BROKEN), error
-        return OK, None
-
-    def _clash(self, entry: EntryPoint) -> PluginError | None:
-        index = self.session.index
-        if len(index.group(entry.group).get(entry.name, ())) < 2:
-            return None
-        try:
-            index.find(entry.group, entry.name)
-        except PluginError as error:
-            return error
-        return None
-
-    def _broken(self, entry: EntryPoint) -> PluginError | None:
-        if entry.group in HOOK_MODULES:
-            return self._plugins.broken.get(entry.name)
-        return failure(entry) if entry.group == COMMANDS else None
-
-    def _hooks(self, modules: Iterable[str]) -> Iterator[Hook]:
-        manager = self._plugins.manager
-        for module in modules:
-            plugin = manager.get_plugin(module)
-            callers = (manager.get_hookcallers(plugin) if plugin is not None else None) or []
-            for caller in sorted(callers, key=lambda c: c.name):
-                for found in caller.get_hookimpls():
-                    if found.plugin is plugin:
-                        wishes = getattr(found.function, "flow_core_order", ((), ()))
-                        yield Hook(caller.name, found.wrapper, *wishes)
-
-    def _modules(self) -> Iterator[Report]:
-        """Yield reports on the hook modules that were given by ``-p MODULE``."""
-        known = {e.name for e in self._index.entry_points if e.group in HOOK_MODULES}
-        loaded = [
-            name
-            for name, plugin in self._plugins.manager.list_name_plugin()
-            if isinstance(plugin, types.ModuleType)
-        ]
-        for name in sorted({*loaded, *self._plugins.broken} - known):
-            error = self._plugins.broken.get(name)
-            status = OK if error is None else BROKEN
-            yield Report(name, "", "", "", (), tuple(self._hooks([name])), status, error)
+def load_all_hooks(session: Session) -> None:
+    """Load the hook modules of all decorators, too."""
+    session.load_hooks(session.index.names("flow.decorator_hooks"))
 
 
 def failure(entry: EntryPoint) -> PluginError | None:
@@ -202,9 +80,30 @@ def failure(entry: EntryPoint) -> PluginError | None:
     return None
 
 
-def _tried(report: Report) -> Report:
-    """Return the report with the first failure of a provider, if all seemed well without it."""
-    if report.status != OK:
-        return report
-    error = next(filter(None, map(failure, report.entry_points)), None)
-    return report if error is None else report._replace(status=BROKEN, error=error)
+def _broken(session: Session, item: Item) -> PluginError | None:
+    """Return the first thing that is wrong with a plugin; its hook modules come first."""
+    broken = session.plugins.broken
+    if not item.distribution:
+        return broken.get(item.name) or item.error
+    modules = [e.name for e in item.entry_points if e.group in HOOK_MODULES]
+    errors = [*map(broken.get, modules), item.error, *map(failure, item.entry_points)]
+    return next(filter(None, errors), None)
+
+
+def _hooks(session: Session, item: Item) -> Iterator[Hook]:
+    manager = session.plugins.manager
+    for module in _module_names(item):
+        plugin = manager.get_plugin(module)
+        callers = (manager.get_hookcallers(plugin) if plugin is not None else None) or []
+        for caller in sorted(callers, key=lambda c: c.name):
+            for found in caller.get_hookimpls():
+                if found.plugin is plugin:
+                    wishes = getattr(found.function, "flow_core_order", ((), ()))
+                    yield Hook(caller.name, found.wrapper, *wishes)
+
+
+def _module_names(item: Item) -> list[str]:
+    """Return the names under which the plugin's hook modules are registered."""
+    if not item.distribution:
+        return [item.name]
+    return [e.name for e in item.entry_points if e.group in HOOK_MODULES]

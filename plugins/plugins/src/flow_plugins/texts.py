@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from flow_core.api import PluginError
-from flow_plugins.reports import BLOCKED, OK
+from flow_plugins.inventory import BLOCKED, INSTALLED, OK
 
 _IRREGULAR = {"flow.decorator_hooks": "hooks of", "flow.metadata": "metadata"}
 
@@ -24,7 +24,7 @@ def plural(kind: str) -> str:
 
 def status_style(status: str) -> str:
     """Return the colour of a status."""
-    return {OK: "green", BLOCKED: "yellow"}.get(status, "red")
+    return {OK: "green", INSTALLED: "green", BLOCKED: "yellow"}.get(status, "red")
 
 
 def error_lines(error: PluginError) -> Iterator[str]:

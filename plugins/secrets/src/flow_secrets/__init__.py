@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_core.api import SecretSource as SecretSource
+    from flow_core.api import SecretsProvider as SecretsProvider
     from flow_secrets.decorator import SecretsOptions as SecretsOptions
     from flow_secrets.decorator import secrets as secrets
     from flow_secrets.fetching import SecretsError as SecretsError
     from flow_secrets.fetching import get_secret as get_secret
-    from flow_secrets.source import SecretSource as SecretSource
-    from flow_secrets.source import SecretsProvider as SecretsProvider
 
 _HOME = {
-    "SecretSource": "source",
-    "SecretsError": "fetching",
-    "SecretsOptions": "decorator",
-    "SecretsProvider": "source",
-    "get_secret": "fetching",
-    "secrets": "decorator",
+    "SecretSource": "flow_core.api",
+    "SecretsError": "flow_secrets.fetching",
+    "SecretsOptions": "flow_secrets.decorator",
+    "SecretsProvider": "flow_core.api",
+    "get_secret": "flow_secrets.fetching",
+    "secrets": "flow_secrets.decorator",
 }
 
 
@@ -31,4 +31,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'flow_secrets' has no attribute '{name}'")
     import importlib
 
-    return getattr(importlib.import_module(f"flow_secrets.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(_HOME[name]), name)

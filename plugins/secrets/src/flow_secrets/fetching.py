@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flow_core.api import FlowError, UsageError, installed, near_misses
-from flow_secrets.source import SecretSource, parse_source
+from flow_secrets.source import parse_source
 
 if TYPE_CHECKING:
-    from flow_core.api import PluginIndex, Settings
+    from flow_core.api import PluginIndex, SecretSource, Settings
 
 GROUP = "flow.secrets"
 _DISTRIBUTIONS = {"aws-secrets-manager": "flow-secrets-aws"}

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flow_core.api import NotFound, UsageError, near_misses
-from flow_secrets.source import SecretSource
 
 if TYPE_CHECKING:
-    from flow_core.api import Settings
+    from flow_core.api import SecretSource, Settings
 
 
 class InlineSecrets:

@@ -1,68 +1,13 @@
-"""What a secret's source is, and what its provider must do."""
+"""How sources of secrets are written in decorators."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any
 
-from flow_core.api import DefinitionError, UsageError, did_you_mean
-
-if TYPE_CHECKING:
-    from flow_core.api import Settings
+from flow_core.api import DefinitionError, SecretSource, UsageError
 
 KEYS = ("type", "id", "options", "role")
-
-
-class SecretSource(NamedTuple):
-    """Where one secret comes from.
-
-    Attributes:
-        type: name of the provider (entry-point group ``flow.secrets``).
-        id: which secret, in the provider's own terms; may be empty.
-        options: further details, in the provider's own terms. They may be secret themselves.
-        role: the identity with which to fetch it, in the provider's own terms; None = its own.
-
-    Since 0.1.
-    """
-
-    type: str
-    id: str = ""
-    options: Mapping[str, Any] = {}
-    role: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<secret {self.text}>"
-
-    @property
-    def text(self) -> str:
-        """``type.id``, for people: nothing secret."""
-        return f"{self.type}.{self.id}" if self.id else self.type
-
-    def check_options(self, known: Collection[str]) -> None:
-        """Raise `UsageError` for an option that is not in ``known``. For providers."""
-        for name in self.options:
-            if name not in known:
-                raise UsageError(
-                    f"there is no option '{name}'", hint=did_you_mean(str(name), known)
-                )
-
-
-class SecretsProvider(Protocol):
-    """Fetches secrets. Made as ``Provider(settings)``, where it may declare settings of its own.
-
-    An entry point of the group ``flow.secrets`` names the class; the entry point's name is the
-    ``type`` in sources. Suite: `flow_secrets.testing.SecretsProviderSuite`. Since 0.1.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        """Remember the settings; connect to nothing yet."""
-
-    def fetch(self, source: SecretSource) -> Mapping[str, str]:
-        """Return the variables that ``source`` stands for: name → value, not empty.
-
-        Any exception means that it could not be fetched: it is shown with the provider and the
-        source, so its text needs neither, and must not contain anything secret.
-        """
 
 
 def check_shape(given: Any) -> None:

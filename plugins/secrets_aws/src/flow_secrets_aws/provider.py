@@ -14,7 +14,7 @@ from flow_core.api import NotFound, UsageError
 from flow_secrets_aws.options import OPTIONS, declare
 
 if TYPE_CHECKING:
-    from flow_core.api import Settings
+    from flow_core.api import SecretSource, Settings
 
 _SEPARATORS = str.maketrans("-./", "___")
 
@@ -34,7 +34,7 @@ class AwsSecretsManager:
         self._role = settings["secrets_aws_role"] or None
         self._clients: dict[tuple[str | None, str | None], Any] = {}
 
-    def fetch(self, source: Any) -> Mapping[str, str]:
+    def fetch(self, source: SecretSource) -> Mapping[str, str]:
         """Return the variables of the secret.
 
         Raises:
@@ -52,7 +52,7 @@ class AwsSecretsManager:
             return {name: text}
         return _variables(text)
 
-    def _ask(self, source: Any) -> Mapping[str, Any]:
+    def _ask(self, source: SecretSource) -> Mapping[str, Any]:
         options = source.options
         version = {
             "VersionId": options.get("version_id"),

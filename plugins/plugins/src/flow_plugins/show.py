@@ -1,34 +1,60 @@
-"""All that is known of one plugin, for people."""
+"""``flow plugins show NAME``: all that is known of one plugin."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
 
 import click
 
-from flow_core.api import EntryPoint, OptionInfo, PluginError, describe_options
-from flow_plugins.reports import BLOCKED, BROKEN, HOOK_MODULES, OK, Hook, Report, Reports, failure
+from flow_core.api import (
+    CommandContext,
+    EntryPoint,
+    OptionInfo,
+    PluginError,
+    Session,
+    describe_options,
+)
+from flow_plugins.command import json_option
+from flow_plugins.inventory import BLOCKED, BROKEN, HOOK_MODULES, OK, Inventory
+from flow_plugins.reports import Hook, Report, failure, report_on
 from flow_plugins.texts import error_lines, kind, status_style
 
 _UNBLOCK = "change what leaves it out: -p, FLOW_PLUGINS or the setting 'plugins'"
 
 
-def lines(reports: Reports, name: str) -> Iterator[str]:
-    """Yield what is known of the plugin ``name``.
+def command(context: CommandContext) -> click.Command:
+    """Make the click command."""
 
-    Raises:
-        NotFound: there is no such plugin.
-    """
-    report = reports.find(name)
+    def show(name: str, as_json: bool) -> None:
+        inventory = Inventory(context.session())
+        report = report_on(inventory, name)
+        if as_json:
+            context.echo(json.dumps(report.to_json(), indent=2))
+        else:
+            for line in lines(inventory.session, report):
+                context.echo(line)
+
+    return click.Command(
+        "show",
+        callback=show,
+        params=[click.Argument(["name"]), json_option()],
+        help="Tell all that is known of one plugin: where it is, what it needs, the options of its "
+        "decorators, its hooks and settings, and what is wrong with it.",
+    )
+
+
+def lines(session: Session, report: Report) -> Iterator[str]:
+    """Yield what is known of a plugin."""
     yield from _head(report)
-    if report.error is not None:
+    if report.item.error is not None:
         yield ""
-        yield from error_lines(report.error)
+        yield from error_lines(report.item.error)
     yield from _provides(report)
     yield from _section("Hooks", [_hook(hook) for hook in report.hooks])
-    yield from _section("Settings", list(_settings(reports, report)))
+    yield from _section("Settings", list(_settings(session, report)))
 
 
 def _section(title: str, content: list[str]) -> Iterator[str]:
@@ -39,15 +65,17 @@ def _section(title: str, content: list[str]) -> Iterator[str]:
 
 
 def _head(report: Report) -> Iterator[str]:
-    status = click.style(report.status, fg=status_style(report.status))
-    yield f"{click.style(report.name, bold=True)} {report.version}".rstrip() + f": {status}"
-    summary, requirement = _metadata(report.location)
+    status = click.style(report.item.status, fg=status_style(report.item.status))
+    yield (
+        f"{click.style(report.item.name, bold=True)} {report.item.version}".rstrip() + f": {status}"
+    )
+    summary, requirement = _metadata(report.item.location)
     facts = {
         "about": summary,
-        "distribution": report.distribution,
-        "location": report.location,
+        "distribution": report.item.distribution,
+        "location": report.item.location,
         "needs": requirement,
-        "to use it": _UNBLOCK if report.status == BLOCKED else "",
+        "to use it": _UNBLOCK if report.item.status == BLOCKED else "",
     }
     for label, text in facts.items():
         if text:
@@ -74,12 +102,12 @@ def _metadata(location: str) -> tuple[str, str]:
 
 
 def _provides(report: Report) -> Iterator[str]:
-    names = [f"{kind(e.group)} {e.name}" for e in report.entry_points]
+    names = [f"{kind(e.group)} {e.name}" for e in report.item.entry_points]
     column = max(map(len, names), default=0)
     content = []
-    for name, entry in zip(names, report.entry_points, strict=True):
+    for name, entry in zip(names, report.item.entry_points, strict=True):
         content.append(f"{name:<{column}}  {click.style(entry.value, dim=True)}")
-        if report.status in (OK, BROKEN) and entry.group not in HOOK_MODULES:
+        if report.item.status in (OK, BROKEN) and entry.group not in HOOK_MODULES:
             content.extend(f"    {line}" if line else "" for line in _provider(report, entry))
     yield from _section("Provides", content)
 
@@ -87,7 +115,7 @@ def _provides(report: Report) -> Iterator[str]:
 def _provider(report: Report, entry: EntryPoint) -> Iterator[str]:
     error = failure(entry)
     if error is not None:
-        if str(error) != str(report.error):  # which stands above
+        if str(error) != str(report.item.error):  # which stands above
             yield from error_lines(error)
     elif entry.group == "flow.decorators":
         yield from _decorator(entry)
@@ -124,10 +152,10 @@ def _hook(hook: Hook) -> str:
     return hook.name + (f"  ({', '.join(notes)})" if notes else "")
 
 
-def _settings(reports: Reports, report: Report) -> Iterator[str]:
+def _settings(session: Session, report: Report) -> Iterator[str]:
     """Yield the settings under the plugin's prefix: that is whose they are, by convention."""
-    prefix = report.name.replace("-", "_") + "_"
-    found = [s for s in reports.session.settings.declared() if s.name.startswith(prefix)]
+    prefix = report.item.name.replace("-", "_") + "_"
+    found = [s for s in session.settings.declared() if s.name.startswith(prefix)]
     column = max((len(s.name) for s in found), default=0)
     for setting in found:
         choices = " or ".join(setting.choices) or setting.type.__name__
