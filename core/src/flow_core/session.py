@@ -10,7 +10,9 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from flow_core.definition import FlowDefinition, all_decorators
@@ -100,7 +102,8 @@ class Session:
         self.program: str | None = None  # how people call what made this session; None = `flow`
         self._launcher = 0
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
-        self.index = (index if index is not None else installed()).choose(self._choices)
+        found = (index if index is not None else installed()).choose(self._choices)
+        self.index = found.with_modules(_offering(modules))
 
     # --- plugins --------------------------------------------------------------------------------
 
@@ -182,6 +185,7 @@ class Session:
         Since 0.1.
         """
         self._choices.extend(modules)
+        self.index = self.index.with_modules(modules)
         if "plugins" in self.__dict__:
             for name in modules:
                 self.plugins.manager.register(importlib.import_module(name), name)
@@ -464,6 +468,7 @@ class Session:
         chosen = dict(document["settings"])
         _take_over(settings, chosen)
         sys.path[:] = dict.fromkeys([*document["path"], *sys.path])
+        _import_offering(document["plugins"])
         session = cls(
             _load(document),
             settings=settings,
@@ -626,6 +631,19 @@ def _take_over(settings: Settings, chosen: dict[str, Any]) -> None:
     """Move the values that the launcher chose to ``settings``, where they are declared."""
     for name in [s.name for s in settings.declared() if s.name in chosen]:
         settings.override(name, chosen.pop(name), "launcher")
+
+
+def _offering(modules: Sequence[Any]) -> list[str]:
+    """Return the names of the modules among hook modules that offer providers, too."""
+    return [m.__name__ for m in modules if isinstance(m, ModuleType) and hasattr(m, "__flow__")]
+
+
+def _import_offering(choices: Sequence[str]) -> None:
+    """Import the modules that offer providers, so that the file of a flow can import these from
+    `flow_core` whatever the settings of this process say."""
+    for entry in PluginIndex([]).with_modules(hook_modules(choices)).entry_points:
+        with suppress(Exception):  # the session tells it
+            importlib.import_module(entry.distribution)
 
 
 def _load(document: Mapping[str, Any]) -> type[FlowSpec]:
