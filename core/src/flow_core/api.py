@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from flow_core.environments import this_platform as this_platform
     from flow_core.errors import ArtifactError as ArtifactError
     from flow_core.errors import CommandFailed as CommandFailed
+    from flow_core.errors import Declined as Declined
     from flow_core.errors import DefinitionError as DefinitionError
     from flow_core.errors import FlowError as FlowError
     from flow_core.errors import FormatError as FormatError
@@ -229,7 +230,7 @@ _HOME = {
     "context": "current",
     "deprecation": "Deprecation FlowDeprecation RemovedInFlow1 RemovedInFlow2 deprecated overdue",
     "environments": "EnvironmentBuilder EnvironmentLock ReadyEnvironment this_platform",
-    "errors": "ArtifactError CommandFailed DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
+    "errors": "ArtifactError CommandFailed Declined DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NoEnvironment NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
     "finding": "RUN_STATES RunQuery check_states find_runs launcher_is_gone seconds_of seems_lost"

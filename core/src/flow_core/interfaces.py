@@ -143,7 +143,9 @@ class Serializer(Protocol):
 
     The entry point's name is the tag, and starts with the name of the module whose types it handles:
     ``pandas.parquet``. It is asked only when that module has been imported, so that installed
-    serializers cost nothing. Reading finds the serializer by the stored tag.
+    serializers cost nothing. Reading finds the serializer by the stored tag. Of several that take a
+    value, the first by tag stores it, unless the setting ``serializers`` or a plugin prefers another
+    (`TaskContext.prefer_serializers`); pickle comes last.
     Suite: `flow_core.testing.SerializerSuite`.
     """
 
@@ -155,7 +157,12 @@ class Serializer(Protocol):
         """Whether this serializer stores ``value`` faithfully."""
 
     def dump(self, value: Any) -> Sequence[Buffer]:
-        """Return the parts of the stored form; big buffers as views, not copies."""
+        """Return the parts of the stored form; big buffers as views, not copies.
+
+        Raises:
+            Declined: this very value would not come back as it is; the next serializer is asked, in
+                the end pickle, and the person is told who declined, and why.
+        """
 
     def load(self, parts: Sequence[Buffer]) -> Any:
         """Undo `dump`. Parts may be views of memory that is mapped copy-on-write."""

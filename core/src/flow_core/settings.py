@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 class Setting(NamedTuple):
     """The declaration of one setting. ``choices`` is empty when any value of the type will do,
-    ``minimum`` the smallest number allowed, ``deprecated`` tells a former name."""
+    ``minimum`` the smallest number allowed; a ``secret`` value is never shown; ``deprecated`` tells a
+    former name."""
 
     name: str
     default: Any
@@ -28,6 +29,7 @@ class Setting(NamedTuple):
     type: type
     choices: tuple[str, ...] = ()
     minimum: float | None = None
+    secret: bool = False
     deprecated: Deprecation | None = None
 
 
@@ -66,6 +68,7 @@ def _declarations() -> tuple[Setting, ...]:
             "hook_budget", 30.0, "Seconds that a plugin's hook may take; 0 = any.", float, (), 0
         ),
         Setting("trace_hooks", False, "Tell each call of a hook on standard error.", bool),
+        Setting("serializers", "", "Serializers to ask first, by tag and commas.", str),
         Setting("code_suffixes", ".py", "File endings in the code snapshot, by commas.", str),
         Setting("code_limit", 50.0, "Megabytes that a code snapshot may hold.", float),
         Setting("environments", "", "Folder of environments; default: flow in ~/.cache.", str),
@@ -137,6 +140,8 @@ class Settings:
         help: str,
         *,
         choices: tuple[str, ...] = (),
+        minimum: float | None = None,
+        secret: bool = False,
         deprecated: Deprecation | None = None,
     ) -> None:
         """Add a setting of a plugin, for the hook ``flow_settings``.
@@ -147,11 +152,13 @@ class Settings:
                 is that of the setting.
             help: one sentence, with the unit of a number.
             choices: the values allowed; none = all of the type.
+            minimum: the smallest number allowed.
+            secret: whether the value is a password, or holds one: it is then never shown.
             deprecated: the former name, which works as well; or that the setting goes away. See
                 `flow_core.api.deprecated`.
         """
         self._declared[name] = Setting(
-            name, default, help, type(default), choices, deprecated=deprecated
+            name, default, help, type(default), choices, minimum, secret, deprecated
         )
         if deprecated is not None and deprecated.name:
             self._former[deprecated.name] = name
@@ -211,6 +218,14 @@ class Settings:
         what = f"The setting '{name}'"
         self._warn(notice.called(what, setting.name) if notice.name else notice.gone(what), source)
 
+    def shown(self, name: str) -> str:
+        """Return a value as people may see it: ``***`` where it is secret, and set; errors as `lookup`.
+
+        Since 0.1.
+        """
+        value = self[name]
+        return "***" if self._declaration(name).secret and value else str(value)
+
     def user(self) -> str:
         """Return the name of the person: setting, else ``SUDO_USER``, ``USER``, ``USERNAME``."""
         named: str = self["user"]
@@ -261,19 +276,20 @@ class Settings:
             ) from None
 
     def _typed(self, setting: Setting, value: Any, source: str) -> Any:
+        shown = "***" if setting.secret else repr(value)
         try:
             typed = _CONVERTERS.get(setting.type, setting.type)(value)
         except (ValueError, TypeError):
             raise SettingsError(
                 f"Setting '{setting.name}' must be {_TYPE_TEXT.get(setting.type, 'text')}, "
-                f"not {value!r}",
+                f"not {shown}",
                 where=source,
                 why=setting.help,
                 hint=_example(setting, source),
             ) from None
         if setting.minimum is not None and typed < setting.minimum:
             raise SettingsError(
-                f"Setting '{setting.name}' must be at least {setting.minimum:g}, not {value!r}",
+                f"Setting '{setting.name}' must be at least {setting.minimum:g}, not {shown}",
                 where=source,
                 why=setting.help,
                 hint=_example(setting, source),
