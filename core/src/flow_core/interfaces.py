@@ -611,6 +611,24 @@ class Environment(Protocol):
         """
 
 
+# --- parsers ------------------------------------------------------------------------------------
+
+
+class Parser(Protocol):
+    """Makes a value of the text of a file, for configurations and included files: a function will
+    do. Group ``flow.parsers``; the name is what ``Config(parser=…)`` and ``IncludeFile(parser=…)``
+    say. Since 0.1.
+    """
+
+    def __call__(self, text: str) -> Any:
+        """Return what ``text`` means, as values of plain types.
+
+        Raises:
+            ValueError: it is none of this kind; its text says why. One with an attribute ``lineno``
+                is shown with the line. Any other exception is shown with its type.
+        """
+
+
 # --- commands -----------------------------------------------------------------------------------
 
 
