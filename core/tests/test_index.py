@@ -8,7 +8,7 @@ import importlib_metadata
 import pytest
 
 import flow_core
-from flow_core.errors import PluginError, UnknownName
+from flow_core.errors import IncompatiblePlugin, PluginError, SettingsError, UnknownName
 from flow_core.exports import load_export
 from flow_core.index import (
     PREFIX,
@@ -141,6 +141,16 @@ class TestRequire:
             "         flow-b: left out by -p or the setting 'plugins'\n"
             "         flow-cards>=0.2: not installed\n"
             "  try:   pip install 'flow-a>=1.5,<2' 'flow-b' 'flow-cards>=0.2'"
+        )
+
+    def test_what_cannot_be_read(self):
+        with pytest.raises(SettingsError) as caught:
+            self.INDEX.require("flow-b, flow-a>=new", "FLOW_REQUIRED_PLUGINS")
+        assert str(caught.value) == (
+            "'flow-a>=new' does not say which version is required\n"
+            "  where: FLOW_REQUIRED_PLUGINS\n"
+            "  why:   '>=new' is not part of a range of versions such as >=0.1,<1\n"
+            '  try:   required_plugins = ["flow-a>=1.4"]'
         )
 
 
@@ -298,10 +308,30 @@ class TestVersions:
             ("1.10", ">1.9", True),
             ("1.2rc1", ">=1.2", True),
             ("0.9", "<=0.9.0", True),
+            # A pre-release counts as its release, unless the clause itself names one.
+            ("1.0rc1", ">=0.1,<1", False),
+            ("0.3.0.dev4", ">=0.3,<1", True),
+            ("1.0rc1", ">=1.0rc2", False),
+            ("1.0rc2", ">=1.0rc2,<2", True),
+            ("1.0", ">1.0rc2", True),
+            ("1.0", "!=1.0rc2", True),
+            ("1.0", "<=1.0rc2", False),
+            ("1.0.0", "!=1.0.post1", True),
+            ("1.3", "~=1.1rc1", True),
+            ("2.0", "~=1.1rc1", False),
+            ("1.1", "~=1.1.0", True),
+            ("0.1.0", "===0.1.0", True),
+            ("0.1.0", "===0.1", False),
+            ("0.1.0+local", "==0.1.0", True),
         ],
     )
     def test_satisfies(self, version, requirement, fits):
         assert satisfies(version, requirement) is fits
+
+    @pytest.mark.parametrize("requirement", ["latest", ">=", ">=0.1,latest", "=0.1", ">=0.1x y"])
+    def test_what_is_no_range_is_refused(self, requirement):
+        with pytest.raises(ValueError, match=r"is no"):
+            satisfies("0.1.0", requirement)
 
     @pytest.mark.parametrize(
         ("lines", "found"),
@@ -310,6 +340,17 @@ class TestVersions:
             (["Requires-Dist: flow_core (>=0.1, <1)"], ">=0.1,<1"),
             (["Requires-Dist: Flow.Core[testing] >=2"], ">=2"),
             (["Requires-Dist: flow-core>=9 ; python_version < '3'"], ""),
+            (["Requires-Dist: flow-core>=9;python_version>='3'"], ">=9"),
+            (
+                [
+                    "Requires-Dist: flow-core>=9 ; python_version < '3.8'",
+                    "Requires-Dist: flow-core>=0.1,<1 ; python_version >= '3.8'",
+                ],
+                ">=0.1,<1",
+            ),
+            (["Requires-Dist: flow-core[testing]~=0.1 ; (sys_platform != 'cp/m')"], "~=0.1"),
+            (["Requires-Dist: flow-core @ https://example.org/flow_core.whl#sha256=1"], ""),
+            (["Requires-Dist: flow-core[testing] @ file:///flow_core.whl"], ""),
             (["Requires-Dist: flow-core>=0.1", "Requires-Dist: flow-core<1"], ">=0.1,<1"),
             (["Requires-Dist: flow-core"], ""),
             (["Requires-Dist: flow-core-extras>=9", "Requires-Dist: flow-core<3"], "<3"),
@@ -328,6 +369,63 @@ class TestVersions:
         assert core_requirement(here) == "<3"
         (tmp_path / "METADATA").write_bytes(b"\xef\xbb\xbfRequires-Dist: flow-core<4\n\n")
         assert core_requirement(here) == "<4"
+
+
+class TestRangeAtLoad:
+    """Whatever a plugin provides, it is refused by a flow-core that it was not made for."""
+
+    def requiring(self, tmp_path, line, group="flow.stores"):
+        (tmp_path / "METADATA").write_text(f"Name: flow-late\n{line}\n\n")
+        return EntryPoint(group, "late", "no_such_module:x", "flow-late", "2.0", str(tmp_path))
+
+    @pytest.mark.parametrize(
+        "group", ["flow.stores", "flow.commands", "flow.plugins", "flow.decorators", "flow.cards"]
+    )
+    def test_it_is_refused_before_it_is_imported(self, tmp_path, group):
+        late = self.requiring(tmp_path, "Requires-Dist: flow-core>=7,<8", group)
+        with pytest.raises(IncompatiblePlugin) as caught:
+            late.load()
+        assert str(caught.value) == (
+            f"The plugin 'late' needs flow-core >=7,<8; this is {flow_core.__version__}\n"
+            "  where: flow-late 2.0\n"
+            "  try:   pip install --upgrade flow-core flow-late, or leave it out: -p no:late"
+        )
+
+    def test_a_condition_that_is_false_here_does_not_count(self, tmp_path):
+        late = self.requiring(tmp_path, "Requires-Dist: flow-core>=7 ; sys_platform == 'cp/m'")
+        with pytest.raises(PluginError, match="No module named 'no_such_module'"):
+            late.load()
+
+    @pytest.mark.parametrize(
+        ("line", "why"),
+        [
+            ("flow-core>=new", "'>=new' is not part of a range of versions such as >=0.1,<1"),
+            ("flow-core>=0.1; moon == 'full'", "a condition asks for 'moon', which is not known"),
+        ],
+    )
+    def test_what_cannot_be_read_is_told(self, tmp_path, line, why):
+        with pytest.raises(PluginError) as caught:
+            self.requiring(tmp_path, f"Requires-Dist: {line}").load()
+        assert str(caught.value) == (
+            "What the plugin 'late' requires of flow-core cannot be read\n"
+            f"  where: flow-late 2.0, {tmp_path}\n"
+            f"  why:   {why}\n"
+            "  try:   correct the dependencies in its pyproject.toml (flow-core>=0.1,<1), "
+            "or leave it out: -p no:late"
+        )
+
+    def test_the_usual_ranges_import_nothing_more(self, tmp_path):
+        self.requiring(tmp_path, "Requires-Dist: flow-core>=0.1,<1,!=0.1.7\nRequires-Dist: a; b")
+        code = (
+            "import sys\n"
+            "from flow_core.index import EntryPoint\n"
+            f"EntryPoint('flow.x', 'x', 'json:dumps', 'flow-late', '2.0', {str(tmp_path)!r}).load()\n"
+            "print('flow_core.versions' in sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "False\n"
 
 
 def test_a_provider_that_cannot_be_opened(tmp_path, monkeypatch):

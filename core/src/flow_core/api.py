@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from flow_core.definition import Decorated as Decorated
     from flow_core.definition import FlowDefinition as FlowDefinition
     from flow_core.definition import StepDefinition as StepDefinition
+    from flow_core.deprecation import Deprecation as Deprecation
+    from flow_core.deprecation import FlowDeprecation as FlowDeprecation
+    from flow_core.deprecation import RemovedInFlow1 as RemovedInFlow1
+    from flow_core.deprecation import RemovedInFlow2 as RemovedInFlow2
+    from flow_core.deprecation import deprecated as deprecated
+    from flow_core.deprecation import overdue as overdue
     from flow_core.environments import EnvironmentBuilder as EnvironmentBuilder
     from flow_core.environments import EnvironmentLock as EnvironmentLock
     from flow_core.environments import ReadyEnvironment as ReadyEnvironment
@@ -228,6 +234,7 @@ _HOME = {
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
     "context": "current",
+    "deprecation": "Deprecation FlowDeprecation RemovedInFlow1 RemovedInFlow2 deprecated overdue",
     "environments": "EnvironmentBuilder EnvironmentLock ReadyEnvironment this_platform",
     "errors": "ArtifactError CommandFailed Declined DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NoEnvironment NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"

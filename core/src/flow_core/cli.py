@@ -465,7 +465,7 @@ def run(
     closed = 0
     context: Context | None = None
     try:
-        settings = Settings()
+        settings = Settings(warn=_show_deprecation)
         debug = settings["debug"]
         context = Context(flow, installed(), settings, ready, front)
         script = module_of(sys.argv[0]) or os.path.basename(sys.argv[0])
@@ -547,6 +547,10 @@ def _show(error: BaseException, debug: bool) -> int:
         traceback.print_exception(error)
     _show_parts("error: ", "red", error)
     return error.exit_code
+
+
+def _show_deprecation(warning: Warning, source: str) -> None:
+    _show_parts("warning: ", "yellow", FlowError(str(warning), where=source))
 
 
 def _show_parts(kind: str, colour: str, error: FlowError) -> None:

@@ -25,6 +25,9 @@ from flow_core.hook_order import Place, Ring, arrange, budget_of, explain
 if TYPE_CHECKING:
     from flow_core.hook_trace import Trace
 
+if TYPE_CHECKING:
+    from flow_core.deprecation import Deprecation
+
 _NOT_BLAMED = ("flow_task_call", "flow_add_hooks", "flow_settings")
 """Hooks whose exceptions pass unchanged: the user's own come through the first; those of the others
 are reported by who registers plugins."""
@@ -32,6 +35,8 @@ are reported by who registers plugins."""
 _IN_TASK = ("flow_task_setup", "flow_task_teardown")
 """Hooks whose exceptions keep their type, since the attempt fails by them as by one of the step's
 own: the plugin is named in the task's log."""
+
+_NO_MARKS = hookspecs.Marks()
 
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 60
@@ -103,6 +108,7 @@ class HookManager(pluggy.PluginManager):
         self._budget = budget
         self._watch = Watch()
         self._left_out: set[tuple[str, str]] = set()
+        self._former: dict[str, str] = {}
         self._callings: dict[str, _Calling] = {}
 
     def places(self, hook: str) -> list[Place]:
@@ -146,6 +152,48 @@ class HookManager(pluggy.PluginManager):
     def _usual(self, hook: str) -> float | None:
         """Return the time for implementations that ask for none of their own."""
         return None if hook in (*_NOT_BLAMED, *_IN_TASK) else self._budget
+
+    # --- former names ---------------------------------------------------------------------------
+
+    def present_name(self, hook: str) -> str:
+        """Return the name of a hook that is declared, for its former name; else what is given."""
+        return self._former.get(hook, hook)
+
+    def add_hookspecs(self, module_or_class: Any) -> None:
+        """Add declarations of hooks, and their former names."""
+        super().add_hookspecs(module_or_class)
+        for name, spec in vars(module_or_class).items():
+            notice = getattr(spec, hookspecs.MARKS_ATTRIBUTE, _NO_MARKS).deprecated
+            if notice is not None and notice.name:
+                self._former[notice.name] = name
+                self._adopt(notice.name, getattr(self.hook, name))
+
+    def _adopt(self, former: str, hook: pluggy.HookCaller) -> None:
+        """Take over what plugins that came before the declaration implement by its former name."""
+        early: pluggy.HookCaller | None = getattr(self.hook, former, None)
+        if early is None:
+            return
+        for method in early.get_hookimpls():
+            early._remove_plugin(method.plugin)
+            self._verify_hook(hook, method)
+            hook._maybe_apply_history(method)
+            hook._add_hookimpl(method)
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
+        """Find out whether something is an implementation, also of a hook's former name."""
+        options = super().parse_hookimpl_opts(plugin, name)
+        if options is None or name not in self._former:
+            return options
+        renamed = options.copy()
+        renamed["specname"] = self._former[name]
+        return renamed
+
+    def _verify_hook(self, hook: pluggy.HookCaller, hookimpl: pluggy.HookImpl) -> None:
+        declared = hook.spec and hook.spec.function
+        notice = getattr(declared, hookspecs.MARKS_ATTRIBUTE, _NO_MARKS).deprecated
+        if notice is not None:
+            _take_former(hook.name, hookimpl, notice)
+        super()._verify_hook(hook, hookimpl)
 
     # --- calling --------------------------------------------------------------------------------
 
@@ -207,7 +255,7 @@ class HookManager(pluggy.PluginManager):
                 codes.setdefault(code, []).append(method.plugin_name)
         kept = [m for m in ordered if (m.plugin_name, hook) not in self._left_out]
         spec = getattr(self.hook, hook).spec
-        marks = getattr(spec and spec.function, hookspecs.MARKS_ATTRIBUTE, hookspecs.Marks())
+        marks = getattr(spec and spec.function, hookspecs.MARKS_ATTRIBUTE, _NO_MARKS)
         wrapped = [self._wrapped(hook, method, marks.returns) for method in kept]
         limit = None if hook in (*_NOT_BLAMED, *_IN_TASK) else self._limit(kept)
         return _Calling(list(methods), wrapped, codes, limit, marks.observer)
@@ -293,6 +341,26 @@ class HookManager(pluggy.PluginManager):
         self._left_out.update((name, hook) for name in names)
         self._callings.pop(hook, None)
         self.aside.append(failed)
+
+
+def _take_former(hook: str, method: pluggy.HookImpl, notice: Deprecation) -> None:
+    """Let a method have the present names of its arguments, and warn where it says former ones."""
+    from flow_core.deprecation import warn_at
+
+    who = f"The plugin '{method.plugin_name}'"
+    named = method.function.__name__
+    if notice.name and named == notice.name:
+        warn_at(notice.called(f"{who} implements the hook {named}, which", hook), method.function)
+    elif not (notice.name or notice.arguments):
+        warn_at(notice.gone(f"{who} implements the hook {hook}, which"), method.function)
+    taken = []
+    for argument in method.argnames:
+        new = notice.arguments.get(argument)
+        if new is not None:
+            what = f"{who} takes the argument '{argument}' of the hook {hook}, which"
+            warn_at(notice.called(what, new) if new else notice.gone(what), method.function)
+        taken.append(new or argument)
+    object.__setattr__(method, "argnames", tuple(taken))  # they are given by position
 
 
 def in_a_ring(hook: str, ring: Ring) -> PluginError:

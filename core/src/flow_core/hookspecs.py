@@ -24,6 +24,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from flow_core.definition import FlowDefinition, StepDefinition
+    from flow_core.deprecation import Deprecation
     from flow_core.graph import Graph, Problem
     from flow_core.interfaces import TaskCommand
     from flow_core.plan import PlanDraft, TaskPlan
@@ -88,6 +89,7 @@ class Marks(NamedTuple):
 
     observer: bool = False
     returns: Returns | None = None
+    deprecated: Deprecation | None = None
 
 
 @overload
@@ -99,6 +101,7 @@ def hookspec(
     historic: bool = False,
     observer: bool = False,
     returns: Returns | None = None,
+    deprecated: Deprecation | None = None,
 ) -> Callable[[F], F]: ...
 def hookspec(
     function: F | None = None,
@@ -108,6 +111,7 @@ def hookspec(
     historic: bool = False,
     observer: bool = False,
     returns: Returns | None = None,
+    deprecated: Deprecation | None = None,
 ) -> Any:
     """Mark a function as the declaration of a hook.
 
@@ -118,12 +122,14 @@ def hookspec(
             is put aside: it is not called again, the others are, the run goes on, and what happened
             is told at its end. Without this, a failure ends what was going on.
         returns: what implementations may return; anything else is reported as a failure of theirs.
+        deprecated: the former name of the hook, or of its arguments, under which implementations are
+            called as well; or that the hook goes away. See `flow_core.api.deprecated`.
 
     Since 0.1.
     """
 
     def mark(function: F) -> F:
-        setattr(function, MARKS_ATTRIBUTE, Marks(observer, returns))
+        setattr(function, MARKS_ATTRIBUTE, Marks(observer, returns, deprecated))
         return _pluggy_spec(function, firstresult=firstresult, historic=historic)
 
     return mark(function) if function is not None else mark

@@ -23,6 +23,7 @@ from flow_core.errors import (
     FlowError,
     IncompatiblePlugin,
     PluginError,
+    SettingsError,
     UnknownName,
     did_you_mean,
     near_misses,
@@ -144,12 +145,27 @@ class EntryPoint(NamedTuple):
             )
 
     def check_core(self) -> None:
-        """Raise `IncompatiblePlugin` if the distribution needs another flow-core. Imports nothing.
+        """Refuse a distribution that was made for another flow-core. Imports nothing of it.
+
+        Raises:
+            IncompatiblePlugin: it needs another flow-core.
+            PluginError: what it needs cannot be read.
 
         Since 0.1.
         """
-        requirement = core_requirement(self)
-        if not satisfies(__version__, requirement):
+        requirement = ""
+        try:
+            requirement = core_requirement(self)
+            fits = satisfies(__version__, requirement)
+        except ValueError as error:
+            raise PluginError(
+                f"What the plugin '{self.plugin}' requires of flow-core cannot be read",
+                where=f"{self.distribution} {self.version}, {self.location}",
+                why=str(error),
+                hint=f"correct the dependencies in its pyproject.toml (flow-core>={_series()},<1), "
+                f"or leave it out: -p no:{self.plugin}",
+            ) from None
+        if not fits:
             raise IncompatiblePlugin(
                 f"The plugin '{self.plugin}' needs flow-core {requirement}; this is {__version__}",
                 where=f"{self.distribution} {self.version}",
@@ -253,12 +269,24 @@ class PluginIndex:
         Args:
             requirements: ``flow-cards>=0.2, flow-s3``.
             source: who says so, for the error.
+
+        Raises:
+            SettingsError: it is no list of requirements.
         """
         versions = {e.distribution: e.version for e in self.entry_points}
         missing = []
         for name, range_ in _requirements(requirements):
             version = versions.get(name)
-            if version is None or (version and not satisfies(version, range_)):
+            try:
+                fits = version is not None and (not version or satisfies(version, range_))
+            except ValueError as error:
+                raise SettingsError(
+                    f"'{name + range_}' does not say which version is required",
+                    where=source,
+                    why=str(error),
+                    hint=f'required_plugins = ["{name}>={version}"]',
+                ) from None
+            if not fits:
                 missing.append((name + range_, version))
         if missing:
             left_out = {e.distribution for e in self._left_out}
@@ -488,7 +516,13 @@ def parse_entry_points(text: str) -> Iterator[tuple[str, str, str]]:
 def core_requirement(entry: EntryPoint) -> str:
     """Return what the distribution of ``entry`` requires of flow-core (``>=0.1,<1``), or ``''``.
 
-    A line with a condition does not count: an extra, or what packaging tools have checked.
+    Of several lines all count, those with a condition (``; python_version < "3.12"``) where it is
+    true here; one for an extra never does, nor does the address of a file.
+
+    Raises:
+        ValueError: a condition cannot be read.
+
+    Since 0.1.
     """
     for file in ("METADATA", "PKG-INFO"):
         try:
@@ -507,26 +541,55 @@ def _requires(line: str) -> bool:
 
 
 def _of_core(requirement: str) -> str:
-    """``flow_core (>=0.1, <1)`` → ``>=0.1,<1``; ``''`` for others, or with a condition."""
+    """``flow_core (>=0.1, <1)`` → ``>=0.1,<1``; ``''`` for others, or where a condition is false."""
     # No regular expression: to compile one would cost every command more than all this reading.
     text, _, marker = requirement.partition(";")
     text = "".join(text.split()).replace("(", "").replace(")", "")
-    start = min((at for sign in "[<>=!~" if (at := text.find(sign)) >= 0), default=len(text))
-    if marker or text[:start].lower().replace("_", "-").replace(".", "-") != "flow-core":
+    start = min((at for sign in "[<>=!~@" if (at := text.find(sign)) >= 0), default=len(text))
+    if text[:start].lower().replace("_", "-").replace(".", "-") != "flow-core":
         return ""
-    return text[start:].rpartition("]")[2]
+    if marker.strip() and not _holds(marker):
+        return ""
+    range_ = text[start:].rpartition("]")[2]
+    return "" if range_.startswith("@") else range_
+
+
+def _holds(marker: str) -> bool:
+    from flow_core.versions import holds  # hardly any plugin has a condition
+
+    return holds(marker)
+
+
+def _series() -> str:
+    """The minor release of this flow-core: ``0.1``."""
+    return ".".join(map(str, _release(__version__)[:2]))
+
+
+_CLAUSE = r"(===|[~=!<>]=|[<>])v?(\d+(?:\.\d+)*)(\.\*)?(.*)"
 
 
 def satisfies(version: str, requirement: str) -> bool:
-    """Whether ``version`` fits ``requirement``: comma-separated ``>= > <= < == != ~=`` clauses.
+    """Whether ``version`` fits ``requirement``: clauses ``>= > <= < == != ~= ===`` with commas,
+    without blanks.
 
-    Only release numbers are compared (``1.2rc1`` counts as ``1.2``), which is what a range of the
-    plugin API means; the full grammar would cost an import that every command pays.
+    The version of a plugin API is its release: that of a pre-release (``1.2rc1``) counts as ``1.2``,
+    save beside a clause that itself names a pre-release (``>=1.2rc2``).
+
+    Raises:
+        ValueError: a clause is no such clause.
     """
-    mine = _release(version)
     for clause in filter(None, requirement.split(",")):
-        found = re.fullmatch(r"(>=|<=|==|!=|~=|>|<)v?(\d+(?:\.\d+)*)(\.\*)?.*", clause)
-        if found and not _compare(mine, found.group(1), _release(found.group(2)), found.group(3)):
+        found = re.fullmatch(_CLAUSE, clause)
+        if found is None:
+            raise ValueError(f"'{clause}' is not part of a range of versions such as >=0.1,<1")
+        sign, other, wildcard, more = found.groups()
+        if more or sign == "===":
+            from flow_core.versions import compare  # hardly any range names a pre-release
+
+            fits = compare(version, sign, other + (wildcard or "") + more)
+        else:
+            fits = _compare(_release(version), sign, _release(other), wildcard)
+        if not fits:
             return False
     return True
 

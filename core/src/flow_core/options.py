@@ -28,6 +28,7 @@ from flow_core.parameters import is_delayed
 if TYPE_CHECKING:
     from dataclasses import Field
 
+    from flow_core.deprecation import Deprecation
     from flow_core.run import RunDraft
 
 P = ParamSpec("P")
@@ -86,11 +87,20 @@ REQUIRED: Any = ...
 """Stands for the default of an option that has none."""
 
 
-def option(default: Any = REQUIRED, help: str = "") -> Any:
-    """Declare one option of an `Options` class with its default (none = required) and its help."""
+def option(
+    default: Any = REQUIRED, help: str = "", *, deprecated: Deprecation | None = None
+) -> Any:
+    """Declare one option of an `Options` class.
+
+    Args:
+        default: None needs a value as any other; without it the option is required.
+        help: one or two sentences, with the unit of a number.
+        deprecated: the former name, which works as well; or that the option goes away. See
+            `flow_core.api.deprecated`.
+    """
     from dataclasses import field  # some milliseconds, which flows without decorators do not pay
 
-    metadata = {"help": help}
+    metadata = {"help": help, "deprecated": deprecated}
     if isinstance(default, (list, dict, set)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return (
@@ -105,6 +115,17 @@ def option_fields(cls: type[Options]) -> Sequence[Field[Any]]:
     from dataclasses import fields, is_dataclass
 
     return fields(cls) if is_dataclass(cls) else ()
+
+
+def _notices(cls: type[Options]) -> dict[str, Deprecation]:
+    """Return what is said of the options that go away, or had another name, by their names."""
+    found = {f.name: f.metadata.get("deprecated") for f in option_fields(cls)}
+    return {name: notice for name, notice in found.items() if notice is not None}
+
+
+def _former(cls: type[Options], types: dict[str, Any]) -> dict[str, Any]:
+    """Return the types of options by their former names."""
+    return {n.name: types[name] for name, n in _notices(cls).items() if n.name}
 
 
 def default_of(field: Field[Any]) -> Any:
@@ -190,6 +211,7 @@ class Decorator(Generic[P]):
     def make(self, **values: Any) -> Options:
         """Build the options object; `DefinitionError` for an unknown, missing or ill-typed one."""
         known = option_types(self.options)
+        values = self._present(values)
         for name in values:
             if name not in known:
                 raise DefinitionError(
@@ -209,6 +231,24 @@ class Decorator(Generic[P]):
             error.where = error.where or f"decorator @{self.name}"
             raise
 
+    def _present(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return values by the present names of the options; warn of former ones."""
+        for name, notice in _notices(self.options).items():
+            former = notice.name or name
+            if former not in values:
+                continue
+            from flow_core.deprecation import warn_caller
+
+            what = f"The option '{former}' of @{self.name}"
+            if notice.name and name in values:
+                raise DefinitionError(
+                    f"Decorator @{self.name} was given '{name}' and '{former}', its former name",
+                    hint=f"keep '{name}'",
+                )
+            warn_caller(notice.called(what, name) if notice.name else notice.gone(what))
+            values = {name if n == former else n: value for n, value in values.items()}
+        return values
+
     def take(self, values: dict[str, Any]) -> Options:
         """As `make`; values that come from configurations of the flow are put in later."""
         if not is_delayed(values):
@@ -226,14 +266,15 @@ class Decorator(Generic[P]):
             UsageError: the text does not fit the grammar or an option's type.
         """
         annotations = option_types(self.options)
+        known = {**annotations, **_former(self.options, annotations)}
         values: dict[str, Any] = {}
         for name, value in _split_options(self.name, text):
-            if name not in annotations:
+            if name not in known:
                 raise UsageError(
                     f"--with {self.name}: there is no option '{name}'",
                     hint=did_you_mean(name, annotations) or f"--with {self.name}",
                 )
-            values[name] = _parse_value(self.name, name, value, annotations[name])
+            values[name] = _parse_value(self.name, name, value, known[name])
         try:
             return self.make(**values)
         except DefinitionError as error:

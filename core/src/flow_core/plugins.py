@@ -185,7 +185,8 @@ class Plugins:
         for name, plugin in self.manager.list_name_plugin():
             for attribute, value in _contents(plugin).items():
                 marked = getattr(value, f"{hookspecs.PROJECT}_impl", None)
-                declared = getattr(getattr(self.manager.hook, attribute, None), "spec", None)
+                hook = self.manager.present_name(attribute)
+                declared = getattr(getattr(self.manager.hook, hook, None), "spec", None)
                 if marked and not declared and not marked["optionalhook"]:
                     self.broken[name] = _unknown_hook(name, attribute, value, known)
                 elif isinstance(value, FunctionType) and declared and not marked:

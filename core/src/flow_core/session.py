@@ -493,7 +493,7 @@ class Session:
         """
         check_format(document, "session document")
         sys.argv = list(document["arguments"])
-        settings = Settings()
+        settings = Settings(warn=lambda *_: None)  # the launcher has told
         chosen = dict(document["settings"])
         _take_over(settings, chosen)
         sys.path[:] = dict.fromkeys([*document["path"], *sys.path])

@@ -10,14 +10,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core.errors import SettingsError, did_you_mean, near_misses
+
+if TYPE_CHECKING:
+    from flow_core.deprecation import Deprecation, FlowDeprecation
 
 
 class Setting(NamedTuple):
     """The declaration of one setting. ``choices`` is empty when any value of the type will do,
-    ``minimum`` the smallest number allowed; a ``secret`` value is never shown."""
+    ``minimum`` the smallest number allowed; a ``secret`` value is never shown; ``deprecated`` tells a
+    former name."""
 
     name: str
     default: Any
@@ -26,6 +30,7 @@ class Setting(NamedTuple):
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     secret: bool = False
+    deprecated: Deprecation | None = None
 
 
 def _cpus() -> int:
@@ -109,11 +114,19 @@ class Settings:
     Args:
         environment: variables; None = those of this process.
         folder: where the search for ``pyproject.toml`` begins; None = the current folder.
+        warn: told of settings that are given by a former name, with the place; None = a warning of
+            Python's tells it.
     """
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, folder: str | None = None
+        self,
+        environment: Mapping[str, str] | None = None,
+        folder: str | None = None,
+        warn: Callable[[FlowDeprecation, str], object] | None = None,
     ) -> None:
+        self._warn = warn or _warn
+        self._former: dict[str, str] = {}
+        self._told: set[str] = set()
         self._environment = dict(os.environ if environment is None else environment)
         self._folder = folder or os.getcwd()
         self._declared = {s.name: s for s in _declarations()}
@@ -129,6 +142,7 @@ class Settings:
         choices: tuple[str, ...] = (),
         minimum: float | None = None,
         secret: bool = False,
+        deprecated: Deprecation | None = None,
     ) -> None:
         """Add a setting of a plugin, for the hook ``flow_settings``.
 
@@ -140,8 +154,14 @@ class Settings:
             choices: the values allowed; none = all of the type.
             minimum: the smallest number allowed.
             secret: whether the value is a password, or holds one: it is then never shown.
+            deprecated: the former name, which works as well; or that the setting goes away. See
+                `flow_core.api.deprecated`.
         """
-        self._declared[name] = Setting(name, default, help, type(default), choices, minimum, secret)
+        self._declared[name] = Setting(
+            name, default, help, type(default), choices, minimum, secret, deprecated
+        )
+        if deprecated is not None and deprecated.name:
+            self._former[deprecated.name] = name
 
     def declared(self) -> list[Setting]:
         """Return all declarations, sorted by name."""
@@ -152,7 +172,9 @@ class Settings:
 
         Tasks in other interpreters get it too. Errors as `lookup`; ``source`` names the place.
         """
-        self._overrides[name] = (self._typed(self._declaration(name), value, source), source)
+        setting = self._declaration(name)
+        self._tell(setting, name, source)
+        self._overrides[setting.name] = (self._typed(setting, value, source), source)
 
     def overrides(self) -> dict[str, Any]:
         """Return what `override` set, by name."""
@@ -168,15 +190,33 @@ class Settings:
             SettingsError: there is no such setting, or its value has the wrong type.
         """
         setting = self._declaration(name)
-        if name in self._overrides:
-            return self._overrides[name]
-        variable = "FLOW_" + name.upper()
-        if variable in self._environment:
-            return self._typed(setting, self._environment[variable], variable), variable
+        if name != setting.name and setting.deprecated is not None:
+            from flow_core.deprecation import warn_caller
+
+            warn_caller(setting.deprecated.called(f"The setting '{name}'", setting.name))
+        if setting.name in self._overrides:
+            return self._overrides[setting.name]
+        names = [setting.name, *(old for old, new in self._former.items() if new == setting.name)]
+        for name in names:
+            variable = "FLOW_" + name.upper()
+            if variable in self._environment:
+                self._tell(setting, name, variable)
+                return self._typed(setting, self._environment[variable], variable), variable
         for source, table in self._tables():
-            if name in table:
-                return self._typed(setting, table[name], source), source
+            for name in names:
+                if name in table:
+                    self._tell(setting, name, source)
+                    return self._typed(setting, table[name], source), source
         return setting.default, "default"
+
+    def _tell(self, setting: Setting, name: str, source: str) -> None:
+        """Warn, once, of a setting that is given by a former name, or that goes away."""
+        notice = setting.deprecated
+        if notice is None or name in self._told or (notice.name and name == setting.name):
+            return
+        self._told.add(name)
+        what = f"The setting '{name}'"
+        self._warn(notice.called(what, setting.name) if notice.name else notice.gone(what), source)
 
     def shown(self, name: str) -> str:
         """Return a value as people may see it: ``***`` where it is secret, and set, and in place of
@@ -221,7 +261,8 @@ class Settings:
         """
         for source, table in self._tables():
             for name in table:
-                if name not in self._declared and near_misses(name, self._declared):
+                known = {*self._declared, *self._former}
+                if name not in known and near_misses(name, self._declared):
                     raise SettingsError(
                         f"There is no setting '{name}'",
                         where=source,
@@ -230,7 +271,7 @@ class Settings:
 
     def _declaration(self, name: str) -> Setting:
         try:
-            return self._declared[name]
+            return self._declared[self._former.get(name, name)]
         except KeyError:
             raise SettingsError(
                 f"There is no setting '{name}'", hint=did_you_mean(name, self._declared)
@@ -299,6 +340,13 @@ class Settings:
                 )
             tables.append((f"[profile.{profile}] of {path}", _flat(profiles[profile])))
         return [*tables, (path, _flat(data))]
+
+
+def _warn(warning: FlowDeprecation, source: str) -> None:
+    import warnings
+
+    # Settings are a person's own, as a script is: there Python shows what is deprecated.
+    warnings.warn_explicit(warning, type(warning), source, 0, "__main__")
 
 
 def _example(setting: Setting, source: str) -> str:

@@ -135,6 +135,8 @@ class Inventory:
             entries[0].check_core()
         except IncompatiblePlugin as error:
             return OTHER_CORE, error
+        except PluginError as error:  # what it requires cannot be read
+            return BROKEN, error
         return INSTALLED, None
 
     def _clash(self, entry: EntryPoint) -> PluginError | None:
