@@ -307,10 +307,15 @@ def _of_hypothesis(function: Any) -> bool:
     return str(getattr(function, "__module__", "")).startswith("hypothesis.")
 
 
+def _is_ours(hook: Any) -> bool:
+    return hook is sys.__excepthook__ or getattr(hook, "__module__", "") == "flow_core.errors"
+
+
 def _interpreter() -> dict[Any, Any]:
     return {
         "sys.argv": list(sys.argv),
-        "sys.excepthook": sys.excepthook,
+        # Errors of ours show themselves where nobody else does: once for the process.
+        "sys.excepthook": None if _is_ours(sys.excepthook) else sys.excepthook,
         "sys.unraisablehook": sys.unraisablehook,
         "threading.excepthook": threading.excepthook,
         "sys.stdin": sys.stdin,
@@ -518,9 +523,8 @@ def _left_atexit(old: Entries, new: Entries, check: LeakCheck) -> Iterator[Leak]
 def _changed_interpreter(old: Entries, new: Entries, check: LeakCheck) -> Iterator[Leak]:
     for key, value in new.items():
         if old[key] is not value and old[key] != value:
-            yield Leak(
-                "interpreter", f"{key} was {_cut(repr(old[key]))} and is {_cut(repr(value))}"
-            )
+            what = f"{key} is {_shown(value)}, and was {_shown(old[key])}"
+            yield Leak("interpreter", what, defined(value, check.root))
 
 
 _DIFFERENCES: Mapping[str, Callable[[Entries, Entries, LeakCheck], Iterator[Leak]]] = {
@@ -537,6 +541,12 @@ _DIFFERENCES: Mapping[str, Callable[[Entries, Entries, LeakCheck], Iterator[Leak
     "atexit": _left_atexit,
     "interpreter": _changed_interpreter,
 }
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "the usual one"
+    return name_of(value) if callable(value) else _cut(repr(value))
 
 
 def _cut(text: str) -> str:
