@@ -9,13 +9,13 @@ import pytest
 
 import flow_core
 from flow_core.errors import PluginError, UnknownName
+from flow_core.exports import load_export
 from flow_core.index import (
     PREFIX,
     EntryPoint,
     PluginIndex,
     core_requirement,
     hook_modules,
-    load_export,
     normalise,
     satisfies,
     scan,

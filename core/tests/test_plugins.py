@@ -190,7 +190,7 @@ class TestBroken:
         error = plugins.broken["flow_nowhere"]
         assert error.what == "The plugin module 'flow_nowhere' cannot be loaded"
         assert "No module named 'flow_nowhere'" in error.why
-        assert "no '-p flow_nowhere'" in error.hint
+        assert "-p no:flow_nowhere" in error.hint
         assert isinstance(error, UnknownName)  # the person mistyped it: exit status 2
 
     def test_a_module_that_lacks_another_is_not_mistyped(self, tmp_path, monkeypatch):

@@ -56,16 +56,14 @@ _OWN = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _OWN:
-        import importlib
+    import importlib
 
+    if name in _OWN:
         value = getattr(importlib.import_module(_OWN[name]), name)
     elif name.startswith("_") or _is_module(name):
         raise AttributeError(name)  # for a module, the import system goes on to import it
     else:
-        from flow_core.index import load_export
-
-        value = load_export(name)
+        value = importlib.import_module("flow_core.exports").load_export(name)
     globals()[name] = value
     return value
 
@@ -78,6 +76,7 @@ def _is_module(name: str) -> bool:
 
 
 def __dir__() -> list[str]:
-    from flow_core.index import installed
+    import importlib
 
-    return sorted({*globals(), *_OWN, *installed().export_names()})
+    exports = importlib.import_module("flow_core.exports")
+    return sorted({*globals(), *_OWN, *exports.export_names()})

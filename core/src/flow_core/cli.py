@@ -26,7 +26,7 @@ from flow_core.errors import (
     did_you_mean,
     near_misses,
 )
-from flow_core.index import PluginIndex, installed
+from flow_core.index import PluginIndex, hook_modules, installed
 from flow_core.parameters import has_configs
 from flow_core.settings import Settings
 from flow_core.text import harmless, module_of
@@ -78,7 +78,9 @@ class Context:
         self.configs: list[tuple[str, str]] = []
         self.config_values: list[tuple[str, str]] = []
         self.arguments: list[str] = []
-        self.index = index.choose(settings["plugins"].split(","))
+        self._installed = index
+        self._from_settings = settings["plugins"].split(",")
+        self.index = index.choose(self._from_settings)
         self._session: Any = None
 
     def apply(self, options: Mapping[str, Any]) -> None:
@@ -93,11 +95,12 @@ class Context:
         for name in ("datastore", "metadata", "compute"):
             if options[name] is not None:
                 self.settings.override(name, options[name], f"--{name}")
-        self.index = self.index.choose(self.plugins)
+        self.index = self._installed.choose([*self.plugins, *self._from_settings])
 
     def _check_plugins(self, choices: Sequence[str]) -> None:
         """Raise `UsageError` for a mistyped ``no:NAME``, which would be without effect."""
         known = [*self.index.plugins(), *(e.distribution for e in self.index.entry_points)]
+        known += hook_modules(self._from_settings)
         for choice in choices:
             _, colon, name = choice.partition(":")
             if colon and name not in known and near_misses(name, known):
@@ -230,7 +233,7 @@ def _build(provider: Any, context: Context) -> click.Command:
         entry = context.index.find(GROUP, context.name)
         raise PluginError(
             f"The plugin '{entry.plugin}' failed to make its command '{context.name}'",
-            where=f"{entry.distribution} {entry.version}, {entry.value}",
+            where=f"{entry.origin}, {entry.value}",
             why=f"{type(error).__name__}: {error}",
             hint=f"repair it, or leave it out: -p no:{entry.plugin}; "
             "FLOW_DEBUG=1 shows the traceback",
@@ -342,7 +345,7 @@ def _options(flow: Any) -> list[click.Parameter]:
             ["-p", "plugins"],
             multiple=True,
             metavar="no:NAME|only:NAME|MODULE",
-            help="Leave a plugin out, all others out, or add a hook module; may be repeated.",
+            help="Leave a plugin out, all others out, or add a module; may be repeated.",
         ),
         click.Option(["--datastore"], metavar="NAME|URL", help="Where artifacts are stored."),
         click.Option(["--metadata"], metavar="NAME|URL", help="Where runs are indexed."),

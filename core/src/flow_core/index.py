@@ -3,6 +3,8 @@
 `importlib_metadata` is the authority on distributions, but importing it and walking every
 distribution costs more than a whole small command. So the index scans the ``entry_points.txt`` files
 on ``sys.path`` itself; a test proves that both see the same.
+
+Beside distributions, single modules that a person names offer providers: see `flow_core.module_plugins`.
 """
 
 from __future__ import annotations
@@ -57,15 +59,17 @@ _SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class EntryPoint(NamedTuple):
-    """One name that a distribution provides.
+    """One name that a distribution provides, or a single module that a person named.
 
     Attributes:
         group: ``flow.commands``, ``flow.stores``, …
         name: the name within the group.
         value: ``module`` or ``module:attribute``.
-        distribution: normalised name of the distribution, ``flow-retry``.
+        distribution: normalised name of the distribution, ``flow-retry``; of a module its own,
+            ``my_company_plugin``.
         version: its version, ``""`` when its folder does not tell.
-        location: the folder of its metadata.
+        location: the folder of its metadata; of a module its file.
+        packaged: whether a distribution provides it.
     """
 
     group: str
@@ -74,11 +78,30 @@ class EntryPoint(NamedTuple):
     distribution: str
     version: str
     location: str
+    packaged: bool = True
 
     @property
     def plugin(self) -> str:
         """Short name of the distribution, as used by ``-p no:NAME``: ``flow-retry`` → ``retry``."""
         return self.distribution.removeprefix("flow-")
+
+    @property
+    def origin(self) -> str:
+        """Who provides it, for people: ``flow-retry 0.1.0``, or ``my_company_plugin``. Since 0.1."""
+        return f"{self.distribution} {self.version}".rstrip()
+
+    @property
+    def place(self) -> str:
+        """Where it is found, for errors. Since 0.1."""
+        return f"plugin '{self.plugin}' ({self.origin if self.packaged else self.location}), {self.value}"
+
+    @property
+    def _repair(self) -> str:
+        return (
+            f"repair it (pip install --force-reinstall {self.distribution})"
+            if self.packaged
+            else "repair it"
+        )
 
     def load(self) -> Any:
         """Import and return the object.
@@ -99,10 +122,9 @@ class EntryPoint(NamedTuple):
         except BaseException as error:  # whatever an import may raise
             raise PluginError(
                 f"The {_KIND.get(self.group, self.group)} '{self.name}' cannot be loaded",
-                where=f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.value}",
+                where=self.place,
                 why=f"{type(error).__name__}: {error}",
-                hint=f"repair it (pip install --force-reinstall {self.distribution}), "
-                f"or leave it out: -p no:{self.plugin}",
+                hint=f"{self._repair}, or leave it out: -p no:{self.plugin}",
             ) from error
         self._check_shape(loaded)
         return loaded
@@ -113,9 +135,10 @@ class EntryPoint(NamedTuple):
         if wrong:
             raise PluginError(
                 f"The {_KIND[self.group]} '{self.name}' is not {expected}",
-                where=f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.value}",
+                where=self.place,
                 why=f"its type is {type(loaded).__name__}, without a proper {', '.join(wrong)}",
-                hint=f"correct the entry point, or leave the plugin out: -p no:{self.plugin}",
+                hint=f"correct {'the entry point' if self.packaged else '__flow__'}, "
+                f"or leave the plugin out: -p no:{self.plugin}",
             )
 
     def check_core(self) -> None:
@@ -139,13 +162,18 @@ class PluginIndex:
     Args:
         entry_points: what is there. Tests pass their own; `installed` gives those of ``sys.path``.
         left_out: what is installed, but not wanted: known only to errors.
+        unread: modules whose providers are not known, by name, and what is wrong with them.
     """
 
     def __init__(
-        self, entry_points: Iterable[EntryPoint], left_out: Iterable[EntryPoint] = ()
+        self,
+        entry_points: Iterable[EntryPoint],
+        left_out: Iterable[EntryPoint] = (),
+        unread: Mapping[str, PluginError] | None = None,
     ) -> None:
         self.entry_points = tuple(sorted(entry_points))
         self._left_out = tuple(left_out)
+        self.unread = dict(unread or {})
         self._groups: dict[str, dict[str, list[EntryPoint]]] = {}
         for entry in self.entry_points:
             self._groups.setdefault(entry.group, {}).setdefault(entry.name, []).append(entry)
@@ -154,12 +182,34 @@ class PluginIndex:
         """Return the index as ``-p`` and the setting ``plugins`` ask for it.
 
         ``no:NAME`` leaves a plugin out; where there is any ``only:NAME``, all others are left out.
-        NAME is the short or the full name of a distribution. ``DISTRIBUTION/NAME`` picks one of
-        several that provide a name. Other texts name hook modules, which are no matter of the index.
+        NAME is the short or the full name of a distribution, or a module. ``DISTRIBUTION/NAME``
+        picks one of several that provide a name. Other texts name modules: what they offer is
+        there, too. A module that cannot be read offers nothing; loading it tells why.
         """
         texts = [choice.strip() for choice in choices]
+        modules = hook_modules(t for t in texts if not t.startswith("no:"))
+        return self.with_modules(modules)._chosen(texts, modules)
+
+    def with_modules(self, names: Iterable[str]) -> PluginIndex:
+        """Return the index with what these modules offer, see `flow_core.module_plugins`.
+
+        Since 0.1.
+        """
+        found = [*self.entry_points]
+        unread = {**self.unread}
+        for name in names:
+            try:
+                found += _of_module(name)
+                unread.pop(name, None)
+            except PluginError as error:
+                unread[name] = error
+        return PluginIndex(dict.fromkeys(found), self._left_out, unread)
+
+    def _chosen(self, texts: Collection[str], modules: Iterable[str]) -> PluginIndex:
         blocked = {t[3:] for t in texts if t.startswith("no:")}
         kept = {t[5:] for t in texts if t.startswith("only:")}
+        if kept:
+            kept.update(modules)  # somebody has named them, too
         outdone = set().union(*(self._outdone(t) for t in texts if "/" in t))
         wanted: list[EntryPoint] = []
         left_out = [*self._left_out]
@@ -167,7 +217,8 @@ class PluginIndex:
             names = {entry.plugin, entry.distribution}
             unwanted = names & blocked or (kept and not names & kept) or entry in outdone
             (left_out if unwanted else wanted).append(entry)
-        return PluginIndex(wanted, left_out)
+        unread = {name: error for name, error in self.unread.items() if name not in blocked}
+        return PluginIndex(wanted, left_out, unread)
 
     def _outdone(self, choice: str) -> set[EntryPoint]:
         """Return the entry points in whose place another distribution's of the same name is chosen.
@@ -230,8 +281,9 @@ class PluginIndex:
         return sorted({e.plugin for e in self.entry_points})
 
     def modules(self) -> set[str]:
-        """Return the top-level names of the modules that provide anything."""
-        return {e.value.partition(":")[0].partition(".")[0] for e in self.entry_points}
+        """Return the top-level names of the installed modules that provide anything."""
+        packaged = (e.value.partition(":")[0] for e in self.entry_points if e.packaged)
+        return {module.partition(".")[0] for module in packaged}
 
     def find(self, group: str, name: str) -> EntryPoint:
         """Return the one entry point of this name.
@@ -251,8 +303,7 @@ class PluginIndex:
         if len(found) > 1:
             first, second = found[0], found[1]
             raise PluginError(
-                f"Two plugins provide the {kind} '{name}': {first.distribution} "
-                f"{first.version} and {second.distribution} {second.version}",
+                f"Two plugins provide the {kind} '{name}': {first.origin} and {second.origin}",
                 where=f"{first.location} and {second.location}",
                 hint=f"pick one: -p {first.distribution}/{name} or -p {second.distribution}/{name}; "
                 f"for good, in pyproject.toml: [tool.flow] plugins = "
@@ -272,6 +323,13 @@ class PluginIndex:
             )
         if near_misses(name, known):
             return UnknownName(f"There is no {kind} '{name}'", hint=did_you_mean(name, known))
+        for module, error in self.unread.items():
+            return UnknownName(
+                f"No plugin that can be read provides the {kind} '{name}'",
+                where=error.where,
+                why=f"{error.what}: {error.why}",
+                hint=f"repair '{module}' if it should, else: pip install flow-{name}",
+            )
         return UnknownName(
             f"no plugin provides the {kind} '{name}': pip install flow-{name}",
             why=f"installed are: {', '.join(known)}" if known else f"no {kind} is installed",
@@ -293,7 +351,7 @@ class PluginIndex:
         except Exception as error:
             raise PluginError(
                 f"The {_KIND.get(group, group)} '{text}' cannot be opened",
-                where=f"plugin '{entry.plugin}' ({entry.distribution} {entry.version})",
+                where=f"plugin '{entry.plugin}' ({entry.origin})",
                 why=f"{type(error).__name__}: {error}",
                 hint=f"check the place; if it is right, the plugin '{entry.plugin}' is at fault",
             ) from error
@@ -304,8 +362,18 @@ class PluginIndex:
 
 
 def hook_modules(choices: Iterable[str]) -> list[str]:
-    """Return the texts of ``-p`` that name hook modules."""
-    return [t for t in choices if not t.startswith(("no:", "only:")) and "/" not in t]
+    """Return the texts of ``-p`` that name modules, once each, without those left out by ``no:``."""
+    texts = [*dict.fromkeys(choices)]
+    named = [t for t in texts if t and not t.startswith(("no:", "only:")) and "/" not in t]
+    return [name for name in named if f"no:{name}" not in texts]
+
+
+def _of_module(name: str) -> list[EntryPoint]:
+    """Return what a module offers; errors are `PluginError`."""
+    from flow_core.module_plugins import offered  # only for those who name modules
+
+    file, points = offered(name, _KIND)
+    return [EntryPoint(*point, name, "", file, packaged=False) for point in points]
 
 
 def _requirements(text: str) -> list[tuple[str, str]]:
@@ -336,29 +404,6 @@ def _scan_cached(path: tuple[str, ...]) -> PluginIndex:
 def installed() -> PluginIndex:
     """Return the index of what is on ``sys.path`` now."""
     return _scan_cached(tuple(sys.path))
-
-
-def load_export(name: str) -> Any:
-    """Import what a plugin offers as ``flow_core.<name>``: a decorator or an export.
-
-    Raises:
-        ImportError: no plugin offers it; says what to install.
-    """
-    index = installed()
-    for group in ("flow.decorators", "flow.exports"):
-        if name in index.group(group):
-            return index.load(group, name)
-    from flow_core import _OWN
-
-    known = [*_OWN, *index.export_names()]
-    close = did_you_mean(name, known)
-    if near_misses(name, known):  # installing something would not help
-        raise ImportError(f"flow_core has no '{name}': {close}", name=f"flow_core.{name}")
-    raise ImportError(
-        f"flow_core has no '{name}', and no installed plugin offers it.\n"
-        f"  try:   pip install flow-{name.replace('_', '-').lower()}   ({close})",
-        name=f"flow_core.{name}",
-    )
 
 
 def scan(path: Iterable[str]) -> Iterator[EntryPoint]:

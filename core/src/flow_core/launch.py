@@ -5,9 +5,11 @@ The document is all that such a process is told; the rest it reads from the stor
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -39,13 +41,26 @@ def tell_begin(descriptor: int) -> None:
     os.close(descriptor)
 
 
+def rebuild_runtime(document: Mapping[str, Any]) -> Runtime:
+    """Make the runtime whose `Runtime.document` this is, in another process.
+
+    It is a session, or what the function ``module:function`` makes of the document that it names as
+    ``rebuild``: so do the runtimes of conformance tests. Since 0.1.
+    """
+    module, _, function = document.get("rebuild", "").partition(":")
+    if not module:
+        return Session.from_document(document)
+    made: Runtime = getattr(importlib.import_module(module), function)(document)
+    return made
+
+
 def main() -> int:
     """Run the attempt whose `launch_document` is on standard input; return the exit status."""
     document = json.load(sys.stdin)
     check_format(document, "launch document")
-    session = Session.from_document(document["session"])
+    runtime = rebuild_runtime(document["session"])
     begin = document.get("begin")
-    return session.run_attempt(
+    return runtime.run_attempt(
         TaskSpec.from_json(document["task"]), None if begin is None else partial(tell_begin, begin)
     )
 

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 from flow_core.byvalue import can_be_imported
 from flow_core.context import current
 from flow_core.errors import PluginWarning, RunFailed, UsageError, did_you_mean
+from flow_core.exports import load_export
 from flow_core.flowspec import LOADED, FlowSpec, stop_loading
-from flow_core.index import installed, load_export
+from flow_core.index import installed
 from flow_core.parameters import collect_parameters
 from flow_core.run import RunRequest
 from flow_core.session import Session

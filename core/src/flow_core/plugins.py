@@ -129,7 +129,7 @@ class Plugins:
         if not isinstance(module, str):
             return module
         try:
-            return importlib.import_module(module)
+            loaded = importlib.import_module(module)
         except (Exception, SystemExit) as error:
             # A name that does not exist was mistyped; what the module itself lacks is its fault.
             mistyped = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(
@@ -138,9 +138,12 @@ class Plugins:
             self.broken[module] = (UnknownName if mistyped else PluginError)(
                 f"The plugin module '{module}' cannot be loaded",
                 why=f"{type(error).__name__}: {error}",
-                hint=f"repair it, or leave it out: no '-p {module}'",
+                hint=f"repair it, or leave it out: -p no:{module}",
             )
             return None
+        if module in self._index.unread:
+            self.broken[module] = self._index.unread[module]
+        return loaded
 
     def _register(self, loaded: dict[str, Any]) -> None:
         for name in sorted(loaded):

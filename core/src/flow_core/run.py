@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core import __version__
 from flow_core.errors import ArtifactError, NotFound, RunFailed, UsageError, did_you_mean
 from flow_core.flowspec import constants
+from flow_core.index import hook_modules
 from flow_core.parameters import resolve_parameters
 from flow_core.records import (
     ArtifactRef,
@@ -347,7 +348,8 @@ def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
     """Return what a run would keep of today's code: path in the snapshot → path on disk, sorted.
 
     The files beside and below the flow's file; of other modules that are not installed those which
-    the flow imports, itself or through others, below the names that they are imported by. Nothing for a flow that is in no file, such as one of a notebook.
+    the flow imports, itself or through others, and those that a person named as plugins (``-p``),
+    below the names that they are imported by. Nothing for a flow that is in no file, such as one of a notebook.
 
     Args:
         session: a session; of a flow, or, with ``file``, of none.
@@ -377,10 +379,26 @@ def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
         from flow_core.fingerprint import imported_files
 
         known = {*files.values()}
-        for name, path in imported_files(file, foreign).items():
+        imported = imported_files(file, foreign)
+        for name, path in _plugin_files(session, foreign).items() if loaded else ():
+            imported.update({**imported_files(path, foreign), name: path})
+        for name, path in imported.items():
             if path not in known:
                 files.setdefault(name, path)
     return dict(sorted(files.items()))
+
+
+def _plugin_files(session: Session, foreign: Collection[str]) -> dict[str, str]:
+    """Return the files of the modules that a person named as plugins and that are not installed."""
+    named = [n for n in hook_modules(session._choices) if n.partition(".")[0] not in foreign]
+    parts = [name.split(".") for name in named]
+    found: dict[str, str] = {}
+    for names in (part[:end] for part in parts for end in range(1, len(part) + 1)):
+        path = getattr(sys.modules.get(".".join(names)), "__file__", None) or ""
+        if path.endswith(".py") and "-packages" not in path:
+            ending = "/__init__.py" if os.path.basename(path) == "__init__.py" else ".py"
+            found["/".join(names) + ending] = path
+    return found
 
 
 def _info(session: Session) -> dict[str, Any]:
@@ -393,7 +411,7 @@ def _info(session: Session) -> dict[str, Any]:
         "command": sys.argv,
         "python": ".".join(map(str, sys.version_info[:3])),
         "flow_core": __version__,
-        "plugins": sorted({f"{e.distribution} {e.version}" for e in session.index.entry_points}),
+        "plugins": sorted({e.origin for e in session.index.entry_points}),
         "host": host,
         "git": package.git_state(os.path.dirname(os.path.abspath(session.graph.file))),
     }

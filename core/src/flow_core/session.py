@@ -10,7 +10,9 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from flow_core.definition import FlowDefinition, all_decorators
@@ -100,7 +102,8 @@ class Session:
         self.program: str | None = None  # how people call what made this session; None = `flow`
         self._launcher = 0
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
-        self.index = (index if index is not None else installed()).choose(self._choices)
+        found = (index if index is not None else installed()).choose(self._choices)
+        self.index = found.with_modules(_offering(modules))
 
     # --- plugins --------------------------------------------------------------------------------
 
@@ -186,6 +189,7 @@ class Session:
         Since 0.1.
         """
         self._choices.extend(modules)
+        self.index = self.index.with_modules(modules)
         if "plugins" in self.__dict__:
             for name in modules:
                 self.plugins.manager.register(importlib.import_module(name), name)
@@ -358,7 +362,18 @@ class Session:
         """Artifacts in the store."""
         from flow_core.artifacts import ArtifactStore  # commands that only look do without
 
-        return ArtifactStore(self.store, self.index, self.settings["inline_limit"])
+        return ArtifactStore(
+            self.store, self.index, self.settings["inline_limit"], self._preferred_serializers()
+        )
+
+    def _preferred_serializers(self) -> list[str]:
+        """Return the tags of the setting, all of which are installed."""
+        text: str = self.settings["serializers"]
+        tags = [*filter(None, map(str.strip, text.split(",")))]
+        for tag in tags:
+            if tag != "pickle":
+                self.index.find("flow.serializers", tag)
+        return tags
 
     def open_provider(self, kind: str, text: str) -> Any:
         """Open a provider of ``kind`` ``"store"`` or ``"metadata"``, another than the session's own.
@@ -468,6 +483,7 @@ class Session:
         chosen = dict(document["settings"])
         _take_over(settings, chosen)
         sys.path[:] = dict.fromkeys([*document["path"], *sys.path])
+        _import_offering(document["plugins"])
         session = cls(
             _load(document),
             settings=settings,
@@ -544,7 +560,7 @@ class Session:
         name = self.settings["datastore"].partition("://")[0]
         if ("store", name) not in self._providers:
             self.index.find("flow.stores", name)
-        _ = self.settings["inline_limit"]
+        _ = self.settings["inline_limit"], self._preferred_serializers()
 
     def _check_plan(self, plan: TaskPlan) -> None:
         if plan.environment is not None:
@@ -630,6 +646,19 @@ def _take_over(settings: Settings, chosen: dict[str, Any]) -> None:
     """Move the values that the launcher chose to ``settings``, where they are declared."""
     for name in [s.name for s in settings.declared() if s.name in chosen]:
         settings.override(name, chosen.pop(name), "launcher")
+
+
+def _offering(modules: Sequence[Any]) -> list[str]:
+    """Return the names of the modules among hook modules that offer providers, too."""
+    return [m.__name__ for m in modules if isinstance(m, ModuleType) and hasattr(m, "__flow__")]
+
+
+def _import_offering(choices: Sequence[str]) -> None:
+    """Import the modules that offer providers, so that the file of a flow can import these from
+    `flow_core` whatever the settings of this process say."""
+    for entry in PluginIndex([]).with_modules(hook_modules(choices)).entry_points:
+        with suppress(Exception):  # the session tells it
+            importlib.import_module(entry.distribution)
 
 
 def _load(document: Mapping[str, Any]) -> type[FlowSpec]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -27,7 +26,8 @@ class Item(NamedTuple):
 
     Attributes:
         name: short name, as ``-p no:NAME`` takes it; of a ``-p MODULE``, the module.
-        distribution, version, location: where it comes from; ``""`` for a module.
+        distribution, version, location: where it comes from; of a module only the file, and only
+            if it offers anything.
         entry_points: all that it provides.
         status: `INSTALLED` (nothing more is known before it is imported), `OK`, `BROKEN`,
             `OTHER_CORE`, `CLASH` or `BLOCKED`.
@@ -79,7 +79,7 @@ class Inventory:
         for entry in self.index.entry_points:
             by_plugin.setdefault(entry.plugin, []).append(entry)
         items = [self._item(name, entries) for name, entries in by_plugin.items()]
-        modules = map(_module, dict.fromkeys(self.session.named_modules))
+        modules = map(self._module, self.session.named_modules)
         return sorted([*items, *modules], key=lambda item: item.name)
 
     def find(self, name: str) -> Item:
@@ -103,6 +103,16 @@ class Inventory:
             name, first.distribution, first.version, first.location, tuple(entries), status, error
         )
 
+    def _module(self, name: str) -> Item:
+        """Describe a module that ``-p`` or the settings name, with what its source says it offers."""
+        index = self.session.index
+        entries = [e for e in index.entry_points if e.distribution == name and not e.packaged]
+        clash = next(filter(None, map(self._clash, entries)), None)
+        error = index.unread.get(name, clash)
+        status = CLASH if clash else BROKEN if error else INSTALLED
+        location = entries[0].location if entries else ""
+        return Item(name, "", "", location, tuple(entries), status, error)
+
     def _status(self, name: str, entries: list[EntryPoint]) -> tuple[str, PluginError | None]:
         if name not in self.session.index.plugins():
             return BLOCKED, None
@@ -124,15 +134,3 @@ class Inventory:
         except PluginError as error:
             return error
         return None
-
-
-def _module(name: str) -> Item:
-    """Describe a hook module that ``-p`` names; only its outermost package is looked for."""
-    error = None
-    if importlib.util.find_spec(name.partition(".")[0]) is None:
-        error = PluginError(
-            f"The plugin module '{name}' cannot be loaded",
-            why="there is no module of this name where Python looks for modules",
-            hint=f"correct the name, or leave it out: no '-p {name}'",
-        )
-    return Item(name, "", "", "", (), INSTALLED if error is None else BROKEN, error)

@@ -83,10 +83,7 @@ def failure(entry: EntryPoint) -> PluginError | None:
 def _broken(session: Session, item: Item) -> PluginError | None:
     """Return the first thing that is wrong with a plugin; its hook modules come first."""
     broken = session.plugins.broken
-    if not item.distribution:
-        return broken.get(item.name) or item.error
-    modules = [e.name for e in item.entry_points if e.group in HOOK_MODULES]
-    errors = [*map(broken.get, modules), item.error, *map(failure, item.entry_points)]
+    errors = [*map(broken.get, _module_names(item)), item.error, *map(failure, item.entry_points)]
     return next(filter(None, errors), None)
 
 
