@@ -30,9 +30,9 @@ Mark = tuple[str, float, float, int]
 
 STAGES = (
     (child, "enter", "become a process like a fresh one"),
-    (task.TaskRunner, "_bind", "read the input's manifest, make the flow object"),
-    (task, "_call", "hooks and the body"),
-    (task, "_settle", "store the artifacts"),
+    (task.TaskRunner, "bind", "read the input's manifest, make the flow object"),
+    (task, "run_body", "hooks and the body"),
+    (task, "settle", "store the artifacts"),
     (task, "_commit", "write the manifest"),
 )
 MARKS: list[Mark] = []

@@ -577,6 +577,21 @@ class FlowBinding(ReadBinding):
                 failed = failed or error
         return table, failed
 
+    def changed(self, flow: FlowSpec, table: Mapping[str, ArtifactRef]) -> frozenset[str]:
+        """Return the names of what the step assigned, merged, or changed in place.
+
+        Args:
+            flow: the flow object.
+            table: as from `save`.
+        """
+        assigned = (
+            name
+            for name, value in flow.__dict__.items()
+            if name in table and self._loaded.get(name, self) is not value
+        )
+        other = (name for name, ref in table.items() if self._inherited.get(name) != ref)
+        return frozenset((*assigned, *other))
+
     def trace(self, flow: FlowSpec, table: Mapping[str, ArtifactRef]) -> Trace | None:
         """Return what the task has read, and what of ``table``, as from `save`, is its own."""
         if self.node.joins:

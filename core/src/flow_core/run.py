@@ -144,7 +144,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         _check_run_id_file(request.run_id_file)
     check_tags(request.tags)
     draft = draft_run(session, request)
-    parameters = _parameters(session, request, draft)
+    parameters = store_parameters(session, request, draft)
     return RunDocument(
         flow=draft.flow,
         run="",
@@ -227,7 +227,10 @@ def _check_origin(session: Session, document: RunDocument) -> None:
         )
 
 
-def _parameters(session: Session, request: RunRequest, draft: RunDraft) -> dict[str, ArtifactRef]:
+def store_parameters(
+    session: Session, request: RunRequest, draft: RunDraft
+) -> dict[str, ArtifactRef]:
+    """Store the values of a run's parameters and configurations; return the references by name."""
     earlier: Mapping[str, ArtifactRef] = {}
     if request.origin:
         flow, _, run = request.origin.partition("/")

@@ -186,6 +186,10 @@ class Session:
         """Whether this process has launched a run of this session, and is no fork of that one."""
         return self._launcher == os.getpid()
 
+    def share_process(self) -> None:
+        """Run attempts in this process, which goes on after them: see `TaskContext.shares_process`."""
+        self._launcher = os.getpid()
+
     def add_decorators(self, texts: Sequence[str]) -> None:
         """Attach further decorators to every step, as ``--with`` does; before a run starts.
 
@@ -603,7 +607,7 @@ class Session:
         from flow_core.run import describe_run, register_run, run_failed
         from flow_core.scheduler import Scheduler, interrupts_waiting
 
-        self._launcher = os.getpid()
+        self.share_process()
         self.start()
         self.check()
         self._check_store()

@@ -248,20 +248,32 @@ class TaskRunner:
         started = time.time()
         # A process of its own was made for the attempt: then all of its CPU time counts.
         used = _usage()[0] if self.session.is_launcher else 0.0
-        step = self.session.definition.steps[spec.step]
-        task = TaskContext(self.session, spec, self._reader, step, begin)
+        task = self.context(spec, begin)
         try:
-            flow, binding = self._bind(task)
+            flow, binding = self.bind(task)
         except FlowError as raised:
             return _commit(task, started, used, _failed(task, raised), raised)
         try:
-            error = _call(self.session, task, flow)
-            manifest, shown = _settle(task, flow, binding, error)
+            error = run_body(self.session, task, flow)
+            manifest, shown = settle(task, flow, binding, error)
         finally:
             current.end()
         return _commit(task, started, used, manifest, shown)
 
-    def _bind(self, task: TaskContext) -> tuple[FlowSpec, FlowBinding]:
+    def context(self, spec: TaskSpec, begin: Callable[[], object] | None = None) -> TaskContext:
+        """Return what hooks get of an attempt."""
+        step = self.session.definition.steps[spec.step]
+        return TaskContext(self.session, spec, self._reader, step, begin)
+
+    def bind(
+        self, task: TaskContext, facts: Mapping[str, Any] | None = None
+    ) -> tuple[FlowSpec, FlowBinding]:
+        """Return the flow object of an attempt, bound to its inputs, and enter the task.
+
+        Args:
+            task: the attempt.
+            facts: what `current` says besides, or instead of, what it says by itself.
+        """
         spec = task.spec
         table: Mapping[str, ArtifactRef] = {}
         if task.node.joins:
@@ -272,7 +284,7 @@ class TaskRunner:
         flow = bind(self._flow, binding)
         if task._inputs is not None:
             task._inputs._owner = flow
-        current.begin(_facts(task))
+        current.begin({**_facts(task), **(facts or {})})
         return flow, binding
 
 
@@ -296,7 +308,7 @@ def _facts(task: TaskContext) -> dict[str, Any]:
     }
 
 
-def _call(session: Session, task: TaskContext, flow: FlowSpec) -> BaseException | None:
+def run_body(session: Session, task: TaskContext, flow: FlowSpec) -> BaseException | None:
     """Run setup, body and teardown; return the exception that ended the body, if any."""
     hook = session.plugins.hook
     error: BaseException | None = None
@@ -325,7 +337,7 @@ def _end_child(error: BaseException | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _settle(
+def settle(
     task: TaskContext, flow: FlowSpec, binding: FlowBinding, error: BaseException | None
 ) -> tuple[Manifest, BaseException | None]:
     """Store the artifacts and decide how the attempt ended; return the error to show."""

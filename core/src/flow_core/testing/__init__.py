@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from flow_core.testing.secrets_suite import SecretsCase as SecretsCase
     from flow_core.testing.secrets_suite import SecretsSuite as SecretsSuite
     from flow_core.testing.serializer_suite import SerializerSuite as SerializerSuite
+    from flow_core.testing.steps import StepOutcome as StepOutcome
+    from flow_core.testing.steps import flow_step as flow_step
     from flow_core.testing.store_suite import StoreSuite as StoreSuite
 
 _HOME = {
@@ -45,7 +47,9 @@ _HOME = {
     "SerializerSuite": "serializer_suite",
     "ProcessResult": "flowtester",
     "RunOutcome": "flowtester",
+    "StepOutcome": "steps",
     "StoreSuite": "store_suite",
+    "flow_step": "steps",
     "in_children": "processes",
 }
 

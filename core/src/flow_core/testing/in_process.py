@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flow_core.interfaces import (
@@ -61,9 +61,7 @@ class InProcessCompute:
     def launch_gang(self, members: Sequence[tuple[TaskSpec, TaskCommand]]) -> list[int]:
         """Put the attempts into the queue, one behind the other."""
         for number, (_, command) in enumerate(members):
-            own = {"LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(len(members))}
-            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "NODE_RANK": "0", **own}
-            command.variables = {**place, **command.variables}
+            command.variables = {**gang_variables(number, len(members)), **command.variables}
         return [self.launch(task, command) for task, command in members]
 
     def poll(self, timeout: float) -> Sequence[Update]:
@@ -101,7 +99,7 @@ class InProcessCompute:
         yield Started(number, str(os.getpid()), time.time())
         begun = time.process_time()
         written = {"stdout": io.BytesIO(), "stderr": io.BytesIO()}
-        with _captured(written), _surroundings(command):
+        with _captured(written), surroundings(command.variables, command.folder):
             code = self._call(task)
         yield from self._outputs(number, task, written)
         message = f"the attempt ended with status {code} without a result"
@@ -128,6 +126,12 @@ class InProcessCompute:
                 yield Output(number, stream, data, time.time())
 
 
+def gang_variables(number: int, size: int) -> dict[str, str]:
+    """Return what the process of a member of a gang is told of the others, which are not there."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "NODE_RANK": "0"}
+    return {**place, "LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(size)}
+
+
 @contextlib.contextmanager
 def _captured(written: dict[str, io.BytesIO]) -> Iterator[None]:
     out, err = (io.TextIOWrapper(raw, "utf-8", write_through=True) for raw in written.values())
@@ -140,16 +144,21 @@ def _captured(written: dict[str, io.BytesIO]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _surroundings(command: TaskCommand) -> Iterator[None]:
-    folder, variables = os.getcwd(), dict(os.environ)
+def surroundings(variables: Mapping[str, str], folder: str | None = None) -> Iterator[None]:
+    """Set variables, and the folder; in the end put all of them back as they were.
+
+    A task that has a process of its own may change them as it likes.
+    """
+    earlier_folder, earlier = os.getcwd(), dict(os.environ)
     try:
-        os.environ.update(command.variables)
-        os.chdir(command.folder or folder)
+        os.environ.update(variables)
+        os.chdir(folder or earlier_folder)
         yield
     finally:
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(variables)
+        os.chdir(earlier_folder)
+        for name in set(os.environ) - set(earlier):
+            del os.environ[name]
+        os.environ.update({n: v for n, v in earlier.items() if os.environ.get(n) != v})
 
 
 def _log_key(task: TaskSpec, stream: str) -> str:
