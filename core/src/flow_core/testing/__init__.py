@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flow_core.testing.command_suite import CommandSuite as CommandSuite
     from flow_core.testing.compute_suite import ComputeSuite as ComputeSuite
+    from flow_core.testing.decorator_suite import DecoratorSuite as DecoratorSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
     from flow_core.testing.flowtester import FlowTester as FlowTester
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _HOME = {
     "CommandSuite": "command_suite",
     "ComputeSuite": "compute_suite",
+    "DecoratorSuite": "decorator_suite",
     "FlowTester": "flowtester",
     "InProcessCompute": "in_process",
     "MemoryMetadata": "fakes",
