@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "new": ("Write a plugin to begin with.", "flow_plugins.new:command"),
     "show": ("Tell all about one plugin.", "flow_plugins.show:command"),
 }
 """Subcommand → one line for the list, and ``module:function``, imported when it is used: the
