@@ -102,6 +102,10 @@ class TaskContext:
         """Return the options of a decorator of this step, or None when it does not carry it."""
         return self._step.options(decorator)
 
+    def all_options(self, decorator: str) -> list[Options]:
+        """Return the options of a decorator for each time that this step carries it, in order."""
+        return self._step.all_options(decorator)
+
     @property
     def is_last_attempt(self) -> bool:
         """Whether the plan allows no further attempt after this one, however it fails."""

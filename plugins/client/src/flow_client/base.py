@@ -38,6 +38,11 @@ class Entity:
         return self.pathspec.split("/")
 
     @property
+    def stored_in(self) -> tuple[str, str]:
+        """The URLs of the store and the index that it was read from."""
+        return self._reader.place
+
+    @property
     def tags(self) -> frozenset[str]:
         """The tags of the run, on all levels below it; a flow has none."""
         return frozenset()

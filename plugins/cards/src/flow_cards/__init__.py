@@ -1,0 +1,61 @@
+"""flow-cards: HTML reports that tasks leave behind (``@card``).
+
+    from flow_core import FlowSpec, card, current, step
+    from flow_cards import Markdown, Table
+
+Nothing is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flow_cards.client import Card as Card
+    from flow_cards.client import CardContainer as CardContainer
+    from flow_cards.client import get_cards as get_cards
+    from flow_cards.components import Artifact as Artifact
+    from flow_cards.components import Component as Component
+    from flow_cards.components import Error as Error
+    from flow_cards.components import Facts as Facts
+    from flow_cards.components import Image as Image
+    from flow_cards.components import Log as Log
+    from flow_cards.components import Markdown as Markdown
+    from flow_cards.components import ProgressBar as ProgressBar
+    from flow_cards.components import PythonCode as PythonCode
+    from flow_cards.components import Section as Section
+    from flow_cards.components import Table as Table
+    from flow_cards.components import ValueBox as ValueBox
+    from flow_cards.contract import ArtifactMissing as ArtifactMissing
+    from flow_cards.contract import CardTask as CardTask
+    from flow_cards.contract import CardType as CardType
+    from flow_cards.contract import HtmlPage as HtmlPage
+    from flow_cards.contract import Value as Value
+    from flow_cards.decorator import CardOptions as CardOptions
+    from flow_cards.decorator import card as card
+    from flow_cards.drawing import render as render
+
+_HOME = {
+    "client": "Card CardContainer get_cards",
+    "components": "Artifact Component Error Facts Image Log Markdown ProgressBar PythonCode Section"
+    " Table ValueBox",
+    "contract": "ArtifactMissing CardTask CardType HtmlPage Value",
+    "decorator": "CardOptions card",
+    "drawing": "render",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - computed, so that each name is written once
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'flow_cards' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"flow_cards.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})

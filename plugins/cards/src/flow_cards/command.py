@@ -1,0 +1,251 @@
+"""The command ``card``: view, get, list."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from flow_cards.finding import Found, Target, find_cards, find_target, select
+from flow_core.api import Command, CommandContext, NotFound, UsageError, did_you_mean, harmless
+
+if TYPE_CHECKING:
+    from flow_core.api import Session
+
+_SHOWN = 8
+
+
+def build(context: CommandContext) -> click.Command:
+    """Make the click group."""
+    return click.Group(
+        "card",
+        commands=[_list(context), _view(context), _get(context)],
+        help="Look at the cards that tasks have left. Which: a step of the latest run (train), or "
+        "run/step, run/step/task; without the file of the flow with its name in front: "
+        "MyFlow/3/train.",
+        no_args_is_help=True,
+    )
+
+
+def _list(context: CommandContext) -> click.Command:
+    def show(pathspec: str | None, as_json: bool, **chosen: Any) -> None:
+        session = context.session()
+        _, found = _find(context, session, pathspec, chosen)
+        if as_json:
+            context.echo(json.dumps([_data(session, one) for one in found], indent=2))
+            return
+        rows = [_row(one) for one in found]
+        heads = ("TASK", "TYPE", "ID", "HASH", "BYTES", "MADE", "REUSED FROM")
+        for line in _lines(heads, rows):
+            context.echo(line)
+
+    return click.Command(
+        "list",
+        callback=show,
+        params=[_pathspec(), *_filters(), _json("Print JSON.")],
+        help="List the cards of a run, a step or a task; without PATHSPEC of the latest run.",
+    )
+
+
+def _view(context: CommandContext) -> click.Command:
+    def view(pathspec: str | None, **chosen: Any) -> None:
+        from flow_cards.client import open_in_browser
+
+        session = context.session()
+        found = _one(context, session, pathspec, chosen)
+        path = open_in_browser(session.store, found)
+        context.echo(path)
+
+    return click.Command(
+        "view",
+        callback=view,
+        params=[_pathspec(), *_filters()],
+        help="Open a card in the browser, and print the path of its file.",
+    )
+
+
+def _get(context: CommandContext) -> click.Command:
+    def get(pathspec: str | None, path: str | None, as_json: bool, **chosen: Any) -> None:
+        from flow_cards.storage import read_html
+
+        session = context.session()
+        found = _one(context, session, pathspec, chosen)
+        html = read_html(session.store, found.card)
+        if html is None:
+            raise NotFound(f"The card {found.card.key} is gone", where=session.store.url)
+        if as_json:
+            context.echo(json.dumps({**_data(session, found), "html": html}, indent=2))
+        elif path is None:
+            sys.stdout.write(html)
+        else:
+            _save(path, html)
+            context.echo(f"{path}: {len(html.encode()):,} bytes", error=True)
+
+    return click.Command(
+        "get",
+        callback=get,
+        params=[
+            _pathspec(),
+            click.Argument(["path"], required=False),
+            *_filters(),
+            _json("Print JSON, with the page in it."),
+        ],
+        help="Print the page of a card, or write it to the file PATH.",
+    )
+
+
+def _save(path: str, html: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(html)
+    except OSError as error:
+        raise UsageError(
+            f"The card cannot be written to '{path}'", why=f"{error.strerror}", hint="card.html"
+        ) from None
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+def _pathspec() -> click.Argument:
+    return click.Argument(["pathspec"], required=False)
+
+
+def _filters() -> list[click.Parameter]:
+    return [
+        click.Option(["--id"], metavar="ID", help="The card with this id."),
+        click.Option(["--type"], metavar="TYPE", help="The cards of this type."),
+        click.Option(["--hash"], metavar="HASH", help="The card whose hash begins so."),
+        click.Option(
+            ["--follow-resumed/--no-follow-resumed"],
+            default=True,
+            show_default=True,
+            help="Of tasks that were reused, show the cards of those that ran.",
+        ),
+    ]
+
+
+def _json(text: str) -> click.Option:
+    return click.Option(["--json", "as_json"], is_flag=True, help=text)
+
+
+# --- finding ------------------------------------------------------------------------------------
+
+
+def _find(
+    context: CommandContext, session: Session, pathspec: str | None, chosen: dict[str, Any]
+) -> tuple[Target, list[Found]]:
+    flow = context.flow.__name__ if context.flow is not None else None
+    target = find_target(session.metadata, pathspec, flow)
+    found = find_cards(
+        session.metadata, session.store, target, follow_resumed=chosen.pop("follow_resumed")
+    )
+    if not found:
+        raise NotFound(
+            f"{target} has no cards",
+            where=session.store.url,
+            why="its steps have no @card, or its tasks have not ended",
+            hint="python my_flow.py run --with card",
+        )
+    left = select(found, **chosen)
+    if not left:
+        _none_left(target, found, chosen)
+    return target, left
+
+
+def _none_left(target: Target, found: Sequence[Found], chosen: dict[str, Any]) -> NoReturn:
+    name, value = next((n, v) for n, v in chosen.items() if v is not None)
+    known = sorted({str(getattr(one.card, name)) for one in found} - {""})
+    hint = did_you_mean(value, known)
+    if not hint:
+        hint = f"those there are: {', '.join(known[:_SHOWN])}" if known else f"leave out --{name}"
+    raise NotFound(
+        f"{target} has no card with the {name} '{value}'", where=f"--{name} {value}", hint=hint
+    )
+
+
+def _one(
+    context: CommandContext, session: Session, pathspec: str | None, chosen: dict[str, Any]
+) -> Found:
+    target, found = _find(context, session, pathspec, chosen)
+    if len(found) == 1:
+        return found[0]
+    tasks = list(dict.fromkeys(one.pathspec for one in found))
+    if len(tasks) > 1:
+        raise UsageError(
+            f"{target} has cards of {len(tasks):,} tasks",
+            why="one card at a time is shown",
+            hint="choose one of " + _some(tasks),
+        )
+    raise UsageError(
+        f"{tasks[0]} has {len(found)} cards",
+        why="one card at a time is shown",
+        hint="choose one: " + _some([_choice(one, found) for one in found]),
+    )
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = f", … {len(texts) - _SHOWN:,} more" if len(texts) > _SHOWN else ""
+    return ", ".join(texts[:_SHOWN]) + more
+
+
+def _choice(one: Found, found: Sequence[Found]) -> str:
+    """Return the option that means this card, and no other."""
+    card = one.card
+    if card.id and sum(other.card.id == card.id for other in found) == 1:
+        return f"--id {card.id}"
+    if sum(other.card.type == card.type for other in found) == 1:
+        return f"--type {card.type}"
+    return f"--hash {card.hash[:8]}"
+
+
+# --- what is printed ----------------------------------------------------------------------------
+
+
+def _data(session: Session, found: Found) -> dict[str, Any]:
+    card = found.card
+    return {
+        "pathspec": found.pathspec,
+        "attempt": card.attempt,
+        "type": card.type,
+        "id": card.id or None,
+        "hash": card.hash,
+        "bytes": card.size,
+        "made_at": card.modified,
+        "key": card.key,
+        "path": session.store.local_path(card.key),
+        "origin": found.origin,
+    }
+
+
+def _row(found: Found) -> tuple[str, ...]:
+    card = found.card
+    made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(card.modified))
+    hashed = card.hash[:8]
+    return (
+        found.pathspec, card.type, card.id, hashed, f"{card.size:,}", made, found.origin or ""
+    )  # fmt: skip
+
+
+def _lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Sequence[str]:
+    shown = [n for n in range(len(heads)) if any(row[n] for row in rows)]
+    table = [heads, *rows]
+    widths = {n: max(len(harmless(row[n])) for row in table) for n in shown}
+    lines = []
+    for row in table:
+        cells = [
+            harmless(row[n]).rjust(widths[n])
+            if heads[n] == "BYTES"
+            else harmless(row[n]).ljust(widths[n])
+            for n in shown
+        ]
+        line = "  ".join(cells).rstrip()
+        lines.append(click.style(line, dim=True) if row is heads else line)
+    return lines
+
+
+command = Command("Look at the cards that tasks have left.", False, build)

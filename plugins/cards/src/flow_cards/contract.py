@@ -1,0 +1,169 @@
+"""What a type of card is: a function from what is known of a task to what is shown of it.
+
+    def confusion(task: CardTask) -> list[Component]:
+        '''How often each class was taken for each other one.'''
+        return [Markdown("# Confusion"), Table(task["matrix"], task["classes"])]
+
+Group ``flow.cards``: ``confusion = "my_cards:confusion"``. Then ``@card(type="confusion")``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from flow_cards.components import Component
+from flow_core.api import Failure, did_you_mean
+
+GROUP = "flow.cards"
+LARGE = 200_000_000
+"""Bytes above which an artifact is not read for a preview, unless a card asks for it by itself."""
+
+
+class ArtifactMissing(LookupError):
+    """A card asks for an artifact that its task has not."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """An artifact or a parameter of a task, which is read only when its `value` is asked for.
+
+    Attributes:
+        name: its name.
+        type: qualified name of its type.
+        size: bytes that it takes in the store.
+        load: reads it.
+
+    Since 0.1.
+    """
+
+    name: str
+    type: str
+    size: int
+    load: Callable[[], Any] = field(repr=False)
+
+    @property
+    def value(self) -> Any:
+        """The value itself.
+
+        Raises:
+            ArtifactError: it cannot be read here, for example for want of a class.
+        """
+        return self.load()
+
+
+@dataclass(frozen=True)
+class CardTask:
+    """All that is known of one attempt of a task, as data: what cards are made from.
+
+    Attributes:
+        flow, run, step: of which step.
+        task: number of the task within its run.
+        attempt: number of the attempt, from 0.
+        state: ``succeeded``, ``failed``, ``caught``, ``running``, ….
+        started, finished: seconds since the epoch; 0 = not known, or not yet.
+        cpu_seconds: of its process.
+        peak_memory: bytes of memory that its process used at most; 0 = not known.
+        host: the machine.
+        failure: why it failed; None on success.
+        user: who started the run.
+        tags: tags with which the run started.
+        foreach: of each surrounding foreach, outermost first: step, number of the item, and how
+            many there are.
+        parameters: parameters of the run by name.
+        artifacts: artifacts by name, those of earlier steps too.
+        own: names of the artifacts that the step itself has set.
+        components: what the step added with ``current.card``. What a type does not place in its
+            result is shown below.
+        options: ``@card(options=…)``.
+        data: what the step gave to ``current.card.refresh``; None = nothing.
+        logs: the ends of ``stdout`` and ``stderr``, by name.
+        graph: the flow's graph as JSON data.
+        flow_doc, step_doc: docstrings.
+
+    Since 0.1.
+    """
+
+    flow: str
+    run: str
+    step: str
+    task: int
+    attempt: int = 0
+    state: str = "succeeded"
+    started: float = 0.0
+    finished: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0
+    host: str = ""
+    failure: Failure | None = None
+    user: str = ""
+    tags: tuple[str, ...] = ()
+    foreach: tuple[tuple[str, int, int], ...] = ()
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    artifacts: Mapping[str, Value] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    components: tuple[Component, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    data: Any = None
+    logs: Mapping[str, str] = field(default_factory=dict)
+    graph: Mapping[str, Any] = field(default_factory=dict)
+    flow_doc: str = ""
+    step_doc: str = ""
+
+    @property
+    def pathspec(self) -> str:
+        """``Flow/run/step/task``."""
+        return f"{self.flow}/{self.run}/{self.step}/{self.task}"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while that is not known."""
+        return self.finished - self.started if self.started and self.finished else None
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of an artifact.
+
+        Raises:
+            ArtifactMissing: it has none of this name.
+        """
+        if name not in self.artifacts:
+            close = did_you_mean(name, self.artifacts)
+            raise ArtifactMissing(
+                f"{self.pathspec} has no artifact '{name}'" + (f": {close}" if close else "")
+            )
+        return self.artifacts[name].value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.artifacts
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of an artifact, or ``default`` when there is none of this name."""
+        return self.artifacts[name].value if name in self.artifacts else default
+
+
+@dataclass(frozen=True)
+class HtmlPage:
+    """HTML as it is. It is shown in a frame of its own: its scripts run there, but see nothing
+    outside of it and reach no network.
+
+    Attributes:
+        html: the page, or a part of one.
+
+    Since 0.1.
+    """
+
+    html: str
+
+
+class CardType(Protocol):
+    """A type of card. Group ``flow.cards``; its docstring says what it shows.
+
+    It is called in a process of its own, after the task, with the code of the flow loaded. It
+    changes nothing, prints nothing, and gives the same for the same data. What it raises is shown in
+    the card's stead. It makes something of every task, also of one that failed and has no artifacts.
+    Suite: `flow_cards.testing.CardSuite`.
+    """
+
+    def __call__(self, task: CardTask, /) -> Component | Iterable[Component] | HtmlPage:
+        """Return what the card shows."""

@@ -1,0 +1,240 @@
+"""Draws cards: what a type returns becomes a page of HTML that needs nothing but itself.
+
+All text is escaped by the templates. The page's policy (CSP) lets nothing run and nothing be fetched;
+HTML of a person's own stands in a sandboxed frame.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import math
+import time
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from flow_cards.components import Component, Section, Table, kind_of
+from flow_cards.contract import CardTask, HtmlPage
+from flow_core.api import duration, harmless
+
+if TYPE_CHECKING:
+    from flow_cards.contract import CardType
+
+_DEEPEST = 30
+_TEMPLATES = ("page.html", "components.html")
+
+
+def render(card: CardType, task: CardTask) -> str:
+    """Return the page that a type of card makes of a task.
+
+    Args:
+        card: the type: a function.
+        task: what it is made from.
+
+    Raises:
+        TypeError: the type returns what is no content of a card.
+        Exception: whatever the type raises.
+
+    Since 0.1.
+    """
+    content = card(task)
+    if isinstance(content, HtmlPage):
+        return _page(task, list(task.components), str(content.html))
+    shown = _listed(card, content)
+    placed = {id(part) for part in _all_parts(shown)}
+    left = [part for part in task.components if id(part) not in placed]
+    return _page(task, [*shown, *left])
+
+
+def _listed(card: CardType, content: Any) -> list[Component]:
+    if isinstance(content, Component):
+        return [content]
+    name = getattr(card, "__name__", "card")
+    if isinstance(content, (str, bytes)) or not isinstance(content, Iterable):
+        raise TypeError(
+            f"The card type '{name}' returned {type(content).__name__}: "
+            "it returns components, or HtmlPage(html)"
+        )
+    shown = list(content)
+    for part in shown:
+        if not isinstance(part, Component):
+            raise TypeError(
+                f"The card type '{name}' returned {type(part).__name__} among its components: "
+                "Markdown(text), Table(rows), Artifact(value), …"
+            )
+    return shown
+
+
+def _all_parts(components: Iterable[Any]) -> Iterator[Component]:
+    for part in components:
+        yield part
+        if isinstance(part, Section):
+            yield from _all_parts(part.children)
+        elif isinstance(part, Table):
+            cells = (cell for row in part.data for cell in row if isinstance(cell, Component))
+            yield from _all_parts(cells)
+        elif kind_of(part) is None:
+            yield from _all_parts(part.parts())
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+def _page(task: CardTask, components: list[Component], frame: str | None = None) -> str:
+    drawer = _Drawer()
+    body = Markup("").join(drawer.draw(part) for part in components)
+    style = _style()
+    text = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            task=task,
+            body=body,
+            frame=None if frame is None else _encodable(frame),
+            style=Markup(style),
+            policy=_policy(style, framed=frame is not None),
+        )
+    )
+    return _encodable(text)
+
+
+def _policy(style: str, *, framed: bool) -> str:
+    if framed:  # what stands in the frame inherits the policy
+        return (
+            "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
+            "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
+            "media-src data: blob:; base-uri 'none'; form-action 'none'"
+        )
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _encodable(text: str) -> str:
+    """Return ``text`` with what no file can hold (halves of characters, NUL) replaced."""
+    text = text.replace("\0", "\ufffd")
+    return text.encode("utf-8", "replace").decode()
+
+
+@functools.cache
+def _style() -> str:
+    return _file("style.css").strip() + "\n"
+
+
+def _file(name: str) -> str:
+    return (resources.files("flow_cards") / "templates" / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=DictLoader({name: _file(name) for name in _TEMPLATES}),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        bytes=size_text,
+        clean=_clean,
+        data_url=_data_url,
+        markdown=_markdown,
+        moment=_moment,
+        number=number_text,
+        seconds=duration,
+    )
+    return environment
+
+
+def get_ready() -> None:
+    """Load what each drawing needs: for a process from which others are forked."""
+    environment = _environment()
+    for name in _TEMPLATES:
+        environment.get_template(name)
+    _markdown("")
+
+
+class _Drawer:
+    """Draws components by the macros of their names."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        template = _environment().get_template("components.html")
+        self._macros = template.make_module({"draw": self.draw, "cell": self._cell})
+
+    def draw(self, component: Component) -> Markup:
+        if self._depth > _DEEPEST:
+            return Markup("<p>…</p>")
+        self._depth += 1
+        try:
+            kind = kind_of(component)
+            if kind is None:
+                return Markup("").join(self.draw(part) for part in component.parts())
+            return Markup(getattr(self._macros, kind)(component))
+        finally:
+            self._depth -= 1
+
+    def _cell(self, value: Any) -> Any:
+        """Return what stands in a cell of a table."""
+        if isinstance(value, Component):
+            return self.draw(value)
+        if isinstance(value, bool) or value is None or isinstance(value, str):
+            return str(value)
+        return number_text(value)
+
+
+# --- filters ------------------------------------------------------------------------------------
+
+
+def number_text(value: float) -> str:
+    """Return a number as people read it: ``12,345``, ``0.1235``, ``1.2e+20``."""
+    if isinstance(value, int):
+        return (
+            f"{value:,}"
+            if abs(value) < 10**15
+            else f"{value:.6g}"
+            if abs(value) < 10**300
+            else f"about 10^{len(hex(value)) * 1.204:.0f}"
+        )
+    if not math.isfinite(value):
+        return {True: "nan"}.get(value != value, "inf" if value > 0 else "-inf")
+    if value == int(value) and abs(value) < 1e15:
+        return f"{value:,.1f}"
+    return f"{value:,.4f}".rstrip("0") if 0.001 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
+def size_text(count: float) -> str:
+    """Return ``12 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
+def _clean(text: str) -> str:
+    return harmless(str(text))
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return "?"
+
+
+def _data_url(image: Any) -> str:
+    return f"data:{image.media};base64,{base64.b64encode(image.src).decode()}"
+
+
+def _markdown(text: str) -> Markup:
+    from flow_cards.markdown import to_html
+
+    return to_html(text)

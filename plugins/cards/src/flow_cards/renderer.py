@@ -1,0 +1,199 @@
+"""The process that makes the cards of a run: ``python -m flow_cards.renderer``.
+
+The launcher starts it beside the first task with a card, and tells it of each attempt that has ended:
+a line of JSON on standard input. It opens no store itself, but forks a child for each card. When its
+input ends without the word ``finish``, the launcher is gone, and so is this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import sys
+from collections import deque
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
+
+from flow_cards.children import Children, Outcome, can_fork, finish
+from flow_cards.making import cards_of_step, make_card, make_error_card
+from flow_cards.storage import Place
+from flow_core.api import Session
+
+_ERROR_TIMEOUT = 30.0
+_TOLD = 5
+_NICE = 5
+
+
+class Job(NamedTuple):
+    """One card: of which attempt, which one; with the outcome of the first try, an error card."""
+
+    place: Place
+    number: int
+    failed: Outcome | None = None
+
+    def do(self, session: Session) -> None:
+        """Make the card."""
+        if self.failed is None:
+            make_card(session, self.place, self.number)
+        else:
+            make_error_card(session, self.place, self.number, *self.failed)
+
+
+class Renderer:
+    """Makes cards, some at a time.
+
+    Args:
+        document: that of the launcher's session.
+        session: the session made of it.
+        workers: how many at a time.
+        end: where to tell, at the end, what became of them.
+        told: what was read of standard input already.
+    """
+
+    def __init__(
+        self, document: Any, session: Session, workers: int, end: int, told: bytes = b""
+    ) -> None:
+        self._document = document
+        self._session = session
+        self._workers = workers
+        self._end = end
+        self._waiting: deque[Job] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._children = Children(self._selector)
+        self._input = b""
+        self._finishing = False
+        self.made = 0
+        self.failures: list[str] = []
+        self.failed = 0
+        self._hear_all(told)
+
+    def serve(self) -> None:
+        """Make cards until the launcher has no more, or is gone."""
+        os.set_blocking(0, False)
+        self._selector.register(0, selectors.EVENT_READ, None)
+        try:
+            while not self._finishing or self._waiting or len(self._children):
+                self._start_some()
+                for key, _ in self._selector.select(self._children.wait_time()):
+                    if key.data is not None:
+                        key.data.readable(key.fd)
+                    elif not self._read():
+                        return
+                self._children.end_overdue()
+            self._report()
+        finally:
+            self._children.kill()
+
+    def _read(self) -> bool:
+        """Read what the launcher tells; False when it is gone."""
+        try:
+            chunk = os.read(0, 1 << 16)
+        except BlockingIOError:
+            return True
+        self._hear_all(chunk)
+        if not chunk:
+            self._selector.unregister(0)
+        return bool(chunk) or self._finishing
+
+    def _hear_all(self, chunk: bytes) -> None:
+        *lines, self._input = (self._input + chunk).split(b"\n")
+        for line in lines:
+            self._hear(json.loads(line))
+
+    def _hear(self, message: Any) -> None:
+        if message == "finish":
+            self._finishing = True
+            return
+        place: Place = tuple(message)
+        numbers = range(len(cards_of_step(self._session, place[2])))
+        self._waiting.extend(Job(place, number) for number in numbers)
+
+    def _start_some(self) -> None:
+        while self._waiting and len(self._children) < self._workers:
+            self._start(self._waiting.popleft())
+
+    def _start(self, job: Job) -> None:
+        timeout = _ERROR_TIMEOUT
+        if job.failed is None:
+            timeout = cards_of_step(self._session, job.place[2])[job.number].timeout
+        work: Any = partial(job.do, self._session)
+        if not can_fork():  # the code of the flow has started threads
+            given = json.dumps({"session": self._document, "job": job}).encode()
+            work = ([sys.executable, "-m", "flow_cards.renderer", "one"], given)
+        self._children.start(work, timeout, partial(self._ended, job))
+
+    def _ended(self, job: Job, outcome: Outcome) -> None:
+        if not outcome.error:
+            self.made += job.failed is None
+            return
+        options = cards_of_step(self._session, job.place[2])[job.number]
+        if job.failed is None:
+            self.failed += 1
+            if len(self.failures) < _TOLD:
+                name = options.id or options.type
+                where = "/".join(map(str, job.place[:4]))
+                self.failures.append(f"'{name}' of {where}: {outcome.error}")
+            if options.save_errors:
+                self._waiting.appendleft(job._replace(failed=outcome))
+        elif len(self.failures) < 2 * _TOLD:
+            self.failures.append(f"and this could not be stored: {outcome.error}")
+
+    def _report(self) -> None:
+        report = {"made": self.made, "failed": self.failed, "failures": self.failures}
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._end, json.dumps(report).encode() + b"\n")
+
+
+def _one() -> NoReturn:
+    """Make the one card that the document on standard input names."""
+    given = json.load(sys.stdin)
+    end = _own_output()
+
+    def job() -> None:
+        place, number, failed = given["job"]
+        session = Session.from_document(given["session"])
+        Job(tuple(place), number, failed and Outcome(*failed)).do(session)
+
+    finish(job, end)
+
+
+def _own_output() -> int:
+    """Keep standard output for what the launcher is told; what others print goes to the error."""
+    end = os.dup(1)
+    os.dup2(2, 1)
+    return end
+
+
+def main() -> None:
+    """Serve the launcher, whose first line is ``{"session": …, "workers": …}``."""
+    if sys.argv[1:] == ["one"]:
+        _one()
+    end = _own_output()
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)  # tasks come first
+    line, rest = _first_line()
+    first = json.loads(line)
+    session = Session.from_document(first["session"])
+    session.get_ready()
+    from flow_cards.drawing import get_ready
+
+    get_ready()
+    Renderer(first["session"], session, first["workers"], end, rest).serve()
+
+
+def _first_line() -> tuple[bytes, bytes]:
+    """Return the first line of standard input, and what was read beyond it."""
+    read = b""
+    while b"\n" not in read:
+        chunk = os.read(0, 1 << 20)
+        if not chunk:
+            sys.exit(0)  # the launcher is gone
+        read += chunk
+    line, _, rest = read.partition(b"\n")
+    return line, rest
+
+
+if __name__ == "__main__":
+    main()

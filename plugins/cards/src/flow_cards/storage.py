@@ -1,0 +1,181 @@
+"""Where cards lie: beside the logs of the attempt that left them.
+
+    runs/F/3/train/7/0/cards/1-blank-loss-0123456789abcdef0123.html     a card
+    runs/F/3/train/7/0/cards/1.json                                     what the step added to it
+
+The parts of a card's name: which ``@card`` of the step (from 0, from above), type, id, and the first
+20 digits of the SHA-256 of the page. So a listing tells all that is known of a card but its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flow_core.api import FORMAT, FormatError, attempt_prefix, run_prefix
+
+if TYPE_CHECKING:
+    from flow_cards.decorator import CardOptions
+    from flow_core.api import Store
+
+_NAME = re.compile(r"(\d+)-(.+)-([A-Za-z0-9_]*)-([0-9a-f]{20})\.html")
+_FOLDER = "cards/"
+
+Place = tuple[str, str, str, int, int]
+"""Flow, run, step, task and attempt."""
+
+
+class StoredCard(NamedTuple):
+    """A card in a store.
+
+    Attributes:
+        flow, run, step, task, attempt: which attempt it is of.
+        number: which ``@card`` of the step, from 0.
+        type, id: as in ``@card``; ``id`` is ``""`` when it has none.
+        hash: the first 20 digits of the SHA-256 of the page.
+        key: its key in the store.
+        size: bytes.
+        modified: seconds since the epoch.
+    """
+
+    flow: str
+    run: str
+    step: str
+    task: int
+    attempt: int
+    number: int
+    type: str
+    id: str
+    hash: str
+    key: str
+    size: int
+    modified: float
+
+    @property
+    def pathspec(self) -> str:
+        """``Flow/run/step/task``."""
+        return f"{self.flow}/{self.run}/{self.step}/{self.task}"
+
+    @property
+    def place(self) -> Place:
+        """Of which attempt it is."""
+        return self[:5]
+
+
+def write_card(store: Store, place: Place, number: int, options: CardOptions, html: str) -> str:
+    """Store a card, in the place of an earlier one of the same ``@card``; return its key."""
+    content = html.encode("utf-8")
+    prefix = attempt_prefix(*place) + _FOLDER
+    digest = hashlib.sha256(content).hexdigest()[:20]
+    key = f"{prefix}{number}-{options.type}-{options.id or ''}-{digest}.html"
+    earlier = [
+        name
+        for name in store.folders(prefix)
+        if (m := _NAME.fullmatch(name)) and m[1] == str(number)
+    ]
+    store.write([(key, content)])
+    store.delete([prefix + name for name in earlier if prefix + name != key])
+    return key
+
+
+def cards_below(
+    store: Store, flow: str, run: str, step: str | None = None, task: int | None = None
+) -> Iterator[StoredCard]:
+    """Yield the cards of a run, a step or a task, sorted by key, with those of all attempts."""
+    prefix = run_prefix(flow, run)
+    if step is not None:
+        prefix += f"{step}/" + (f"{task}/" if task is not None else "")
+    for entry in store.list(prefix):
+        if (card := _parse(entry.key, entry.size, entry.modified)) is not None:
+            yield card
+
+
+def cards_of(store: Store, place: Place) -> list[StoredCard]:
+    """Return the cards of one attempt, by number."""
+    prefix = attempt_prefix(*place) + _FOLDER
+    entries = store.list(prefix)
+    found = (_parse(entry.key, entry.size, entry.modified) for entry in entries)
+    return sorted((card for card in found if card is not None), key=lambda card: card.number)
+
+
+def _parse(key: str, size: int, modified: float) -> StoredCard | None:
+    parts = key.split("/")
+    if len(parts) != 8 or parts[6] + "/" != _FOLDER or not (parts[4] + parts[5]).isdigit():
+        return None
+    name = _NAME.fullmatch(parts[7])
+    if name is None:
+        return None
+    number, kind, identity, digest = name.groups()
+    _, flow, run, step, task, attempt, _, _ = parts
+    return StoredCard(
+        flow,
+        run,
+        step,
+        int(task),
+        int(attempt),
+        int(number),
+        kind,
+        identity,
+        digest,
+        key,
+        size,
+        modified,
+    )
+
+
+def read_html(store: Store, card: StoredCard) -> str | None:
+    """Return the page; None when it is gone."""
+    content = next(iter(store.read([card.key])))
+    return None if content is None else bytes(content).decode("utf-8")
+
+
+# --- what steps add -----------------------------------------------------------------------------
+
+
+class Added(NamedTuple):
+    """What a step has added to one of its cards.
+
+    Attributes:
+        components: as from `flow_cards.codec.encode`.
+        data: what it gave to ``refresh``, as JSON data; None = nothing.
+    """
+
+    components: Sequence[Any] = ()
+    data: Any = None
+
+
+def write_added(store: Store, place: Place, added: Iterable[tuple[int, Added]]) -> None:
+    """Store what a step added to its cards, by number."""
+    prefix = attempt_prefix(*place) + _FOLDER
+    store.write((f"{prefix}{number}.json", _encoded(one)) for number, one in added)
+
+
+def _encoded(added: Added) -> bytes:
+    document = {"format": FORMAT, "components": list(added.components), "data": added.data}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def read_added(store: Store, place: Place, numbers: Sequence[int]) -> list[Added]:
+    """Return what a step added to each of these cards.
+
+    Raises:
+        FormatError: a later release has written it.
+    """
+    keys = [f"{attempt_prefix(*place)}{_FOLDER}{number}.json" for number in numbers]
+    found = zip(keys, store.read(keys), strict=True)
+    return [Added() if raw is None else _decoded(key, raw) for key, raw in found]
+
+
+def _decoded(key: str, raw: bytes) -> Added:
+    document = json.loads(raw)
+    if document["format"] > FORMAT:
+        raise FormatError(
+            f"What a step added to its card has format {document['format']}",
+            where=key,
+            why=f"this release reads formats up to {FORMAT}",
+            hint="pip install --upgrade flow-cards",
+        )
+    return Added(document["components"], document["data"])

@@ -1,0 +1,140 @@
+"""The types of cards that come with the plugin: ``default``, ``blank``, ``html`` and ``error``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flow_cards.components import Component, Error, Facts, Log, Markdown, Section, Table
+from flow_cards.contract import LARGE, CardTask, HtmlPage, Value
+from flow_cards.previews import preview
+from flow_core.api import duration
+
+_MOST_VALUES = 200
+_PREVIEW = 500
+
+
+def default(task: CardTask) -> Iterator[Component]:
+    """What the task did: facts, what the step added, parameters, artifacts, the end of its log.
+
+    Options: ``max_artifact_size``, the bytes above which an artifact is not read (200 MB).
+    """
+    if task.failure is not None:
+        yield failure_of(task)
+    yield from task.components
+    if task.step_doc:
+        yield Section(None, [Markdown(_first_paragraph(task.step_doc))])
+    yield Section("Task", [Facts(_facts(task))])
+    if task.parameters:
+        yield Section("Parameters", [values_table(task.parameters, _limit(task))])
+    yield from _artifacts(task)
+    logs = [Log(text, name) for name, text in task.logs.items() if text]
+    if logs:
+        yield Section("Log", logs)
+
+
+def blank(task: CardTask) -> Iterator[Component]:
+    """Only what the step adds with ``current.card``.
+
+    Options: ``title``, a heading.
+    """
+    title = task.options.get("title")
+    if title:
+        yield Markdown(f"# {title}")
+    yield from task.components
+
+
+def html(task: CardTask) -> HtmlPage | list[Component]:
+    """An artifact that holds HTML, as the page.
+
+    Options: ``attribute``, the name of the artifact (``html``).
+    """
+    name = str(task.options.get("attribute", "html"))
+    if name not in task:
+        return [Error("", f"The task has no artifact '{name}', which would be the page")]
+    found = task[name]
+    if isinstance(found, (bytes, bytearray)):
+        found = bytes(found).decode("utf-8", "replace")
+    if not isinstance(found, str):
+        raise TypeError(f"The artifact '{name}' is {type(found).__qualname__}, and no HTML text")
+    return HtmlPage(found)
+
+
+def error(task: CardTask) -> Iterator[Component]:
+    """Why a card could not be made: it stands in for that card.
+
+    Options: ``title``, ``text`` (the traceback).
+    """
+    title = str(task.options.get("title", "This card could not be made"))
+    yield Error(str(task.options.get("text", "")), title)
+    if task.failure is not None:
+        yield failure_of(task)
+
+
+def failure_of(task: CardTask) -> Component:
+    """Return what shows why a task failed."""
+    failed = task.failure
+    assert failed is not None
+    line = f"{failed.type}: {failed.message}" if failed.type else failed.message
+    return Error(failed.traceback or line, line)
+
+
+def values_table(values: Mapping[str, Value], limit: int = LARGE) -> Component:
+    """Return a table of artifacts or parameters with previews of their values.
+
+    Args:
+        values: what is shown, by name.
+        limit: bytes above which a value is not read.
+    """
+    first = itertools.islice(values.values(), _MOST_VALUES)
+    rows = [(v.name, v.type, v.size, Log(_preview(v, limit))) for v in first]
+    note = ""
+    if len(values) > len(rows):
+        note = f"the first {len(rows):,} of {len(values):,}, by name"
+    return Table(rows, ("name", "type", "bytes", "value"), note)
+
+
+def _preview(value: Value, limit: int) -> str:
+    if value.size > limit:
+        return "(too large to be read here)"
+    try:
+        return preview(value.value, _PREVIEW)
+    except Exception as problem:  # whatever loading it may raise
+        return f"(cannot be read: {problem})"
+
+
+def _limit(task: CardTask) -> int:
+    return int(task.options.get("max_artifact_size", LARGE))
+
+
+def _artifacts(task: CardTask) -> Iterator[Component]:
+    own = {*task.own}
+    groups = (
+        ("Artifacts", sorted(own & {*task.artifacts})),
+        ("Artifacts of earlier steps", sorted({*task.artifacts} - own)),
+    )
+    for title, chosen in groups:
+        if chosen:
+            table = values_table({n: task.artifacts[n] for n in chosen}, _limit(task))
+            yield Section(title, [table])
+
+
+def _facts(task: CardTask) -> Iterator[tuple[str, Any]]:
+    yield "Task", task.pathspec
+    for step, index, count in task.foreach:
+        yield f"Item of {step}", f"{index} of {count}"
+    if task.seconds is not None:
+        yield "Duration", duration(task.seconds)
+    if task.cpu_seconds:
+        yield "CPU time", duration(task.cpu_seconds)
+    if task.peak_memory:
+        yield "Peak memory", f"{task.peak_memory / 1e6:,.0f} MB"
+    if task.host:
+        yield "Machine", task.host
+    if task.tags:
+        yield "Tags", ", ".join(task.tags)
+
+
+def _first_paragraph(doc: str) -> str:
+    return doc.strip().partition("\n\n")[0]
