@@ -99,12 +99,19 @@ def _words(kind: Kind, names: Names) -> dict[str, str]:
     words.update({name: filled(text, words) for name, text in texts.items()})
     words["suite"] = kind.suite
     words["entry_points"] = "\n\n".join(_entry_points(kind, words))
-    words["range"] = (
-        f">={'.'.join(__version__.split('.')[:2])},<{int(__version__.split('.')[0]) + 1}"
-    )
-    words["dependencies"] = "".join(f'    "{name}",\n' for name in kind.requires)
+    words["range"] = range_ = _range()
+    words["dependencies"] = "".join(f'    "flow-{name}{range_}",\n' for name in kind.requires)
+    with_suite = ["core", *kind.requires]
+    words["testing"] = ", ".join(f'"flow-{name}[testing]{range_}"' for name in with_suite)
+    words["plugins"] = ", ".join(f'"{name}"' for name in (names.name, *kind.requires))
     words["offers"] = ""
     return words
+
+
+def _range() -> str:
+    """Return the range of flow-core that a plugin written today claims: ``>=0.1,<1``."""
+    major, minor = __version__.split(".")[:2]
+    return f">={major}.{minor},<{int(major) + 1}"
 
 
 def _entry_points(kind: Kind, words: Mapping[str, str]) -> Iterator[str]:

@@ -17,13 +17,13 @@ class Kind(NamedTuple):
         value: what the entry point names.
         source: the file of the package that holds it, ``""`` where that is the package itself, with
             hooks in a file of their own. Templates have the names of the files.
-        suite: what its tests inherit.
+        suite: what its tests inherit, in `flow_core.testing` or that of the plugin it needs.
         description: one line for ``pyproject.toml``.
         about: the first paragraph of the README.
         commands: lines of the README's example.
         output: what these print, among other lines.
         try_it: how a single file is used at once.
-        requires: requirements beside flow-core.
+        requires: short names of plugins that it needs, and that flow-core does not bring.
         more: further files: path, and what it is for.
     """
 
@@ -181,6 +181,25 @@ variable `DB_PASSWORD`; the option `variable` gives it another name.""",
     more=(("examples/mounted/db-password", "what the example's step is to find"),),
 )
 
+_CARD = Kind(
+    name="card",
+    noun="type of card",
+    summary="what @card(type=…) shows of a task, as a page of HTML",
+    group="flow.cards",
+    provided="{{name}}",
+    value="{{package}}.card:{{module}}",
+    source="card.py",
+    suite="CardSuite",
+    description="The card {{name}} shows the numbers that a step has set.",
+    about="""\
+`@card(type="{{name}}")` leaves a page with the numbers that a step has set, and what it added with
+`current.card`. `options={"title": "How good it is"}` is its heading. `flow card view start` shows it.""",
+    commands="python examples/{{module}}_flow.py run\nflow card list {{Class}}Flow/1",
+    output="{{Class}}Flow/1/start/1  {{name}}",
+    try_it="flow run my_flow.py --with card:type={{name}}",
+    requires=("cards",),
+)
+
 KINDS = {
     kind.name: kind
     for kind in (
@@ -189,6 +208,7 @@ KINDS = {
         _STORE,
         _METADATA,
         _COMMAND,
+        _CARD,
         _SERIALIZER,
         _SECRETS,
     )

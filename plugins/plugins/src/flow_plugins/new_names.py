@@ -52,7 +52,9 @@ def names_of(text: str, package: str | None = None) -> Names:
         )
     name = re.sub(r"[-_.]+", "-", text).lower().removeprefix(_PREFIX)
     module = name.replace("-", "_")
-    _check_identifier(module, f"'{text}' cannot be the name of a plugin", f"new my-{name}")
+    _check_identifier(
+        module, f"'{text}' cannot be the name of a plugin", f"flow plugins new my-{name}"
+    )
     if package is not None:
         what = f"'{package}' cannot be the name of a package"
         _check_identifier(package, what, f"--package flow_{module}")
@@ -63,7 +65,7 @@ def _check_identifier(name: str, what: str, better: str) -> None:
     if name.isidentifier() and name.isascii() and not keyword.iskeyword(name):
         return
     why = f"'{name}' is to be imported, so it begins with a letter, and is no word of Python's own"
-    raise UsageError(what, why=why, hint=f"flow plugins {better}" if " " in better else better)
+    raise UsageError(what, why=why, hint=better)
 
 
 def check_free(names: Names, group: str, provided: str, *, single_file: bool) -> None:
