@@ -14,8 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := core $(PLUGINS)
 DEV_TOOLS := coverage flask flask-cors hypothesis import-linter ipykernel mkdocs mkdocs-material \
-	"moto[secretsmanager]" mypy nbclient numpy palmerpenguins pytest pytest-timeout pytest-xdist \
-	ruff scikit-learn towncrier types-PyYAML vega_datasets
+	"moto[secretsmanager]" mypy nbclient numpy palmerpenguins polars pytest pytest-timeout \
+	pytest-xdist ruff scikit-learn towncrier types-PyYAML vega_datasets
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

@@ -13,146 +13,52 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import click
+import kinds
+from rendering import (
+    DOCS,
+    NOTE,
+    banners_of,
+    between,
+    cell,
+    describe,
+    describe_class,
+    first_sentence,
+    markdown,
+    signature,
+    source_of,
+)
 
-from flow_core import FlowSpec, api, interfaces, step, testing
-from flow_core.api import FlowDecorator, Session, Settings, describe_options, installed
+from flow_core import FlowSpec, api, hookspecs, step, testing
+from flow_core.api import (
+    FlowDecorator,
+    OptionInfo,
+    Session,
+    Settings,
+    describe_options,
+    installed,
+)
 from flow_core.cli import Context
-
-DOCS = Path(__file__).parent
-_NOTE = "<!-- Written by docs/generate.py from the code: change the docstring, not this page. -->\n"
-_BEGIN, _END = "<!-- generated -->\n", "<!-- end of generated -->\n"
-
-
-# --- signatures and docstrings ------------------------------------------------------------------
-
-
-def signature(function: ast.FunctionDef) -> str:
-    """Return the head of a function as source, without ``self``, broken when it is long."""
-    copy = ast.FunctionDef(
-        function.name, function.args, [ast.Pass()], [], returns=function.returns, lineno=0
-    )
-    head = _text(copy).partition("\n")[0].removesuffix(":")
-    opening, closing = head.index("("), _closing(head)
-    arguments = [a for a in _split(head[opening + 1 : closing]) if a not in ("self", "")]
-    # As people write it: unparse leaves no blanks around the "=" of a default.
-    arguments = [re.sub(r"^(\w+: [^=]+)=", r"\1 = ", a) for a in arguments]
-    short = head[: opening + 1] + ", ".join(arguments) + head[closing:]
-    if len(short) <= 88:
-        return short
-    return head[: opening + 1] + "\n    " + ",\n    ".join(arguments) + ",\n" + head[closing:]
-
-
-def _closing(head: str) -> int:
-    """Return where the bracket of the arguments closes."""
-    depth = 0
-    for position in range(head.index("("), len(head)):
-        depth += (head[position] in "([{") - (head[position] in ")]}")
-        if depth == 0:
-            return position
-    raise ValueError(head)
-
-
-def _text(node: ast.AST) -> str:
-    """Return source, with double quotes, as the formatter would write it."""
-    text = ast.unparse(node)
-    return text if '"' in text else text.replace("'", '"')
-
-
-def _split(arguments: str) -> list[str]:
-    """Split at the commas that are in no brackets."""
-    parts, depth = [""], 0
-    for char in arguments:
-        depth += (char in "([{") - (char in ")]}")
-        if char == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return [part.strip() for part in parts]
-
-
-_SECTION = re.compile(r"(Args|Attributes|Returns|Raises):$")
-
-
-def markdown(doc: str | None) -> str:
-    """Return a docstring as Markdown: double backticks, lists of arguments, indented examples."""
-    out: list[str] = []
-    section = example = False
-    for line in inspect.cleandoc(doc or "").replace("``", "`").splitlines():
-        if found := _SECTION.match(line):
-            out += [f"*{found.group(1)}*", ""]
-            section = True
-        elif not line.startswith("    "):
-            section = section and not line
-            if example:
-                out, example = [*_strip(out), "```", ""], False
-            out.append(line)
-        elif section:
-            out += _item(line[4:])
-        else:
-            if not example:
-                out, example = [*out, "```py"], True
-            out.append(line[4:])
-    return "\n".join([*out, "```"] if example else out).strip()
-
-
-def _strip(lines: list[str]) -> list[str]:
-    return lines[:-1] if lines and not lines[-1] else lines
-
-
-def _item(line: str) -> list[str]:
-    name, colon, text = line.partition(": ")
-    if line.startswith(" "):
-        return [f"  {line.strip()}"]
-    if colon and re.fullmatch(r"[\w.`, ]+", name):
-        names = ", ".join(f"`{n.strip('` ')}`" for n in name.split(","))
-        return [f"* {names}: {text}"]
-    return [f"* {line}"]
-
-
-def _first_sentence(doc: str | None) -> str:
-    paragraph = inspect.cleandoc(doc or "").partition("\n\n")[0].replace("\n", " ")
-    found = re.match(r"(.+?\.)(?=\s|$)", paragraph.replace("``", "`"))
-    return found.group(1) if found else paragraph.replace("``", "`")
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _source(module: Any) -> tuple[str, ast.Module]:
-    text = inspect.getsource(module)
-    return text, ast.parse(text)
-
-
-def _banners(text: str) -> dict[int, str]:
-    """Return line → title of the ``# --- title ---`` lines of a module."""
-    lines = enumerate(text.splitlines(), 1)
-    return {n: m.group(1) for n, line in lines if (m := re.match(r"# --- (.+?) -+$", line))}
-
+from flow_core.settings import Setting
 
 # --- hooks --------------------------------------------------------------------------------------
 
 
 def hooks() -> str:
     """Return the page of all hooks."""
-    from flow_core import hookspecs
-
-    text, tree = _source(hookspecs)
-    banners = _banners(text)
-    out = [_NOTE, "# Hooks\n", markdown(hookspecs.__doc__) + "\n"]
+    text, tree = source_of(hookspecs)
+    banners = banners_of(text)
+    out = [NOTE, "# Hooks\n", markdown(hookspecs.__doc__) + "\n"]
     out.append(_mark_of_hookimpl(tree))
-    for node in tree.body:
-        marks = [d for d in getattr(node, "decorator_list", ()) if "hookspec" in ast.unparse(d)]
-        if not marks or not isinstance(node, ast.FunctionDef):
-            continue
+    for node in kinds.hook_functions(tree):
         out += [f"## {banners.pop(n)}\n" for n in list(banners) if n < node.lineno]
         out.append(f"### `{node.name}`\n\n```py\n{signature(node)}\n```\n")
-        out.append(_hook_note(ast.unparse(marks[0])) + markdown(ast.get_docstring(node)) + "\n")
+        if nature := kinds.nature_of(node.name):
+            out.append(f"*{nature}.*\n")
+        out.append(markdown(ast.get_docstring(node)) + "\n")
     return "\n".join(out)
 
 
@@ -161,87 +67,6 @@ def _mark_of_hookimpl(tree: ast.Module) -> str:
     body = markdown(ast.get_docstring(found[-1]))
     head = signature(found[1])
     return f"## The mark\n\n### `hookimpl`\n\n```py\n{head}\n```\n\n{body}\n"
-
-
-def _hook_note(mark: str) -> str:
-    if "firstresult" in mark:
-        return "*The first result that is not None counts.*\n\n"
-    return "*Historic: also called for plugins that come later.*\n\n" if "historic" in mark else ""
-
-
-# --- providers ----------------------------------------------------------------------------------
-
-
-def providers() -> str:
-    """Return the page of the contracts between the kernel and providers."""
-    text, tree = _source(interfaces)
-    banners = _banners(text)
-    out = [_NOTE, "# Providers\n", markdown(interfaces.__doc__) + "\n"]
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            titles = [banners.pop(n) for n in list(banners) if n < node.lineno]
-            out += [f"## {title.capitalize()}\n" for title in titles]
-            out += _class(node)
-    return "\n".join(out)
-
-
-def _class(node: ast.ClassDef) -> Iterator[str]:
-    base = ast.unparse(node.bases[0]) if node.bases else ""
-    kind = {"Protocol": "protocol", "NamedTuple": "record"}.get(base, "class")
-    yield f"### `{node.name}` ({kind})\n"
-    if kind == "record":
-        yield f"```py\n{_fields(node)}\n```\n"
-    elif call := _call(node):
-        yield f"```py\n{call}\n```\n"
-    yield f"{markdown(ast.get_docstring(node))}\n"
-    if members := [_text(n) for n in node.body if isinstance(n, ast.Assign) and not _is_private(n)]:
-        yield "\n".join(["```py", *members, "```\n"])
-    for number, entry in enumerate(node.body):
-        if _is_private(entry):
-            continue
-        if isinstance(entry, ast.AnnAssign) and kind != "record":
-            following = node.body[number + 1] if number + 1 < len(node.body) else None
-            yield f"#### `{_text(entry)}`\n" + _comment(following)
-        elif isinstance(entry, ast.FunctionDef):
-            is_property = any(ast.unparse(d) == "property" for d in entry.decorator_list)
-            name = f"{node.name}.{entry.name}"
-            head = signature(entry)
-            if is_property:
-                head = "@property\n" + head
-            doc = markdown(ast.get_docstring(entry))
-            yield f"#### `{name}`\n\n```py\n{head}\n```\n\n{doc}\n"
-
-
-def _is_private(entry: ast.stmt) -> bool:
-    if isinstance(entry, ast.FunctionDef):
-        return entry.name.startswith("_") or "For the kernel." in (ast.get_docstring(entry) or "")
-    if isinstance(entry, (ast.Assign, ast.AnnAssign)):
-        return ast.unparse(entry).startswith("_")
-    return False
-
-
-def _call(node: ast.ClassDef) -> str:
-    """Return the call that makes an object of a class which has a constructor of its own."""
-    for entry in node.body:
-        if isinstance(entry, ast.FunctionDef) and entry.name == "__init__":
-            head = signature(entry).removeprefix("def __init__").rpartition(" -> ")[0]
-            return "" if head == "()" else node.name + head
-    return ""
-
-
-def _fields(node: ast.ClassDef) -> str:
-    """Return the fields of a record as the call that makes one."""
-    fields = [_text(n) for n in node.body if isinstance(n, ast.AnnAssign)]
-    short = f"{node.name}({', '.join(fields)})"
-    if len(short) <= 88:
-        return short
-    return f"{node.name}(\n    " + ",\n    ".join(fields) + ",\n)"
-
-
-def _comment(node: ast.AST | None) -> str:
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return f"\n{markdown(str(node.value.value))}\n"
-    return ""
 
 
 # --- objects ------------------------------------------------------------------------------------
@@ -267,7 +92,7 @@ _ELSEWHERE = ("errors", "interfaces", "flowspec", "parameters", "context")  # on
 def objects() -> str:
     """Return the page of what hooks and commands are given, and what they make."""
     out = [
-        _NOTE,
+        NOTE,
         "# Objects\n",
         (
             "What hooks and commands are given, and what plugins make. All are in `flow_core.api`. "
@@ -276,11 +101,11 @@ def objects() -> str:
     ]
     homes = _homes()
     for module in sorted(homes, key=lambda m: (list(_TITLES).index(m) if m in _TITLES else 99, m)):
-        _, tree = _source(importlib.import_module(f"flow_core.{module}"))
+        _, tree = source_of(importlib.import_module(f"flow_core.{module}"))
         out.append(f"## {_TITLES.get(module, module.capitalize())}\n")
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and node.name in homes[module]:
-                out += _class(node)
+                out += describe_class(node)
     return "\n".join(out)
 
 
@@ -301,7 +126,7 @@ def _homes() -> dict[str, set[str]]:
 def python() -> str:
     """Return the page of what flows are written with, and what plugins export for reading."""
     out = [
-        _NOTE,
+        NOTE,
         "# Python\n",
         (
             "What flows and scripts import from `flow_core`, in full. Decorators have a "
@@ -311,7 +136,7 @@ def python() -> str:
     own = importlib.import_module("flow_core")._OWN
     out.append("## Writing flows\n")
     for name, module in own.items():
-        out += _export(module, "Current" if name == "current" else name)
+        out += describe(importlib.import_module(module), "Current" if name == "current" else name)
     index = installed()
     for plugin in index.plugins():
         entries = [e for e in index.entry_points if e.plugin == plugin]
@@ -319,19 +144,8 @@ def python() -> str:
         if exported:
             out.append(f"## From `{entries[0].distribution}`\n")
         for value in exported:
-            out += _export(value.__module__, value.__name__)
+            out += describe(importlib.import_module(value.__module__), value.__name__)
     return "\n".join(out)
-
-
-def _export(module: str, name: str) -> Iterator[str]:
-    """Yield the description of a class or function of a module."""
-    _, tree = _source(importlib.import_module(module))
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            yield from _class(node)
-        elif isinstance(node, ast.FunctionDef) and node.name == name:
-            head = f"### `{name}` (function)\n\n```py\n{signature(node)}\n```\n"
-            yield f"{head}\n{markdown(ast.get_docstring(node))}\n"
 
 
 # --- commands -----------------------------------------------------------------------------------
@@ -354,7 +168,7 @@ def commands() -> str:
     """Return the page of all commands, with the help that they print."""
     index = installed()
     out = [
-        _NOTE,
+        NOTE,
         "# Commands\n",
         (
             "Every command is a provider of a plugin (group `flow.commands`). A flow file is a command "
@@ -368,7 +182,7 @@ def commands() -> str:
         command = entry.load()
         out.append(f"## `flow {name}`\n")
         out.append(f"{command.summary} Provided by `{entry.distribution}`.\n")
-        out.append(f"```text\n{_help(name, command)}\n```\n")
+        out.append(f"```text\n{_help(name)}\n```\n")
     return "\n".join(out)
 
 
@@ -385,16 +199,23 @@ def _plain() -> dict[str, str]:
     return {**kept, "COLUMNS": "88", "NO_COLOR": "1"}
 
 
-def _help(name: str, command: Any) -> str:
-    flow = AnyFlow if command.needs_flow else None
-    context = Context(flow, installed(), Settings({"HOME": "/nowhere"}))
+def built(name: str) -> click.Context:
+    """Return a command of a plugin, as it is for any flow, in the context of its help."""
+    command = installed().load("flow.commands", name)
+    context = Context(
+        AnyFlow if command.needs_flow else None, installed(), Settings({"HOME": "/nowhere"})
+    )
     context.name = name
-    built: click.Command = command.build(context)
     file = " FILE" if command.needs_flow else ""
-    shell = click.Context(built, info_name=f"flow {name}{file}", terminal_width=88)
+    shell = click.Context(command.build(context), info_name=f"flow {name}{file}", terminal_width=88)
     shell.help_option_names = ["-h", "--help"]
-    names = built.list_commands(shell) if isinstance(built, click.Group) else ()
-    return "\n\n".join([built.get_help(shell), *(_part(shell, part) for part in sorted(names))])
+    return shell
+
+
+def _help(name: str) -> str:
+    shell = built(name)
+    parts = shell.command.list_commands(shell) if isinstance(shell.command, click.Group) else ()
+    return "\n\n".join([shell.get_help(), *(_part(shell, part) for part in sorted(parts))])
 
 
 def _part(shell: click.Context, name: str) -> str:
@@ -414,7 +235,7 @@ def decorators() -> str:
     """Return the page of all decorators with their options."""
     index = installed()
     out = [
-        _NOTE,
+        NOTE,
         "# Decorators\n",
         (
             "A decorator of steps stands above `@step`, or comes from the command line, for every step "
@@ -432,12 +253,13 @@ def decorators() -> str:
         kind = "flows" if isinstance(decorator, FlowDecorator) else "steps"
         provided = f"A decorator of {kind}, provided by `{entry.distribution}`."
         out.append(f"{markdown(decorator.__doc__)} {provided}\n")
-        out.append("| option | type | default | meaning |\n|---|---|---|---|")
-        for o in rows:
-            default = "required" if o.required else f"`{o.default!r}`"
-            out.append(f"| `{o.name}` | {_cell(o.type)} | {default} | {_cell(o.help)} |")
-        out.append("")
+        out += [f"### `{_option(name, o)}`\n\n{markdown(o.help)}\n" for o in rows]
     return "\n".join(out)
+
+
+def _option(decorator: str, option: OptionInfo) -> str:
+    default = "" if option.required else f" = {option.default!r}"
+    return f"@{decorator}({option.name}: {option.type}{default})"
 
 
 # --- names --------------------------------------------------------------------------------------
@@ -447,7 +269,7 @@ def names() -> str:
     """Return the page of all public names."""
     own = importlib.import_module("flow_core")._OWN
     out = [
-        _NOTE,
+        NOTE,
         "# Names\n",
         (
             "All that may be imported of flow-core: `flow_core` for flows, `flow_core.api` for "
@@ -471,7 +293,7 @@ def names() -> str:
 
 def _row(name: str, value: Any, source: str = "") -> str:
     shown = f"{name}{_arguments(value)}" if inspect.isfunction(value) else name
-    cells = [f"`{shown}`", _cell(_about(name, value))] + ([f"`{source}`"] if source else [])
+    cells = [f"`{shown}`", cell(_about(name, value))] + ([f"`{source}`"] if source else [])
     return f"| {' | '.join(cells)} |"
 
 
@@ -498,7 +320,7 @@ _PLAIN = {
 
 
 def _about(name: str, value: Any) -> str:
-    return _PLAIN.get(name) or _first_sentence(value.__doc__)
+    return _PLAIN.get(name) or first_sentence(value.__doc__)
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -506,43 +328,96 @@ def _about(name: str, value: Any) -> str:
 
 def settings() -> str:
     """Return the table of all settings."""
+    out = ["| setting | variable | type | default | meaning |\n|---|---|---|---|---|"]
+    for one in _declared():
+        kind = " or ".join(f"`{c}`" for c in one.choices) or f"`{one.type.__name__}`"
+        link = f"[`{one.name}`](reference/settings.md#{_anchor(one)})"
+        out.append(
+            f"| {link} | `FLOW_{one.name.upper()}` | {kind} | {_default(one)} | {cell(one.help)} |"
+        )
+    return "\n".join(out) + "\n"
+
+
+def settings_one_by_one() -> str:
+    """Return the page with a section for each setting."""
+    owners = _owners()
+    out = [
+        NOTE,
+        "# Settings\n",
+        (
+            "Each setting is a variable of the environment, a line of `[tool.flow]` in a project's "
+            "`pyproject.toml`, or of a person's `config.toml`; how they come together is told "
+            "[elsewhere](../settings.md).\n"
+        ),
+    ]
+    for one in _declared():
+        values = f" One of: {', '.join(f'`{c}`' for c in one.choices)}." if one.choices else ""
+        least = "" if one.minimum is None else f" At least {one.minimum:g}."
+        out.append(f"## `{_head(one)}`\n")
+        out.append(f"{one.help}{values}{least}\n")
+        out.append(
+            f"Variable `FLOW_{one.name.upper()}`. Declared by {owners.get(one.name, OURS)}.\n"
+        )
+    return "\n".join(out)
+
+
+OURS = "flow-core itself"
+
+
+def _head(setting: Setting) -> str:
+    return f"{setting.name}: {setting.type.__name__} = {_default(setting).strip('`')}"
+
+
+def _default(setting: Setting) -> str:
+    # The number of processors would make the page another one on another machine.
+    return "processors" if setting.name == "max_workers" else f"`{setting.default!r}`"
+
+
+def _anchor(setting: Setting) -> str:
+    """Return the end of the link to a setting's heading."""
+    return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", _head(setting)).strip().lower())
+
+
+def _session() -> Session:
+    """Return a session with all plugins, and without anybody's settings."""
     session = Session(None, settings=Settings({"HOME": "/nowhere"}, "/"))
     session.load_hooks(session.index.names("flow.decorator_hooks"))
     assert session.plugins
-    out = ["| setting | variable | type | default | meaning |\n|---|---|---|---|---|"]
-    for one in session.settings.declared():
-        kind = " or ".join(f"`{c}`" for c in one.choices) or f"`{one.type.__name__}`"
-        # The number of processors would make the page another one on another machine.
-        default = "processors" if one.name == "max_workers" else f"`{one.default!r}`"
-        out.append(
-            f"| `{one.name}` | `FLOW_{one.name.upper()}` | {kind} | {default} | {_cell(one.help)} |"
-        )
-    return "\n".join(out) + "\n"
+    return session
+
+
+def _declared() -> list[Setting]:
+    return _session().settings.declared()
+
+
+def _owners() -> dict[str, str]:
+    """Return setting → the distribution whose plugin declares it."""
+    found: dict[str, str] = {}
+    manager = _session().plugins.manager
+    for name, plugin in manager.list_name_plugin():
+        if declare := getattr(plugin, "flow_settings", None):
+            settings = Settings({"HOME": "/nowhere"}, "/")
+            known = {one.name for one in settings.declared()}
+            declare(settings=settings)
+            new = [one.name for one in settings.declared() if one.name not in known]
+            found.update(dict.fromkeys(new, f"`flow-{manager.installed[name]}`"))
+    return found
 
 
 # --- writing ------------------------------------------------------------------------------------
 
 
-def _between(page: str, make: Callable[[], str]) -> Callable[[], str]:
-    """Return a maker of a page that is written by hand but for what stands between the marks."""
-
-    def content() -> str:
-        before, _, rest = (DOCS / page).read_text(encoding="utf-8").partition(_BEGIN)
-        _, _, after = rest.partition(_END)
-        return before + _BEGIN + "\n" + make() + "\n" + _END + after
-
-    return content
-
-
 PAGES: dict[str, Callable[[], str]] = {
     "reference/hooks.md": hooks,
-    "reference/providers.md": providers,
+    "reference/providers.md": kinds.providers,
     "reference/objects.md": objects,
     "reference/python.md": python,
     "reference/commands.md": commands,
     "reference/decorators.md": decorators,
     "reference/names.md": names,
-    "settings.md": _between("settings.md", settings),
+    "reference/settings.md": settings_one_by_one,
+    "settings.md": between("settings.md", settings),
+    **kinds.pages(),
 }
 
 

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import click
 import pytest
 
-from flow_core import api, hookspecs, interfaces
+from flow_core import api, hookspecs, interfaces, testing
 from flow_core.api import Session, Settings, describe_options, installed
 
 ROOT = Path(__file__).parent.parent
@@ -29,11 +31,16 @@ def _script(name: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(DOCS))  # they import each other
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(DOCS))
     return module
 
 
 blocks = _script("blocks")
+kinds = _script("kinds")
 
 
 def _name(page: Path) -> str:
@@ -54,8 +61,10 @@ def _compact(text: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_every_block_is_of_a_known_kind(page: Path) -> None:
-    generated = page.parent.name == "reference"
-    for block in blocks.blocks(page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8")
+    begin, end = text.find("<!-- generated -->"), text.find("<!-- end of generated -->")
+    for block in blocks.blocks(text):
+        generated = page.parent.name == "reference" or begin < block.start < end
         shown = ("text", "sh", "py") if generated else ("text", "sh")
         where = f"{_name(page)}:{block.line}"
         assert block.language in (*blocks.RUN, *shown), where
@@ -164,9 +173,6 @@ def _hooks() -> list[str]:
 @pytest.mark.parametrize("name", _hooks())
 def test_every_hook_is_described(name: str) -> None:
     hook = getattr(hookspecs, name)
-    assert f"### `{name}`\n" in _read("reference/hooks.md")
-    head = f"def {name}{inspect.signature(hook)}"
-    assert _compact(head) in _compact(_read("reference/hooks.md"))
     assert "Process: " in (hook.__doc__ or ""), "say in which process it is called"
     assert "Since " in (hook.__doc__ or ""), "say since when it exists"
 
@@ -182,7 +188,9 @@ def _methods() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("cls", "name"), list(_methods()))
 def test_every_method_of_a_provider_is_described(cls: str, name: str) -> None:
-    page = _read("reference/providers.md")
+    found = re.search(rf"\[`{cls}`\]\(\.\./(plugins/\w+\.md)#", _read("reference/providers.md"))
+    assert found, "name it in docs/kinds.py"
+    page = _read(found.group(1))
     assert f"### `{cls}` (" in page
     method = getattr(getattr(interfaces, cls), name)
     _, found, text = page.partition(f"#### `{cls}.{name}`\n")
@@ -193,25 +201,90 @@ def test_every_method_of_a_provider_is_described(cls: str, name: str) -> None:
     assert _compact(f"def {name}{signature}") in _compact(text)
 
 
-def test_every_setting_is_described() -> None:
+def test_every_group_of_entry_points_is_described() -> None:
+    described = {g for g in kinds.GROUPS if f"| `{g}` |" in _read("plugins/index.md")}
+    assert {e.group for e in installed().entry_points} <= described
+
+
+@pytest.mark.parametrize("kind", kinds.ALL, ids=lambda kind: str(kind.page))
+def test_the_page_of_a_kind_names_every_case_of_its_suite(kind: Any) -> None:
+    page = _read(f"plugins/{kind.page}.md")
+    if kind.suite:
+        suite = kind.helper(kind.suite)
+        cases = [name for name in vars(suite) if name.startswith("test_")]
+        assert [case for case in cases if f"* `{case}`" not in page] == []
+
+
+def test_every_suite_is_on_the_page_of_its_kind() -> None:
+    suites = {name for name in testing.__all__ if name.endswith("Suite")}
+    assert suites <= {kind.suite for kind in kinds.ALL}
+
+
+# --- a heading with the exact signature for everything ------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def headings() -> dict[str, str]:
+    """Return the headings of all pages, each with the first line of code below it, or ``""``."""
+    found: dict[str, str] = {}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        parts = re.split(r"^#+ (.+)$", text, flags=re.MULTILINE)[1:]
+        for heading, body in zip(parts[::2], parts[1::2], strict=True):
+            code = re.search(r"^```\w*\n(.*?)^```", body, re.MULTILINE | re.DOTALL)
+            found[heading] = code.group(1) if code else ""
+    return found
+
+
+def _session() -> Session:
     session = Session(None, settings=Settings({"HOME": "/nowhere"}, "/"))
-    assert session.plugins
-    for setting in session.settings.declared():
-        assert f"| `{setting.name}` | `FLOW_{setting.name.upper()}` |" in _read("settings.md")
+    session.load_hooks(session.index.names("flow.decorator_hooks"))
+    session.plugins.require_sound()
+    return session
 
 
-def test_every_command_is_described() -> None:
-    for name in installed().names("flow.commands"):
-        assert f"## `flow {name}`\n" in _read("reference/commands.md")
+def test_every_hook_has_a_heading_with_its_signature(headings: dict[str, str]) -> None:
+    callers = vars(_session().plugins.manager.hook)
+    declared = [c.spec for name, c in callers.items() if not name.startswith("_") and c.spec]
+    assert {spec.name for spec in declared} >= set(_hooks())
+    for spec in declared:
+        head = f"def {spec.name}{inspect.signature(spec.function)}"
+        assert _compact(headings[f"`{spec.name}`"]) == _compact(head)
 
 
-def test_every_option_of_a_decorator_is_described() -> None:
-    page = _read("reference/decorators.md")
+def test_every_setting_has_a_heading_with_its_signature(headings: dict[str, str]) -> None:
+    for one in _session().settings.declared():
+        default = "processors" if one.name == "max_workers" else repr(one.default)
+        assert f"`{one.name}: {one.type.__name__} = {default}`" in headings
+        assert f"`{one.name}`](reference/settings.md#" in _read("settings.md")
+
+
+def test_every_option_of_a_decorator_has_a_heading_with_its_signature(
+    headings: dict[str, str],
+) -> None:
     for name in installed().names("flow.decorators"):
-        section = page.partition(f"## `@{name}`\n")[2].partition("\n## ")[0]
-        for option in describe_options(installed().load("flow.decorators", name).options):
-            assert f"{option.name}: {option.type}" in section.partition("|")[0]
-            assert f"| `{option.name}` |" in section
+        options = describe_options(installed().load("flow.decorators", name).options)
+        texts = [f"{o.name}: {o.type}{'' if o.required else f' = {o.default!r}'}" for o in options]
+        assert headings[f"`@{name}`"] == f"@{name}({', '.join(texts)})\n"
+        for text in texts:
+            assert f"`@{name}({text})`" in headings
+
+
+def test_every_command_has_a_heading_with_its_usage_and_all_options(
+    headings: dict[str, str],
+) -> None:
+    generate = _script("generate")
+    for name in installed().names("flow.commands"):
+        shown = headings[f"`flow {name}`"]
+        context = generate.built(name)
+        parts = [context.command]
+        if isinstance(context.command, click.Group):
+            names = context.command.list_commands(context)
+            parts += [context.command.get_command(context, part) for part in names]
+        assert shown.startswith(context.get_usage())
+        options = [o for part in parts for o in part.params if isinstance(o, click.Option)]
+        texts = [text for o in options if not o.hidden for text in (*o.opts, *o.secondary_opts)]
+        assert [text for text in texts if text not in shown] == [], name
 
 
 def test_the_tree_of_errors_is_complete_and_right() -> None:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import threading
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from flow_core.artifacts import (
     ArtifactStore,
     compress_if_it_pays,
 )
-from flow_core.errors import ArtifactError, FormatError, IntegrityError
+from flow_core.errors import ArtifactError, Declined, FormatError, IntegrityError
 from flow_core.index import EntryPoint, PluginIndex
 from flow_core.interfaces import StoreCapabilities
 from flow_core.pickling import PickleSerializer, find_unpicklable
@@ -505,24 +506,65 @@ class Reversed:
         return Decimal(bytes(parts[0])[::-1].decode())
 
 
-class TestSerializers:
-    def test_a_plugins_serializer_is_used_for_its_types_and_found_by_its_tag(self):
-        from decimal import Decimal
+class Cents(Reversed):
+    """Another one for the same values; it stores those with two digits only."""
 
-        module = sys.modules[__name__]
+    tag = "decimal.cents"
+
+    def dump(self, value):
+        if value.as_tuple().exponent != -2:
+            raise Declined(f"{value} has no two digits behind the point")
+        return [str(value).encode()[::-1]]
+
+
+class TestSerializers:
+    @pytest.fixture
+    def index(self, monkeypatch):
         name = "flow_test_serializers"
-        sys.modules[name] = module
-        try:
-            index = PluginIndex(
-                [EntryPoint("flow.serializers", "decimal.text", f"{name}:Reversed", "d", "1", "")]
-            )
-            artifacts = ArtifactStore(MemoryStore(), index)
-            ref = artifacts.save("x", Decimal("1.50"))
-            assert ref.serializer == "decimal.text"
-            assert artifacts.load(ref, WHAT) == Decimal("1.50")
-            assert artifacts.save("x", [Decimal(1)]).serializer == "pickle"
-        finally:
-            del sys.modules[name]
+        monkeypatch.setitem(sys.modules, name, sys.modules[__name__])
+        values = {"decimal.text": f"{name}:Reversed", "decimal.cents": f"{name}:Cents"}
+        return PluginIndex(
+            [EntryPoint("flow.serializers", t, value, "d", "1", "") for t, value in values.items()]
+        )
+
+    def tag(self, index, value, prefer=(), setting=()):
+        artifacts = ArtifactStore(MemoryStore(), index, prefer=setting)
+        ref = artifacts.save("x", value, prefer=prefer)
+        assert artifacts.load(ref, WHAT) == value
+        return ref.serializer
+
+    def test_a_plugins_serializer_is_used_for_its_types_and_found_by_its_tag(self, index):
+        assert self.tag(index, Decimal("1.50")) == "decimal.cents"
+        assert self.tag(index, [Decimal(1)]) == "pickle"
+
+    def test_the_preferred_one_is_asked_first(self, index):
+        text, cents = "decimal.text", "decimal.cents"
+        assert self.tag(index, Decimal("1.50"), setting=[text]) == text
+        assert self.tag(index, Decimal("1.50"), setting=["pickle"]) == "pickle"
+        assert self.tag(index, Decimal("1.50"), setting=["pickle"], prefer=[text]) == text
+        assert self.tag(index, Decimal("1.50"), setting=[text], prefer=[cents]) == cents
+        assert self.tag(index, [Decimal("1.50")], setting=[text]) == "pickle"
+
+    def test_one_that_declines_is_told_with_its_reason(self, index, capsys):
+        assert self.tag(index, Decimal("1.5")) == "decimal.text"
+        assert capsys.readouterr().err == (
+            "Artifact 'x' is stored by decimal.text, since decimal.cents cannot store it exactly: "
+            "1.5 has no two digits behind the point\n"
+        )
+        both = PluginIndex(
+            e._replace(name=name)
+            for e in index.entry_points
+            if e.value.endswith("Cents")
+            for name in ("decimal.cents", "decimal.coins")
+        )
+        assert self.tag(both, Decimal("1.5")) == "pickle"
+        told = capsys.readouterr().err
+        assert told.startswith("Artifact 'x' is stored by pickle, since decimal.cents and decimal.")
+        assert told.count("two digits") == 1
+
+    def test_one_that_stores_says_nothing(self, index, capsys):
+        self.tag(index, Decimal("1.50"))
+        assert capsys.readouterr().err == ""
 
     def test_pickle_takes_buffers_out_of_band(self):
         parts = PickleSerializer().dump([np.zeros(1000), np.ones(1000)])

@@ -198,6 +198,16 @@ class TestPlans:
             session.definition
 
 
+class TestSerializers:
+    def test_a_preferred_one_that_is_not_there_stops_a_run_before_it_starts(self, flowtester):
+        done = flowtester.run(FLOW, settings={"serializers": "pickle, pandas.parqet"})
+        assert done.error.what.startswith("no plugin provides the serializer 'pandas.parqet'")
+        assert not done.run
+
+    def test_pickle_is_always_there(self, flowtester):
+        assert flowtester.run(FLOW, settings={"serializers": "pickle"}).error is None
+
+
 class TestRuns:
     def test_ids_count_and_documents_tell_all(self, flowtester):
         session = flowtester.session(flowtester.load(FLOW))

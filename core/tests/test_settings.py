@@ -119,6 +119,24 @@ class TestTypes:
         assert settings["cards_mode"] == "b"
         assert "cards_mode" in [s.name for s in settings.declared()]
 
+    def test_a_plugins_smallest_number(self, make):
+        settings = make(FLOW_CARDS_PORT="-1")
+        settings.declare("cards_port", 80, "Port.", minimum=1)
+        with pytest.raises(SettingsError, match="must be at least 1, not '-1'"):
+            settings["cards_port"]
+
+    def test_a_secret_is_never_shown(self, make):
+        settings = make(FLOW_CARDS_TOKEN="hunter2", FLOW_CARDS_PIN="hunter2")
+        settings.declare("cards_token", "", "Token.", secret=True)
+        settings.declare("cards_pin", 0, "Pin.", secret=True)
+        settings.declare("cards_key", "", "Key.", secret=True)
+        assert settings["cards_token"] == "hunter2"
+        assert [settings.shown(f"cards_{n}") for n in ("token", "key")] == ["***", ""]
+        assert settings.shown("max_log_size") == "10.0"
+        with pytest.raises(SettingsError, match="must be an integer") as caught:
+            settings["cards_pin"]
+        assert "hunter2" not in str(caught.value)
+
 
 class TestFiles:
     def test_bad_toml(self, make, tmp_path):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from flow_core.environments import this_platform as this_platform
     from flow_core.errors import ArtifactError as ArtifactError
     from flow_core.errors import CommandFailed as CommandFailed
+    from flow_core.errors import Declined as Declined
     from flow_core.errors import DefinitionError as DefinitionError
     from flow_core.errors import FlowError as FlowError
     from flow_core.errors import FormatError as FormatError
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import Interpreter as Interpreter
     from flow_core.interfaces import Metadata as Metadata
     from flow_core.interfaces import Output as Output
+    from flow_core.interfaces import Parser as Parser
     from flow_core.interfaces import Runtime as Runtime
     from flow_core.interfaces import Serializer as Serializer
     from flow_core.interfaces import Started as Started
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import TaskCommand as TaskCommand
     from flow_core.interfaces import Update as Update
     from flow_core.launch import launch_document as launch_document
+    from flow_core.launch import rebuild_runtime as rebuild_runtime
     from flow_core.launch import tell_begin as tell_begin
     from flow_core.library import resume_flow as resume_flow
     from flow_core.library import run_flow as run_flow
@@ -221,7 +224,7 @@ _HOME = {
     "config": "Config ConfigValue",
     "context": "current",
     "environments": "EnvironmentBuilder EnvironmentLock ReadyEnvironment this_platform",
-    "errors": "ArtifactError CommandFailed DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
+    "errors": "ArtifactError CommandFailed Declined DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NoEnvironment NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
     "finding": "RUN_STATES RunQuery check_states find_runs launcher_is_gone seconds_of seems_lost"
@@ -232,7 +235,8 @@ _HOME = {
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint PluginIndex installed",
     "interfaces": "REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Environment"
-    " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited GangCompute Interpreter Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
+    " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited GangCompute Interpreter Metadata"
+    " Output Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "library": "resume_flow run_flow",
     "lint": "lint",
@@ -260,7 +264,7 @@ _HOME = {
     "secret_sources": "SecretSource SecretsProvider",
     "session": "Session",
     "settings": "Settings state_folder",
-    "launch": "launch_document tell_begin",
+    "launch": "launch_document rebuild_runtime tell_begin",
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
     "text": "duration harmless",

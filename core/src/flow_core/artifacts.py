@@ -23,7 +23,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from flow_core.errors import ArtifactError, FormatError, IntegrityError
+from flow_core.errors import ArtifactError, Declined, FormatError, IntegrityError
 from flow_core.index import PluginIndex
 from flow_core.interfaces import Buffer, Serializer, Store
 from flow_core.records import ArtifactRef, blob_key
@@ -47,14 +47,28 @@ class ArtifactStore:
         store: where the blobs lie.
         index: where serializers of plugins are found.
         inline_limit: bytes up to which a packed value is kept in its reference.
+        prefer: tags of serializers that are asked first.
     """
 
-    def __init__(self, store: Store, index: PluginIndex, inline_limit: int = 4096) -> None:
+    def __init__(
+        self,
+        store: Store,
+        index: PluginIndex,
+        inline_limit: int = 4096,
+        prefer: Sequence[str] = (),
+    ) -> None:
         self.store = store
         self._inline_limit = inline_limit
+        self._prefer = tuple(prefer)
         self._serializers = _Serializers(index)
 
-    def save(self, name: str, value: Any, previous: ArtifactRef | None = None) -> ArtifactRef:
+    def save(
+        self,
+        name: str,
+        value: Any,
+        previous: ArtifactRef | None = None,
+        prefer: Sequence[str] = (),
+    ) -> ArtifactRef:
         """Store ``value`` and return the reference to it.
 
         Args:
@@ -62,6 +76,7 @@ class ArtifactStore:
             value: any value that a serializer takes.
             previous: the reference that the value was loaded from: when it has not changed since,
                 nothing is written.
+            prefer: tags of serializers that are asked before all others.
 
         Raises:
             ArtifactError: the value cannot be stored; names the path to the part that cannot.
@@ -70,8 +85,8 @@ class ArtifactStore:
         kind = type_name(value)
         if _is_json_scalar(value, self._inline_limit):
             return _json_ref(value, kind)
-        serializer = self._serializers.for_value(value)
-        parts = _dump(serializer, name, value)
+        order = self._serializers.for_value(value, (*prefer, *self._prefer))
+        serializer, parts = _dump(order, name, value)
         size = _packed_size(parts)
         if size <= self._inline_limit:
             packed = b"".join(_pack(parts))
@@ -303,12 +318,15 @@ class _Serializers:
         self._index = index
         self._loaded: dict[str, Serializer] = {"json": _JsonSerializer()}
 
-    def for_value(self, value: Any) -> Serializer:
-        for tag in self._index.names("flow.serializers"):
+    def for_value(self, value: Any, prefer: Sequence[str] = ()) -> Iterator[Serializer]:
+        """Yield those that may store ``value``, in the order in which they are asked."""
+        for tag in dict.fromkeys((*prefer, *self._index.names("flow.serializers"))):
+            if tag == "pickle":
+                break
             # A value of pandas exists only where pandas is imported: others are not even loaded.
             if tag.partition(".")[0] in sys.modules and self._get(tag).can(value):
-                return self._get(tag)
-        return self._get("pickle")
+                yield self._get(tag)
+        yield self._get("pickle")
 
     def for_tag(self, tag: str, what: str) -> Serializer:
         known = ("pickle", *self._loaded, *self._index.names("flow.serializers"))
@@ -462,10 +480,25 @@ def _to_text(packed: bytes) -> str:
     return binascii.b2a_base64(packed, newline=False).decode()
 
 
-def _dump(serializer: Serializer, name: str, value: Any) -> Sequence[Buffer]:
-    try:
-        return serializer.dump(value)
-    except Exception as error:
-        from flow_core.pickling import unstorable
+def _dump(
+    order: Iterable[Serializer], name: str, value: Any
+) -> tuple[Serializer, Sequence[Buffer]]:
+    """Return the first serializer that does not decline, and the parts that it makes."""
+    declined: dict[str, list[str]] = {}  # reason → tags
+    for serializer in order:
+        try:
+            parts = serializer.dump(value)
+        except Declined as error:
+            declined.setdefault(error.what, []).append(serializer.tag)
+        except Exception as error:
+            from flow_core.pickling import unstorable
 
-        raise unstorable(name, value, error) from error
+            raise unstorable(name, value, error) from error
+        else:
+            for why, tags in declined.items():
+                sys.stderr.write(
+                    f"Artifact '{name}' is stored by {serializer.tag}, "
+                    f"since {' and '.join(tags)} cannot store it exactly: {why}\n"
+                )
+            return serializer, parts
+    raise AssertionError("pickle comes last and declines nothing")

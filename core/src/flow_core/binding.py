@@ -549,8 +549,14 @@ class FlowBinding(ReadBinding):
         own = (n for n in flow.__dict__ if is_stored(type(flow), n))
         return sorted({*self.table, *own})
 
-    def save(self, flow: FlowSpec) -> tuple[dict[str, ArtifactRef], ArtifactError | None]:
+    def save(
+        self, flow: FlowSpec, prefer: Sequence[str] = ()
+    ) -> tuple[dict[str, ArtifactRef], ArtifactError | None]:
         """Store what was set or read; what was not touched travels by reference.
+
+        Args:
+            flow: the flow of the task.
+            prefer: tags of serializers that are asked first.
 
         Returns:
             the table, and the error of the first artifact that cannot be stored (the others are).
@@ -564,7 +570,7 @@ class FlowBinding(ReadBinding):
             if previous and self.reader.artifacts.unchanged(value, self._loaded.get(name, self)):
                 continue
             try:
-                table[name] = self.reader.artifacts.save(name, value, previous)
+                table[name] = self.reader.artifacts.save(name, value, previous, prefer)
             except ArtifactError as error:
                 table.pop(name, None)
                 error.where = self._place()

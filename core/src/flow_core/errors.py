@@ -193,6 +193,16 @@ class ArtifactError(FlowError):
     """An artifact cannot be stored or read back."""
 
 
+class Declined(FlowError):
+    """A serializer cannot store a value exactly, as its ``dump`` finds out: another one is asked.
+
+    Args:
+        what: why, in a few words: ``column 'a' holds objects of type dict``.
+
+    Since 0.1.
+    """
+
+
 class NoEnvironment(FlowError):
     """The environment of a step cannot be resolved or built. For environment providers to raise.
 

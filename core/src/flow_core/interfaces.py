@@ -143,7 +143,9 @@ class Serializer(Protocol):
 
     The entry point's name is the tag, and starts with the name of the module whose types it handles:
     ``pandas.parquet``. It is asked only when that module has been imported, so that installed
-    serializers cost nothing. Reading finds the serializer by the stored tag.
+    serializers cost nothing. Reading finds the serializer by the stored tag. Of several that take a
+    value, the first by tag stores it, unless the setting ``serializers`` or a plugin prefers another
+    (`TaskContext.prefer_serializers`); pickle comes last.
     Suite: `flow_core.testing.SerializerSuite`.
     """
 
@@ -155,7 +157,12 @@ class Serializer(Protocol):
         """Whether this serializer stores ``value`` faithfully."""
 
     def dump(self, value: Any) -> Sequence[Buffer]:
-        """Return the parts of the stored form; big buffers as views, not copies."""
+        """Return the parts of the stored form; big buffers as views, not copies.
+
+        Raises:
+            Declined: this very value would not come back as it is; the next serializer is asked, in
+                the end pickle, and the person is told who declined, and why.
+        """
 
     def load(self, parts: Sequence[Buffer]) -> Any:
         """Undo `dump`. Parts may be views of memory that is mapped copy-on-write."""
@@ -601,6 +608,24 @@ class Environment(Protocol):
 
         Raises:
             FlowError: the lock is none of this provider, or something is missing.
+        """
+
+
+# --- parsers ------------------------------------------------------------------------------------
+
+
+class Parser(Protocol):
+    """Makes a value of the text of a file, for configurations and included files: a function will
+    do. Group ``flow.parsers``; the name is what ``Config(parser=…)`` and ``IncludeFile(parser=…)``
+    say. Since 0.1.
+    """
+
+    def __call__(self, text: str) -> Any:
+        """Return what ``text`` means, as values of plain types.
+
+        Raises:
+            ValueError: it is none of this kind; its text says why. One with an attribute ``lineno``
+                is shown with the line. Any other exception is shown with its type.
         """
 
 

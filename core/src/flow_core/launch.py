@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -40,23 +41,24 @@ def tell_begin(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def _rebuilt(document: dict[str, Any]) -> Runtime:
-    """Make the session that a document describes, or another runtime: it names who makes that.
+def rebuild_runtime(document: Mapping[str, Any]) -> Runtime:
+    """Make the runtime whose `Runtime.document` this is, in another process.
 
-    So the conformance suite tests providers with steps that need no flow.
+    It is a session, or what the function ``module:function`` makes of the document that it names as
+    ``rebuild``: so do the runtimes of conformance tests. Since 0.1.
     """
-    if "rebuild" not in document:
+    module, _, function = document.get("rebuild", "").partition(":")
+    if not module:
         return Session.from_document(document)
-    module, _, function = document["rebuild"].partition(":")
-    runtime: Runtime = getattr(importlib.import_module(module), function)(document)
-    return runtime
+    made: Runtime = getattr(importlib.import_module(module), function)(document)
+    return made
 
 
 def main() -> int:
     """Run the attempt whose `launch_document` is on standard input; return the exit status."""
     document = json.load(sys.stdin)
     check_format(document, "launch document")
-    runtime = _rebuilt(document["session"])
+    runtime = rebuild_runtime(document["session"])
     begin = document.get("begin")
     return runtime.run_attempt(
         TaskSpec.from_json(document["task"]), None if begin is None else partial(tell_begin, begin)

@@ -358,7 +358,18 @@ class Session:
         """Artifacts in the store."""
         from flow_core.artifacts import ArtifactStore  # commands that only look do without
 
-        return ArtifactStore(self.store, self.index, self.settings["inline_limit"])
+        return ArtifactStore(
+            self.store, self.index, self.settings["inline_limit"], self._preferred_serializers()
+        )
+
+    def _preferred_serializers(self) -> list[str]:
+        """Return the tags of the setting, all of which are installed."""
+        text: str = self.settings["serializers"]
+        tags = [*filter(None, map(str.strip, text.split(",")))]
+        for tag in tags:
+            if tag != "pickle":
+                self.index.find("flow.serializers", tag)
+        return tags
 
     def open_provider(self, kind: str, text: str) -> Any:
         """Open a provider of ``kind`` ``"store"`` or ``"metadata"``, another than the session's own.
@@ -545,7 +556,7 @@ class Session:
         name = self.settings["datastore"].partition("://")[0]
         if ("store", name) not in self._providers:
             self.index.find("flow.stores", name)
-        _ = self.settings["inline_limit"]
+        _ = self.settings["inline_limit"], self._preferred_serializers()
 
     def _check_plan(self, plan: TaskPlan) -> None:
         if plan.environment is not None:

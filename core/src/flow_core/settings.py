@@ -17,7 +17,7 @@ from flow_core.errors import SettingsError, did_you_mean, near_misses
 
 class Setting(NamedTuple):
     """The declaration of one setting. ``choices`` is empty when any value of the type will do,
-    ``minimum`` the smallest number allowed."""
+    ``minimum`` the smallest number allowed; a ``secret`` value is never shown."""
 
     name: str
     default: Any
@@ -25,6 +25,7 @@ class Setting(NamedTuple):
     type: type
     choices: tuple[str, ...] = ()
     minimum: float | None = None
+    secret: bool = False
 
 
 def _cpus() -> int:
@@ -62,6 +63,7 @@ def _declarations() -> tuple[Setting, ...]:
             "hook_budget", 30.0, "Seconds that a plugin's hook may take; 0 = any.", float, (), 0
         ),
         Setting("trace_hooks", False, "Tell each call of a hook on standard error.", bool),
+        Setting("serializers", "", "Serializers to ask first, by tag and commas.", str),
         Setting("code_suffixes", ".py", "File endings in the code snapshot, by commas.", str),
         Setting("code_limit", 50.0, "Megabytes that a code snapshot may hold.", float),
         Setting("environments", "", "Folder of environments; default: flow in ~/.cache.", str),
@@ -118,7 +120,16 @@ class Settings:
         self._overrides: dict[str, tuple[Any, str]] = {}
         self._files: list[tuple[str, Mapping[str, Any]]] | None = None
 
-    def declare(self, name: str, default: Any, help: str, *, choices: tuple[str, ...] = ()) -> None:
+    def declare(
+        self,
+        name: str,
+        default: Any,
+        help: str,
+        *,
+        choices: tuple[str, ...] = (),
+        minimum: float | None = None,
+        secret: bool = False,
+    ) -> None:
         """Add a setting of a plugin, for the hook ``flow_settings``.
 
         Args:
@@ -127,8 +138,10 @@ class Settings:
                 is that of the setting.
             help: one sentence, with the unit of a number.
             choices: the values allowed; none = all of the type.
+            minimum: the smallest number allowed.
+            secret: whether the value is a password, or holds one: it is then never shown.
         """
-        self._declared[name] = Setting(name, default, help, type(default), choices)
+        self._declared[name] = Setting(name, default, help, type(default), choices, minimum, secret)
 
     def declared(self) -> list[Setting]:
         """Return all declarations, sorted by name."""
@@ -164,6 +177,14 @@ class Settings:
             if name in table:
                 return self._typed(setting, table[name], source), source
         return setting.default, "default"
+
+    def shown(self, name: str) -> str:
+        """Return a value as people may see it: ``***`` where it is secret, and set; errors as `lookup`.
+
+        Since 0.1.
+        """
+        value = self[name]
+        return "***" if self._declaration(name).secret and value else str(value)
 
     def user(self) -> str:
         """Return the name of the person: setting, else ``SUDO_USER``, ``USER``, ``USERNAME``."""
@@ -214,19 +235,20 @@ class Settings:
             ) from None
 
     def _typed(self, setting: Setting, value: Any, source: str) -> Any:
+        shown = "***" if setting.secret else repr(value)
         try:
             typed = _CONVERTERS.get(setting.type, setting.type)(value)
         except (ValueError, TypeError):
             raise SettingsError(
                 f"Setting '{setting.name}' must be {_TYPE_TEXT.get(setting.type, 'text')}, "
-                f"not {value!r}",
+                f"not {shown}",
                 where=source,
                 why=setting.help,
                 hint=_example(setting, source),
             ) from None
         if setting.minimum is not None and typed < setting.minimum:
             raise SettingsError(
-                f"Setting '{setting.name}' must be at least {setting.minimum:g}, not {value!r}",
+                f"Setting '{setting.name}' must be at least {setting.minimum:g}, not {shown}",
                 where=source,
                 why=setting.help,
                 hint=_example(setting, source),

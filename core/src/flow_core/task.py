@@ -73,6 +73,7 @@ class TaskContext:
         current: the user's `current`; a plugin adds to it with ``task.current.provide``.
         session: the session of this process.
         notes: JSON data for the manifest, by name: see `note`.
+        preferred: tags of serializers: see `prefer_serializers`.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class TaskContext:
         self.run: RunDocument = reader.document
         self.current: Current = current
         self.notes: dict[str, Any] = dict(spec.notes)
+        self.preferred: tuple[str, ...] = ()
         self.caught: Failure | None = None
         self._hidden: list[str] = []
         self._step = step
@@ -145,6 +147,15 @@ class TaskContext:
     def note(self, name: str, value: Any) -> None:
         """Add JSON data to the manifest under ``name``."""
         self.notes[name] = value
+
+    def prefer_serializers(self, *tags: str) -> None:
+        """Let these serializers be asked first for the artifacts of this attempt, in this order.
+
+        They stand before those of earlier calls, and of the setting ``serializers``. Those that are
+        not installed, or do not take a value, are passed over.
+        """
+        known = ("pickle", *self.session.index.names("flow.serializers"))
+        self.preferred = (*(tag for tag in tags if tag in known), *self.preferred)
 
     def excuse(self, error: BaseException) -> None:
         """Let the flow go on although the body failed: the attempt ends as ``caught``.
@@ -326,7 +337,7 @@ def _settle(
         except Exception as raised:  # also what the iteration over foreach items raises
             error = raised
     try:
-        table, unstorable = binding.save(flow)
+        table, unstorable = binding.save(flow, task.preferred)
     except Exception as raised:  # also what a serializer raises
         return _failed(task, raised), raised
     if error is None and unstorable is not None:

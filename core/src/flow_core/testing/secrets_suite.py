@@ -51,7 +51,8 @@ class SecretsSuite:
             def secrets(self):
                 return SecretsCase(
                     Vault(Settings({})),
-                    SecretSource("vault", "database"), {"DB_PASSWORD": "hunter2!"},
+                    SecretSource("vault", "database"),
+                    {"DB_PASSWORD": "hunter2!"},
                     SecretSource("vault", "databse"),
                 )
 

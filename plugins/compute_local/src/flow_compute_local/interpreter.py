@@ -3,7 +3,6 @@ asked for, and for a single attempt where the server must not fork either."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import socket
@@ -17,10 +16,6 @@ from typing import Any, NoReturn
 from flow_compute_local import child, descriptors, forking
 from flow_compute_local.protocol import Order, encode, receive_one
 from flow_compute_local.server import Server
-
-REBUILD = "rebuild"
-"""Key of a session's document: ``module:function`` that makes a runtime of the document, where it
-is not that of a `flow_core.api.Session`. Conformance tests use it."""
 
 
 def start_server(interpreter: str, variables: Mapping[str, str]) -> tuple[int, socket.socket]:
@@ -53,11 +48,14 @@ def start_attempt(
 ) -> int:
     """Run one attempt in a fresh interpreter, which tells by ``begin`` when the body begins; return
     its process id."""
+    from flow_core.api import TaskSpec, launch_document  # where tasks are forked nobody needs it
+
     with tempfile.TemporaryFile() as document:
-        document.write(json.dumps(_document(runtime, order, begin)).encode())
+        task = TaskSpec.from_json(order["task"])
+        document.write(json.dumps(launch_document(runtime, task, begin)).encode())
         document.seek(0)
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", _module(runtime)],
+            [sys.executable, "-u", "-m", "flow_core.launch"],
             stdin=document,
             stdout=stdout,
             stderr=stderr,
@@ -75,35 +73,15 @@ def _disown(process: subprocess.Popen[bytes]) -> None:
     process.returncode = 0
 
 
-def _module(runtime: Any) -> str:
-    return "flow_compute_local.attempt" if REBUILD in runtime.document else "flow_core.launch"
-
-
-def _document(runtime: Any, order: Order, begin: int | None) -> dict[str, Any]:
-    if REBUILD in runtime.document:
-        return {"session": runtime.document, "task": order["task"], "begin": begin}
-    from flow_core.api import TaskSpec, launch_document
-
-    return launch_document(runtime, TaskSpec.from_json(order["task"]), begin)
-
-
-def rebuild(document: dict[str, Any]) -> Any:
-    """Make the runtime that ``document`` describes."""
-    if REBUILD in document:
-        module, _, function = document[REBUILD].partition(":")
-        return getattr(importlib.import_module(module), function)(document)
-    from flow_core.api import Session
-
-    return Session.from_document(document)
-
-
 def serve_spawned(connection: socket.socket) -> NoReturn:
     """Rebuild the session that the launcher describes, then serve attempts."""
+    from flow_core.api import rebuild_runtime
+
     launcher = os.getppid()
     connection.set_inheritable(False)
     try:
         _, document, watch, fork = receive_one(connection)
-        runtime = rebuild(document)
+        runtime = rebuild_runtime(document)
         reasons = forking.unsafe_reasons() if fork == "auto" else ["the setting 'fork' is 'never'"]
         connection.sendall(encode(["ready", reasons[0] if reasons else None]))
         keep_alive = child.become_template()
