@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flow_core.testing.bare_environment import BareEnvironment as BareEnvironment
     from flow_core.testing.command_suite import CommandSuite as CommandSuite
     from flow_core.testing.compute_suite import ComputeSuite as ComputeSuite
+    from flow_core.testing.decorator_suite import DecoratorSuite as DecoratorSuite
     from flow_core.testing.environment_suite import EnvironmentSuite as EnvironmentSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
@@ -36,6 +37,7 @@ _HOME = {
     "BareEnvironment": "bare_environment",
     "CommandSuite": "command_suite",
     "ComputeSuite": "compute_suite",
+    "DecoratorSuite": "decorator_suite",
     "EnvironmentSuite": "environment_suite",
     "FlowTester": "flowtester",
     "InProcessCompute": "in_process",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "check": ("For authors: check plugins, all or some.", "flow_plugins.check:command"),
     "hooks": ("List the hooks: who implements them, in which order.", "flow_plugins.hooks:command"),
+    "new": ("Write a plugin to begin with.", "flow_plugins.new:command"),
     "show": ("Tell all about one plugin.", "flow_plugins.show:command"),
 }
 """Subcommand → one line for the list, and ``module:function``, imported when it is used: the
