@@ -3,6 +3,7 @@ asked for, and for a single attempt where the server must not fork either."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -17,18 +18,23 @@ from typing import Any, NoReturn
 from flow_compute_local import child, descriptors, forking
 from flow_compute_local.protocol import Order, encode, receive_one
 from flow_compute_local.server import Server
+from flow_core.api import FlowError, python_command
 
 REBUILD = "rebuild"
 """Key of a session's document: ``module:function`` that makes a runtime of the document, where it
 is not that of a `flow_core.api.Session`. Conformance tests use it."""
 
 
-def start_server(interpreter: str, variables: Mapping[str, str]) -> tuple[int, socket.socket]:
-    """Start a server; return its process id and the launcher's end of the connection."""
+def start_server(
+    interpreter: str, folder: str | None, variables: Mapping[str, str]
+) -> tuple[int, socket.socket]:
+    """Start a server, with ``folder`` as its `TaskCommand.runtime`; return its process id and the
+    launcher's end of the connection."""
     ours, theirs = socket.socketpair()
     try:
         with theirs:
-            process = _popen_server(interpreter, theirs.fileno(), variables)
+            command = python_command(interpreter, "flow_compute_local.server", folder)
+            process = _popen_server(command, theirs.fileno(), variables)
     except OSError:
         ours.close()
         raise
@@ -37,10 +43,10 @@ def start_server(interpreter: str, variables: Mapping[str, str]) -> tuple[int, s
 
 
 def _popen_server(
-    interpreter: str, connection: int, variables: Mapping[str, str]
+    command: list[str], connection: int, variables: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [interpreter, "-m", "flow_compute_local.server", str(connection)],
+        [*command, str(connection)],
         stdin=subprocess.DEVNULL,
         pass_fds=[connection],
         start_new_session=True,
@@ -53,11 +59,12 @@ def start_attempt(
 ) -> int:
     """Run one attempt in a fresh interpreter, which tells by ``begin`` when the body begins; return
     its process id."""
+    python, *words = python_command(sys.executable, _module(runtime), order["runtime"])
     with tempfile.TemporaryFile() as document:
         document.write(json.dumps(_document(runtime, order, begin)).encode())
         document.seek(0)
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", _module(runtime)],
+            [python, "-u", *words],
             stdin=document,
             stdout=stdout,
             stderr=stderr,
@@ -110,6 +117,10 @@ def serve_spawned(connection: socket.socket) -> NoReturn:
         plain = descriptors.give_up({connection.fileno()})
         Server(connection, runtime, launcher, watch=watch, fork=not reasons).run(plain)
         del keep_alive
+    except FlowError as error:  # it says all, and is none of ours
+        with contextlib.suppress(OSError):
+            connection.sendall(encode(["broken", error.what, str(error)]))
+        os._exit(1)
     except BaseException:
         traceback.print_exc()
         os._exit(1)
