@@ -756,10 +756,10 @@ class EnvironmentProgress(NamedTuple):
     Attributes:
         provider: name of the environment provider.
         steps: the steps that run in it.
-        state: ``resolving``, ``building`` or ``ready``.
+        state: ``resolving``, ``resolved``, ``building`` or ``ready``.
         text: how it goes, one line; ``''`` when a state begins or ends.
         part: how much of it is done, 0 to 1; None = not known.
-        lock: hash of the lock; ``''`` while it is resolved.
+        lock: hash of the lock; ``''`` until it is being built.
     """
 
     provider: str

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 GROUP = "flow.environments"
 _AT_ONCE = 4  # environments that are built at the same time: they share a disk and a network
 
+_ENDS = {"resolving": "resolved", "building": "ready"}
+
 T = TypeVar("T")
 _Job = Callable[[Callable[[str, "float | None"], None], threading.Event], T]
 
@@ -321,9 +323,7 @@ class StepEnvironments:
         def emit(key: tuple[str, str], kind: str, text: str, part: float | None) -> None:
             lock = key[1] if state == "building" else ""
             of = tuple(sorted(steps[key]))
-            if kind == "end" and state == "resolving":
-                return  # what follows says enough
-            told = "ready" if kind == "end" else state
+            told = _ENDS[state] if kind == "end" else state
             self._session.emit(EnvironmentProgress(key[0], of, told, text, part, lock, time.time()))
 
         return emit
