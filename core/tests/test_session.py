@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from flow_core.environments import this_platform
 from flow_core.errors import (
     DefinitionError,
     FlowError,
@@ -16,10 +17,12 @@ from flow_core.errors import (
 from flow_core.flowfile import load_flow, name_for
 from flow_core.graph import Problem
 from flow_core.hookspecs import hookimpl
+from flow_core.interfaces import ComputeCapabilities
 from flow_core.records import FORMAT, RunDocument, RunResult, RunState, run_key
 from flow_core.run import RunRequest, command_line, run_failed
 from flow_core.session import Session
 from flow_core.settings import Settings
+from flow_core.testing import BareEnvironment, InProcessCompute
 
 STEPS = """
     @step
@@ -319,19 +322,68 @@ class TestDocument:
             Session.from_document({"format": FORMAT + 1})
 
 
-def test_an_environment_that_cannot_be_made(flowtester):
+class TestEnvironments:
+    """What is wrong with the choice of an environment is said before anything starts."""
+
     class Wants:
         @hookimpl
         def flow_plan_step(self, step, draft):
-            draft.use_environment("conda", by="@conda")
+            if step.name == "start":
+                draft.use_environment("conda", by="@conda", options={"packages": {"x": "1"}})
 
-    outcome = flowtester.run(FLOW, modules=[Wants()])
-    assert outcome.state is None, "it stops before anything starts"
-    assert outcome.error is not None
-    assert outcome.error.what == (
-        "Step 'start' asks for the environment 'conda', "
-        "which this version of flow-core cannot make yet"
-    )
+    def test_no_provider_of_that_name(self, flowtester):
+        class Able(InProcessCompute):
+            capabilities = ComputeCapabilities(interpreters=True)
+
+        outcome = flowtester.run(
+            FLOW, modules=[self.Wants()], providers={("compute", "local"): Able()}
+        )
+        assert outcome.state is None
+        assert outcome.error is not None
+        assert outcome.error.what == (
+            "no plugin provides the environment provider 'conda': pip install flow-conda"
+        )
+
+    def test_a_compute_provider_that_has_only_the_launchers_python(self, flowtester):
+        outcome = flowtester.run(
+            FLOW, modules=[self.Wants()], providers={("environment", "conda"): BareEnvironment()}
+        )
+        assert outcome.state is None
+        assert outcome.error is not None
+        assert outcome.error.what == (
+            "Step 'start' asks for an environment of 'conda'; compute 'local' runs its tasks in no "
+            "other Python than the launcher's"
+        )
+        assert outcome.error.hint is not None
+        assert outcome.error.hint.startswith("--environment local")
+
+    def test_a_platform_for_which_the_provider_makes_none(self, flowtester):
+        class Far(InProcessCompute):
+            capabilities = ComputeCapabilities(interpreters=True, platform="vax-x")
+
+        providers = {("environment", "conda"): BareEnvironment(), ("compute", "local"): Far()}
+        outcome = flowtester.run(FLOW, modules=[self.Wants()], providers=providers)
+        assert outcome.error is not None
+        assert outcome.error.what == (
+            "Step 'start' runs on vax-x; the environment provider 'conda' makes environments for "
+            f"{this_platform()} only"
+        )
+
+    def test_local_means_none(self, flowtester):
+        outcome = flowtester.run(FLOW, modules=[self.Wants()], settings={"environment": "local"})
+        assert outcome.state is RunState.SUCCEEDED
+
+    def test_a_name_is_for_steps_that_ask_for_none(self, flowtester):
+        flow = flowtester.load(FLOW)
+        session = flowtester.session(
+            flow, modules=[self.Wants()], settings={"environment": "other"}
+        )
+        assert {name: plan.environment for name, plan in session.plans.items()} == {
+            "start": "conda",
+            **{name: "other" for name in session.plans if name != "start"},
+        }
+        assert session.plans["start"].environment_options == {"packages": {"x": "1"}}
+        assert session.plans["end"].environment_options == {}
 
 
 class TestCommandLine:

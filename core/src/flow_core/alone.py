@@ -218,8 +218,13 @@ def again(manifest: Manifest, run: str | None = None) -> TaskSpec:
     )
 
 
-def task_command(session: Session, task: TaskSpec) -> TaskCommand:
+def task_command(session: Session, task: TaskSpec, *, interpreter: bool = True) -> TaskCommand:
     """Return how an attempt is launched: variables of its plan, and what plugins add.
+
+    Args:
+        session: a session of the flow; the environment of the step was prepared.
+        task: which attempt.
+        interpreter: whether it matters in which Python; False = this process is of that one.
 
     Since 0.1.
     """
@@ -227,6 +232,8 @@ def task_command(session: Session, task: TaskSpec) -> TaskCommand:
     command = TaskCommand()
     command.variables.update(plan.variables)
     command.timed = plan.timeout is not None
+    if interpreter and plan.environment is not None:
+        session.environments.apply(task.step, command)
     session.plugins.hook.flow_task_command(task=task, plan=plan, command=command)
     return command
 
@@ -254,6 +261,7 @@ class LoneAttempt:
 
     def __init__(self, session: Session, step: str) -> None:
         self._session = session
+        self._step = step
         session.check()
         self._hook = session.plugins.hook  # those of all decorators are there now
         session.close_index()  # the provider may fork now
@@ -276,7 +284,17 @@ class LoneAttempt:
             document: its fixed facts; its ``run`` does not count, and its origin may be elsewhere.
             run_id_file: file that gets the run id, or None.
         """
+        document = document._replace(environments=self._environments(document))
         return register_run(self._session, document, run_id_file, origin_is_here=False)
+
+    def _environments(self, document: RunDocument) -> dict[str, dict[str, str]]:
+        """Make that of the step, which is that of the run in ``document`` if it asks for the same."""
+        if self._plan.environment is None:
+            return {}
+        environments = self._session.environments
+        environments.resolve([self._step], document)
+        environments.prepare([self._step])
+        return environments.record()
 
     def run(self, task: TaskSpec, output: Callable[[str, bytes], None] | None = None) -> Manifest:
         """Run the attempt to its end; return what came of it.

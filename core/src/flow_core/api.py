@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import TaskCommand as TaskCommand
     from flow_core.interfaces import Update as Update
     from flow_core.launch import launch_document as launch_document
+    from flow_core.launch import python_command as python_command
     from flow_core.launch import rebuild_runtime as rebuild_runtime
     from flow_core.launch import tell_begin as tell_begin
     from flow_core.library import resume_flow as resume_flow
@@ -163,6 +164,7 @@ if TYPE_CHECKING:
     from flow_core.records import ArtifactRef as ArtifactRef
     from flow_core.records import AttemptRecord as AttemptRecord
     from flow_core.records import AttemptState as AttemptState
+    from flow_core.records import EnvironmentProgress as EnvironmentProgress
     from flow_core.records import Event as Event
     from flow_core.records import Failure as Failure
     from flow_core.records import ForeachFrame as ForeachFrame
@@ -264,7 +266,7 @@ _HOME = {
     "parsers": "load_parser",
     "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
     "plugins": "Plugins",
-    "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState Event Failure ForeachFrame"
+    "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState EnvironmentProgress Event Failure ForeachFrame"
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
     " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Trace Transition"
     " advance_attempt"
@@ -278,7 +280,7 @@ _HOME = {
     "secret_sources": "SecretSource SecretsProvider",
     "session": "Session",
     "settings": "Setting Settings state_folder",
-    "launch": "launch_document rebuild_runtime tell_begin",
+    "launch": "launch_document python_command rebuild_runtime tell_begin",
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
     "text": "duration harmless",

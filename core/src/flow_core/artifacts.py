@@ -119,11 +119,8 @@ class ArtifactStore:
         try:
             return serializer.load(parts)
         except Exception as error:
-            raise ArtifactError(
-                f"{what[:1].upper()}{what[1:]} cannot be read back",
-                why=f"{type(error).__name__}: {error}",
-                hint=f"it is a {ref.type}: install or import what defines it",
-            ) from error
+            hint = f"it is a {ref.type}: install or import what defines it"
+            raise _unreadable(what, error, hint) from error
 
     def summary(self, ref: ArtifactRef, what: str, width: int = 60, limit: int = 10_000) -> str:
         """Return a value in one line for people: as Python shows it where it is small.
@@ -198,10 +195,7 @@ class ArtifactStore:
         try:
             return pickle.loads(packed)
         except Exception as error:
-            raise ArtifactError(
-                f"{what[:1].upper()}{what[1:]} cannot be read back",
-                why=f"{type(error).__name__}: {error}",
-            ) from error
+            raise _unreadable(what, error) from error
 
     def item_hash(self, ref: ArtifactRef, index: int, count: int, what: str) -> str:
         """Return the hash of item ``index`` of ``count``; errors as `load`."""
@@ -365,6 +359,14 @@ class _JsonSerializer:
         import json
 
         return json.loads(bytes(parts[0]))
+
+
+def _unreadable(what: str, error: Exception, hint: str | None = None) -> ArtifactError:
+    """Return the error for a value that cannot be made of its bytes; who reads it may know why."""
+    why = f"{type(error).__name__}: {error}"
+    if isinstance(error, ArtifactError):
+        why, hint = "\n".join(filter(None, (error.what, error.why))), error.hint
+    return ArtifactError(f"{what[:1].upper()}{what[1:]} cannot be read back", why=why, hint=hint)
 
 
 def _is_json_scalar(value: Any, limit: int) -> bool:

@@ -92,7 +92,7 @@ class Context:
         self._check_plugins(options["plugins"])
         if options["quiet"]:
             self.settings.override("quiet", True, "--quiet")
-        for name in ("datastore", "metadata", "compute"):
+        for name in ("datastore", "metadata", "compute", "environment"):
             if options[name] is not None:
                 self.settings.override(name, options[name], f"--{name}")
         self.index = self._installed.choose([*self.plugins, *self._from_settings])
@@ -350,6 +350,12 @@ def _options(flow: Any) -> list[click.Parameter]:
         click.Option(["--datastore"], metavar="NAME|URL", help="Where artifacts are stored."),
         click.Option(["--metadata"], metavar="NAME|URL", help="Where runs are indexed."),
         click.Option(["--compute"], metavar="NAME", help="Where tasks run that do not say so."),
+        click.Option(
+            ["--environment"],
+            metavar="NAME",
+            help="local: all steps run in this Python, whatever they ask for; another name: steps "
+            "that ask for none run in an environment of that provider.",
+        ),
         click.Option(
             ["--quiet", "-q"], is_flag=True, help="Show nothing of a run but its failures."
         ),

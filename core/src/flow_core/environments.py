@@ -214,17 +214,24 @@ class EnvironmentBuilder:
             FlowError: nothing fits, or the provider is at fault.
             KeyboardInterrupt: nobody wants it any more.
         """
-        digest = request_digest(request)
-        key = f"{digest}-{self._version}" if self._version else digest
-        path = os.path.join(self._folder, "resolved", f"{key}.json")
-        known = None if anew else _read(path)
+        known = None if anew else self.known(request)
         if known is not None:
-            return EnvironmentLock.read(self.name, known)
+            return known
         with self._blaming("resolve"):
             data = self._provider.resolve(request, self._work())
             lock = self._lock(data)
-        _write(path, lock.text)
+        _write(self._resolved(request), lock.text)
         return lock
+
+    def known(self, request: EnvironmentRequest) -> EnvironmentLock | None:
+        """Return the lock that a request got before on this machine; None if there was none."""
+        text = _read(self._resolved(request))
+        return None if text is None else EnvironmentLock.read(self.name, text)
+
+    def _resolved(self, request: EnvironmentRequest) -> str:
+        digest = request_digest(request)
+        key = f"{digest}-{self._version}" if self._version else digest
+        return os.path.join(self._folder, "resolved", f"{key}.json")
 
     def _lock(self, data: Any) -> EnvironmentLock:
         try:

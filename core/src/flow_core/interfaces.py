@@ -182,6 +182,8 @@ class ComputeCapabilities(NamedTuple):
         foreground: its tasks run in the launcher's process, and what they write is on its standard
             streams already when it is told: nobody shows it again, or draws there meanwhile.
         tells_begin: of attempts with a time limit (`TaskCommand.timed`) it tells `Begun`.
+        interpreters: it honours `TaskCommand.interpreter` and `TaskCommand.runtime`.
+        platform: where its tasks run, ``linux-x86_64``; None = on a machine like the launcher's.
     """
 
     needs_shared_store: bool = False
@@ -190,6 +192,8 @@ class ComputeCapabilities(NamedTuple):
     image: bool = False
     foreground: bool = False
     tells_begin: bool = False
+    interpreters: bool = False
+    platform: str | None = None
 
 
 class TaskCommand:
@@ -197,15 +201,19 @@ class TaskCommand:
 
     Attributes:
         interpreter: path of the Python to run with; None = the launcher's own.
+        runtime: folder with what that Python lacks of flow-core and the plugins in use; None =
+            nothing. It is the first folder where that process looks for modules, and is in no
+            variable that its children would inherit: start it by `flow_core.api.python_command`.
         variables: environment variables to set in the task process.
         folder: working directory; None = the launcher's.
         timed: whether the attempt has a time limit, so that its `Begun` counts. Not for hooks.
     """
 
-    __slots__ = ("folder", "interpreter", "timed", "variables")
+    __slots__ = ("folder", "interpreter", "runtime", "timed", "variables")
 
     def __init__(self) -> None:
         self.interpreter: str | None = None
+        self.runtime: str | None = None
         self.variables: dict[str, str] = {}
         self.folder: str | None = None
         self.timed = False

@@ -31,6 +31,27 @@ def launch_document(runtime: Runtime, task: TaskSpec, begin: int | None = None) 
     return document if begin is None else {**document, "begin": begin}
 
 
+_START = (
+    "import runpy, sys; sys.path.insert(1, sys.argv.pop(1)); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+
+
+def python_command(interpreter: str, module: str, runtime: str | None = None) -> list[str]:
+    """Return the words that run a module of flow-core, or of a plugin, in any Python.
+
+    Args:
+        interpreter: path of that Python.
+        module: what to run, as behind ``python -m``; its arguments may follow the words.
+        runtime: see `TaskCommand.runtime`.
+
+    Since 0.1.
+    """
+    if runtime is None:
+        return [interpreter, "-m", module]
+    return [interpreter, "-c", _START, runtime, module]
+
+
 def tell_begin(descriptor: int) -> None:
     """Tell who started this process that the body of the step begins: write a byte, and close.
 

@@ -62,7 +62,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, (type, FunctionType)) and _only_here(value):
             payload = payload_of(value)
-            return restore_local, (_main_file(), value.__module__, value.__qualname__, payload)
+            place = (_main_file(), value.__module__, value.__qualname__)
+            return restore_local, (*place, payload, _python())
         return NotImplemented
 
 
@@ -140,11 +141,26 @@ def _only_here(value: Any) -> bool:
     return module == "__main__" or "<" in getattr(value, "__qualname__", "")
 
 
-def restore_local(file: str, module: str, qualname: str, payload: bytes) -> Any:
+def _python() -> str:
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def restore_local(
+    file: str, module: str, qualname: str, payload: bytes, python: str | None = None
+) -> Any:
     """Return a class or function that was stored by value. Its name is part of the stored format.
 
     In the flow's own process this is the object of the flow file, so that ``isinstance`` holds. In
     a notebook, which has no file, it is the notebook's, if that is (still) the same.
+
+    Args:
+        file: of ``__main__``, where it was stored.
+        module, qualname: its name there.
+        payload: see `dump_by_value`.
+        python: version of the Python that wrote the payload, ``3.12``; None = not known.
+
+    Raises:
+        ArtifactError: another version of Python wrote it, and it is not defined here either.
     """
     if module == "__main__" and _main_file() == file:
         main: Any = sys.modules.get("__main__")
@@ -153,6 +169,15 @@ def restore_local(file: str, module: str, qualname: str, payload: bytes) -> Any:
             found = getattr(found, part, None)
         if found is not None and (file or hasattr(main, SENT) or _is_same(found, payload)):
             return found
+    if python is not None and python != _python():
+        # Not a matter of taste: the machine code of one version crashes another one.
+        raise ArtifactError(
+            f"'{qualname}' was stored by Python {python}; this is Python {_python()}",
+            why="it is defined in the script, or in a function, so its code is stored with it, and "
+            "no other version of Python can run that",
+            hint=f"define '{qualname}' in a module of its own that both import, or use Python "
+            f"{python} here",
+        )
     return _restored(payload)
 
 

@@ -7,11 +7,14 @@ thing on every backend because every backend reads ``plan.retry``.
 
 # Annotations are not postponed here: a NamedTuple compiles those that are text, at every start.
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from flow_core.errors import DefinitionError
 from flow_core.records import Failure
+
+LOCAL = "local"
+"""Value of the setting ``environment`` by which all steps run in the launcher's own Python."""
 
 _LONGEST = 366 * 86400.0  # seconds; a delay that grows has to end somewhere
 
@@ -69,6 +72,9 @@ class TaskPlan(NamedTuple):
         step: the step's name.
         compute: the compute provider that runs its tasks.
         environment: the environment provider that makes its interpreter; None = the launcher's own.
+        environment_options: what the step asks of that provider: JSON data.
+        environment_files: files that these options name, whose content counts: paths relative to the
+            folder of the flow's file.
         resources: amounts by name (``cpu`` cores, ``memory`` MB, ``gpu``, ``disk`` MB, …).
         retry: the retry policy.
         timeout: seconds that one attempt may take; None = no limit. The plugin that sets it ends
@@ -100,6 +106,8 @@ class TaskPlan(NamedTuple):
     secrets: tuple[str, ...] = ()
     options: Mapping[str, Any] = {}
     gang: bool = False
+    environment_options: Mapping[str, Any] = {}
+    environment_files: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain JSON data, as it is stored in ``run.json``."""
@@ -109,9 +117,12 @@ class TaskPlan(NamedTuple):
 class PlanDraft:
     """The plan of one step while plugins still add to it. `freeze` makes the `TaskPlan`."""
 
-    def __init__(self, step: str, default_compute: str) -> None:
+    def __init__(self, step: str, default_compute: str, environment: str = "") -> None:
         self.step = step
         self._default_compute = default_compute
+        self._environment = environment
+        self._environment_options: dict[str, Any] = {}
+        self._environment_files: list[str] = []
         self._chosen: dict[str, tuple[str, str]] = {}
         self.resources: dict[str, float] = {}
         self.retry = RetryPolicy()
@@ -132,9 +143,29 @@ class PlanDraft:
         """Choose the compute provider; ``by`` is who chooses, for the error when two do."""
         self._choose("compute", name, by)
 
-    def use_environment(self, name: str, *, by: str) -> None:
-        """Choose the environment provider; ``by`` is who chooses, for the error when two do."""
+    def use_environment(
+        self,
+        name: str,
+        *,
+        by: str,
+        options: Mapping[str, Any] | None = None,
+        files: Iterable[str] = (),
+    ) -> None:
+        """Choose the environment provider, and say what the step asks of it.
+
+        When several do so for one step, their options are put together; of two values for one
+        option the later one counts.
+
+        Args:
+            name: name of the provider.
+            by: who chooses, for the error when two choose different ones.
+            options: JSON data, in the provider's words.
+            files: files that the options name: ``requirements.txt``. Their content goes to the
+                provider; paths are relative to the folder of the flow's file.
+        """
         self._choose("environment", name, by)
+        self._environment_options.update(options or {})
+        self._environment_files.extend(files)
 
     def _choose(self, kind: str, name: str, by: str) -> None:
         earlier = self._chosen.get(kind)
@@ -149,11 +180,13 @@ class PlanDraft:
     def freeze(self) -> TaskPlan:
         """Return the immutable plan."""
         compute, _ = self._chosen.get("compute", (self._default_compute, ""))
-        environment = self._chosen["environment"][0] if "environment" in self._chosen else None
+        environment, asks = self._settled_environment()
         return TaskPlan(
             step=self.step,
             compute=compute,
             environment=environment,
+            environment_options=dict(self._environment_options) if asks else {},
+            environment_files=tuple(sorted({*self._environment_files})) if asks else (),
             resources=dict(self.resources),
             retry=self.retry,
             timeout=self.timeout,
@@ -164,6 +197,14 @@ class PlanDraft:
             options=dict(self.options),
             gang=self.gang,
         )
+
+    def _settled_environment(self) -> tuple[str | None, bool]:
+        """Return the provider, and whether what was asked of it counts."""
+        if self._environment == LOCAL:
+            return None, False
+        if "environment" in self._chosen:
+            return self._chosen["environment"][0], True
+        return self._environment or None, False
 
 
 class RetryAfter(NamedTuple):

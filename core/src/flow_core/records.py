@@ -539,6 +539,8 @@ class RunDocument(NamedTuple):
         configs: which of ``parameters`` are configurations.
         values: parameter name → JSON text of its value, for finding runs: of those whose reference
             does not hold the value itself, and which have a short JSON form.
+        environments: step → ``{"provider": …, "lock": …, "request": …}`` of those that have one:
+            name of the provider, hash of the blob with the lock, hash of what was asked for.
     """
 
     flow: str
@@ -559,6 +561,12 @@ class RunDocument(NamedTuple):
     notes: Mapping[str, Any] = {}
     configs: tuple[str, ...] = ()
     values: Mapping[str, str] = {}
+    environments: Mapping[str, Mapping[str, str]] = {}
+
+    def environment_name(self, step: str) -> str:
+        """``venv 1a2b3c4d``: where a step ran, for people; ``local`` = in the launcher's Python."""
+        found = self.environments.get(step)
+        return f"{found['provider']} {found['lock'][:8]}" if found else "local"
 
     @property
     def parameter_texts(self) -> dict[str, str]:
@@ -742,6 +750,27 @@ class TaskFinished(NamedTuple):
     fallback: bool = False
 
 
+class EnvironmentProgress(NamedTuple):
+    """The environment of some steps is resolved or built, before the first task of a run.
+
+    Attributes:
+        provider: name of the environment provider.
+        steps: the steps that run in it.
+        state: ``resolving``, ``resolved``, ``building`` or ``ready``.
+        text: how it goes, one line; ``''`` when a state begins or ends.
+        part: how much of it is done, 0 to 1; None = not known.
+        lock: hash of the lock; ``''`` until it is being built.
+    """
+
+    provider: str
+    steps: tuple[str, ...]
+    state: str
+    text: str
+    part: float | None
+    lock: str
+    at: float
+
+
 class Message(NamedTuple):
     """Something to tell the person who watches: ``level`` is ``info``, ``warning`` or ``error``."""
 
@@ -759,7 +788,16 @@ class RunFinished(NamedTuple):
     at: float
 
 
-Event = RunStarted | TaskQueued | TaskStarted | TaskOutput | TaskFinished | Message | RunFinished
+Event = (
+    RunStarted
+    | TaskQueued
+    | TaskStarted
+    | TaskOutput
+    | TaskFinished
+    | EnvironmentProgress
+    | Message
+    | RunFinished
+)
 
 
 # --- stored form ------------------------------------------------------------------------------

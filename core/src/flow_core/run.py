@@ -143,6 +143,9 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
     if request.run_id_file:
         _check_run_id_file(request.run_id_file)
     check_tags(request.tags)
+    if session.has_environments:  # first: plugins may ask for locks
+        earlier = session.run_document(*request.origin.split("/")) if request.origin else None
+        session.environments.resolve(earlier=earlier)
     draft = draft_run(session, request)
     parameters = store_parameters(session, request, draft)
     return RunDocument(
@@ -164,6 +167,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         notes=draft.notes,
         configs=tuple(session.configs),
         values=_texts(session, parameters),
+        environments=session.environments.record() if session.has_environments else {},
     )
 
 
@@ -528,7 +532,7 @@ def top_level_options(session: Session) -> str:
 
     words = [word for text in _given_plugins(session) for word in ("-p", text)]
     chosen = session.settings.overrides()
-    for name in ("datastore", "metadata", "compute"):
+    for name in ("datastore", "metadata", "compute", "environment"):
         if name in chosen:
             words += [f"--{name}", chosen[name]]
     return " ".join(map(quote, words))

@@ -493,6 +493,8 @@ class Scheduler:
         command = TaskCommand()
         command.variables.update(plan.variables)
         command.timed = plan.timeout is not None and not task.fallback  # which runs no user's code
+        if plan.environment is not None:
+            self._session.environments.apply(task.step, command)
         if self._heard["flow_task_command"]:
             self._hook.flow_task_command(task=spec, plan=plan, command=command)
         return spec, command

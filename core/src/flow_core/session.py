@@ -28,7 +28,14 @@ from flow_core.flowspec import FlowSpec
 from flow_core.gang import check_gangs, check_sizes, missing_gangs
 from flow_core.graph import Graph, Problem, read_graph
 from flow_core.index import PluginIndex, hook_modules, installed
-from flow_core.interfaces import Compute, ComputeCapabilities, Metadata, Store, StoreCapabilities
+from flow_core.interfaces import (
+    Compute,
+    ComputeCapabilities,
+    Environment,
+    Metadata,
+    Store,
+    StoreCapabilities,
+)
 from flow_core.lint import lint
 from flow_core.parameters import has_configs
 from flow_core.plan import PlanDraft, TaskPlan
@@ -47,6 +54,7 @@ from flow_core.settings import Settings
 if TYPE_CHECKING:
     from flow_core.artifacts import ArtifactStore
     from flow_core.run import RunOption, RunRequest
+    from flow_core.step_environments import StepEnvironments
     from flow_core.task import TaskRunner
 
 
@@ -214,7 +222,7 @@ class Session:
         self._forget_definition()
 
     def _forget_definition(self) -> None:
-        for made in ("definition", "graph", "plans", "run_options"):
+        for made in ("definition", "graph", "plans", "run_options", "environments"):
             self.__dict__.pop(made, None)  # made again when it is next used
 
     @property
@@ -331,7 +339,7 @@ class Session:
         """The plan of each step."""
         plans = {}
         for name, step in self.definition.steps.items():
-            draft = PlanDraft(name, self.settings["compute"])
+            draft = PlanDraft(name, self.settings["compute"], self.settings["environment"])
             self.plugins.hook.flow_plan_step(step=step, draft=draft)
             plans[name] = draft.freeze()
         return plans
@@ -416,6 +424,35 @@ class Session:
             self._computes[name] = made or self.index.load("flow.computes", name)()
         return self._computes[name]
 
+    def environment(self, name: str) -> tuple[Environment, str]:
+        """Return an environment provider, and the version of its distribution; made each time.
+
+        Since 0.1.
+        """
+        ready = self._providers.get(("environment", name))
+        if ready is not None:
+            return ready, ""
+        from flow_core.step_environments import make_provider
+
+        return make_provider(self, name)
+
+    @cached_property
+    def environments(self) -> StepEnvironments:
+        """The environments of the flow's steps. Since 0.1."""
+        from flow_core.step_environments import StepEnvironments  # most flows have none
+
+        return StepEnvironments(self)
+
+    @property
+    def has_environments(self) -> bool:
+        """Whether any step runs in another Python than the launcher. Since 0.1."""
+        return any(plan.environment is not None for plan in self.plans.values())
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether other processes get the flow class by value. Since 0.1."""
+        return self._sent is not None
+
     # --- Runtime (for compute providers) --------------------------------------------------------
 
     @property
@@ -451,6 +488,7 @@ class Session:
             "decorators": self._decorators,
             "plugins": self._choices,
             "path": _own_path(),
+            "python": _python(),
             "sent": self._sent,
         }
 
@@ -517,6 +555,8 @@ class Session:
             session.use_configs(decode_values(document["configs"]))
         if chosen and session.plugins:  # those of plugins are declared when these are loaded
             _take_over(settings, chosen)
+        if document["python"] != _python():  # what the launcher has found sound may not be so here
+            session.plugins.require_sound()
         return session
 
     def setting(self, name: str) -> Any:
@@ -581,14 +621,9 @@ class Session:
         _ = self.settings["inline_limit"], self._preferred_serializers()
 
     def _check_plan(self, plan: TaskPlan) -> None:
-        if plan.environment is not None:
-            raise PluginError(
-                f"Step '{plan.step}' asks for the environment '{plan.environment}', "
-                "which this version of flow-core cannot make yet",
-                where=f"step '{plan.step}'",
-                hint="pip install --upgrade flow-core, or run the step in the flow's own environment",
-            )
         capabilities: ComputeCapabilities = self.compute(plan.compute).capabilities
+        if plan.environment is not None:
+            self._check_environment(plan, plan.environment, capabilities)
         if capabilities.needs_shared_store and not self.store.capabilities.shared:
             raise PluginError(
                 f"compute '{plan.compute}' needs a shared store; "
@@ -596,6 +631,26 @@ class Session:
                 where=f"step '{plan.step}'",
                 hint="--datastore s3://bucket/prefix",
             )
+
+    def _check_environment(self, plan: TaskPlan, name: str, compute: ComputeCapabilities) -> None:
+        able = self.environment(name)[0].capabilities
+        if not compute.interpreters:
+            raise PluginError(
+                f"Step '{plan.step}' asks for an environment of '{name}'; compute '{plan.compute}' "
+                "runs its tasks in no other Python than the launcher's",
+                where=f"step '{plan.step}'",
+                hint="--environment local, to run it without; or another --compute",
+            )
+        if compute.platform is not None and not able.other_platforms:
+            from flow_core.environments import this_platform
+
+            if compute.platform != this_platform():
+                raise PluginError(
+                    f"Step '{plan.step}' runs on {compute.platform}; the environment provider "
+                    f"'{name}' makes environments for {this_platform()} only",
+                    where=f"step '{plan.step}'",
+                    hint=f"start the run on {compute.platform}, or choose another environment",
+                )
 
     def execute(self, request: RunRequest) -> RunResult:
         """Run the flow to its end.
@@ -621,6 +676,8 @@ class Session:
             self.compute(name).prepare(self)
         try:
             document = describe_run(self, request)
+            if self.has_environments:
+                self.environments.prepare()
             with interrupts_waiting():
                 document = register_run(self, document, request.run_id_file)
                 result = Scheduler(self, document, workers, chosen).execute()
@@ -679,9 +736,26 @@ def _import_offering(choices: Sequence[str]) -> None:
             importlib.import_module(entry.distribution)
 
 
+def _python() -> list[str]:
+    """Return where this Python has its packages, and its version."""
+    return [sys.prefix, f"{sys.version_info[0]}.{sys.version_info[1]}"]
+
+
 def _load(document: Mapping[str, Any]) -> type[FlowSpec]:
     if document["sent"] is None:
-        return load_flow(f"{document['file']}:{document['flow']}", document["module"])
+        try:
+            return load_flow(f"{document['file']}:{document['flow']}", document["module"])
+        except DefinitionError as error:
+            missing = getattr(error.__cause__, "name", None)
+            if isinstance(error.__cause__, ModuleNotFoundError) and document["python"] != _python():
+                raise DefinitionError(
+                    f"The flow's file imports '{missing}', which the environment of the step lacks",
+                    where=error.where,
+                    why=f"there is no module '{missing}' in {sys.prefix}",
+                    hint="import it inside of the steps that use it, or ask for it in this "
+                    "environment, too",
+                ) from error
+            raise
     from flow_core.byvalue import unpack_flow
 
     return unpack_flow(document["sent"])

@@ -71,8 +71,15 @@ def _declarations() -> tuple[Setting, ...]:
         Setting("serializers", "", "Serializers to ask first, by tag and commas.", str),
         Setting("code_suffixes", ".py", "File endings in the code snapshot, by commas.", str),
         Setting("code_limit", 50.0, "Megabytes that a code snapshot may hold.", float),
+        Setting(
+            "environment",
+            "",
+            "local = run all steps in this Python; NAME = in one of that provider where they name none.",
+            str,
+        ),
         Setting("environments", "", "Folder of environments; default: flow in ~/.cache.", str),
         Setting("offline", False, "Use no network to make environments.", bool),
+        Setting("relock", False, "Resolve environments anew, though locks are known.", bool),
         Setting("quiet", False, "Show nothing of a run but its failures.", bool),
         Setting("user", "", "Name under which runs are recorded.", str),
         Setting("debug", False, "Show tracebacks of flow-core itself.", bool),
@@ -245,6 +252,12 @@ class Settings:
         store: str = self["datastore"]
         beside = source == "default" and store.partition("://")[0] in providers
         return store if beside else place
+
+    def cache_folder(self) -> str:
+        """Return the person's folder for what can be made again: ``~/.cache/flow``."""
+        home = self._environment.get("HOME", os.path.expanduser("~"))
+        base = self._environment.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
+        return os.path.join(base, "flow")
 
     def no_color(self) -> bool:
         """Whether the person asked programs not to use colour (``NO_COLOR``, see no-color.org)."""

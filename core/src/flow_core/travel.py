@@ -10,17 +10,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import sys
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core.errors import NoEnvironment, PluginError
-from flow_core.index import PluginIndex, normalise, satisfies
+from flow_core.index import PluginIndex, installed, normalise, satisfies
 
 if TYPE_CHECKING:
-    from importlib_metadata import Distribution
-
     from flow_core.environments import ReadyEnvironment
 
 CORE = "flow-core"
@@ -62,18 +61,21 @@ class Luggage(NamedTuple):
     needed: Mapping[str, tuple[Requirement, ...]]
 
 
-def pack(index: PluginIndex, used: Collection[str]) -> Luggage:
+def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()) -> Luggage:
     """Return what goes along with the plugins of ``index``.
 
     Args:
         index: the plugins; all of them go along, so that their names are known there.
-        used: names of the distributions whose code runs in tasks: what these require goes along too,
-            or is required of the environment.
+        used: names of the distributions that a task cannot do without: what these require goes along
+            too, or, where it is compiled, is required of the environment.
+        loaded: names of the distributions whose hook modules a task loads besides. What they require
+            goes along; what of it is compiled they need not have there, unless they say so
+            (hook ``flow_environment_requirements``).
 
     Raises:
         PluginError: a distribution cannot be taken along.
     """
-    ours = {CORE, *(e.distribution for e in index.entry_points)}
+    ours = {CORE, *(e.distribution for e in index.entry_points if e.packaged)}
     modules: dict[str, set[str]] = {CORE: {"flow_core"}}
     for entry in index.entry_points:
         top = entry.value.partition(":")[0].partition(".")[0]
@@ -82,29 +84,40 @@ def pack(index: PluginIndex, used: Collection[str]) -> Luggage:
     libraries: dict[str, Mapping[str, str]] = {}
     compiled: set[str] = set()
     needed: dict[str, list[Requirement]] = {}
-    waiting: deque[Requirement] = deque()
+    waiting: deque[tuple[Requirement, bool]] = deque()
+    for entry in index.entry_points:
+        if not entry.packaged:  # a module that a person has named
+            own[entry.distribution] = _module(entry.distribution, entry.distribution)
+    places = {e.distribution: e.location for e in index.entry_points if e.packaged}
+    plugins = {CORE, *(e.distribution for e in installed().entry_points)}
     for name in sorted(ours):
-        found = _distribution(name)
+        found = _look_up(name, places.get(name))
         if found is None:
             raise _not_found(name)
-        if not _is_pure(found):
+        if not found.pure:
             compiled.add(f"{name}=={found.version}")
             continue
         own[name] = _contents(found, modules[name])
-        if name == CORE or name in used:
-            waiting.extend(_requirements(found))
+        if name == CORE or name in used or name in loaded:
+            must = name == CORE or name in used
+            waiting.extend((wanted, must) for wanted in found.requirements())
+    seen: set[tuple[Requirement, bool]] = set()
     while waiting:
-        wanted = waiting.popleft()
+        wanted, must = waiting.popleft()
         # Plugins that flow-core brings, but which are left out here, stay behind.
-        if wanted.name in ours or _is_plugin(wanted.name):
+        if wanted.name in plugins or (wanted, must) in seen:
             continue
-        needed.setdefault(wanted.name, []).append(wanted)
-        found = _distribution(wanted.name)
-        if found is None or not _is_pure(found):
-            compiled.add(wanted.text)  # who installs it installs what it needs
-        elif wanted.name not in libraries:
-            libraries[wanted.name] = _contents(found, set())
-            waiting.extend(_requirements(found))
+        seen.add((wanted, must))
+        found = _look_up(wanted.name)
+        pure = found is not None and found.pure
+        if must:
+            needed.setdefault(wanted.name, []).append(wanted)
+            if not pure:
+                compiled.add(wanted.text)  # who installs it installs what it needs
+        if found is not None and pure:
+            if wanted.name not in libraries:
+                libraries[wanted.name] = _contents(found, set())
+            waiting.extend((more, must) for more in found.requirements())
     return Luggage(
         own, libraries, tuple(sorted(compiled)), {n: tuple(r) for n, r in needed.items()}
     )
@@ -172,94 +185,125 @@ def _counts(wanted: Requirement, environment: ReadyEnvironment) -> bool:
 # --- distributions ------------------------------------------------------------------------------
 
 
-def _distribution(name: str) -> Distribution | None:
-    from importlib_metadata import Distribution, PackageNotFoundError
+class _Installed(NamedTuple):
+    """What is known of an installed distribution, from the files of its metadata folder.
 
-    with suppress(PackageNotFoundError):
-        found: Distribution = Distribution.from_name(name)
-        return found
-    return None
+    They are read here as plain text: the library that is the authority makes objects of each of
+    thousands of files, which would cost each run with an environment a third of a second.
+    """
 
+    name: str
+    version: str
+    place: str
+    requires: tuple[str, ...]
+    files: tuple[str, ...]
+    pure: bool
 
-def _is_plugin(name: str) -> bool:
-    from flow_core.index import installed
-
-    return any(e.distribution == name for e in installed().entry_points)
-
-
-def _is_pure(found: Distribution) -> bool:
-    if any(str(file).endswith(_COMPILED) for file in found.files or ()):
-        return False
-    wheel = found.read_text("WHEEL") or ""
-    return "root-is-purelib: false" not in wheel.lower()
-
-
-def _requirements(found: Distribution) -> Iterator[Requirement]:
-    by = normalise(found.metadata["Name"])
-    for text in found.requires or ():
-        head, _, marker = text.partition(";")
-        matched = _NAME.match(head)
-        if matched and not re.search(r"\bextra\b", marker):
-            range_ = "".join(matched[2].split())
-            yield Requirement(normalise(matched[1]), range_, " ".join(text.split()), by)
+    def requirements(self) -> Iterator[Requirement]:
+        """Yield what it requires, without extras."""
+        for text in self.requires:
+            head, _, marker = text.partition(";")
+            matched = _NAME.match(head)
+            if matched and not re.search(r"\bextra\b", marker):
+                range_ = "".join(matched[2].split())
+                name = normalise(matched[1])
+                yield Requirement(name, range_, " ".join(text.split()), normalise(self.name))
 
 
-def _contents(found: Distribution, modules: Iterable[str]) -> dict[str, str]:
+def _look_up(name: str, place: str | None = None) -> _Installed | None:
+    """Return a distribution, whose metadata lies in ``place`` if that is known; None = none there."""
+    if place is None or not os.path.isdir(place):
+        place = _find(name)
+        if place is None:
+            return None
+    headers: dict[str, list[str]] = {}
+    for line in _text(place, "METADATA", "PKG-INFO").splitlines():
+        if not line.strip():
+            break  # what follows is the description
+        key, _, value = line.partition(":")
+        headers.setdefault(key.lower(), []).append(value.strip())
+    files = tuple(
+        row.partition(",")[0].strip('"').replace(os.sep, "/")
+        for row in _text(place, "RECORD").splitlines()
+    )
+    pure = "root-is-purelib: false" not in _text(place, "WHEEL").lower()
+    return _Installed(
+        headers.get("name", [name])[0],
+        headers.get("version", [""])[0],
+        place,
+        tuple(headers.get("requires-dist", ())),
+        files,
+        pure and not any(file.endswith(_COMPILED) for file in files),
+    )
+
+
+def _find(name: str) -> str | None:
+    """Return the folder of a distribution's metadata."""
+    from importlib_metadata import PackageNotFoundError, distribution
+
+    try:
+        path = getattr(distribution(name), "_path", None)  # nothing else says where it lies
+    except PackageNotFoundError:
+        return None
+    return str(path) if path is not None and os.path.isdir(path) else None
+
+
+def _text(place: str, *names: str) -> str:
+    for name in names:
+        with suppress(OSError), open(os.path.join(place, name), encoding="utf-8") as file:
+            return file.read()
+    return ""
+
+
+def _contents(found: _Installed, modules: Iterable[str]) -> dict[str, str]:
     """Return path in the folder → path on disk, for one distribution.
 
     Args:
         found: the distribution.
         modules: names that are imported from it, which count where it is not a plain installation.
     """
-    files = [str(file).replace(os.sep, "/") for file in found.files or ()]
-    plain = [f for f in files if not f.startswith("..") and "__pycache__" not in f]
-    code = [f for f in plain if f.endswith(".py") and ".dist-info/" not in f]
-    items = _metadata(found)
-    if code:
-        for file in plain:
-            if ".dist-info/" not in file and not file.endswith(".pth"):
-                unit = _unit(file, code)
-                items[unit] = str(found.locate_file(unit))
+    metadata = os.path.basename(found.place)
+    items = {metadata: found.place}
+    folder = os.path.dirname(found.place)
+    plain = [f for f in found.files if not f.startswith(("..", "/")) and "__pycache__" not in f]
+    plain = [f for f in plain if not f.startswith(f"{metadata}/") and not f.endswith(".pth")]
+    packages = {f.rpartition("/")[0] for f in plain if f.endswith("/__init__.py")}
+    if any(file.endswith(".py") for file in plain):
+        for unit in {_unit(file, packages) for file in plain}:
+            items[unit] = os.path.join(folder, *unit.split("/"))
         return items
     for name in sorted(modules) or _module_names(found):
-        items.update(_module(name, found))
+        items.update(_module(name, f"{found.name} {found.version}"))
     return items
 
 
-def _metadata(found: Distribution) -> dict[str, str]:
-    path = getattr(found, "_path", None)  # there is no other way to know where it lies
-    return {os.path.basename(path): str(path)} if path is not None and os.path.exists(path) else {}
-
-
-def _unit(file: str, code: Collection[str]) -> str:
+def _unit(file: str, packages: Collection[str]) -> str:
     """Return the outermost package that ``file`` lies in; itself where it lies in none.
 
     A namespace package is shared by several distributions, so it is none of one of them.
     """
     parts = file.split("/")
-    for depth in range(1, len(parts)):
-        folder = "/".join(parts[:depth])
-        if f"{folder}/__init__.py" in code:
-            return folder
-    return file
+    folders = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+    return next((folder for folder in folders if folder in packages), file)
 
 
-def _module_names(found: Distribution) -> list[str]:
-    names = (found.read_text("top_level.txt") or "").split()
-    return names or [normalise(found.metadata["Name"]).replace("-", "_")]
+def _module_names(found: _Installed) -> list[str]:
+    names = _text(found.place, "top_level.txt").split()
+    return names or [normalise(found.name).replace("-", "_")]
 
 
-def _module(name: str, found: Distribution) -> dict[str, str]:
-    """Return where a module lies that an editable installation offers; it is not imported."""
-    spec = importlib.util.find_spec(name)
+def _module(name: str, whose: str) -> dict[str, str]:
+    """Return where a module lies, for example of an editable installation; it is not imported."""
+    loaded = sys.modules.get(name)
+    spec = getattr(loaded, "__spec__", None) or importlib.util.find_spec(name)
     if spec is not None and spec.origin is not None and os.path.isfile(spec.origin):
         place = os.path.dirname(spec.origin) if spec.submodule_search_locations else spec.origin
         return {os.path.basename(place): place}
     raise PluginError(
         f"The package '{name}' cannot be taken along into the environments of steps",
-        where=f"{found.metadata['Name']} {found.version}",
+        where=whose,
         why="it has no file on this machine" if spec is None else "it is no plain package",
-        hint=f"install it as usual: pip install {found.metadata['Name']}",
+        hint="install it as a plain package, or a file",
     )
 
 

@@ -126,7 +126,7 @@ class StepKeys:
             code={key: (p.name, p.file, p.line, p.hash) for key, p in print_.parts.items()},
             of_step=tuple(sorted(print_.step)),
             values=self._values(print_),
-            environment=_environment(print_.packages, plan),
+            environment=self._environment(print_.packages, plan),
             decorators={a.name: _text(a.options) for a in step.attached if a.name not in _NEUTRAL},
             salt=options.salt,
         )
@@ -134,6 +134,15 @@ class StepKeys:
     def unchanged(self) -> bool:
         """Whether the files are still those that the keys were made of."""
         return all(_state(path) == state for path, state in self._states.items())
+
+    def _environment(self, packages: Iterable[str], plan: TaskPlan) -> dict[str, str]:
+        lock = self._session.environments.lock(plan.step) if plan.environment else None
+        if lock is None:
+            found = _own_environment(packages)
+        else:  # it says all: Python, and each package with what that needs
+            found = {"environment": f"{lock.provider} {lock.hash[:16]}"}
+        found.update({f"${name}": value for name, value in plan.variables.items()})
+        return found
 
     def _remember(self, labels: Iterable[str]) -> None:
         for label in labels:
@@ -164,13 +173,12 @@ def _state(path: str) -> tuple[int, int]:
     return (found.st_mtime_ns, found.st_size)
 
 
-def _environment(packages: Iterable[str], plan: TaskPlan) -> dict[str, str]:
+def _own_environment(packages: Iterable[str]) -> dict[str, str]:
     found = {"Python": platform.python_version(), "implementation": sys.implementation.name}
     for name in sorted(packages):
         version = _version(name)
         if version is not None:
             found[name] = version
-    found.update({f"${name}": value for name, value in plan.variables.items()})
     return found
 
 

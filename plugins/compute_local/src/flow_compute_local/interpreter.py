@@ -3,6 +3,7 @@ asked for, and for a single attempt where the server must not fork either."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -18,12 +19,18 @@ from flow_compute_local.protocol import Order, encode, receive_one
 from flow_compute_local.server import Server
 
 
-def start_server(interpreter: str, variables: Mapping[str, str]) -> tuple[int, socket.socket]:
-    """Start a server; return its process id and the launcher's end of the connection."""
+def start_server(
+    interpreter: str, folder: str | None, variables: Mapping[str, str]
+) -> tuple[int, socket.socket]:
+    """Start a server, with ``folder`` as its `TaskCommand.runtime`; return its process id and the
+    launcher's end of the connection."""
+    from flow_core.api import python_command
+
     ours, theirs = socket.socketpair()
     try:
         with theirs:
-            process = _popen_server(interpreter, theirs.fileno(), variables)
+            command = python_command(interpreter, "flow_compute_local.server", folder)
+            process = _popen_server(command, theirs.fileno(), variables)
     except OSError:
         ours.close()
         raise
@@ -32,10 +39,10 @@ def start_server(interpreter: str, variables: Mapping[str, str]) -> tuple[int, s
 
 
 def _popen_server(
-    interpreter: str, connection: int, variables: Mapping[str, str]
+    command: list[str], connection: int, variables: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [interpreter, "-m", "flow_compute_local.server", str(connection)],
+        [*command, str(connection)],
         stdin=subprocess.DEVNULL,
         pass_fds=[connection],
         start_new_session=True,
@@ -48,14 +55,16 @@ def start_attempt(
 ) -> int:
     """Run one attempt in a fresh interpreter, which tells by ``begin`` when the body begins; return
     its process id."""
-    from flow_core.api import TaskSpec, launch_document  # where tasks are forked nobody needs it
+    # Where tasks are forked nobody needs these.
+    from flow_core.api import TaskSpec, launch_document, python_command
 
+    python, *words = python_command(sys.executable, "flow_core.launch", order["runtime"])
     with tempfile.TemporaryFile() as document:
         task = TaskSpec.from_json(order["task"])
         document.write(json.dumps(launch_document(runtime, task, begin)).encode())
         document.seek(0)
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "flow_core.launch"],
+            [python, "-u", *words],
             stdin=document,
             stdout=stdout,
             stderr=stderr,
@@ -75,7 +84,7 @@ def _disown(process: subprocess.Popen[bytes]) -> None:
 
 def serve_spawned(connection: socket.socket) -> NoReturn:
     """Rebuild the session that the launcher describes, then serve attempts."""
-    from flow_core.api import rebuild_runtime
+    from flow_core.api import FlowError, rebuild_runtime
 
     launcher = os.getppid()
     connection.set_inheritable(False)
@@ -88,6 +97,10 @@ def serve_spawned(connection: socket.socket) -> NoReturn:
         plain = descriptors.give_up({connection.fileno()})
         Server(connection, runtime, launcher, watch=watch, fork=not reasons).run(plain)
         del keep_alive
+    except FlowError as error:  # it says all, and is none of ours
+        with contextlib.suppress(OSError):
+            connection.sendall(encode(["broken", error.what, str(error)]))
+        os._exit(1)
     except BaseException:
         traceback.print_exc()
         os._exit(1)

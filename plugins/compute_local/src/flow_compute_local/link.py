@@ -41,6 +41,7 @@ class Link:
         self.attempts: dict[int, LaunchedAttempt] = {}
         self.alive = True
         self.ready = True
+        self.broken: tuple[str, str] | None = None  # why it is not ready: a sentence, and all of it
         self.connection = connection
         self._decoder = Decoder()
 
@@ -59,13 +60,18 @@ class Link:
 
     @classmethod
     def spawned(
-        cls, runtime: Runtime, interpreter: str, variables: Mapping[str, str], fork: str
+        cls,
+        runtime: Runtime,
+        interpreter: str,
+        folder: str | None,
+        variables: Mapping[str, str],
+        fork: str,
     ) -> Link:
-        """Start a server as an interpreter of its own."""
+        """Start a server as an interpreter of its own, with ``folder`` as its `TaskCommand.runtime`."""
         from flow_compute_local.interpreter import start_server
 
         document = runtime.document  # first: it may be that the flow cannot be sent
-        link = cls(*start_server(interpreter, variables))
+        link = cls(*start_server(interpreter, folder, variables))
         link.ready = False
         link.send(["hello", document, runtime.interactive, fork])
         return link

@@ -48,6 +48,13 @@ class Log:
         except FileNotFoundError:
             return b""
 
+    def write(self, text: str) -> None:
+        """Append what the process did not live to write; the disk may refuse."""
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            with open(self.path, "ab") as file:
+                file.write(text.encode())
+
     def news(self, limit: int) -> Iterator[bytes]:
         """Yield what came since the last call, in chunks, ``limit`` bytes at most."""
         while limit > 0 and (data := self.read(self.shown, min(CHUNK, limit))):

@@ -10,6 +10,7 @@ Launcher to server:
 Server to launcher:
 
 * ``["ready", notice]``: a spawned server has rebuilt the session.
+* ``["broken", what, text]``: it could not; the text of the error, and its first sentence.
 * ``["started", number, pid, at]``
 * ``["begun", number, at]``: the body begins; only of attempts that are timed.
 * ``["grown", [number, …]]``: these attempts wrote something; only sent when output is watched.
@@ -34,8 +35,8 @@ class Order(TypedDict):
     """What a server must be told of one attempt.
 
     ``task`` is the JSON form of the `TaskSpec`, ``name`` its pathspec with the attempt, ``mark``
-    what its processes are known by, ``stdout`` and ``stderr`` the files for its output, ``fresh``
-    whether it needs an interpreter of its own, ``timed`` whether it is told when its body begins.
+    what its processes are known by, ``stdout`` and ``stderr`` the files for its output,
+    ``runtime`` as in the `TaskCommand`, ``fresh`` whether it needs an interpreter of its own, ``timed`` whether it is told when its body begins.
     """
 
     task: dict[str, Any]
@@ -45,6 +46,7 @@ class Order(TypedDict):
     folder: str | None
     stdout: str
     stderr: str
+    runtime: str | None
     fresh: bool
     timed: bool
 

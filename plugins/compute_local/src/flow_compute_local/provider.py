@@ -8,7 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from flow_compute_local import forking, gangs
 from flow_compute_local.link import LaunchedAttempt, Link
@@ -36,7 +36,13 @@ _AT_START = ("PYTHON", "LD_", "DYLD_")  # variables that a server of another Pyt
 
 _SPAWNED = "tasks are spawned, not forked, and start slower: {}"
 
-_Key = tuple[str | None, tuple[tuple[str, str], ...]]
+
+class _Key(NamedTuple):
+    """What a server is for: a Python, what it brings along, and the variables it starts with."""
+
+    interpreter: str | None = None
+    runtime: str | None = None
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 class LocalCompute:
@@ -46,7 +52,7 @@ class LocalCompute:
         notice: why tasks are not forked, as a sentence for people; None when they are.
     """
 
-    capabilities = ComputeCapabilities(gang=True, tells_begin=True)
+    capabilities = ComputeCapabilities(gang=True, tells_begin=True, interpreters=True)
 
     def __init__(self) -> None:
         self.notice: str | None = None
@@ -81,7 +87,7 @@ class LocalCompute:
             # The server may still find that it can fork, where only the launcher cannot.
             self.notice = f"tasks cannot be forked from this process and start slower: {reasons[0]}"
         else:
-            self._add_link((None, ()), Link.forked(runtime))
+            self._add_link(_Key(), Link.forked(runtime))
 
     def open(self, run: RunRecord, store: Store) -> None:
         """Remember where logs belong, and have the servers hold what every task needs."""
@@ -182,9 +188,9 @@ class LocalCompute:
 
     def _key(self, command: TaskCommand) -> _Key:
         if command.interpreter is None:
-            return None, ()
+            return _Key()
         early = [(k, v) for k, v in command.variables.items() if k.startswith(_AT_START)]
-        return command.interpreter, tuple(sorted(early))
+        return _Key(command.interpreter, command.runtime, tuple(sorted(early)))
 
     def _link(self, key: _Key) -> Link:
         link = self._links.get(key)
@@ -193,9 +199,9 @@ class LocalCompute:
     def _start(self, key: _Key) -> Link:
         # Never by a fork: by now the launcher has a database open.
         assert self._runtime is not None
-        interpreter, variables = key
         fork = str(self._runtime.setting("fork") or "auto")
-        link = Link.spawned(self._runtime, interpreter or sys.executable, dict(variables), fork)
+        python = key.interpreter or sys.executable
+        link = Link.spawned(self._runtime, python, key.runtime, dict(key.variables), fork)
         self._add_link(key, link)
         return link
 
@@ -249,13 +255,15 @@ class LocalCompute:
         elif link is not None:
             yield from self._changed(link, *message)
 
-    def _changed(self, link: Link, kind: str, notice: str | None = None) -> Iterator[Update]:
+    def _changed(self, link: Link, kind: str, *rest: Any) -> Iterator[Update]:
         if kind == "gone":
             yield from self._lost(link)
+        elif kind == "broken":
+            link.broken = (rest[0], rest[1])
         elif kind == "ready":
             link.ready = True
-            if notice:
-                self.notice = _SPAWNED.format(notice)
+            if rest[0]:
+                self.notice = _SPAWNED.format(rest[0])
 
     def _started(self, number: int, pid: int, at: float) -> Started:
         self._attempts[number].pid = pid
@@ -296,7 +304,11 @@ class LocalCompute:
     def _lost(self, link: Link) -> Iterator[Update]:
         link.bury()
         self._open.discard(link)
-        if not link.ready:
+        if link.broken is not None:
+            cause, (message, text) = "launch", link.broken
+            for attempt in link.attempts.values():
+                attempt.logs[1].write(f"{text}\n")
+        elif not link.ready:
             cause, message = "launch", "the server of tasks ended before it was ready; see above"
         else:
             cause, message = "lost", "the server of tasks ended unexpectedly, and the task with it"
@@ -344,6 +356,7 @@ def _order(attempt: LaunchedAttempt, command: TaskCommand) -> Order:
         "folder": command.folder,
         "stdout": attempt.logs[0].path,
         "stderr": attempt.logs[1].path,
+        "runtime": command.runtime,
         "fresh": own and forking.needs_fresh_interpreter(command.variables),
         "timed": command.timed,
     }

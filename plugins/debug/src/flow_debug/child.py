@@ -48,7 +48,7 @@ def _debug(order: dict[str, Any], spec: TaskSpec) -> int:
     session.use_configs_of(spec.flow, spec.run)
     if spec.step not in session.graph:
         raise FlowError(f"The flow has no step '{spec.step}'", where=document["file"])
-    command = task_command(session, spec)
+    command = task_command(session, spec, interpreter=False)
     os.environ.update(command.variables)
     if command.folder is not None:
         os.chdir(command.folder)

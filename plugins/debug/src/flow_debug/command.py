@@ -75,9 +75,10 @@ def _debug(
     spec = again(earlier)  # first: whether it can run by itself
     document = session.run_document(earlier.flow, earlier.run)
     file = _today(context, document) if today else _kept(session, document, earlier, folder)
-    _announce(context, earlier, file, today)
+    _announce(context, earlier, file, today, document)
     folder = code_folder(file)
-    status = launch(session, file, spec, start, script)
+    python = session.environments.of_run(document, earlier.step)
+    status = launch(session, file, spec, start, script, python)
     if status < 0:
         status = _killed(context, earlier, -status)
     _farewell(context, earlier, file if today else folder, today)
@@ -128,13 +129,17 @@ def _kept(session: Session, document: RunDocument, earlier: Manifest, folder: st
     return file
 
 
-def _announce(context: CommandContext, earlier: Manifest, file: str, today: bool) -> None:
+def _announce(
+    context: CommandContext, earlier: Manifest, file: str, today: bool, document: RunDocument
+) -> None:
     state = earlier.state.value
     if earlier.failure is not None:
         state += f" with {earlier.failure.summary.splitlines()[0]}"
     context.echo(f"{click.style(earlier.pathspec, bold=True)}, attempt {earlier.attempt}: {state}")
     whose = "today's" if today else "that of the run"
     context.echo(f"  code:   {file} ({whose})")
+    if earlier.step in document.environments:
+        context.echo(f"  environment: {document.environment_name(earlier.step)}")
     context.echo("  inputs: those of the task; nothing is recorded")
     context.echo()
 

@@ -10,10 +10,17 @@ import sys
 import tempfile
 from typing import Any
 
-from flow_core.api import Session, TaskSpec
+from flow_core.api import Session, TaskCommand, TaskSpec, python_command
 
 
-def launch(session: Session, file: str, spec: TaskSpec, start: bool, script: str | None) -> int:
+def launch(
+    session: Session,
+    file: str,
+    spec: TaskSpec,
+    start: bool,
+    script: str | None,
+    python: TaskCommand,
+) -> int:
     """Debug an attempt in a process of its own; return its exit status.
 
     Args:
@@ -22,6 +29,7 @@ def launch(session: Session, file: str, spec: TaskSpec, start: bool, script: str
         spec: the attempt.
         start: whether to stop at the first line.
         script: file with commands for the debugger; None = standard input.
+        python: in which Python.
     """
     document: dict[str, Any] = {
         "session": session.document_of(file, spec.flow),
@@ -38,7 +46,9 @@ def launch(session: Session, file: str, spec: TaskSpec, start: bool, script: str
         with open(order, "w", encoding="utf-8") as text:
             json.dump(document, text)
         sys.stdout.flush()
-        process = subprocess.Popen([sys.executable, "-m", "flow_debug.child", order])
+        interpreter = python.interpreter or sys.executable
+        command = [*python_command(interpreter, "flow_debug.child", python.runtime), order]
+        process = subprocess.Popen(command, env={**os.environ, **python.variables})
         earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the debugger's
         try:
             return process.wait()

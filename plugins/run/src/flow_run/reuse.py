@@ -232,7 +232,16 @@ class Reuse:
             return True
         if changes:
             draft.because(_BY, "code", changes=changes)
-        return bool(changes)
+        return bool(changes) or self._environment_differs(task.step, draft)
+
+    def _environment_differs(self, step: str, draft: ReuseDraft) -> bool:
+        """What a step's code imports is part of it: the lock of its environment."""
+        old, new = self._old.document, self._new
+        if old.environments.get(step, {}).get("lock") == new.environments.get(step, {}).get("lock"):
+            return False
+        names = {"old": old.environment_name(step), "new": new.environment_name(step)}
+        draft.because(_BY, "environment", name="its environment", **names)
+        return True
 
     @cached_property
     def _code(self) -> dict[str, list[dict[str, Any]] | None]:

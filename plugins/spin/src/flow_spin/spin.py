@@ -261,4 +261,5 @@ def _hashes(session: Session, keys: list[str]) -> set[str]:
             tables = (document.parameters, document.constants)
             found |= {r.hash for table in tables for r in table.values() if not r.inline}
             found |= {document.code} if document.code else set()
+            found |= {one["lock"] for one in document.environments.values()}
     return found

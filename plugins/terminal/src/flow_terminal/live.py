@@ -15,6 +15,7 @@ from typing import Any
 
 from flow_core.api import (
     AttemptState,
+    EnvironmentProgress,
     Message,
     RunFinished,
     RunStarted,
@@ -68,12 +69,14 @@ class Live(View):
         self._pending: list[str] = []  # text above the board that is not written yet
         self._pending_size = 0
         self._widths: list[int] = []  # of the lines of the board that stand on the screen
+        self._environments: dict[tuple[str, str, tuple[str, ...]], str] = {}
         self._drawn_at = 0.0
         self._active = False
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
         """Return the method for each type of event that is shown above the board."""
         return {
+            EnvironmentProgress: self._environment,
             RunStarted: self._run_started,
             TaskOutput: self._output,
             TaskFinished: self._finished,
@@ -97,10 +100,31 @@ class Live(View):
             if self._active:
                 self._active = False
                 self.sink.write(self._erase() + self._take_pending() + _SHOW_CURSOR)
+            elif self._widths:
+                self.sink.write(self._erase())  # an environment that was not finished
 
     # --- events ---------------------------------------------------------------------------------
 
+    def _environment(self, event: EnvironmentProgress) -> None:
+        """Show one line for each environment that is being made, and keep those that are ready.
+
+        It is before a run starts: there is no board yet.
+        """
+        key = (event.provider, event.lock, event.steps)
+        text = wording.environment(event)
+        if event.state in ("resolved", "ready"):
+            self._environments.pop(key, None)
+        else:
+            self._environments[key] = text
+        if event.state == "ready":
+            self._add(self.style.paint(text, "dim"))
+        erase, columns = self._erase(), max(2, self._size()[0])
+        lines = [shown[: columns - 1] for shown in self._environments.values()]
+        self._widths = [len(line) for line in lines]
+        self.sink.write(erase + self._take_pending() + "".join(f"{line}\n" for line in lines))
+
     def _run_started(self, event: RunStarted) -> None:
+        self.sink.write(self._erase())
         self._active = True
         self._add(self.style.paint(wording.run_started(event), "bold"))
         self.sink.write(_HIDE_CURSOR)

@@ -8,6 +8,7 @@ from typing import Any
 
 from flow_core.api import (
     AttemptState,
+    EnvironmentProgress,
     Message,
     RunFinished,
     RunStarted,
@@ -48,6 +49,7 @@ class Plain(View):
     def handlers(self) -> dict[type, Callable[[Any], None]]:
         """Return the method for each type of event that is shown."""
         return {
+            EnvironmentProgress: self._environment,
             RunStarted: self._run_started,
             TaskQueued: self._queued,
             TaskStarted: self._started,
@@ -68,6 +70,10 @@ class Plain(View):
         return f"{self._date}.{int((at - second) * 1000):03}"
 
     # --- events ---------------------------------------------------------------------------------
+
+    def _environment(self, event: EnvironmentProgress) -> None:
+        if event.state != "resolved":  # what follows says enough
+            self._say(event.at, wording.environment(event))
 
     def _run_started(self, event: RunStarted) -> None:
         self._told.clear()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flow_core.api import (
     AttemptState,
+    EnvironmentProgress,
     RunFinished,
     RunStarted,
     RunState,
@@ -18,6 +20,8 @@ from flow_core.api import (
 )
 from flow_terminal.progress import StepProgress
 from flow_terminal.quantities import plural
+
+_STEPS = 3  # so many are named
 
 
 def prefix(spec: TaskSpec, pid: str) -> str:
@@ -32,6 +36,19 @@ def run_started(event: RunStarted) -> str:
     user = f", user {run.user}" if run.user else ""
     origin = f", resumes {run.origin}" if run.origin else ""
     return f"{run.pathspec} starts{user}{origin}"
+
+
+def environment(event: EnvironmentProgress) -> str:
+    """``Environment venv 1a2b3c4d of train: fetching 3 packages (40 %)``."""
+    name = f"{event.provider} {event.lock[:8]}".rstrip()
+    news = event.text or ("ready" if event.state == "ready" else event.state)
+    part = f" ({event.part:.0%})" if event.part is not None and event.state != "ready" else ""
+    return f"Environment {name} of {_names(event.steps)}: {one_line(news)}{part}"
+
+
+def _names(steps: Sequence[str]) -> str:
+    shown = ", ".join(steps[:_STEPS])
+    return shown if len(steps) <= _STEPS else f"{shown} and {len(steps) - _STEPS} more"
 
 
 def foreach(event: TaskQueued) -> str:

@@ -1,0 +1,418 @@
+"""The environments of a flow's steps: what each asks for, its lock, and the interpreter built from it.
+
+All this is done in the launcher, before the first task: locks are resolved before there is a run, so
+that one which cannot be is no failed run, and environments are built at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from flow_core.environments import (
+    EnvironmentBuilder,
+    EnvironmentLock,
+    ReadyEnvironment,
+    canonical,
+    request_digest,
+    this_platform,
+)
+from flow_core.errors import NoEnvironment, PluginError, near_misses
+from flow_core.interfaces import Environment, EnvironmentRequest, TaskCommand
+from flow_core.plan import LOCAL, TaskPlan
+from flow_core.records import EnvironmentProgress, RunDocument
+from flow_core.travel import CORE, Luggage, pack, unpack
+
+if TYPE_CHECKING:
+    from flow_core.session import Session
+
+GROUP = "flow.environments"
+_AT_ONCE = 4  # environments that are built at the same time: they share a disk and a network
+
+_ENDS = {"resolving": "resolved", "building": "ready"}
+
+T = TypeVar("T")
+_Job = Callable[[Callable[[str, "float | None"], None], threading.Event], T]
+
+
+class _Resolved(NamedTuple):
+    """The lock of a step, and the hash of what the step asked for."""
+
+    lock: EnvironmentLock
+    request: str
+
+
+class StepEnvironments:
+    """See the module.
+
+    Args:
+        session: a session of the flow.
+
+    Since 0.1.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._resolved: dict[str, _Resolved] = {}
+        self._ready: dict[str, ReadyEnvironment] = {}  # by the hash of the lock
+        self._runtimes: dict[str, str] = {}
+
+    # --- locks ----------------------------------------------------------------------------------
+
+    def lock(self, step: str) -> EnvironmentLock | None:
+        """Return the lock of a step; None when it has no environment. Resolved, if it is not yet."""
+        if self._session.plans[step].environment is None:
+            return None
+        self.resolve([step])
+        return self._resolved[step].lock
+
+    def resolve(
+        self, steps: Iterable[str] | None = None, earlier: RunDocument | None = None
+    ) -> None:
+        """Find the locks of steps, as far as they are not known.
+
+        Args:
+            steps: names of steps; None = all.
+            earlier: the run that goes on: a step which asks for the same has the lock that it had
+                there, unless the setting ``relock`` is on.
+
+        Raises:
+            FlowError: nothing fits what a step asks for.
+        """
+        plans = self._session.plans
+        wanted = [name for name in (plans if steps is None else steps) if plans[name].environment]
+        requests = {n: self._request(plans[n]) for n in wanted if n not in self._resolved}
+        anew = bool(self._session.settings["relock"])
+        groups: dict[tuple[str, str], list[str]] = {}
+        for step, request in requests.items():
+            key = (str(plans[step].environment), request_digest(request))
+            kept = None if anew or earlier is None else self._kept(earlier, step, *key)
+            if kept is not None:
+                self._resolved[step] = _Resolved(kept, key[1])
+            else:
+                groups.setdefault(key, []).append(step)
+
+        def job(key: tuple[str, str], tell: Any, cancelled: threading.Event) -> EnvironmentLock:
+            builder = self._builder(key[0], tell, cancelled)
+            return builder.resolve(requests[groups[key][0]], anew=anew)
+
+        for key, steps_of in groups.items():
+            known = None if anew else self._builder(key[0]).known(requests[steps_of[0]])
+            if known is not None:
+                self._resolved.update({s: _Resolved(known, key[1]) for s in steps_of})
+        waiting = {
+            key: steps_of for key, steps_of in groups.items() if steps_of[0] not in self._resolved
+        }
+        jobs = {key: partial(job, key) for key in waiting}
+        for key, lock in self._all(jobs, self._progress("resolving", waiting)).items():
+            self._resolved.update({step: _Resolved(lock, key[1]) for step in waiting[key]})
+
+    def _kept(
+        self, earlier: RunDocument, step: str, provider: str, digest: str
+    ) -> EnvironmentLock | None:
+        found = earlier.environments.get(step)
+        if found is None or (found["provider"], found["request"]) != (provider, digest):
+            return None
+        return read_lock(self._session, earlier, step)
+
+    def record(self) -> dict[str, dict[str, str]]:
+        """Store the locks; return what `RunDocument.environments` is."""
+        return {
+            step: {
+                "provider": found.lock.provider,
+                "lock": self._session.artifacts.put_bytes(found.lock.text.encode()),
+                "request": found.request,
+            }
+            for step, found in sorted(self._resolved.items())
+        }
+
+    def of_run(self, document: RunDocument, step: str) -> TaskCommand:
+        """Return how a process is started in the environment that a step had in a run, whatever it
+        asks for today. It is built, if it is not on this machine.
+
+        Works also in a session without a flow. Without an environment, or where the setting
+        ``environment`` is ``local``, the command asks for nothing.
+
+        Raises:
+            FlowError: it cannot be built.
+        """
+        command = TaskCommand()
+        if step in document.environments and self._session.settings["environment"] != LOCAL:
+            lock = read_lock(self._session, document, step)
+            self._resolved[step] = _Resolved(lock, document.environments[step]["request"])
+            self.prepare([step])
+            self.apply(step, command)
+        return command
+
+    def _request(self, plan: TaskPlan) -> EnvironmentRequest:
+        session = self._session
+        compute = session.compute(plan.compute)
+        step = session.definition.steps[plan.step]
+        further = session.plugins.hook.flow_environment_requirements(step=step, plan=plan)
+        required = {*self._luggage.compiled, *(text for more in further for text in more or ())}
+        try:
+            canonical(dict(plan.environment_options))
+        except (TypeError, ValueError) as error:
+            raise PluginError(
+                f"What step '{plan.step}' asks of '{plan.environment}' is no JSON data",
+                where=f"step '{plan.step}'",
+                why=str(error),
+                hint="a plugin passed it to use_environment: dicts with text keys, lists, texts, "
+                "numbers, True, False and None are allowed",
+            ) from None
+        return EnvironmentRequest(
+            options=plan.environment_options,
+            requirements=tuple(sorted(required)),
+            files={name: self._read(plan, name) for name in plan.environment_files},
+            platform=compute.capabilities.platform or this_platform(),
+            python=f"{sys.version_info[0]}.{sys.version_info[1]}",
+        )
+
+    def _read(self, plan: TaskPlan, name: str) -> str:
+        folder = os.path.dirname(os.path.abspath(self._session.graph.file))
+        path = os.path.join(folder, os.path.expanduser(name))
+        try:
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            place = os.path.dirname(path)
+            others = os.listdir(place) if os.path.isdir(place) else []
+            near = near_misses(os.path.basename(path), others)
+            raise NoEnvironment(
+                f"The file '{name}' cannot be read, which says what step '{plan.step}' needs",
+                where=path,
+                why=getattr(error, "strerror", None) or str(error),
+                hint="did you mean " + " or ".join(f"'{n}'" for n in near) + "?"
+                if near
+                else "paths are relative to the folder of the flow's file",
+            ) from None
+
+    # --- interpreters ---------------------------------------------------------------------------
+
+    def prepare(self, steps: Iterable[str] | None = None) -> None:
+        """Build the environments of resolved steps, as far as they are not on this machine.
+
+        Raises:
+            FlowError: one cannot be built.
+        """
+        groups: dict[str, list[str]] = {}
+        for step, found in self._resolved.items():
+            if steps is None or step in steps:
+                groups.setdefault(found.lock.hash, []).append(step)
+        locks = {h: self._resolved[of[0]].lock for h, of in groups.items() if h not in self._ready}
+        for digest, lock in locks.items():
+            here = self._builder(lock.provider).find(lock)
+            if here is not None:
+                self._ready[digest] = here
+        missing = {
+            (lock.provider, digest): groups[digest]
+            for digest, lock in locks.items()
+            if digest not in self._ready
+        }
+
+        def job(digest: str, tell: Any, cancelled: threading.Event) -> ReadyEnvironment:
+            return self._builder(locks[digest].provider, tell, cancelled).prepare(locks[digest])
+
+        jobs = {key: partial(job, key[1]) for key in missing}
+        built = self._all(jobs, self._progress("building", missing))
+        self._ready.update({digest: ready for (_, digest), ready in built.items()})
+        for digest in groups:
+            self._equip(digest, groups[digest])
+
+    def _equip(self, digest: str, steps: list[str]) -> None:
+        """Put together what the interpreter lacks of flow-core."""
+        ready = self._ready[digest]
+        if digest not in self._runtimes:
+            self._runtimes[digest] = unpack(
+                self._luggage, ready, os.path.join(self._root, ".runtime")
+            )
+        own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        if self._session.is_sent and ready.python_minor != own:
+            raise NoEnvironment(
+                f"Step '{steps[0]}' cannot run in Python {ready.python_minor}: this flow is sent to "
+                f"its tasks by Python {own}",
+                where=f"environment {ready.name}",
+                why="a flow of a notebook, or of functions, is sent by value, and Python can read "
+                "such code only in the version that wrote it",
+                hint=f"put the flow into a file of its own, or ask for python='{own}'",
+            )
+
+    def ready(self, step: str) -> ReadyEnvironment:
+        """Return the environment of a step that was prepared."""
+        return self._ready[self._resolved[step].lock.hash]
+
+    def apply(self, step: str, command: TaskCommand) -> None:
+        """Let an attempt of a step that was prepared run in its environment."""
+        ready = self.ready(step)
+        command.interpreter = ready.interpreter
+        command.runtime = self._runtimes[ready.lock]
+        command.variables = {**self._variables(ready), **command.variables}
+
+    def _variables(self, ready: ReadyEnvironment) -> dict[str, str]:
+        given = self._session.settings.script_environment()
+        programs = os.path.dirname(ready.interpreter)
+        found = {
+            "PATH": os.pathsep.join(filter(None, (programs, given.get("PATH")))),
+            "PYTHONNOUSERSITE": "1",  # packages of the person's own are in no lock
+        }
+        # Those of the launcher's environment would lead programs astray; empty is as good as unset.
+        found.update({name: "" for name in ("PYTHONHOME", "VIRTUAL_ENV") if name in given})
+        return {**found, **ready.variables}
+
+    # --- around -----------------------------------------------------------------------------------
+
+    @property
+    def _root(self) -> str:
+        settings = self._session.settings
+        chosen: str = settings["environments"]
+        if chosen:
+            return os.path.abspath(os.path.expanduser(chosen))
+        return os.path.join(settings.cache_folder(), "environments")
+
+    def _builder(
+        self, name: str, tell: Any = None, cancelled: threading.Event | None = None
+    ) -> EnvironmentBuilder:
+        provider, version = self._session.environment(name)
+        return EnvironmentBuilder(
+            name,
+            provider,
+            self._root,
+            setting=self._session.setting,
+            offline=self._session.settings["offline"],
+            tell=tell,
+            cancelled=cancelled,
+            version=version,
+        )
+
+    @cached_property
+    def _luggage(self) -> Luggage:
+        index = self._session.index
+        if self._session.flow is None:  # which decorators the flow has is not known
+            return pack(index, (), {e.distribution for e in index.entry_points})
+        loaded = {e.distribution for e in index.entry_points if e.group == "flow.plugins"}
+        return pack(index, self._used(), loaded)
+
+    def _used(self) -> set[str]:
+        """Return the distributions that tasks cannot do without."""
+        session = self._session
+        index, names = session.index, session.definition.decorator_names()
+        store = session.settings["datastore"].partition("://")[0]
+        metadata = session.settings.index_place(index.names("flow.metadata")).partition("://")[0]
+        wanted = {
+            "flow.decorators": {*names},
+            "flow.decorator_hooks": {*names},
+            "flow.stores": {store},
+            "flow.metadata": {metadata},
+            "flow.computes": {plan.compute for plan in session.plans.values()},
+        }
+        found = {CORE}
+        for entry in index.entry_points:
+            if entry.name in wanted.get(entry.group, ()):
+                found.add(entry.distribution)
+        return found
+
+    def _progress(
+        self, state: str, steps: Mapping[tuple[str, str], list[str]]
+    ) -> Callable[[tuple[str, str], str, str, float | None], None]:
+        def emit(key: tuple[str, str], kind: str, text: str, part: float | None) -> None:
+            lock = key[1] if state == "building" else ""
+            of = tuple(sorted(steps[key]))
+            told = _ENDS[state] if kind == "end" else state
+            self._session.emit(EnvironmentProgress(key[0], of, told, text, part, lock, time.time()))
+
+        return emit
+
+    def _all(
+        self,
+        jobs: Mapping[tuple[str, str], _Job[T]],
+        progress: Callable[[tuple[str, str], str, str, float | None], None],
+    ) -> dict[tuple[str, str], T]:
+        """Do all jobs at the same time; the first error, or Ctrl-C, ends all.
+
+        Only this thread tells of the progress: listeners need not know of threads.
+        """
+        news: queue.SimpleQueue[tuple[tuple[str, str], str, Any, Any]] = queue.SimpleQueue()
+        cancelled = threading.Event()
+        slots = threading.Semaphore(_AT_ONCE)
+
+        def work(key: tuple[str, str]) -> None:
+            with slots:
+                try:
+                    news.put((key, "begin", "", None))
+                    tell = partial(_put, news, key)
+                    if cancelled.is_set():
+                        raise KeyboardInterrupt
+                    news.put((key, "done", jobs[key](tell, cancelled), None))
+                except BaseException as error:  # it belongs to who waits for the result
+                    news.put((key, "failed", error, None))
+
+        threads = [
+            threading.Thread(target=work, args=(key,), name=f"environment {key[0]}") for key in jobs
+        ]
+        found: dict[tuple[str, str], T] = {}
+        try:
+            for thread in threads:
+                thread.start()
+            while len(found) < len(jobs):
+                key, kind, text, part = news.get()
+                if kind == "failed":
+                    raise text
+                if kind == "done":
+                    found[key] = text
+                    progress(key, "end", "", None)
+                else:
+                    progress(key, kind, text, part)
+        finally:
+            cancelled.set()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+        return found
+
+
+def _put(news: Any, key: tuple[str, str], text: str, part: float | None) -> None:
+    news.put((key, "news", text, part))
+
+
+def read_lock(session: Session, document: RunDocument, step: str) -> EnvironmentLock:
+    """Return the lock of a step of a run.
+
+    Args:
+        session: reads the store of the run.
+        document: the run.
+        step: a step that has an environment there.
+
+    Raises:
+        IntegrityError: it is damaged or missing.
+
+    Since 0.1.
+    """
+    found = document.environments[step]
+    what = f"the lock of step '{step}' of run {document.flow}/{document.run}"
+    text = session.artifacts.get_bytes(found["lock"], what).decode()
+    return EnvironmentLock.read(found["provider"], text)
+
+
+def make_provider(session: Session, name: str) -> tuple[Environment, str]:
+    """Return a new environment provider, and the version of its distribution.
+
+    Raises:
+        PluginError: no plugin provides it, or it cannot be made.
+    """
+    entry = session.index.find(GROUP, name)
+    kind = entry.load()
+    try:
+        return kind(), entry.version
+    except Exception as error:
+        raise PluginError(
+            f"The environment provider '{name}' cannot be made",
+            where=f"plugin '{entry.plugin}' ({entry.distribution} {entry.version})",
+            why=f"{type(error).__name__}: {error}",
+            hint=f"it is made without arguments; the plugin '{entry.plugin}' is at fault",
+        ) from error
