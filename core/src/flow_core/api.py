@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from flow_core.definition import Decorated as Decorated
     from flow_core.definition import FlowDefinition as FlowDefinition
     from flow_core.definition import StepDefinition as StepDefinition
+    from flow_core.environments import EnvironmentBuilder as EnvironmentBuilder
+    from flow_core.environments import EnvironmentLock as EnvironmentLock
+    from flow_core.environments import ReadyEnvironment as ReadyEnvironment
+    from flow_core.environments import this_platform as this_platform
     from flow_core.errors import ArtifactError as ArtifactError
+    from flow_core.errors import CommandFailed as CommandFailed
     from flow_core.errors import DefinitionError as DefinitionError
     from flow_core.errors import FlowError as FlowError
     from flow_core.errors import FormatError as FormatError
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from flow_core.errors import IntegrityError as IntegrityError
     from flow_core.errors import LintError as LintError
     from flow_core.errors import MergeError as MergeError
+    from flow_core.errors import NoEnvironment as NoEnvironment
     from flow_core.errors import NotFound as NotFound
     from flow_core.errors import ParameterError as ParameterError
     from flow_core.errors import PluginError as PluginError
@@ -84,8 +90,12 @@ if TYPE_CHECKING:
     from flow_core.interfaces import Compute as Compute
     from flow_core.interfaces import ComputeCapabilities as ComputeCapabilities
     from flow_core.interfaces import Environment as Environment
+    from flow_core.interfaces import EnvironmentCapabilities as EnvironmentCapabilities
+    from flow_core.interfaces import EnvironmentRequest as EnvironmentRequest
+    from flow_core.interfaces import EnvironmentWork as EnvironmentWork
     from flow_core.interfaces import Exited as Exited
     from flow_core.interfaces import GangCompute as GangCompute
+    from flow_core.interfaces import Interpreter as Interpreter
     from flow_core.interfaces import Metadata as Metadata
     from flow_core.interfaces import Output as Output
     from flow_core.interfaces import Runtime as Runtime
@@ -199,6 +209,7 @@ if TYPE_CHECKING:
     from flow_core.task import TaskContext as TaskContext
     from flow_core.text import duration as duration
     from flow_core.text import harmless as harmless
+    from flow_core.travel import core_requirements as core_requirements
     from flow_core.usage import usage_error as usage_error
 
 _HOME = {
@@ -209,8 +220,9 @@ _HOME = {
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
     "context": "current",
-    "errors": "ArtifactError DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
-    " NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
+    "environments": "EnvironmentBuilder EnvironmentLock ReadyEnvironment this_platform",
+    "errors": "ArtifactError CommandFailed DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
+    " NoEnvironment NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
     "finding": "RUN_STATES RunQuery check_states find_runs launcher_is_gone seconds_of seems_lost"
     " seen_state texts_of_word time_of value_texts",
@@ -220,7 +232,7 @@ _HOME = {
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint PluginIndex installed",
     "interfaces": "REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Environment"
-    " Exited GangCompute Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
+    " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited GangCompute Interpreter Metadata Output Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "library": "resume_flow run_flow",
     "lint": "lint",
@@ -252,6 +264,7 @@ _HOME = {
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
     "text": "duration harmless",
+    "travel": "core_requirements",
     "usage": "usage_error",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}

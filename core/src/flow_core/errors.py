@@ -193,6 +193,39 @@ class ArtifactError(FlowError):
     """An artifact cannot be stored or read back."""
 
 
+class NoEnvironment(FlowError):
+    """The environment of a step cannot be resolved or built. For environment providers to raise.
+
+    Since 0.1.
+    """
+
+
+class CommandFailed(FlowError):
+    """A program that an environment provider ran has failed; see `EnvironmentWork.run`.
+
+    Attributes:
+        command: its words.
+        status: its exit status; negative = the signal that ended it; None = it could not be started.
+        output: what it wrote to its standard error, or, if that is nothing, to its standard output.
+
+    Since 0.1.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        command: Iterable[str],
+        status: int | None,
+        output: str,
+        **parts: str | None,
+    ) -> None:
+        super().__init__(what, **parts)
+        self.command = tuple(command)
+        self.status = status
+        self.output = output
+
+
 class TransitionError(FlowError):
     """A step called ``self.next`` in a way that its graph does not allow, twice, or not at all."""
 

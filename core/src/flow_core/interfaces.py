@@ -465,14 +465,143 @@ class Metadata(Protocol):
 # --- environments -------------------------------------------------------------------------------
 
 
+class EnvironmentCapabilities(NamedTuple):
+    """What an environment provider can do, compared with settings and plans before a run starts.
+
+    Attributes:
+        offline: with `EnvironmentWork.offline` it uses no network, and still builds what it has
+            resolved, or downloaded, before; it fails at once where it cannot. A provider without
+            this is not asked to build anything when the setting ``offline`` is on.
+        other_platforms: it resolves for another platform than that of this process.
+
+    Since 0.1.
+    """
+
+    offline: bool = False
+    other_platforms: bool = False
+
+
+class EnvironmentRequest(NamedTuple):
+    """What an environment must be. All that a lock may depend on is in it, and nothing else.
+
+    Attributes:
+        options: what the step asks for, as the plan has it: JSON data, in the provider's words.
+        requirements: requirement strings (``blake3>=1``) of flow-core itself and of plugins, sorted:
+            what their part in the task needs (hook ``flow_environment_requirements``). The
+            environment must have them beside what the step asks for.
+        files: name → text of each file that the plan names: a ``requirements.txt`` for example.
+        platform: where the tasks run: ``linux-x86_64``, ``macos-arm64``, …
+        python: version of the launcher's Python, ``3.12``: the one that the environment has unless
+            the options say otherwise.
+
+    Since 0.1.
+    """
+
+    options: Mapping[str, Any]
+    requirements: tuple[str, ...]
+    files: Mapping[str, str]
+    platform: str
+    python: str
+
+
+class Interpreter(NamedTuple):
+    """A Python that is ready to run tasks.
+
+    Attributes:
+        path: absolute path of its executable.
+        variables: environment variables that its processes need beyond the launcher's.
+
+    Since 0.1.
+    """
+
+    path: str
+    variables: Mapping[str, str] = {}
+
+
+class EnvironmentWork(Protocol):
+    """What a provider gets of flow-core while it works: it asks here for all that is not its own.
+
+    Since 0.1.
+    """
+
+    @property
+    def offline(self) -> bool:
+        """Whether no network may be used (setting ``offline``)."""
+
+    @property
+    def cache(self) -> str:
+        """A folder for what is worth keeping, such as downloads. It exists, belongs to the provider,
+        and is used by several processes at once."""
+
+    def setting(self, name: str) -> Any:
+        """Return a setting's value."""
+
+    def tell(self, text: str, part: float | None = None) -> None:
+        """Tell how it goes: one short line, and how much is done, 0 to 1, where that is known.
+
+        Also a place where the work ends when a person does not want it any more: see `check`.
+        """
+
+    def check(self) -> None:
+        """Raise `KeyboardInterrupt` when the run was ended. Call it now and then; let it pass."""
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        folder: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
+        """Run a program to its end; return what it wrote to its standard output.
+
+        When the run is ended, so is the program with all its children.
+
+        Args:
+            command: the words of the command; no shell sees them.
+            folder: working folder; None = that of this process.
+            variables: further environment variables.
+
+        Raises:
+            CommandFailed: it could not be started, or its exit status is not 0.
+        """
+
+
 class Environment(Protocol):
-    """Makes the interpreter in which the tasks of a step run. Group ``flow.environments``."""
+    """Makes the interpreter in which the tasks of a step run. Group ``flow.environments``.
 
-    def resolve(self, step: Any) -> dict[str, Any]:
-        """Return a lock: JSON data from which any machine builds the same environment."""
+    Made without arguments. flow-core calls `resolve` in the launcher when a run starts, and keeps
+    what comes of it: the same request is not resolved twice, a resumed run has the lock of the run
+    before. It calls `prepare` before the first task, once for each lock on a machine: who comes
+    second waits. Both are called in threads of their own for different environments.
+    Errors that a person can do something about are `FlowError`s with all four parts.
+    Suite: `flow_core.testing.EnvironmentSuite`. Since 0.1.
+    """
 
-    def prepare(self, lock: dict[str, Any]) -> str:
-        """Build, or find, the environment of ``lock``; return the path of its interpreter."""
+    capabilities: EnvironmentCapabilities
+
+    def resolve(self, request: EnvironmentRequest, work: EnvironmentWork) -> Mapping[str, Any]:
+        """Return a lock: JSON data from which any machine of that platform builds the same.
+
+        The same request gives the same lock as long as the world does not change: no times, no
+        paths of this machine in it. Put a number for its format into it, and keep reading old ones.
+
+        Raises:
+            FlowError: nothing fits the request.
+        """
+
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        """Build the environment of ``lock``; return its interpreter, which is a Python of 3.10 or
+        later. It need not have flow-core: that comes along when a task starts.
+
+        Args:
+            lock: what `resolve` returned, on this or another machine.
+            folder: an empty folder that stays at this path: the environment's home. What is in it
+                is removed when this fails; it is never used half built.
+            work: see there.
+
+        Raises:
+            FlowError: the lock is none of this provider, or something is missing.
+        """
 
 
 # --- commands -----------------------------------------------------------------------------------

@@ -64,6 +64,8 @@ def _declarations() -> tuple[Setting, ...]:
         Setting("trace_hooks", False, "Tell each call of a hook on standard error.", bool),
         Setting("code_suffixes", ".py", "File endings in the code snapshot, by commas.", str),
         Setting("code_limit", 50.0, "Megabytes that a code snapshot may hold.", float),
+        Setting("environments", "", "Folder of environments; default: flow in ~/.cache.", str),
+        Setting("offline", False, "Use no network to make environments.", bool),
         Setting("quiet", False, "Show nothing of a run but its failures.", bool),
         Setting("user", "", "Name under which runs are recorded.", str),
         Setting("debug", False, "Show tracebacks of flow-core itself.", bool),
@@ -92,6 +94,11 @@ def state_folder(place: str | None = None) -> str:
         folder, last = os.path.dirname(folder), folder
         if folder == last:
             return os.path.join(here, ".flow")
+
+
+def child_variables(more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables of a program: those of this process, and ``more``."""
+    return {**os.environ, **more}
 
 
 class Settings:

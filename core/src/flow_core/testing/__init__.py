@@ -13,8 +13,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_core.testing.bare_environment import BareEnvironment as BareEnvironment
     from flow_core.testing.command_suite import CommandSuite as CommandSuite
     from flow_core.testing.compute_suite import ComputeSuite as ComputeSuite
+    from flow_core.testing.environment_suite import EnvironmentSuite as EnvironmentSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
     from flow_core.testing.flowtester import FlowTester as FlowTester
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from flow_core.testing.store_suite import StoreSuite as StoreSuite
 
 _HOME = {
+    "BareEnvironment": "bare_environment",
     "CommandSuite": "command_suite",
     "ComputeSuite": "compute_suite",
+    "EnvironmentSuite": "environment_suite",
     "FlowTester": "flowtester",
     "InProcessCompute": "in_process",
     "MemoryMetadata": "fakes",

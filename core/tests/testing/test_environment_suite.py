@@ -1,0 +1,191 @@
+"""The suite for environment providers: our own fake passes, broken ones do not."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flow_core.errors import FlowError
+from flow_core.interfaces import (
+    EnvironmentRequest,
+    EnvironmentWork,
+    Interpreter,
+)
+from flow_core.testing import BareEnvironment, EnvironmentSuite
+
+
+class TestBareEnvironment(EnvironmentSuite):
+    provider = BareEnvironment
+    options = {"modules": {"tiny": "VALUE = 1\n"}, "variables": {"TINY": "yes"}}
+    proof = "import os, tiny; assert tiny.VALUE == 1; assert os.environ['TINY'] == 'yes'"
+    other_options = {"modules": {"tiny": "VALUE = 2\n"}}
+    impossible = {"moduls": {}}
+
+
+class Changing(BareEnvironment):
+    """Changes the lock that it would make."""
+
+    def __init__(self, change: Callable[..., Mapping[str, Any]]) -> None:
+        self._change = change
+
+    def resolve(self, request: EnvironmentRequest, work: EnvironmentWork) -> Mapping[str, Any]:
+        return self._change(dict(super().resolve(request, work)), request=request, work=work)
+
+
+def changing(change: Callable[..., Mapping[str, Any]]) -> Callable[[], BareEnvironment]:
+    return lambda: Changing(change)
+
+
+def spoils_request(lock: Mapping[str, Any], request: Any, work: Any) -> Mapping[str, Any]:
+    request.options["spoilt"] = True
+    return lock
+
+
+class Raises(BareEnvironment):
+    def resolve(self, request: EnvironmentRequest, work: EnvironmentWork) -> Mapping[str, Any]:
+        if "moduls" in request.options:
+            raise ValueError("moduls")
+        return super().resolve(request, work)
+
+
+class OwnPython(BareEnvironment):
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        super().prepare(lock, folder, work)
+        return Interpreter(sys.executable, lock["variables"])
+
+
+class Elsewhere(BareEnvironment):
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        os.rmdir(folder)
+        return super().prepare(lock, tempfile.mkdtemp(), work)
+
+
+class Silent:
+    def __init__(self, work: EnvironmentWork) -> None:
+        self.offline, self.cache, self.run = work.offline, work.cache, work.run
+
+    def tell(self, text: str, part: float | None = None) -> None: ...
+    def check(self) -> None: ...
+
+
+class TellsNothing(BareEnvironment):
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        return super().prepare(lock, folder, Silent(work))  # type: ignore[arg-type]
+
+
+class TellsTooMuch(BareEnvironment):
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        work.tell("one\ntwo", 50.0)
+        return super().prepare(lock, folder, work)
+
+
+class TakesAnyLock(BareEnvironment):
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        good = {"format": 1, "python": f"3.{sys.version_info[1]}", "variables": {}, "modules": {}}
+        return super().prepare({**good, **lock}, folder, work)
+
+
+class KeepsGoing(BareEnvironment):
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        try:
+            return super().prepare(lock, folder, work)
+        except KeyboardInterrupt:
+            return super().prepare(lock, folder, Silent(work))  # type: ignore[arg-type]
+
+
+class SpoilsLock(BareEnvironment):
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        made = super().prepare(lock, folder, work)
+        lock["packages"].clear()
+        return made
+
+
+class LacksPackages(BareEnvironment):
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        return super().prepare({**lock, "packages": {}}, folder, work)
+
+
+class OnlineAfterAll(BareEnvironment):
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        if os.environ.get("https_proxy"):
+            raise ConnectionError("no route to the index")
+        return super().prepare(lock, folder, work)
+
+
+class StatesNothing(BareEnvironment):
+    capabilities = None  # type: ignore[assignment]
+
+
+BROKEN: list[tuple[Callable[[], Any], str]] = [
+    (StatesNothing, "test_capabilities_are_stated"),
+    (
+        changing(lambda lock, **_: {**lock, "at": time.time()}),
+        "test_same_request_gives_the_same_lock",
+    ),
+    (
+        changing(lambda lock, request, **_: {**lock, "asked": list(request.options)}),
+        "test_order_of_what_is_asked_does_not_count",
+    ),
+    (
+        changing(lambda lock, work, **_: {**lock, "cache": work.cache}),
+        "test_lock_knows_no_folder_of_this_machine",
+    ),
+    (
+        changing(lambda lock, **_: {**lock, "modules": {}, "variables": {}}),
+        "test_other_options_give_another_lock",
+    ),
+    (changing(lambda lock, **_: {**lock, "modules": {}}), "test_has_what_the_step_asked_for"),
+    (changing(spoils_request), "test_resolving_leaves_the_request_as_it_is"),
+    (Raises, "test_what_is_impossible_is_told"),
+    (OwnPython, "test_does_not_see_the_packages_of_the_launcher"),
+    (LacksPackages, "test_has_what_flow_core_and_plugins_need"),
+    (Elsewhere, "test_builds_from_a_lock_that_was_stored"),
+    (SpoilsLock, "test_building_leaves_the_lock_as_it_is"),
+    (TellsNothing, "test_progress_is_told_in_lines"),
+    (TellsTooMuch, "test_progress_is_told_in_lines"),
+    (TellsNothing, "test_cancel_leaves_no_environment"),
+    (TellsNothing, "test_a_killed_process_leaves_no_environment"),
+    (TakesAnyLock, "test_broken_locks_are_refused"),
+    (OnlineAfterAll, "test_offline_builds_what_was_built_before"),
+]
+
+
+@pytest.mark.parametrize(("provider", "test"), BROKEN)
+def test_suite_finds(
+    provider: Callable[[], Any], test: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inherited = dict(vars(TestBareEnvironment), provider=staticmethod(provider))
+    suite = type("Suite", (EnvironmentSuite,), inherited)()
+    with pytest.raises((AssertionError, pytest.fail.Exception, FlowError)):
+        call(suite, test, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("test", sorted({test for _, test in BROKEN}))
+def test_the_way_in_which_these_tests_call_is_right(
+    test: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(TestBareEnvironment(), test, tmp_path, monkeypatch)
+
+
+def call(suite: Any, test: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call a test of a suite with what pytest would give it."""
+    shared, place = str(tmp_path / "a place"), str(tmp_path / "new")
+    os.makedirs(place + "/suite")
+    given: dict[str, Callable[[], Any]] = {
+        "shared": lambda: shared,
+        "place": lambda: place,
+        "lock": lambda: suite.builder(shared).resolve(suite.request()),
+        "ready": lambda: suite.builder(shared).prepare(given["lock"]()),
+        "monkeypatch": lambda: monkeypatch,
+    }
+    function = getattr(suite, test)
+    code = function.__func__.__code__
+    names = code.co_varnames[1 : code.co_argcount]
+    function(**{name: given[name]() for name in names})
