@@ -18,11 +18,14 @@ WRITES = {
     "run",
     "resume",
     "debug",
+    "card view",  # opens a browser
     "code show",  # the bytes of a file
 }
 """What does, or prints, something else than to tell what there is."""
 
 READS: dict[str, tuple[list[str], type, str]] = {
+    "card get": (["card", "get", "F/1/start"], dict, "hash html pathspec type"),
+    "card list": (["card", "list", "F/1"], list, "attempt hash id origin pathspec type"),
     "check": (["check", "flow.py"], dict, "flow problems steps"),
     "code checkout": (["code", "checkout", "F/1", "--to", "out"], dict, "files folder run"),
     "code diff": (["code", "diff", "F/1", "F/2"], dict, "files new old"),
@@ -89,7 +92,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> FlowTester:
     lab.more_plugins = sorted({entry.plugin for entry in commands})
     lab.write(FLOW)
     for alpha in ("1", "2"):
-        lab.flow("run", "flow.py", "--alpha", alpha).check()
+        lab.flow("--with", "card", "run", "flow.py", "--alpha", alpha).check()
     return lab
 
 

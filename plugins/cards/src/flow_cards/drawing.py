@@ -167,7 +167,9 @@ class _Drawer:
     def __init__(self) -> None:
         self._depth = 0
         template = _environment().get_template("components.html")
-        self._macros = template.make_module({"draw": self.draw, "cell": self._cell})
+        self._macros = template.make_module(
+            {"draw": self.draw, "cell": self._cell, "numbers": _number_columns}
+        )
 
     def draw(self, component: Component) -> Markup:
         if self._depth > _DEEPEST:
@@ -190,24 +192,28 @@ class _Drawer:
         return number_text(value)
 
 
+def _number_columns(table: Table) -> set[int]:
+    """Return the columns whose first cell is a number: their titles stand to the right."""
+    first = table.data[0] if table.data else ()
+    return {
+        n for n, v in enumerate(first) if isinstance(v, (int, float)) and not isinstance(v, bool)
+    }
+
+
 # --- filters ------------------------------------------------------------------------------------
 
 
 def number_text(value: float) -> str:
     """Return a number as people read it: ``12,345``, ``0.1235``, ``1.2e+20``."""
     if isinstance(value, int):
-        return (
-            f"{value:,}"
-            if abs(value) < 10**15
-            else f"{value:.6g}"
-            if abs(value) < 10**300
-            else f"about 10^{len(hex(value)) * 1.204:.0f}"
-        )
+        digits = value.bit_length() * 0.30103
+        return f"{value:,}" if digits < 15 else f"{value:.6g}" if digits < 300 else "a huge integer"
     if not math.isfinite(value):
-        return {True: "nan"}.get(value != value, "inf" if value > 0 else "-inf")
-    if value == int(value) and abs(value) < 1e15:
-        return f"{value:,.1f}"
-    return f"{value:,.4f}".rstrip("0") if 0.001 <= abs(value) < 1e15 else f"{value:.4g}"
+        return str(value)
+    if 0.001 <= abs(value) < 1e15:
+        text = f"{value:,.4f}".rstrip("0")
+        return text + "0" if text.endswith(".") else text
+    return "0.0" if value == 0 else f"{value:.4g}"
 
 
 def size_text(count: float) -> str:

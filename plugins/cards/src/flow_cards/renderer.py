@@ -8,6 +8,7 @@ input ends without the word ``finish``, the launcher is gone, and so is this.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import selectors
@@ -17,7 +18,7 @@ from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 from flow_cards.children import Children, Outcome, can_fork, finish
-from flow_cards.making import cards_of_step, make_card, make_error_card
+from flow_cards.making import cards_of_step, load_type, make_card, make_error_card
 from flow_cards.storage import Place
 from flow_core.api import Session
 
@@ -64,6 +65,7 @@ class Renderer:
         self._children = Children(self._selector)
         self._input = b""
         self._finishing = False
+        self._kept: set[str] = set()
         self.made = 0
         self.failures: list[str] = []
         self.failed = 0
@@ -125,10 +127,12 @@ class Renderer:
         self._children.start(work, timeout, partial(self._ended, job))
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
-        if not outcome.error:
-            self.made += job.failed is None
-            return
         options = cards_of_step(self._session, job.place[2])[job.number]
+        if not outcome.error:
+            if job.failed is None:
+                self.made += 1
+                self._keep(options.type)
+            return
         if job.failed is None:
             self.failed += 1
             if len(self.failures) < _TOLD:
@@ -139,6 +143,14 @@ class Renderer:
                 self._waiting.appendleft(job._replace(failed=outcome))
         elif len(self.failures) < 2 * _TOLD:
             self.failures.append(f"and this could not be stored: {outcome.error}")
+
+    def _keep(self, kind: str) -> None:
+        """Load a type of cards here, so that children need not: it has just been seen to work."""
+        if kind not in self._kept:
+            self._kept.add(kind)
+            with contextlib.suppress(Exception):  # then each child loads it for itself
+                load_type(self._session.index, kind)
+            gc.freeze()
 
     def _report(self) -> None:
         report = {"made": self.made, "failed": self.failed, "failures": self.failures}
@@ -180,6 +192,7 @@ def main() -> None:
     from flow_cards.drawing import get_ready
 
     get_ready()
+    gc.freeze()  # children need not copy what is there now
     Renderer(first["session"], session, first["workers"], end, rest).serve()
 
 

@@ -23,9 +23,8 @@ def default(task: CardTask) -> Iterator[Component]:
     if task.failure is not None:
         yield failure_of(task)
     yield from task.components
-    if task.step_doc:
-        yield Section(None, [Markdown(_first_paragraph(task.step_doc))])
-    yield Section("Task", [Facts(_facts(task))])
+    said = [Markdown(_first_paragraph(task.step_doc))] if task.step_doc.strip() else []
+    yield Section("Task", [*said, Facts([*_facts(task)])])
     if task.parameters:
         yield Section("Parameters", [values_table(task.parameters, _limit(task))])
     yield from _artifacts(task)
