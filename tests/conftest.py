@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -203,6 +204,9 @@ def _of_run(file: Path, key: str) -> list[ArtifactRef]:
         return list(RunDocument.decode(file.read_bytes(), key).parameters.values())
     if file.name == "finished.json":
         RunResult.decode(file.read_bytes(), key)
+    elif file.parent.name == "cards":
+        content = file.read_text()
+        assert json.loads(content) if file.suffix == ".json" else content.endswith("</html>\n"), key
     else:
         name, _, times = file.name.partition(".")
         known = name in ("stdout", "stderr") and times in ("", "times")

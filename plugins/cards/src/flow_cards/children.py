@@ -190,9 +190,15 @@ def finish(job: Callable[[], object], end: int) -> NoReturn:
 def outcome_of(error: BaseException) -> Outcome:
     """Return the outcome of a job that raised."""
     if isinstance(error, FlowError):  # which says where, why, and what to do
-        return Outcome(error.what, str(error))
-    line = traceback.format_exception_only(error)[-1].strip()
-    return Outcome(line, "".join(traceback.format_exception(error)))
+        return Outcome(line_of(error), str(error))
+    return Outcome(line_of(error), "".join(traceback.format_exception(error)))
+
+
+def line_of(error: BaseException) -> str:
+    """Return an exception in one line."""
+    if isinstance(error, FlowError):
+        return f"{error.what} ({error.why})" if error.why else error.what
+    return traceback.format_exception_only(error)[-1].strip()
 
 
 def can_fork() -> bool:

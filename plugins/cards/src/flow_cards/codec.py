@@ -36,7 +36,7 @@ def _encode_component(component: Component, latest: Latest, depth: int) -> Any:
         try:
             shown = Section(None, tuple(shown.parts()))
         except Exception as error:  # whatever a person's own code may raise
-            shown = Error(error, f"The component {type(shown).__qualname__} cannot be shown")
+            shown = Error(error, f"The component {type(shown).__name__} cannot be shown")
         kind = kind_of(shown)
     values = {f.name: getattr(shown, f.name) for f in fields(shown)}  # type: ignore[arg-type]
     return {

@@ -123,14 +123,14 @@ class Table(Component):
     """Rows of cells.
 
     Attributes:
-        data: the rows. A cell is text, a number, True, False, None, or a component; anything else
-            is shown as Python writes it.
+        data: the rows, or a DataFrame. A cell is text, a number, True, False, None, or a component;
+            anything else is shown as Python writes it. None = no rows.
         headers: the titles of the columns.
         note: a line below it.
     """
 
-    data: Sequence[Sequence[Any]] = ()
-    headers: Sequence[str] = ()
+    data: Any = ()
+    headers: Any = ()
     note: str = ""
     live: ClassVar[tuple[str, ...]] = ("data", "headers")
 
@@ -138,8 +138,17 @@ class Table(Component):
         self.settle()
 
     def settle(self) -> None:
-        rows = tuple(tuple(_cell(cell) for cell in row) for row in self.data or ())
-        self._set(data=rows, headers=tuple(str(h) for h in self.headers or ()))
+        if _is_frame(self.data):
+            table = type(self).from_dataframe(self.data)
+            self._set(data=table.data, headers=table.headers, note=self.note or table.note)
+            return
+        rows = () if self.data is None else self.data
+        heads = () if self.headers is None else self.headers
+        cells = (row if _is_row(row) else (row,) for row in rows)
+        self._set(
+            data=tuple(tuple(_cell(cell) for cell in row) for row in cells),
+            headers=tuple(str(head) for head in heads),
+        )
 
     @classmethod
     def from_dataframe(cls, frame: Any, truncate: bool = True) -> Table:
@@ -168,6 +177,15 @@ class Table(Component):
                 f"{min(rows, limit):,} of {rows:,} rows, {min(columns, width)} of {columns} columns"
             )
         return cls(data, names, note)
+
+
+def _is_frame(value: Any) -> bool:
+    return all(hasattr(value, name) for name in ("columns", "shape", "head"))
+
+
+def _is_row(value: Any) -> bool:
+    """Whether something among the rows is one; a single value stands for a row with one cell."""
+    return hasattr(value, "__iter__") and not isinstance(value, (str, bytes, dict, Component))
 
 
 def _has_own_index(frame: Any) -> bool:
@@ -282,13 +300,13 @@ class Artifact(Component):
     def __init__(self, artifact: Any, name: str | None = None, compressed: bool = True) -> None:
         self._set(
             text=preview(artifact, 1000 if compressed else 100_000),
-            type=type(artifact).__qualname__,
+            type=type(artifact).__name__,
             name=name,
         )
 
     def settle(self) -> None:
         if not isinstance(self.text, str):  # a new value
-            self._set(type=type(self.text).__qualname__, text=preview(self.text, 1000))
+            self._set(type=type(self.text).__name__, text=preview(self.text, 1000))
 
 
 @dataclass(frozen=True)
@@ -505,10 +523,10 @@ def as_component(value: Any) -> Component:
     if isinstance(value, str):
         return Markdown(value)
     try:
-        if hasattr(value, "columns") and hasattr(value, "shape") and hasattr(value, "head"):
+        if _is_frame(value):
             return Table.from_dataframe(value)
         if hasattr(value, "savefig"):
             return Image.from_matplotlib(value)
     except Exception as error:  # whatever the code of others may raise
-        return Error(error, f"A {type(value).__qualname__} cannot be shown")
+        return Error(error, f"A {type(value).__name__} cannot be shown")
     return Artifact(value)

@@ -230,7 +230,7 @@ class Cards:
     def __setitem__(self, id: str, components: Iterable[Any]) -> None:
         card = self[id]
         card.clear()
-        card.extend(components)
+        card.extend([components] if isinstance(components, (str, Component)) else components)
 
     def get(self, type: str) -> list[CardManager]:
         """Return the cards of a type."""

@@ -100,7 +100,7 @@ def _page(task: CardTask, components: list[Component], frame: str | None = None)
             policy=_policy(style, framed=frame is not None),
         )
     )
-    return _encodable(text)
+    return _encodable(text) + "\n"
 
 
 def _policy(style: str, *, framed: bool) -> str:

@@ -76,12 +76,13 @@ def find_target(metadata: Metadata, pathspec: str | None, flow: str | None) -> T
 
 
 def _parts(text: str | None, flow: str | None) -> tuple[str, str | None, str | None, int | None]:
+    given = flow
     parts = text.strip("/").split("/") if text else []
     # Names of flows are identifiers, as those of steps; ids of runs begin with a digit.
     named = bool(parts) and parts[0].isidentifier()
     if flow is None or (named and parts[0] == flow):
         if not named:
-            raise _wrong_form(text, flow)
+            raise _wrong_form(text, given)
         flow = parts.pop(0)
     run = parts.pop(0) if parts and parts[0][:1].isdigit() else None
     step = parts.pop(0) if parts and parts[0].isidentifier() else None
@@ -91,7 +92,7 @@ def _parts(text: str | None, flow: str | None) -> tuple[str, str | None, str | N
         else None
     )
     if parts:
-        raise _wrong_form(text, flow)
+        raise _wrong_form(text, given)
     return flow, run, step, int(task) if task is not None else None
 
 

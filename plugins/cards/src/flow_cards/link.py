@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flow_cards.children import outcome_of
-from flow_cards.making import cards_of_step, make_card, make_error_card
+from flow_cards.making import cards_of_step, failure_text, make_card, make_error_card
 from flow_cards.storage import Place
 
 if TYPE_CHECKING:
+    from flow_cards.decorator import CardOptions
     from flow_core.api import Session
 
 _GRACE = 5.0
@@ -64,15 +65,15 @@ class Here:
                 try:
                     make_card(self._session, place, number)
                 except Exception as error:  # of the code of others
-                    problems.append(self._failed(place, number, options.save_errors, error))
+                    problems.append(self._failed(place, number, options, error))
         self._places.clear()
         return problems
 
-    def _failed(self, place: Place, number: int, save: bool, error: Exception) -> str:
+    def _failed(self, place: Place, number: int, options: CardOptions, error: Exception) -> str:
         outcome = outcome_of(error)
-        if save:
+        if options.save_errors:
             make_error_card(self._session, place, number, *outcome)
-        return f"card {number} of {'/'.join(map(str, place[:4]))}: {outcome.error}"
+        return failure_text(place, options, outcome)
 
 
 class Apart:
@@ -108,18 +109,18 @@ class Apart:
             with _interruptible():
                 report = self._report(time.monotonic() + patience)
         except KeyboardInterrupt:
-            return ["the rest was left because of Ctrl-C"]
+            return ["Some cards were not made: Ctrl-C ended the waiting for them"]
         finally:
             self._end()
         if report is None:
-            return [f"some were not made within {patience:g} s (setting cards_wait)"]
+            return [f"Some cards were not made within {patience:g} s (setting cards_wait)"]
         if not report:
-            return [f"the process that makes them died: {self._last_words()}"]
-        problems: list[str] = report["failures"]
+            return [f"Cards could not be made, their process died: {self._last_words()}"]
+        problems: list[str] = json.loads(report)
         return problems
 
-    def _report(self, deadline: float) -> dict[str, Any] | None:
-        """Return what the process tells at its end: {} when it died, None when it takes too long."""
+    def _report(self, deadline: float) -> bytes | None:
+        """Return what the process tells at its end: b"" when it died, None when it takes too long."""
         assert self._process.stdout is not None
         output = self._process.stdout.fileno()
         told = b""
@@ -132,7 +133,7 @@ class Apart:
             chunk = os.read(output, 1 << 16)
             told += chunk
             if not chunk or told.endswith(b"\n"):
-                return dict(json.loads(told)) if told else {}
+                return told
         return None
 
     def _tell(self, message: Any) -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from flow_cards.contract import GROUP
 from flow_cards.decorator import CardOptions, in_order
 from flow_cards.reading import read_task
-from flow_cards.storage import Place, read_added, write_card
-from flow_core.api import ManifestReader, NotFound, did_you_mean
+from flow_cards.storage import Added, Place, read_added, write_card
+from flow_core.api import AttemptState, ManifestReader, NotFound, did_you_mean
 
 if TYPE_CHECKING:
+    from flow_cards.children import Outcome
     from flow_cards.contract import CardTask, CardType
-    from flow_core.api import PluginIndex, Session
+    from flow_core.api import Manifest, PluginIndex, Session
 
 
 def cards_of_step(session: Session, step: str) -> tuple[CardOptions, ...]:
@@ -67,6 +68,12 @@ def make_error_card(session: Session, place: Place, number: int, error: str, tex
     write_card(session.store, place, number, shown, html)
 
 
+def failure_text(place: Place, options: CardOptions, outcome: Outcome) -> str:
+    """Return a sentence on a card that could not be made."""
+    name, where = options.id or options.type, "/".join(map(str, place[:4]))
+    return f"The card '{name}' of {where} could not be made: {outcome.error}"
+
+
 def _task(session: Session, place: Place, number: int, options: CardOptions) -> CardTask:
     manifest = ManifestReader(session.store).one(*place)
     if manifest is None:
@@ -75,5 +82,14 @@ def _task(session: Session, place: Place, number: int, options: CardOptions) -> 
             where=session.store.url,
             why="it was lost, or its run was removed",
         )
+    document = session.run_document(*place[:2])
+    return read_task(session, document, manifest, options, _added(session, manifest, number))
+
+
+def _added(session: Session, manifest: Manifest, number: int) -> Added:
+    place = (*manifest[:4], manifest.attempt)
     (added,) = read_added(session.store, place, [number])
-    return read_task(session, session.run_document(*place[:2]), manifest, options, added)
+    if added == Added() and manifest.state is AttemptState.CAUGHT and manifest.attempt:
+        # It ran none of the step's code, but stands for the attempt before, whose process died.
+        (added,) = read_added(session.store, (*place[:4], place[4] - 1), [number])
+    return added

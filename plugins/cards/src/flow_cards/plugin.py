@@ -163,4 +163,4 @@ def flow_run_finished(session: Session, run: RunRecord, result: RunResult) -> No
     if result.state is RunState.INTERRUPTED:
         patience = min(patience, _PATIENCE_INTERRUPTED)
     for problem in found.maker.finish(patience):
-        session.emit(Message(f"A card could not be made: {problem}", "warning", time.time()))
+        session.emit(Message(problem, "warning", time.time()))

@@ -35,7 +35,7 @@ def preview(value: Any, limit: int = 1000) -> str:
     try:
         return shorten(_written(writer, value), limit)
     except Exception as error:  # whatever a __repr__ may raise
-        return f"({type(value).__qualname__} cannot be shown: {type(error).__name__})"
+        return f"({type(value).__name__} cannot be shown: {type(error).__name__})"
 
 
 def _written(writer: reprlib.Repr, value: Any) -> str:

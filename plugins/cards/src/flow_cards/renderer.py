@@ -14,11 +14,13 @@ import os
 import selectors
 import sys
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
-from flow_cards.children import Children, Outcome, can_fork, finish
-from flow_cards.making import cards_of_step, load_type, make_card, make_error_card
+from flow_cards.children import Children, Outcome, can_fork, finish, line_of
+from flow_cards.drawing import get_ready
+from flow_cards.making import cards_of_step, failure_text, load_type, make_card, make_error_card
 from flow_cards.storage import Place
 from flow_core.api import Session
 
@@ -66,7 +68,6 @@ class Renderer:
         self._input = b""
         self._finishing = False
         self._kept: set[str] = set()
-        self.made = 0
         self.failures: list[str] = []
         self.failed = 0
         self._hear_all(told)
@@ -95,9 +96,7 @@ class Renderer:
         except BlockingIOError:
             return True
         self._hear_all(chunk)
-        if not chunk:
-            self._selector.unregister(0)
-        return bool(chunk) or self._finishing
+        return bool(chunk)
 
     def _hear_all(self, chunk: bytes) -> None:
         *lines, self._input = (self._input + chunk).split(b"\n")
@@ -130,19 +129,16 @@ class Renderer:
         options = cards_of_step(self._session, job.place[2])[job.number]
         if not outcome.error:
             if job.failed is None:
-                self.made += 1
                 self._keep(options.type)
             return
         if job.failed is None:
             self.failed += 1
             if len(self.failures) < _TOLD:
-                name = options.id or options.type
-                where = "/".join(map(str, job.place[:4]))
-                self.failures.append(f"'{name}' of {where}: {outcome.error}")
+                self.failures.append(failure_text(job.place, options, outcome))
             if options.save_errors:
                 self._waiting.appendleft(job._replace(failed=outcome))
         elif len(self.failures) < 2 * _TOLD:
-            self.failures.append(f"and this could not be stored: {outcome.error}")
+            self.failures.append(f"What says so could not be stored: {outcome.error}")
 
     def _keep(self, kind: str) -> None:
         """Load a type of cards here, so that children need not: it has just been seen to work."""
@@ -153,9 +149,15 @@ class Renderer:
             gc.freeze()
 
     def _report(self) -> None:
-        report = {"made": self.made, "failed": self.failed, "failures": self.failures}
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self._end, json.dumps(report).encode() + b"\n")
+        if self.failed > _TOLD:
+            self.failures.append(f"{self.failed - _TOLD:,} more cards could not be made")
+        _tell(self._end, self.failures)
+
+
+def _tell(end: int, problems: Sequence[str]) -> None:
+    """Tell the launcher what went wrong, once and for all."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(end, json.dumps(problems).encode() + b"\n")
 
 
 def _one() -> NoReturn:
@@ -187,11 +189,13 @@ def main() -> None:
         os.nice(_NICE)  # tasks come first
     line, rest = _first_line()
     first = json.loads(line)
-    session = Session.from_document(first["session"])
-    session.get_ready()
-    from flow_cards.drawing import get_ready
-
-    get_ready()
+    try:
+        session = Session.from_document(first["session"])
+        session.get_ready()
+        get_ready()
+    except Exception as error:  # of the flow's own code, for example
+        _tell(end, [f"Cards could not be made: {line_of(error)}"])
+        return
     gc.freeze()  # children need not copy what is there now
     Renderer(first["session"], session, first["workers"], end, rest).serve()
 

@@ -56,7 +56,7 @@ def html(task: CardTask) -> HtmlPage | list[Component]:
     if isinstance(found, (bytes, bytearray)):
         found = bytes(found).decode("utf-8", "replace")
     if not isinstance(found, str):
-        raise TypeError(f"The artifact '{name}' is {type(found).__qualname__}, and no HTML text")
+        raise TypeError(f"The artifact '{name}' is {type(found).__name__}, and no HTML text")
     return HtmlPage(found)
 
 

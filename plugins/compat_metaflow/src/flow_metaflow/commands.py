@@ -15,7 +15,7 @@ from flow_metaflow import VERSION
 from flow_metaflow.exceptions import CommandException
 
 _NOT_OFFERED = {
-    "card": "cards do not exist yet (flow-cards)",
+    "card": "old flows cannot leave cards yet (flow-cards makes them for flows of flow-core)",
     "kubernetes": "flow-kubernetes does not exist yet",
     "batch": "nothing runs steps on AWS Batch",
     "argo-workflows": "nothing deploys flows to Argo Workflows yet (flow-argo)",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from flow_core.api import FlowError, UsageError
 
-_CARDS = "cards do not exist yet (flow-cards)"
+_CARDS = "old flows cannot leave cards yet (flow-cards makes them for flows of flow-core)"
 _ARGO = "flow-argo, which does not exist yet, will deploy flows"
 _DATATOOLS = "a client for objects in S3 does not exist yet (flow-s3)"
 _AIRFLOW = "nothing deploys flows to Airflow"

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from flow_cards import (
+    Artifact,
+    Component,
+    Error,
+    Facts,
+    HtmlPage,
+    Image,
+    Log,
+    Markdown,
+    ProgressBar,
+    PythonCode,
+    Section,
+    Table,
+    ValueBox,
+    render,
+)
+from flow_cards.components import BUILT_IN
+from flow_cards.drawing import number_text, size_text
+from flow_cards.testing import CANARY, HOSTILE, Page, card_task
+
+SVG = "<svg xmlns='http://www.w3.org/2000/svg'>{}</svg>"
+
+
+def page(*components, **facts):
+    return render(lambda task: list(components), card_task(**facts))
+
+
+def everywhere(text):
+    """Return each built-in component with ``text`` wherever it can stand."""
+    return [
+        Artifact(text, text),
+        Error(text, text),
+        Facts([(text, text), (text, Markdown(text))]),
+        Image(SVG.format(text).encode("utf-8", "replace"), text),
+        Image(text.encode("utf-8", "replace"), text),
+        Log(text, text),
+        Markdown(text),
+        ProgressBar(1, text, 0, text, text),
+        PythonCode(code_string=text),
+        Section(text, [Markdown(text), Table([[text]], [text])]),
+        Table([[text, Markdown(text), Log(text)]], [text] * 3, text),
+        ValueBox(text[:100], text[:100], text[:100], "danger", text[:100]),
+    ]
+
+
+class TestSafety:
+    @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+    def test_every_component_escapes_what_it_shows(self, text):
+        assert {type(c).__name__ for c in everywhere(text)} == set(BUILT_IN)
+        found = Page(page(*everywhere(text)))
+        assert found.problems == []
+        assert found.text.count(CANARY) >= 10
+
+    def test_the_policy_allows_the_style_of_the_page_and_nothing_else(self):
+        html = page(Markdown("a"))
+        style = re.search(r"<style>(.*)</style>", html, re.DOTALL)[1]
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        policy = Page(html).tags
+        (content,) = [a["content"] for _, a in policy if "http-equiv" in a]
+        assert content == (
+            f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
+            "base-uri 'none'; form-action 'none'"
+        )
+
+    @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+    def test_html_of_a_person_stands_in_a_frame(self, text):
+        html = render(lambda task: HtmlPage(text), card_task())
+        found = Page(html)
+        frames = [a for tag, a in found.tags if tag == "iframe"]
+        assert [p for p in found.problems if "srcdoc" not in p] == []
+        assert [f["sandbox"] for f in frames] == ["allow-scripts"]
+        assert CANARY in frames[0]["srcdoc"]
+        assert CANARY not in found.text
+        (policy,) = [a["content"] for _, a in found.tags if "http-equiv" in a]
+        assert "default-src 'none'" in policy
+        assert "http" not in policy
+
+
+class TestContent:
+    def test_one_component_is_enough(self):
+        assert "<em>a</em>" in render(lambda task: Markdown("*a*"), card_task())
+
+    def test_a_generator_will_do(self):
+        assert "<em>a</em>" in render(lambda task: iter([Markdown("*a*")]), card_task())
+
+    @pytest.mark.parametrize("wrong", ["<b>", None, 3, b"x"])
+    def test_what_is_no_content(self, wrong):
+        def mine(task):
+            return wrong
+
+        with pytest.raises(TypeError, match=r"The card type 'mine' returned \w+: it returns"):
+            render(mine, card_task())
+
+    def test_what_is_no_component(self):
+        def mine(task):
+            return [Markdown("a"), "b"]
+
+        with pytest.raises(TypeError, match="'mine' returned str among its components"):
+            render(mine, card_task())
+
+    def test_what_the_step_added_is_shown_below_unless_it_is_placed(self):
+        added = (Markdown("ADDED"), Log("PLACED"))
+        html = render(
+            lambda task: [Section("S", [Table([[task.components[1]]])]), Markdown("END")],
+            card_task(components=added),
+        )
+        assert html.count("ADDED") == html.count("PLACED") == 1
+        assert html.index("PLACED") < html.index("END") < html.index("ADDED")
+
+    def test_what_the_step_added_stands_above_a_frame(self):
+        html = render(lambda task: HtmlPage("x"), card_task(components=(Markdown("ADDED"),)))
+        assert html.index("ADDED") < html.index("<iframe")
+
+    def test_a_component_of_a_persons_own(self):
+        @dataclass(frozen=True)
+        class Pair(Component):
+            def parts(self):
+                return [Markdown("one"), Markdown("two")]
+
+        html = page(Section("S", [Pair()]))
+        assert html.index("one") < html.index("two")
+
+    def test_nesting_ends(self):
+        deep = Markdown("a")
+        for _ in range(100):
+            deep = Section(None, [deep])
+        assert len(page(deep)) < 100_000
+
+    def test_a_picture_that_is_none(self):
+        assert "3 B that are no picture which a browser shows" in page(Image(b"abc"))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (12345, "12,345"),
+        (-3, "-3"),
+        (10**20, "1e+20"),
+        (10**400, "a huge integer"),
+        (0.5, "0.5"),
+        (3.0, "3.0"),
+        (1234.56789, "1,234.5679"),
+        (1e-9, "1e-09"),
+        (0.0, "0.0"),
+        (1e20, "1e+20"),
+        (math.inf, "inf"),
+        (math.nan, "nan"),
+    ],
+)
+def test_numbers(number, text):
+    assert number_text(number) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2e13, "20.0 TB")]
+)
+def test_sizes(count, text):
+    assert size_text(count) == text
