@@ -514,12 +514,12 @@ def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = N
     Args:
         metadata: the index.
         store: where the truth is.
-        flow: name of the flow that was asked for.
+        flow: name of the flow that was asked for; ``""`` = any.
         run: the run that was asked for, unknown to the index; None = any of the flow.
 
     Since 0.1.
     """
-    stored = store.folders(f"runs/{flow}/")
+    stored = store.folders(f"runs/{flow}/") if flow else []
     if run in stored if run is not None else stored and not metadata.runs(flow, limit=1):
         return True
     return not metadata.flows() and bool(store.folders("runs/"))

@@ -53,3 +53,9 @@ def test_the_version(here: Any) -> None:
     data = json.loads(here.call(version, "--json").out[0])
     assert data["flow_core"] == flow_core.__version__
     assert data["plugins"]["flow-inspect"] == "0.1.0"
+
+
+def test_in_a_folder_where_nothing_is(flowtester: Any) -> None:
+    flowtester.more_plugins = ["inspect"]
+    done = flowtester.flow("status").check()
+    assert done.stdout.splitlines()[-1].startswith("Nothing has been run here yet")
