@@ -216,7 +216,7 @@ class CommandFailed(FlowError):
     Attributes:
         command: its words.
         status: its exit status; negative = the signal that ended it; None = it could not be started.
-        output: what it wrote to its standard error, or, if that is nothing, to its standard output.
+        output: what it wrote to its standard output, then to its standard error.
 
     Since 0.1.
     """

@@ -68,7 +68,7 @@ def run_program(
             raise
         output = _text(out)
         if process.returncode:
-            raise _failed(command, process.returncode, _text(err).strip() or output.strip())
+            raise _failed(command, process.returncode, output, _text(err))
         return output
 
 
@@ -95,15 +95,15 @@ def _text(file: IO[bytes]) -> str:
     return file.read().decode(errors="replace")
 
 
-def _failed(command: Sequence[str], status: int, output: str) -> CommandFailed:
-    last = output.splitlines()[-_LINES:]
+def _failed(command: Sequence[str], status: int, out: str, err: str) -> CommandFailed:
+    last = (err.strip() or out.strip()).splitlines()[-_LINES:]
     how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
     words = " ".join(command)
     return CommandFailed(
         f"'{os.path.basename(command[0])}' failed: {how}",
         command=command,
         status=status,
-        output=output,
+        output="\n".join(filter(None, (out.strip(), err.strip()))),
         where=words if len(words) <= 200 else words[:199] + "…",
         why="\n".join(last) or None,
     )

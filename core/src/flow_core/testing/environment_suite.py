@@ -145,22 +145,21 @@ class EnvironmentSuite:
 
     # --- locks ----------------------------------------------------------------------------------
 
-    def test_lock_is_json_data(self, shared: str) -> None:
-        data = self._resolve(shared, self.request())
-        assert isinstance(data, Mapping)
+    def test_same_request_gives_the_same_lock(self, shared: str, lock: EnvironmentLock) -> None:
+        again = self._resolve(shared, self.request())
+        assert isinstance(again, Mapping)
         try:
-            canonical(dict(data))
+            text = canonical(dict(again))
         except (TypeError, ValueError) as error:
             pytest.fail(f"the lock is no JSON data: {error}")
+        assert text == lock.text, "two locks of one request differ: is there a time in them?"
 
-    def test_same_request_gives_the_same_lock(self, shared: str) -> None:
-        first, second = (self._resolve(shared, self.request()) for _ in range(2))
-        assert first == second, "two locks of one request differ: is there a time in them?"
-
-    def test_order_of_what_is_asked_does_not_count(self, shared: str) -> None:
+    def test_order_of_what_is_asked_does_not_count(
+        self, shared: str, lock: EnvironmentLock
+    ) -> None:
         request = self.request()
         turned = request._replace(options=_turned(request.options))
-        assert self._resolve(shared, turned) == self._resolve(shared, request)
+        assert self._resolve(shared, turned) == lock.data
 
     def test_lock_knows_no_folder_of_this_machine(self, shared: str, lock: EnvironmentLock) -> None:
         for name in (shared, os.path.expanduser("~"), sys.prefix):

@@ -22,7 +22,7 @@ from flow_venv.trouble import explain
 
 FORMAT = 1
 _ALONE = {"PYTHONPATH": "", "PYTHONHOME": ""}  # what is there is no part of the environment
-_QUIET = ("--disable-pip-version-check", "--no-input", "--quiet")
+_QUIET = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
 
 
 class VenvEnvironment:
@@ -57,10 +57,12 @@ class VenvEnvironment:
         }
 
     def _report(self, python: str, wanted: Sequence[str], work: EnvironmentWork) -> dict[str, Any]:
-        options = ["--dry-run", "--ignore-installed", "--only-binary", ":all:", "--report", "-"]
-        with _requirements_file(wanted) as file:
-            text = _pip(work, python, "install", *options, *_sources(work), "-r", file.name)
-        report: dict[str, Any] = json.loads(text)
+        options = ["--dry-run", "--ignore-installed", "--only-binary", ":all:"]
+        with tempfile.NamedTemporaryFile("r", suffix=".json", encoding="utf-8") as file:
+            told = ["--report", file.name]
+            # Not in a file, of which pip would tell the lines instead of the requirements.
+            _pip(work, python, "install", *options, *told, *_sources(work), "--", *wanted)
+            report: dict[str, Any] = json.load(file)
         return report
 
     def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
@@ -218,8 +220,9 @@ def _sources(work: EnvironmentWork) -> list[str]:
 
 
 def _pip(work: EnvironmentWork, python: str, command: str, *words: str) -> str:
-    # The pip of this process works for any Python, so that none need be in the environment.
-    return _run(work, [sys.executable, "-m", "pip", "--python", python, command, *_QUIET, *words])
+    # The pip of this Python works for any other one, so that none need be in the environment.
+    other = [] if python == sys.executable else ["--python", python]
+    return _run(work, [sys.executable, "-m", "pip", *other, command, *_QUIET, *words])
 
 
 def _run(work: EnvironmentWork, command: Sequence[str]) -> str:

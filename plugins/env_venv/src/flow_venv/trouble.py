@@ -7,6 +7,7 @@ import re
 from flow_core.api import CommandFailed, NoEnvironment
 
 _MOST = 12  # lines of pip's explanation
+_CLASH = re.compile(r"\s+(?:The user requested .+|\S+ \S+ depends on .+)")
 _NONE_FITS = re.compile(r"No matching distribution found for (.+)")
 _VERSIONS = re.compile(r"Could not find a version that satisfies .*\(from versions: (.*)\)")
 
@@ -24,12 +25,11 @@ def explain(error: CommandFailed) -> NoEnvironment:
     lines = [line for line in output.splitlines() if not line.startswith("WARNING")]
     none_fits = _NONE_FITS.search(output)
     if "ResolutionImpossible" in output:
-        told = [line for line in lines if "ResolutionImpossible" not in line]
-        clash = [line.strip() for line in told if re.match(r"\s{2,}\S", line)]
+        clash = [line.strip() for line in lines if _CLASH.fullmatch(line)]
         return NoEnvironment(
             "The packages that the step asks for do not fit together",
             where="environment provider 'venv'",
-            why="\n".join(clash[:_MOST]) or _last([line for line in told if line.strip()]),
+            why="\n".join(clash[:_MOST]) or _last(lines),
             hint="leave open the version of one of them",
         )
     if none_fits:
