@@ -6,8 +6,16 @@ import pytest
 @pytest.mark.parametrize(
     ("text", "what", "why"),
     [
-        ("from metaflow import FlowSpec, card", "metaflow.card", "old flows cannot leave cards yet"),
-        ("from metaflow.cards import Markdown", "metaflow.cards", "old flows cannot leave cards yet"),
+        (
+            "from metaflow import FlowSpec, card",
+            "metaflow.card",
+            "old flows cannot leave cards yet",
+        ),
+        (
+            "from metaflow.cards import Markdown",
+            "metaflow.cards",
+            "old flows cannot leave cards yet",
+        ),
         ("import metaflow\nmetaflow.batch", "metaflow.batch", "nothing runs steps on AWS Batch"),
         ("import beside", "metaflow.S3", "a client for objects in S3"),
     ],

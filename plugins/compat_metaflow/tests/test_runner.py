@@ -188,7 +188,9 @@ from metaflow import card
         notebook, timeout=120, resources={"metadata": {"path": str(old.folder)}}
     )
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(("FLOW_", "METAFLOW_"))}
-    with pytest.raises(nbclient.exceptions.CellExecutionError, match="old flows cannot leave cards yet"):
+    with pytest.raises(
+        nbclient.exceptions.CellExecutionError, match="old flows cannot leave cards yet"
+    ):
         client.execute(env={**inherited, **old.variables})
     second, third = (
         "".join(o.get("text", "") for o in cell.outputs if o.get("name") == "stdout")
