@@ -37,6 +37,7 @@ READS: dict[str, tuple[list[str], type, str]] = {
     ),
     "dump": (["dump", "F/1"], list, "artifacts attempt pathspec state"),
     "logs": (["logs", "F/1"], list, "attempt origin pathspec state stderr stdout"),
+    "doctor": (["doctor"], dict, "status lines settings"),
     "gc": (["gc", "--keep-last", "9", "--dry-run"], dict, ""),
     "output-dot": (["output-dot", "flow.py"], dict, "steps"),
     "plugins": (["plugins"], list, "name"),

@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from flow_core.index import PluginIndex as PluginIndex
     from flow_core.index import core_requirement as core_requirement
     from flow_core.index import installed as installed
+    from flow_core.index import satisfies as satisfies
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
     from flow_core.interfaces import Begun as Begun
     from flow_core.interfaces import Buffer as Buffer
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import CommandContext as CommandContext
     from flow_core.interfaces import Compute as Compute
     from flow_core.interfaces import ComputeCapabilities as ComputeCapabilities
+    from flow_core.interfaces import Diagnosis as Diagnosis
     from flow_core.interfaces import Environment as Environment
     from flow_core.interfaces import EnvironmentCapabilities as EnvironmentCapabilities
     from flow_core.interfaces import EnvironmentRequest as EnvironmentRequest
@@ -249,8 +251,8 @@ _HOME = {
     "hook_calls": "HookInfo",
     "hook_order": "Place",
     "hookspecs": "hookimpl hookspec",
-    "index": "EntryPoint GROUPS PluginIndex core_requirement installed",
-    "interfaces": "REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Environment"
+    "index": "EntryPoint GROUPS PluginIndex core_requirement installed satisfies",
+    "interfaces": "REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
     " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited GangCompute Interpreter Metadata"
     " Output Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",

@@ -36,6 +36,7 @@ GROUPS = {
     "flow.computes": "compute provider",
     "flow.decorator_hooks": "plugin",
     "flow.decorators": "decorator",
+    "flow.diagnoses": "diagnosis",
     "flow.environments": "environment provider",
     "flow.exports": "name",
     "flow.leftovers": "finder of leftovers",

@@ -637,6 +637,29 @@ class Parser(Protocol):
         """
 
 
+# --- diagnoses ----------------------------------------------------------------------------------
+
+
+class Diagnosis(NamedTuple):
+    """One finding on whether flows can run here. The entry points of the group ``flow.diagnoses``
+    name functions that are given a `Session` and yield such findings; they are called in a process
+    of their own, and interrupted when they take longer than some seconds. Since 0.1.
+
+    Attributes:
+        subject: what it is about, in a word: ``forking``.
+        status: ``ok``, ``warn`` or ``fail``: flows cannot run.
+        text: what was found, one sentence.
+        why: the cause, as far as it is known.
+        hint: what to type or change.
+    """
+
+    subject: str
+    status: str
+    text: str
+    why: str = ""
+    hint: str = ""
+
+
 # --- commands -----------------------------------------------------------------------------------
 
 

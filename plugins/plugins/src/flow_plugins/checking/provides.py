@@ -187,6 +187,10 @@ def _leftovers(session: Session, entry: EntryPoint, loaded: Any) -> Iterator[str
     yield from _function(loaded, "store", "gone")
 
 
+def _diagnosis(session: Session, entry: EntryPoint, loaded: Any) -> Iterator[str]:
+    yield from _function(loaded, "session")
+
+
 def _function(loaded: Any, *arguments: str) -> Iterator[str]:
     if not callable(loaded):
         yield f"it is no function, but {type(loaded).__name__}"
@@ -230,6 +234,7 @@ _Check = Callable[[Session, EntryPoint, Any], Iterator[str]]
 _CHECKS: dict[str, _Check] = {
     "flow.commands": _command,
     "flow.computes": _compute,
+    "flow.diagnoses": _diagnosis,
     "flow.environments": _environment,
     "flow.leftovers": _leftovers,
     "flow.metadata": _metadata,
@@ -240,6 +245,7 @@ _CHECKS: dict[str, _Check] = {
 _CONTRACTS = {
     "flow.commands": "flow_core.api.Command, which builds a click command with a help text",
     "flow.computes": "flow_core.api.Compute, made without arguments",
+    "flow.diagnoses": "a function (session) that yields flow_core.api.Diagnosis",
     "flow.environments": "flow_core.api.Environment",
     "flow.leftovers": "a function (store, gone) that yields objects of the store",
     "flow.metadata": "flow_core.api.Metadata, made with the place behind name:// or None",

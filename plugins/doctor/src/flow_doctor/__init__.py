@@ -1,0 +1,1 @@
+"""The command doctor: whether flows can run here, and what to type where they cannot."""
