@@ -7,6 +7,7 @@ when the run has ended.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from flow_tracing.run_trace import RunTrace
 
 T = TypeVar("T")
+_LONGEST = 200  # characters of a complaint
 
 
 class Listener:
@@ -146,8 +148,7 @@ class Complaints(logging.Handler):
         """Keep a record: the last one says it best."""
         text = record.getMessage()
         error: Any = record.exc_info[1] if record.exc_info else None
-        first = f"{text} {type(error).__name__}: {error}" if error else text
-        self._last = first.partition("\n")[0][:300]
+        self._last = _short(f"{text} {type(error).__name__}: {error}" if error else text)
 
     def end(self) -> str:
         """Stop listening; return the last complaint, or ``""``."""
@@ -155,3 +156,10 @@ class Complaints(logging.Handler):
             self._logger.removeHandler(self)
             self._logger.propagate, self._earlier = self._earlier, None
         return self._last
+
+
+def _short(text: str) -> str:
+    """Return what the system said, if it is in ``text``, else its first line, not all of a long one."""
+    found = re.search(r"\[Errno -?\d+\] ([\w ]+)", text)
+    line = found[1] if found else text.partition("\n")[0]
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
