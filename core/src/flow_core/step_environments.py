@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -27,6 +29,7 @@ from flow_core.errors import NoEnvironment, PluginError, near_misses
 from flow_core.interfaces import Environment, EnvironmentRequest, TaskCommand
 from flow_core.plan import LOCAL, TaskPlan
 from flow_core.records import EnvironmentProgress, RunDocument
+from flow_core.scheduler import INTERRUPTS
 from flow_core.travel import CORE, Luggage, pack, unpack
 
 if TYPE_CHECKING:
@@ -356,24 +359,44 @@ class StepEnvironments:
             threading.Thread(target=work, args=(key,), name=f"environment {key[0]}") for key in jobs
         ]
         found: dict[tuple[str, str], T] = {}
-        try:
-            for thread in threads:
-                thread.start()
-            while len(found) < len(jobs):
-                key, kind, text, part = news.get()
-                if kind == "failed":
-                    raise text
-                if kind == "done":
-                    found[key] = text
-                    progress(key, "end", "", None)
-                else:
-                    progress(key, kind, text, part)
-        finally:
-            cancelled.set()
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
+        with _interrupts() if jobs else nullcontext():
+            try:
+                for thread in threads:
+                    thread.start()
+                while len(found) < len(jobs):
+                    key, kind, text, part = news.get()
+                    if kind == "failed":
+                        raise text
+                    if kind == "done":
+                        found[key] = text
+                        progress(key, "end", "", None)
+                    else:
+                        progress(key, kind, text, part)
+            finally:
+                cancelled.set()
+                for thread in threads:
+                    if thread.ident is not None:
+                        thread.join()
         return found
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Let what would kill this process interrupt it, so that it takes its programs with it."""
+    changed: dict[int, Any] = {}
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for number in INTERRUPTS:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                changed[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, earlier in changed.items():
+            signal.signal(number, earlier)
 
 
 def _put(news: Any, key: tuple[str, str], text: str, part: float | None) -> None:

@@ -485,7 +485,7 @@ class Task(Container[DataArtifact]):
     @property
     def metadata_dict(self) -> dict[str, Any]:
         """What is known of the attempt, by name: attempt, state, host, pid, times, origin, foreach,
-        and of its run: code, script, versions, git state, user, compute, datastore.
+        and of its run: code, script, versions, git state, user, compute, environment, datastore.
 
         Notes of plugins stand under their own names.
         """
@@ -495,6 +495,7 @@ class Task(Container[DataArtifact]):
             "code": document.code,
             "user": document.user,
             "compute": self.runtime_name,
+            "environment": document.environment_name(record.step),
             "datastore": self._reader.session.store.url,
             "origin_run_id": record.origin.split("/")[1] if record.origin else None,
             "origin_task_id": record.origin.split("/")[3] if record.origin else None,

@@ -59,6 +59,7 @@ def compare_runs(session: Session, old: FoundRun, new: FoundRun) -> dict[str, An
         "parameters": _tables(session, old, new, "parameters"),
         "constants": _tables(session, old, new, "constants"),
         "code": _code(session, old, new),
+        "environments": _environments(old, new),
         "steps": _steps(session, old, new),
         "artifacts": _artifacts(session, old, new),
     }
@@ -67,7 +68,8 @@ def compare_runs(session: Session, old: FoundRun, new: FoundRun) -> dict[str, An
 def differs(data: Mapping[str, Any]) -> bool:
     """Whether the runs differ in more than times and places."""
     outcome = data["old"]["state"] != data["new"]["state"]
-    parts = (data["parameters"], data["constants"], data["code"], data["artifacts"])
+    names = ("parameters", "constants", "code", "environments", "artifacts")
+    parts = [data[name] for name in names]
     return outcome or any(parts) or any(s["tasks"][0] != s["tasks"][1] for s in data["steps"])
 
 
@@ -109,6 +111,18 @@ def _tables(session: Session, old: FoundRun, new: FoundRun, table: str) -> list[
 
 def _summary(session: Session, ref: ArtifactRef | None, what: str) -> str | None:
     return session.artifacts.summary(ref, what) if ref is not None else None
+
+
+def _environments(old: FoundRun, new: FoundRun) -> list[dict[str, str]]:
+    """Return the steps that both runs have, in environments with other locks."""
+    before, after = old.document, new.document
+    found = []
+    for step in after.graph["steps"]:
+        locks = [d.environments.get(step, {}).get("lock") for d in (before, after)]
+        if step in before.graph["steps"] and locks[0] != locks[1]:
+            names = [d.environment_name(step) for d in (before, after)]
+            found.append({"name": step, "old": names[0], "new": names[1]})
+    return found
 
 
 def _code(session: Session, old: FoundRun, new: FoundRun) -> list[dict[str, Any]]:
@@ -182,6 +196,8 @@ def _text(data: Mapping[str, Any]) -> Iterator[str]:
     for title in ("parameters", "constants"):
         yield from _section(title, [(r["name"], r["old"], r["new"]) for r in data[title]])
     yield from _code_lines(data)
+    changed = [(r["name"], r["old"], r["new"]) for r in data["environments"]]
+    yield from _section("environments", changed)
     yield from _step_lines(data["steps"])
     yield from _artifact_lines(data["artifacts"])
     if not differs(data):

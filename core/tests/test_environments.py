@@ -1,0 +1,330 @@
+"""Locks, and environments that are built once and never used half built."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flow_core.environments import (
+    EnvironmentBuilder,
+    EnvironmentLock,
+    canonical,
+    request_digest,
+    this_platform,
+)
+from flow_core.errors import CommandFailed, NoEnvironment, PluginError
+from flow_core.interfaces import EnvironmentCapabilities, EnvironmentRequest, Interpreter
+from flow_core.programs import run_program
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def request(**changes: Any) -> EnvironmentRequest:
+    return EnvironmentRequest({}, (), {}, this_platform(), "3.11")._replace(**changes)
+
+
+class Own:
+    """An environment provider that gives the Python of these tests."""
+
+    capabilities = EnvironmentCapabilities(offline=True)
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def resolve(self, request: EnvironmentRequest, work: Any) -> Any:
+        self.calls.append("resolve")
+        return {"format": 1, "asked": dict(request.options)}
+
+    def prepare(self, lock: Any, folder: str, work: Any) -> Any:
+        self.calls.append("prepare")
+        Path(folder, "content").write_text("whole")
+        return Interpreter(sys.executable)
+
+
+def builder(provider: Any, root: Path, **options: Any) -> EnvironmentBuilder:
+    return EnvironmentBuilder("own", provider, str(root), **options)
+
+
+class TestLocks:
+    @given(st.dictionaries(st.text(), JSON))
+    def test_there_is_one_form(self, data: dict[str, Any]) -> None:
+        lock = EnvironmentLock.of("own", data)
+        assert lock.data == data
+        assert EnvironmentLock.read("own", lock.text) == lock
+        assert EnvironmentLock.of("own", dict(reversed(data.items()))) == lock
+
+    @given(JSON, JSON)
+    def test_other_data_has_another_hash(self, one: Any, two: Any) -> None:
+        first, second = (EnvironmentLock.of("own", {"data": d}) for d in (one, two))
+        assert (first.hash == second.hash) == (canonical(one) == canonical(two))
+
+    @pytest.mark.parametrize("data", [{"a": (1, 2)}, {1: "a"}, {"a": {1}}, {"a": float("nan")}])
+    def test_what_json_does_not_keep_is_refused(self, data: Any) -> None:
+        with pytest.raises((TypeError, ValueError)):
+            EnvironmentLock.of("own", data)
+
+    def test_all_of_a_request_counts(self) -> None:
+        others = [
+            request(options={"a": 1}),
+            request(requirements=("a",)),
+            request(files={"a": "b"}),
+            request(platform="vax"),
+            request(python="3.12"),
+        ]
+        assert len({request_digest(r) for r in (request(), *others)}) == 6
+
+
+class TestResolve:
+    def test_the_same_request_is_resolved_once(self, tmp_path: Path) -> None:
+        provider = Own()
+        first = builder(provider, tmp_path).resolve(request())
+        assert builder(provider, tmp_path).resolve(request()) == first
+        assert provider.calls == ["resolve"]
+        builder(provider, tmp_path).resolve(request(), anew=True)
+        builder(provider, tmp_path, version="2").resolve(request())
+        assert provider.calls == ["resolve"] * 3
+
+    def test_a_lock_that_is_no_json(self, tmp_path: Path) -> None:
+        provider = Own()
+        provider.resolve = lambda request, work: {"at": object()}  # type: ignore[method-assign]
+        with pytest.raises(PluginError) as caught:
+            builder(provider, tmp_path).resolve(request())
+        assert caught.value.what == (
+            "The environment provider 'own' made a lock that is no JSON data"
+        )
+        assert caught.value.where == "Own.resolve"
+
+    def test_a_defect_names_the_provider(self, tmp_path: Path) -> None:
+        provider = Own()
+        provider.resolve = lambda request, work: 1 / 0  # type: ignore[method-assign]
+        with pytest.raises(PluginError) as caught:
+            builder(provider, tmp_path).resolve(request())
+        assert caught.value.what == "The environment provider 'own' failed"
+        assert caught.value.why == "ZeroDivisionError: division by zero"
+
+
+class TestPrepare:
+    def lock(self, **data: Any) -> EnvironmentLock:
+        return EnvironmentLock.of("own", {"format": 1, **data})
+
+    def test_what_is_known_of_it(self, tmp_path: Path) -> None:
+        ready = builder(Own(), tmp_path).prepare(self.lock())
+        assert ready.python == ".".join(map(str, sys.version_info[:3]))
+        assert ready.python_minor == f"{sys.version_info[0]}.{sys.version_info[1]}"
+        assert ready.implementation == sys.implementation.name
+        assert "pytest" in ready.packages
+        assert ready.name == f"own {self.lock().hash[:8]}"
+
+    def test_it_is_built_once_and_found_again(self, tmp_path: Path) -> None:
+        provider = Own()
+        first = builder(provider, tmp_path).prepare(self.lock())
+        assert builder(provider, tmp_path).prepare(self.lock()) == first
+        assert provider.calls == ["prepare"]
+
+    def test_threads_that_want_the_same_build_it_once(self, tmp_path: Path) -> None:
+        provider = Own()
+        found: list[Any] = []
+        threads = [
+            threading.Thread(
+                target=lambda: found.append(builder(provider, tmp_path).prepare(self.lock()))
+            )
+            for _ in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 6
+        assert len({ready.made_at for ready in found}) == 1
+        assert provider.calls == ["prepare"]
+
+    def test_one_without_its_mark_is_half_built(self, tmp_path: Path) -> None:
+        provider = Own()
+        ready = builder(provider, tmp_path).prepare(self.lock())
+        os.unlink(f"{ready.folder}.json")
+        Path(ready.folder, "rest").write_text("of an attempt that was killed")
+        assert builder(provider, tmp_path).find(self.lock()) is None
+        builder(provider, tmp_path).prepare(self.lock())
+        assert os.listdir(ready.folder) == ["content"]
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 99}', '{"format": 1}'])
+    def test_a_damaged_mark_is_none(self, tmp_path: Path, text: str) -> None:
+        ready = builder(Own(), tmp_path).prepare(self.lock())
+        Path(f"{ready.folder}.json").write_text(text)
+        assert builder(Own(), tmp_path).find(self.lock()) is None
+
+    def test_an_interpreter_that_is_gone_is_built_again(self, tmp_path: Path) -> None:
+        ready = builder(Own(), tmp_path).prepare(self.lock())
+        mark = Path(f"{ready.folder}.json")
+        mark.write_text(json.dumps({**json.loads(mark.read_text()), "interpreter": "/gone"}))
+        assert builder(Own(), tmp_path).find(self.lock()) is None
+
+    def test_it_can_be_removed(self, tmp_path: Path) -> None:
+        ready = builder(Own(), tmp_path).prepare(self.lock())
+        builder(Own(), tmp_path).remove(self.lock())
+        assert not os.path.exists(ready.folder)
+        assert builder(Own(), tmp_path).find(self.lock()) is None
+
+    @pytest.mark.parametrize(
+        ("made", "why"),
+        [
+            (None, "it is a NoneType"),
+            (Interpreter("python"), "its path is not absolute: 'python'"),
+            (Interpreter("/no/python"), "there is no program '/no/python'"),
+            (Interpreter(sys.executable, {"A": 1}), "its variables are not all texts"),  # type: ignore[dict-item]
+        ],
+    )
+    def test_a_result_that_is_no_interpreter(self, tmp_path: Path, made: Any, why: str) -> None:
+        provider = Own()
+        provider.prepare = lambda *_: made  # type: ignore[method-assign]
+        with pytest.raises(PluginError) as caught:
+            builder(provider, tmp_path).prepare(self.lock())
+        assert caught.value.why == why
+
+    def script(self, tmp_path: Path, text: str) -> Own:
+        program = tmp_path / "python"
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+        provider = Own()
+        provider.prepare = lambda *_: Interpreter(str(program))  # type: ignore[method-assign]
+        return provider
+
+    def test_an_interpreter_that_does_not_run(self, tmp_path: Path) -> None:
+        provider = self.script(tmp_path, "echo libx.so is missing >&2; exit 127")
+        with pytest.raises(NoEnvironment) as caught:
+            builder(provider, tmp_path / "root").prepare(self.lock())
+        assert "does not run" in caught.value.what
+        assert caught.value.why == "libx.so is missing"
+
+    def test_a_python_that_is_too_old(self, tmp_path: Path) -> None:
+        facts = '{"python": "3.9.1", "implementation": "cpython", "packages": {}}'
+        provider = self.script(tmp_path, f"echo '{facts}'")
+        with pytest.raises(NoEnvironment, match=r"has Python 3\.9\.1") as caught:
+            builder(provider, tmp_path / "root").prepare(self.lock())
+        assert caught.value.why == "tasks need Python 3.10 or later"
+
+    def test_without_network_one_that_needs_it_is_refused(self, tmp_path: Path) -> None:
+        provider = Own()
+        provider.capabilities = EnvironmentCapabilities()
+        with pytest.raises(NoEnvironment, match="is not on this machine"):
+            builder(provider, tmp_path, offline=True).prepare(self.lock())
+        builder(provider, tmp_path).prepare(self.lock())
+        assert builder(provider, tmp_path, offline=True).prepare(self.lock()), "it is there now"
+
+    def test_a_program_goes_on_holding_the_lock(self, tmp_path: Path) -> None:
+        """Nobody builds in a folder in which what a killed launcher had started still writes."""
+        marked = tmp_path / "marked"
+        code = f"""
+import os, signal, subprocess, sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from pathlib import Path
+from flow_core.environments import EnvironmentBuilder, EnvironmentLock
+from flow_core.interfaces import EnvironmentCapabilities
+class Slow:
+    capabilities = EnvironmentCapabilities()
+    def prepare(self, lock, folder, work):
+        Path({str(marked)!r}).write_text("begun")
+        work.run(["sleep", "1.5"])
+EnvironmentBuilder("own", Slow(), {str(tmp_path / "root")!r}).prepare(
+    EnvironmentLock.of("own", {{"format": 1}}))
+"""
+        process = subprocess.Popen([sys.executable, "-c", code])
+        deadline = time.monotonic() + 30
+        while not marked.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.2)  # until the program is there
+        process.kill()
+        process.wait()
+        begun, told = time.monotonic(), []
+        builder(Own(), tmp_path / "root", tell=lambda text, _: told.append(text)).prepare(
+            self.lock()
+        )
+        assert time.monotonic() - begun > 0.5
+        assert told == ["waiting for another process, which builds it"]
+
+    def test_who_waits_can_be_cancelled(self, tmp_path: Path) -> None:
+        inside, leave, cancelled = threading.Event(), threading.Event(), threading.Event()
+
+        class Slow(Own):
+            def prepare(self, lock: Any, folder: str, work: Any) -> Any:
+                inside.set()
+                assert leave.wait(30)
+                return super().prepare(lock, folder, work)
+
+        thread = threading.Thread(target=builder(Slow(), tmp_path).prepare, args=(self.lock(),))
+        thread.start()
+        assert inside.wait(30)
+        cancelled.set()
+        with pytest.raises(KeyboardInterrupt):
+            builder(Own(), tmp_path, cancelled=cancelled).prepare(self.lock())
+        leave.set()
+        thread.join()
+
+
+class TestPrograms:
+    def test_output_is_returned(self) -> None:
+        assert run_program(["echo", "a b"], threading.Event()) == "a b\n"
+
+    def test_folder_and_variables(self, tmp_path: Path) -> None:
+        out = run_program(
+            ["sh", "-c", "pwd; echo $A"], threading.Event(), str(tmp_path), {"A": "b"}
+        )
+        assert out == f"{tmp_path}\nb\n"
+
+    def test_more_output_than_a_pipe_holds(self) -> None:
+        text = run_program(["head", "-c", "1000000", "/dev/zero"], threading.Event())
+        assert len(text) == 1_000_000
+
+    def test_a_failure_tells_what_it_said(self) -> None:
+        with pytest.raises(CommandFailed) as caught:
+            run_program(["sh", "-c", "echo out; echo because >&2; exit 3"], threading.Event())
+        error = caught.value
+        assert error.what == "'sh' failed: exit status 3"
+        assert (error.status, error.why, error.output) == (3, "because", "out\nbecause")
+
+    def test_a_program_that_is_not_there(self) -> None:
+        with pytest.raises(CommandFailed) as caught:
+            run_program(["no-such-program"], threading.Event())
+        assert caught.value.what == "'no-such-program' could not be started"
+        assert caught.value.status is None
+
+    def test_cancelled_with_its_children(self, tmp_path: Path) -> None:
+        cancelled, pid = threading.Event(), tmp_path / "pid"
+
+        def cancel() -> None:
+            while not (pid.exists() and pid.read_text().strip()):
+                time.sleep(0.01)
+            cancelled.set()
+
+        thread = threading.Thread(target=cancel)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            run_program(["sh", "-c", f"sleep 60 & echo $! > {pid}; wait"], cancelled)
+        thread.join()
+        child = int(pid.read_text())
+        deadline = time.monotonic() + 10
+        while _runs(child):
+            assert time.monotonic() < deadline, "the child was left behind"
+            time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
