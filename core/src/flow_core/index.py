@@ -33,6 +33,7 @@ PREFIX = "flow."
 _KIND = {
     "flow.commands": "command",
     "flow.computes": "compute provider",
+    "flow.current": "attributes of current",
     "flow.decorator_hooks": "plugin",
     "flow.decorators": "decorator",
     "flow.environments": "environment provider",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "show": ("Tell all about one plugin.", "flow_plugins.show:command"),
+    "stubs": ("Write stubs of flow_core for type checkers.", "flow_plugins.stubs:build"),
 }
 """Subcommand → one line for the list, and ``module:function``, imported when it is used: the
 function takes the `CommandContext` and returns the click command."""
