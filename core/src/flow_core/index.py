@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import itertools
 import os
 import re
 import sys
@@ -29,6 +28,7 @@ from flow_core.errors import (
 )
 
 PREFIX = "flow."
+_RAW_PREFIX = PREFIX.encode()
 _KIND = {
     "flow.commands": "command",
     "flow.computes": "compute provider",
@@ -186,7 +186,9 @@ class PluginIndex:
         picks one of several that provide a name. Other texts name modules: what they offer is
         there, too. A module that cannot be read offers nothing; loading it tells why.
         """
-        texts = [choice.strip() for choice in choices]
+        texts = [*filter(None, (choice.strip() for choice in choices))]
+        if not texts:
+            return self
         modules = hook_modules(t for t in texts if not t.startswith("no:"))
         return self.with_modules(modules)._chosen(texts, modules)
 
@@ -420,9 +422,10 @@ def scan(path: Iterable[str]) -> Iterator[EntryPoint]:
             continue
         except OSError:
             continue  # a path entry that does not exist is normal
+        inside = os.path.join(folder, "")
         for name in names:
             if name.endswith((".dist-info", ".egg-info")):
-                yield from _scan_distribution(os.path.join(folder, name), name, seen)
+                yield from _scan_distribution(inside + name, name, seen)
 
 
 def _scan_distribution(location: str, folder: str, seen: set[str]) -> Iterator[EntryPoint]:
@@ -430,16 +433,21 @@ def _scan_distribution(location: str, folder: str, seen: set[str]) -> Iterator[E
     if distribution in seen:
         return
     seen.add(distribution)
-    try:
-        path = os.path.join(location, "entry_points.txt")
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except OSError:
-        return  # most distributions have none; an egg-info may be a plain file
-    if PREFIX in text:
-        for group, name, value in parse_entry_points(text):
+    raw = _content(location, "entry_points.txt")
+    if raw is not None and _RAW_PREFIX in raw:
+        for group, name, value in parse_entry_points(raw.decode("utf-8", "replace")):
             if group.startswith(PREFIX):
                 yield EntryPoint(group, name, value, distribution, version, location)
+
+
+def _content(folder: str, name: str) -> bytes | None:
+    """Return the content of a small file, or None; without the layers that lines and texts need:
+    there are many such files at every start."""
+    try:
+        with open(folder + os.sep + name, "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return None  # most distributions have no entry points; an egg-info may be a plain file
 
 
 def _scan_with_library(archive: str, seen: set[str]) -> Iterator[EntryPoint]:
@@ -468,7 +476,10 @@ def _split_folder(folder: str) -> tuple[str, str]:
 
 def normalise(name: str) -> str:
     """Return a distribution's name in the normal form of the packaging standards."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    plain = name.lower().replace("_", "-").replace(".", "-")
+    while "--" in plain:
+        plain = plain.replace("--", "-")
+    return plain
 
 
 def parse_entry_points(text: str) -> Iterator[tuple[str, str, str]]:
@@ -489,19 +500,19 @@ def core_requirement(entry: EntryPoint) -> str:
     A line with a condition does not count: an extra, or what packaging tools have checked.
     """
     for file in ("METADATA", "PKG-INFO"):
-        try:
-            path = os.path.join(entry.location, file)
-            with open(path, encoding="utf-8-sig", errors="replace") as lines:
-                headers = itertools.takewhile(str.strip, lines)  # they end at the first empty line
-                found = [_of_core(line.partition(":")[2]) for line in headers if _requires(line)]
-                return ",".join(filter(None, found))
-        except OSError:
-            continue  # an egg-info has the other file
+        raw = _content(entry.location, file)
+        if raw is not None:  # an egg-info has the other file
+            return ",".join(filter(None, map(_of_core, _required(raw))))
     return ""
 
 
-def _requires(line: str) -> bool:
-    return line[:14].lower() == "requires-dist:"
+def _required(raw: bytes) -> Iterator[str]:
+    """Yield what the metadata of a distribution requires."""
+    for line in raw.removeprefix(b"\xef\xbb\xbf").splitlines():
+        if line[:14].lower() == b"requires-dist:":
+            yield line[14:].decode("utf-8", "replace")
+        elif not line.strip():
+            return  # the headers end at the first empty line
 
 
 def _of_core(requirement: str) -> str:
@@ -515,6 +526,7 @@ def _of_core(requirement: str) -> str:
     return text[start:].rpartition("]")[2]
 
 
+@functools.lru_cache(maxsize=64)
 def satisfies(version: str, requirement: str) -> bool:
     """Whether ``version`` fits ``requirement``: comma-separated ``>= > <= < == != ~=`` clauses.
 

@@ -18,6 +18,7 @@ from flow_core.errors import PluginError, UnknownName, did_you_mean
 from flow_core.hook_calls import HookManager, in_a_ring
 from flow_core.hook_order import Ring, arrange
 from flow_core.index import PluginIndex
+from flow_core.late_hooks import BEFORE_RUNS, waits
 
 if TYPE_CHECKING:
     from flow_core.settings import Settings
@@ -31,6 +32,10 @@ DECORATOR_GROUP = "flow.decorator_hooks"
 
 class KernelHooks:
     """The kernel's own implementation of hooks."""
+
+    def __dir__(self) -> list[str]:
+        # pluggy looks at each attribute of an object with care: at what any object has as well.
+        return ["flow_task_call"]
 
     @hookspecs.last
     def flow_task_call(self, task: Any, flow: Any) -> None:
@@ -49,7 +54,6 @@ class Plugins:
 
     Attributes:
         hook: calls hooks: ``plugins.hook.flow_event(event=…)``.
-        broken: plugin → why it could not be loaded.
     """
 
     def __init__(
@@ -69,8 +73,9 @@ class Plugins:
             for name, entries in index.group(group).items()
         }
         self.manager.add_hookspecs(hookspecs)
-        self.broken: dict[str, PluginError] = {}
-        loaded = self._load_installed(index)
+        self._broken: dict[str, PluginError] = {}
+        self._waiting: list[str] = []
+        loaded = self._load_installed()
         for module in self._modules:
             loaded[_free_name(module, loaded)] = self._load_module(module)
         # Called before anybody is there: pluggy then calls each plugin as it is registered, and
@@ -86,8 +91,27 @@ class Plugins:
         """The hook caller."""
         return self.manager.hook
 
+    @property
+    def broken(self) -> dict[str, PluginError]:
+        """Plugin → why it could not be loaded. All are loaded by then."""
+        self.complete()
+        return self._broken
+
+    def complete(self) -> None:
+        """Load the hook modules that wait for a run, see `flow_core.late_hooks`.
+
+        It is done when a hook of runs is called. Who looks at all plugins calls it before. Since 0.1.
+        """
+        waiting, self._waiting = self._waiting, []
+        self.manager.complete = None
+        if waiting:
+            self._register(self._load(GROUP, waiting))
+            self._check_names()
+
     def implemented(self, hook: str) -> bool:
         """Whether any plugin implements ``hook``; hot loops skip hooks that nobody hears."""
+        if hook not in BEFORE_RUNS:
+            self.complete()
         caller = getattr(self.manager.hook, hook)
         return bool(caller.get_hookimpls())
 
@@ -107,6 +131,8 @@ class Plugins:
             return self
         more = Plugins(self._index, self._modules, self._settings, wanted)
         more.manager.aside = self.manager.aside
+        if not self._waiting:
+            more.complete()
         for name, plugin in reversed(self.manager.list_name_plugin()):
             if plugin is not None and not more.manager.has_plugin(name):
                 more.manager.register(plugin, name)
@@ -114,15 +140,25 @@ class Plugins:
 
     # --- loading --------------------------------------------------------------------------------
 
-    def _load_installed(self, index: PluginIndex) -> dict[str, Any]:
+    def _load_installed(self) -> dict[str, Any]:
+        """Import the hook modules of all sessions, but for those that can wait, and of decorators."""
+        known = frozenset(name for name in vars(hookspecs) if name.startswith("flow_"))
+        for name, entries in self._index.group(GROUP).items():
+            if len(entries) == 1 and waits(entries[0], known):
+                self._waiting.append(name)
+        if self._waiting:
+            self.manager.complete = self.complete
+        now = [name for name in self._index.names(GROUP) if name not in self._waiting]
+        of_decorators = self._load(DECORATOR_GROUP, _needed(self._index, self._decorators))
+        return {**self._load(GROUP, now), **of_decorators}
+
+    def _load(self, group: str, names: Iterable[str]) -> dict[str, Any]:
         loaded: dict[str, Any] = {}
-        wanted = [(GROUP, name) for name in index.names(GROUP)]
-        wanted += [(DECORATOR_GROUP, name) for name in _needed(index, self._decorators)]
-        for group, name in wanted:
+        for name in names:
             try:
-                loaded[name] = index.load(group, name)
+                loaded[name] = self._index.load(group, name)
             except PluginError as error:
-                self.broken[name] = error
+                self._broken[name] = error
         return loaded
 
     def _load_module(self, module: Any) -> Any:
@@ -135,14 +171,14 @@ class Plugins:
             mistyped = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(
                 f"{error.name}."
             )
-            self.broken[module] = (UnknownName if mistyped else PluginError)(
+            self._broken[module] = (UnknownName if mistyped else PluginError)(
                 f"The plugin module '{module}' cannot be loaded",
                 why=f"{type(error).__name__}: {error}",
                 hint=f"repair it, or leave it out: -p no:{module}",
             )
             return None
         if module in self._index.unread:
-            self.broken[module] = self._index.unread[module]
+            self._broken[module] = self._index.unread[module]
         return loaded
 
     def _register(self, loaded: dict[str, Any]) -> None:
@@ -154,7 +190,7 @@ class Plugins:
                 self._take_out(name)
                 bad_hook = isinstance(error, pluggy.PluginValidationError)
                 make = _bad_hook if bad_hook else _bad_registration
-                self.broken[name] = make(name, loaded[name], error)
+                self._broken[name] = make(name, loaded[name], error)
         self._take_rings_out()
 
     def _take_out(self, name: str) -> None:
@@ -166,7 +202,7 @@ class Plugins:
         while found := next(self._rings(), None):
             hook, ring = found
             for name in ring.names:
-                self.broken[name] = in_a_ring(hook, ring)
+                self._broken[name] = in_a_ring(hook, ring)
                 self._take_out(name)
 
     def _rings(self) -> Iterator[tuple[str, Ring]]:
@@ -187,9 +223,9 @@ class Plugins:
                 marked = getattr(value, f"{hookspecs.PROJECT}_impl", None)
                 declared = getattr(getattr(self.manager.hook, attribute, None), "spec", None)
                 if marked and not declared and not marked["optionalhook"]:
-                    self.broken[name] = _unknown_hook(name, attribute, value, known)
+                    self._broken[name] = _unknown_hook(name, attribute, value, known)
                 elif isinstance(value, FunctionType) and declared and not marked:
-                    self.broken[name] = _unmarked(name, attribute, value)
+                    self._broken[name] = _unmarked(name, attribute, value)
 
 
 def _manager(settings: Settings | None) -> HookManager:

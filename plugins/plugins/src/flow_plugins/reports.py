@@ -67,8 +67,9 @@ def report_on(inventory: Inventory, name: str) -> Report:
 
 
 def load_all_hooks(session: Session) -> None:
-    """Load the hook modules of all decorators, too."""
+    """Load the hook modules of all decorators, too, and those that would wait for a run."""
     session.load_hooks(session.index.names("flow.decorator_hooks"))
+    session.plugins.complete()
 
 
 def failure(entry: EntryPoint) -> PluginError | None:
