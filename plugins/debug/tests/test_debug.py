@@ -143,10 +143,6 @@ class TestAtTheStart:
 
 
 def test_the_task_has_the_environment_of_its_decorators(lab: FlowTester) -> None:
-    from flow_core.api import installed
-
-    if "environment" not in installed().names("flow.decorators"):
-        pytest.skip("the decorator is not there")
     done = debug(lab, "p os.environ['COLOUR']\nq\n", "--start", "F/1/train/2").check()
     assert "'blue'" in done.stdout
 
