@@ -190,6 +190,7 @@ class TestBudget:
         plugins.hook.flow_event(event=0)
         time.sleep(0.2)
         assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+        assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
         assert plugins.manager.aside == []
 
     def test_an_alarm_of_somebody_else_is_left_alone(self):

@@ -12,7 +12,6 @@ import signal
 import threading
 from collections.abc import Collection
 from types import CodeType, FrameType
-from typing import Any
 
 _LATER = 0.01
 """Seconds until the watch looks again, when it goes off in the kernel between two implementations."""
@@ -42,28 +41,30 @@ class Watch:
         """Set the alarm for a call of functions with these codes; False when none can be set."""
         if self._codes or not codes or not self._can():
             return False
+        signal.signal(signal.SIGALRM, self._alarm)  # first: without a handler the alarm would kill
         others, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
         if others:  # somebody waits for the alarm, without a handler of their own
             signal.setitimer(signal.ITIMER_REAL, others, interval)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             return False
         self._codes, self._seconds = codes, seconds
         return True
 
     def end(self) -> None:
-        """Take the alarm back, after a `begin` that returned True."""
+        """Take the alarm and its handler back, after a `begin` that returned True.
+
+        A step that runs in this process finds the system's handler, as it would elsewhere.
+        """
         self._codes = ()
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # calls `_alarm` first if the alarm is due
 
     def _can(self) -> bool:
         if not hasattr(signal, "setitimer") or os.getpid() != self._process:
             return False
         if threading.get_ident() != threading.main_thread().ident:
             return False
-        handler: Any = signal.getsignal(signal.SIGALRM)
-        if handler is signal.SIG_DFL:
-            signal.signal(signal.SIGALRM, self._alarm)
-            return True
-        return bool(handler == self._alarm)  # and not somebody else's
+        return signal.getsignal(signal.SIGALRM) is signal.SIG_DFL  # and not somebody else's
 
     def _alarm(self, number: int, frame: FrameType | None) -> None:
         if not self._codes:
