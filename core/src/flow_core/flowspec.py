@@ -13,7 +13,8 @@ from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar, overlo
 from flow_core.errors import DefinitionError, FlowError, TransitionError, refuse
 from flow_core.parameters import Parameter
 
-F = TypeVar("F", bound=Callable[..., Any])
+# A step takes the flow; a join takes the inputs, too.
+F = TypeVar("F", bound=Callable[[Any], Any] | Callable[[Any, Any], Any])
 
 BINDING = "__flow__"
 _OWN_PROPERTIES = frozenset({"name", "input", "index", "script_name"})
