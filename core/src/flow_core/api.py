@@ -296,11 +296,13 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - computed, so that each name is written once
 
 
-def __getattr__(name: str) -> Any:
-    try:
-        module = _MODULE_OF[name]
-    except KeyError:
-        raise AttributeError(f"module 'flow_core.api' has no attribute '{name}'") from None
-    value = getattr(importlib.import_module(f"flow_core.{module}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # which knows the names from above, and that there are no others
+
+    def __getattr__(name: str) -> Any:
+        try:
+            module = _MODULE_OF[name]
+        except KeyError:
+            raise AttributeError(f"module 'flow_core.api' has no attribute '{name}'") from None
+        value = getattr(importlib.import_module(f"flow_core.{module}"), name)
+        globals()[name] = value
+        return value

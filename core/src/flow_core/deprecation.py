@@ -26,9 +26,11 @@ import functools
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class FlowDeprecation(DeprecationWarning):
@@ -85,7 +87,7 @@ def overdue(kind: type[FlowDeprecation], version: str | None = None) -> bool:
     return satisfies(version, f">={kind.release}")
 
 
-class Deprecation(NamedTuple):
+class Deprecation:
     """What goes away, as `deprecated` says it.
 
     Attributes:
@@ -98,11 +100,19 @@ class Deprecation(NamedTuple):
     Since 0.1.
     """
 
-    removed: type[FlowDeprecation]
-    since: str
-    use: str = ""
-    name: str = ""
-    arguments: Mapping[str, str] = {}
+    def __init__(
+        self,
+        removed: type[FlowDeprecation],
+        since: str,
+        use: str = "",
+        name: str = "",
+        arguments: Mapping[str, str] = _NONE,
+    ) -> None:
+        self.removed = removed
+        self.since = since
+        self.use = use
+        self.name = name
+        self.arguments = arguments
 
     def __call__(self, function: F) -> F:
         """Warn at each call of a function or class; with ``arguments`` only of those."""
@@ -158,7 +168,7 @@ def deprecated(
     since: str,
     use: str = "",
     name: str = "",
-    arguments: Mapping[str, str] | None = None,
+    arguments: Mapping[str, str] = _NONE,
 ) -> Deprecation:
     """Say that something goes away: as a decorator, or in the declaration of a hook, setting, option.
 
@@ -172,7 +182,7 @@ def deprecated(
 
     Since 0.1.
     """
-    return Deprecation(removed, since, use, name, dict(arguments or {}))
+    return Deprecation(removed, since, use, name, arguments)
 
 
 def warn_caller(warning: FlowDeprecation) -> None:

@@ -217,6 +217,16 @@ class FlowSpec:
 
     # --- in a step ------------------------------------------------------------------------------
 
+    @overload
+    def next(
+        self,
+        *targets: Callable[..., Any],
+        foreach: str = ...,
+        allow_empty: bool = ...,
+        num_parallel: int | str = ...,
+    ) -> None: ...
+    @overload
+    def next(self, cases: Mapping[Any, Callable[..., Any]], /, *, condition: str) -> None: ...
     def next(self, *targets: Any, **options: Any) -> None:
         """Say which step follows; the last statement of every step but the last one.
 

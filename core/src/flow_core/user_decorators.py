@@ -40,7 +40,20 @@ from flow_core.options import USES_ATTRIBUTE
 from flow_core.parameters import function_place
 
 if TYPE_CHECKING:
+    from typing import Protocol, TypeVar, overload
+
     from flow_core.definition import StepDefinition
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+    class MadeDecorator(Protocol):
+        """A class of step decorators, as it is written above a step."""
+
+        @overload
+        def __call__(self, step: F, /) -> F: ...
+        @overload
+        def __call__(self, /, **attributes: Any) -> Callable[[F], F]: ...
+
 
 USER_SKIP_STEP: dict[str, Any] = {}
 """``yield USER_SKIP_STEP``: the body is skipped, and the step goes on as its source says."""
@@ -350,7 +363,7 @@ class _GeneratorDecorator(UserStepDecorator):
         )
 
 
-def user_step_decorator(function: Callable[..., Iterator[Any]]) -> Any:
+def user_step_decorator(function: Callable[..., Iterator[Any]]) -> MadeDecorator:
     """Make a step decorator of a generator: its one ``yield`` stands for the body of the step.
 
     An exception of the body is raised at the ``yield``; when the generator handles it, the step goes
@@ -385,7 +398,8 @@ def user_step_decorator(function: Callable[..., Iterator[Any]]) -> Any:
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__,
     }
-    return type(name, (_GeneratorDecorator,), contents)
+    made: Any = type(name, (_GeneratorDecorator,), contents)
+    return made  # type: ignore[no-any-return]
 
 
 # --- in a task --------------------------------------------------------------------------------------
