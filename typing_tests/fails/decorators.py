@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from flow_core import FlowSpec, audited, cache, catch, environment, owned, project, retry, secrets, step, timeout
+from flow_core import (
+    FlowSpec,
+    audited,
+    cache,
+    catch,
+    environment,
+    owned,
+    project,
+    retry,
+    secrets,
+    step,
+    timeout,
+)
 
 
 class Wrong(FlowSpec):

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from flow_core import Flow, FlowError, FlowSpec, Run, RunFailed, Runner, Task, namespace, run_flow, step
+from flow_core import (
+    Flow,
+    FlowError,
+    FlowSpec,
+    Run,
+    RunFailed,
+    Runner,
+    Task,
+    namespace,
+    run_flow,
+    step,
+)
 
 
 class Small(FlowSpec):

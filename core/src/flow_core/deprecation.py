@@ -26,11 +26,9 @@ import functools
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class FlowDeprecation(DeprecationWarning):
@@ -100,19 +98,20 @@ class Deprecation:
     Since 0.1.
     """
 
+    # No NamedTuple: mypy takes a decorator that is one for untyped.
     def __init__(
         self,
         removed: type[FlowDeprecation],
         since: str,
         use: str = "",
         name: str = "",
-        arguments: Mapping[str, str] = _NONE,
+        arguments: Mapping[str, str] | None = None,
     ) -> None:
         self.removed = removed
         self.since = since
         self.use = use
         self.name = name
-        self.arguments = arguments
+        self.arguments = dict(arguments or {})
 
     def __call__(self, function: F) -> F:
         """Warn at each call of a function or class; with ``arguments`` only of those."""
@@ -168,7 +167,7 @@ def deprecated(
     since: str,
     use: str = "",
     name: str = "",
-    arguments: Mapping[str, str] = _NONE,
+    arguments: Mapping[str, str] | None = None,
 ) -> Deprecation:
     """Say that something goes away: as a decorator, or in the declaration of a hook, setting, option.
 

@@ -26,7 +26,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, overload
 
 from flow_core.errors import (
     DefinitionError,
@@ -40,11 +40,12 @@ from flow_core.options import USES_ATTRIBUTE
 from flow_core.parameters import function_place
 
 if TYPE_CHECKING:
-    from typing import Protocol, TypeVar, overload
+    from typing import Protocol, TypeVar
 
     from flow_core.definition import StepDefinition
 
     F = TypeVar("F", bound=Callable[..., Any])
+    T = TypeVar("T")
 
     class MadeDecorator(Protocol):
         """A class of step decorators, as it is written above a step."""
@@ -154,6 +155,14 @@ class Custom:
     for_flows = False
     _use: Use
 
+    if TYPE_CHECKING:  # an instance stands for the `Use`, which puts it on a step
+
+        def __call__(self, target: F, /) -> F: ...
+
+    @overload
+    def __new__(cls, target: F, /) -> F: ...  # type: ignore[misc]
+    @overload
+    def __new__(cls: type[T], /, *args: Any, **kwargs: Any) -> T: ...
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if "__init__" in {name for c in cls.__mro__ for name in vars(c) if c is not object}:
             raise DefinitionError(

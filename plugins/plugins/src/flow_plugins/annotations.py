@@ -7,7 +7,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Any
 
 from flow_core.api import OptionInfo
@@ -18,16 +18,21 @@ class Source:
 
     Names of plugins come in as modules with names that begin with ``_``, so that nothing which the
     stub offers can hide them.
+
+    Args:
+        offered: the names that the stub offers: they mean nothing else in it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, offered: Collection[str] = ()) -> None:
+        self._offered = offered
         self._names: dict[str, set[str]] = {}
         self._modules: set[str] = set()
 
     def name(self, module: str, name: str) -> str:
-        """Import a name of the standard library, and return it."""
-        self._names.setdefault(module, set()).add(name)
-        return name
+        """Import a name of the standard library or the kernel; return what it is called here."""
+        hidden = name in self._offered
+        self._names.setdefault(module, set()).add(f"{name} as _{name}" if hidden else name)
+        return f"_{name}" if hidden else name
 
     def attribute(self, module: str, path: str) -> str:
         """Return what stands for something of a plugin's module."""
@@ -64,14 +69,16 @@ class Source:
 
     def _literal(self, value: Any) -> str:
         if isinstance(value, enum.Enum):
-            return self.attribute(type(value).__module__, f"{type(value).__qualname__}.{value.name}")
+            return self.attribute(
+                type(value).__module__, f"{type(value).__qualname__}.{value.name}"
+            )
         return repr(value)
 
     def _plain(self, annotation: Any) -> str:
-        module = getattr(annotation, "__module__", "")
-        path = getattr(annotation, "__qualname__", None) or getattr(annotation, "__name__", "")
+        module = str(getattr(annotation, "__module__", ""))
+        path = str(getattr(annotation, "__qualname__", getattr(annotation, "__name__", "")))
         if module == "builtins":
-            return path
+            return self.attribute(module, path) if path in self._offered else path
         if module in ("typing", "collections.abc") and path:
             return self.name(module, path)
         if not _is_there(module, path, annotation):
@@ -123,5 +130,3 @@ def _is_there(module: str, path: str, value: Any) -> bool:
 
 def _alias(module: str) -> str:
     return "_" + module.replace(".", "_")
-
-
