@@ -27,7 +27,7 @@ class Wrong(FlowSpec):
     def a(self) -> None:
         """An option that does not exist."""
 
-    @retry(times="3")  # E: "str"
+    @retry(times="3")  # E
     @step
     def b(self) -> None:
         """A wrong type."""
@@ -42,59 +42,59 @@ class Wrong(FlowSpec):
     def d(self) -> None:
         """A list."""
 
-    @environment  # E: call
+    @environment  # E
     @step
-    def e(self) -> None:
+    def e(self) -> None:  # mypy
         """A required option is missing."""
 
-    @environment()  # E: call
+    @environment()  # E
     @step
     def f(self) -> None:
         """It is missing."""
 
-    @secrets(role="reader")  # E: call
+    @secrets(role="reader")  # E
     @step
     def g(self) -> None:
         """It is missing beside another one."""
 
-    @audited(reason="x", level="middle")  # E: "level"
+    @audited(reason="x", level="middle")  # E: level
     @step
     def h(self) -> None:
         """None of the choices."""
 
-    @audited  # E: call
+    @audited  # E
     @step
-    def i(self) -> None:
+    def i(self) -> None:  # mypy
         """A required option of a plugin of one module."""
 
-    @project(name="x")  # E: x
+    @project(name="x")  # E
     @step
     def j(self) -> None:
         """A decorator of flows on a step."""
 
 
-@retry  # E: x
-class OnFlow(FlowSpec):
+@retry  # pyright
+class OnFlow(FlowSpec):  # mypy
     """A decorator of steps on a flow."""
 
 
-@owned  # E: x
-class NoFlow:
+@owned  # pyright
+class NoFlow:  # mypy
     """A decorator of flows on another class."""
 
 
-@project(nam="x")  # E: call
+@project(nam="x")  # E: nam
 class Misspelt(FlowSpec):
     """An option that does not exist."""
 
 
-@project  # E: call
-class Missing(FlowSpec):
+@project  # E
+class Missing(FlowSpec):  # mypy
     """A required option is missing."""
 
 
-@cache
-def no_step(a: Any, b: Any, c: Any) -> None:  # E: x
+@cache  # E
+def no_step(a: Any, b: Any, c: Any) -> None:
     """No step has three arguments."""
 
 

@@ -11,38 +11,38 @@ class Wrong(FlowSpec):
     """A flow."""
 
     alpha = Parameter()  # E: name
-    beta = Parameter(3)  # E: name
+    beta = Parameter(3)  # E
     gamma = Parameter("gamma", help=3)  # E: help
     delta = Parameter("delta", required="yes")  # E: required
     words = IncludeFile(name=3)  # E: name
 
-    @step
-    def start() -> None:  # E: x
+    @step  # E: step
+    def start() -> None:  # mypy
         """No self."""
 
-    @step
-    def wide(self, inputs: Any, more: Any) -> None:  # E: x
+    @step  # E: step
+    def wide(self, inputs: Any, more: Any) -> None:
         """One argument too many."""
 
-    @step(begin=True)  # E: x
+    @step(begin=True)  # E: step
     def keyword(self) -> None:
         """No such option."""
 
-    @step(start="yes")  # E: x
+    @step(start="yes")  # E: step
     def typed(self) -> None:
         """A wrong type."""
 
     @step
     def go(self) -> None:
         """Transitions."""
-        self.next("end")  # E: x
-        self.next(self.end())  # E: x
-        self.next(self.end, foreach=3)  # E: x
-        self.next(self.end, for_each="items")  # E: x
-        self.next({"a": self.end}, condition=1)  # E: x
-        self.next(self.end, num_parallel=1.5)  # E: x
+        self.next("end")  # E: next
+        self.next(self.end())  # E: next
+        self.next(self.end, foreach=3)  # E: next
+        self.next(self.end, for_each="items")  # E: next
+        self.next({"a": self.end}, condition=1)  # E: next
+        self.next(self.end, num_parallel=1.5)  # E: next
         self.merge_artifacts()  # E: inputs
-        self.index = 3  # E: x
+        self.index = 3  # E: index
 
     @step
     def end(self) -> None:

@@ -23,7 +23,7 @@ from flow_core.api import (
     hookspec,
     option,
 )
-from flow_core.api import hookimp  # E: "hookimp"
+from flow_core.api import hookimp  # E: hookimp
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,28 @@ class NoOptions:
     """Something else."""
 
 
-wrong = StepDecorator("wrong", NoOptions)  # E: x
-StepDecorator(GoodOptions)  # E: x
-good = StepDecorator("good", GoodOptions, allow_multiple="yes")  # E: x
-option(3, 4)  # E: x
+wrong = StepDecorator("wrong", NoOptions)  # E: StepDecorator
+StepDecorator(GoodOptions)  # E
+good = StepDecorator("good", GoodOptions, allow_multiple="yes")  # E: allow_multiple
+option(3, 4)  # E: option
 
 
-@hookimpl(befor=["retry"])  # E: x
+@hookimpl(befor=["retry"])  # E: hookimpl
 def flow_session_started() -> None:
     """No such option."""
 
 
-@hookimpl(budget="5")  # E: x
+@hookimpl(budget="5")  # E: hookimpl
 def flow_session_finished() -> None:
     """A wrong type."""
 
 
-@hookimpl("flow_event")  # E: x
+@hookimpl("flow_event")  # E: flow_event
 def flow_event() -> None:
     """A name."""
 
 
-@hookspec(observers=True)  # E: x
+@hookspec(observers=True)  # E: hookspec
 def flow_mine() -> None:
     """No such option."""
 
@@ -67,10 +67,10 @@ def flow_mine() -> None:
 def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
     """The objects are typed."""
     draft.retries = 3  # E: retries
-    draft.timeout = "5"  # E: x
-    draft.require(gpu="2")  # E: x
+    draft.timeout = "5"  # E
+    draft.require(gpu="2")  # E: require
     draft.use_compute("slurm")  # E: by
-    step.options(good)  # E: x
+    step.options(good)  # E: options
     step.attach(good, good.make())  # E: source
 
 
@@ -78,7 +78,7 @@ def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
 def flow_settings(settings: Settings) -> None:
     """Settings."""
     settings.declare("gpu_pool", "default")  # E: help
-    settings.declare("gpu_pool", "x", "Pool.", choices=1)  # E: x
+    settings.declare("gpu_pool", "x", "Pool.", choices=1)  # E: declare
 
 
 class HalfSerializer:
@@ -117,7 +117,7 @@ class HalfStore(Store):
 
 def takes(store: Store, items: Iterable[tuple[str, str]]) -> None:
     """Write text."""
-    store.write(items)  # E: x
+    store.write(items)  # E: write
     store.wrte([])  # E: wrte
 
 
@@ -126,11 +126,11 @@ def build(context: CommandContext) -> None:
     context.ekho("x")  # E: ekho
 
 
-command = Command("Do it.", False, build)  # E: x
-Command("Do it.")  # E: x
+command = Command("Do it.", False, build)  # E: Command
+Command("Do it.")  # E
 
 
-@deprecated("1.0", since="0.1")  # E: x
+@deprecated("1.0", since="0.1")  # E: deprecated
 def old() -> None:
     """A release in place of a class."""
 
