@@ -38,5 +38,5 @@ def test_runs_of_the_client(flowtester, monkeypatch):
         patch.setattr(Update, "wanted", True)
         assert_same_run(first, flowtester.path)
     assert_same_run(first, flowtester.path)
-    with pytest.raises(AssertionError, match="start.y: 2 → 6"):
+    with pytest.raises(AssertionError, match=r"start\.y: 2 → 6"):
         assert_same_run(second, flowtester.path)
