@@ -84,6 +84,7 @@ ALL = (
         "decorator",
         ("flow.decorators", "flow.decorator_hooks", "flow.current"),
         ("option", "Options", "StepDecorator", "FlowDecorator", "Attached"),
+        "DecoratorSuite",
     ),
     Kind("hooks", ("flow.plugins", "flow.decorator_hooks")),
     Kind("command", ("flow.commands",), ("Command", "CommandContext"), "CommandSuite"),
