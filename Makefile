@@ -39,7 +39,7 @@ test: $(VENV)/.stamp-dev ## Run every test (PYTEST_ARGS="-k word" narrows)
 check: $(VENV)/.stamp-dev ## Lint, check the format, the types and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(addsuffix /src,$(DISTRIBUTIONS))
+	$(BIN)/mypy $(addsuffix /src,$(DISTRIBUTIONS) examples/inhouse)
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.stamp-python ## Measure beside Metaflow (BENCH_ARGS="--quick" tries it)
