@@ -45,6 +45,7 @@ GROUPS = {
     "flow.serializers": "a class or function that makes a `Serializer`; the name is its tag",
     "flow.secrets": "a class that makes a `SecretsProvider`; the name is the type of its sources",
     "flow.cards": "a function from a task to what is shown of it: `@card(type=NAME)`",
+    "flow.diagnoses": "a function of a session that yields findings for `flow doctor`",
     "flow.parsers": "a function of a text: `Config(parser=NAME)`",
 }
 """Entry-point group → what its entry points name."""

@@ -83,7 +83,7 @@ class Current:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and hasattr(self, name)
 
-    if not TYPE_CHECKING:  # what there is, is said above, and by plugins
+    if not TYPE_CHECKING:  # what there is, is said above, and by plugins in their stubs
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):
@@ -121,5 +121,14 @@ class Current:
         self._facts, self._makers = self._outer.pop() if self._outer else ({}, {})
 
 
-current = Current()
+if TYPE_CHECKING:
+
+    class _WithMore(Current):
+        """What type checkers know without the stubs of plugins: that there may be more."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    current: _WithMore
+else:
+    current = Current()
 """The one `Current` of this process."""
