@@ -63,7 +63,7 @@ def _table(projects: list[Mapping[str, Any]]) -> Iterator[str]:
         without = f"`-p no:{name.removeprefix('flow-')}`"
         if not one.get("entry-points"):
             without = "does nothing by itself"  # flow-core does not see it
-        yield f"| `{name}` | {about} | {', '.join(_offers(one))} | {without} |"
+        yield f"| `{name}` | {about} | {', '.join(_offers(one)) or 'a program'} | {without} |"
 
 
 def _offers(one: Mapping[str, Any]) -> Iterator[str]:
