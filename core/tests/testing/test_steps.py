@@ -352,8 +352,10 @@ class TestHowAStepFails:
             "def test_misuse():\n"
             "    flow_step(F.end, index=3)\n"
         )
+        names = ("cacheprovider", "xdist", "timeout", "hypothesispytest")
+        without = [f"-pno:{name}" for name in names]
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--pdb", "test_it.py"],
+            [sys.executable, "-m", "pytest", *without, "--pdb", "test_it.py"],
             cwd=tmp_path,
             capture_output=True,
             text=True,

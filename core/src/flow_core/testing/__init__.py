@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flow_core.testing.flowtester import FlowTester as FlowTester
     from flow_core.testing.flowtester import ProcessResult as ProcessResult
     from flow_core.testing.flowtester import RunOutcome as RunOutcome
+    from flow_core.testing.golden import assert_same_run as assert_same_run
     from flow_core.testing.in_process import InProcessCompute as InProcessCompute
     from flow_core.testing.metadata_suite import MetadataSuite as MetadataSuite
     from flow_core.testing.processes import in_children as in_children
@@ -51,6 +52,7 @@ _HOME = {
     "RunOutcome": "flowtester",
     "StepOutcome": "steps",
     "StoreSuite": "store_suite",
+    "assert_same_run": "golden",
     "flow_step": "steps",
     "in_children": "processes",
 }

@@ -78,6 +78,11 @@ class RunOutcome:
     run: str = ""
     events: list[Event] = field(default_factory=list)
 
+    @property
+    def pathspec(self) -> str:
+        """``Flow/run``."""
+        return f"{self.flow}/{self.run}"
+
     def manifests(self, step: str) -> list[Manifest]:
         """Return the manifests of all attempts of a step, by (task, attempt)."""
         stored = list_manifests(self.store, self.flow, self.run)

@@ -45,7 +45,12 @@ _FAILED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the setting ``flow_no_leaks``."""
+    """Declare the setting ``flow_no_leaks`` and the option ``--update-golden``."""
+    parser.getgroup("flow-core").addoption(
+        "--update-golden",
+        action="store_true",
+        help="Write the golden files of assert_same_run that are missing or differ.",
+    )
     parser.addini(
         "flow_no_leaks",
         "Fail each test that leaves something behind in its process: the fixture 'no_leaks' "
@@ -56,12 +61,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark ``may_leak``."""
+    """Declare the mark ``may_leak``; heed ``--update-golden``."""
+    if config.getoption("--update-golden"):
+        from flow_core.testing.golden import Update
+
+        Update.wanted, Update.written = True, ()
     config.addinivalue_line(
         "markers",
         "may_leak(*kinds): what 'no_leaks' does not look at in this test: variables, folder, "
         "signals, threads, processes, files, logging, path, modules, gc, atexit, interpreter",
     )
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which golden files were written: their changes are to be looked at."""
+    if config.getoption("--update-golden"):
+        from flow_core.testing.golden import Update
+
+        for path in sorted(set(Update.written)):
+            terminalreporter.write_line(f"golden file written: {path}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Compare again."""
+    if config.getoption("--update-golden"):
+        from flow_core.testing.golden import Update
+
+        Update.wanted = False
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

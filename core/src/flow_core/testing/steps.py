@@ -117,6 +117,11 @@ class StepOutcome:
         """What the step itself set or changed, by name; in a join also what it merged."""
         return {name: self[name] for name in self.manifest.artifacts if name in self._changed}
 
+    @property
+    def changed_names(self) -> frozenset[str]:
+        """The names of `changed`, for which nothing is loaded."""
+        return frozenset(self._changed)
+
     def __getitem__(self, name: str) -> Any:
         table = self.manifest.artifacts
         if name not in table:
