@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons check bench docs clean
+.PHONY: help demo test test-pythons check bench docs wheels clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -39,7 +39,7 @@ test: $(VENV)/.stamp-dev ## Run every test (PYTEST_ARGS="-k word" narrows)
 check: $(VENV)/.stamp-dev ## Lint, check the format, the types and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(addsuffix /src,$(DISTRIBUTIONS))
+	$(BIN)/mypy $(addsuffix /src,$(DISTRIBUTIONS) examples/inhouse)
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.stamp-python ## Measure beside Metaflow (BENCH_ARGS="--quick" tries it)
@@ -47,6 +47,9 @@ bench: $(VENV)/.stamp-python ## Measure beside Metaflow (BENCH_ARGS="--quick" tr
 
 docs: $(VENV)/.stamp-dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict
+
+wheels: $(VENV)/.stamp-dev ## Build the wheels of flow-core and every plugin into dist/
+	$(BIN)/python tools/wheels.py dist
 
 test-pythons: $(VENV)/.stamp-dev ## Run the quick tests on the other Pythons found (PYTHONS="3.10 3.13" narrows)
 	@own=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -74,7 +77,7 @@ test-pythons: $(VENV)/.stamp-dev ## Run the quick tests on the other Pythons fou
 	if [ -n "$$failed" ]; then echo "== failed on Python$$failed"; exit 1; fi
 
 clean: ## Remove the environments and all that tools leave behind
-	rm -rf .venv .venv-* site .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+	rm -rf .venv .venv-* dist site .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
 		.hypothesis
 	find . -name .git -prune -o -type d -name __pycache__ -print | while read -r d; do rm -rf "$$d"; done
 

@@ -39,7 +39,7 @@ _HIDDEN = re.compile(r"^<!-- run: (.+) -->$", re.MULTILINE)
 _FILE = re.compile(r"# ([\w./-]+\.(?:py|toml))$")
 _TIMED = re.compile(r"^(TIME|\[TIME)")
 _CARETS = re.compile(r"^(TIME )?(\[\S+( \(pid N\))?\] )?(> )?[ ~^]*\^[ ~^]*$")
-_HERE = re.compile(r"/[\w./-]*/flow-docs-[^/\s:'\"]+")
+_HERE = re.compile(r"/(?!/)[\w./-]*/flow-docs-[^/\s:'\"]+")
 _SAME = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?"), "TIME"),
@@ -230,8 +230,8 @@ def _line_matches(wanted: str, found: str) -> bool:
 def lay_out(page: Path, folder: Path) -> None:
     """Copy what lies beside the page of an example."""
     if page.parent.parent.name == "examples":
-        for file in page.parent.glob("*.[!m]*"):
-            shutil.copy(file, folder)
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(page.parent, folder, ignore=ignore, dirs_exist_ok=True)
 
 
 def fill(page: Path) -> int:

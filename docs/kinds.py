@@ -83,6 +83,7 @@ ALL = (
         "decorator",
         ("flow.decorators", "flow.decorator_hooks"),
         ("option", "Options", "StepDecorator", "FlowDecorator", "Attached"),
+        "DecoratorSuite",
     ),
     Kind("hooks", ("flow.plugins", "flow.decorator_hooks")),
     Kind("command", ("flow.commands",), ("Command", "CommandContext"), "CommandSuite"),

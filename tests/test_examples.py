@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ EXAMPLES = ROOT / "examples"
 NEEDS = {
     "champion": ("sklearn", "pandas", "vega_datasets"),
     "cross_validation": ("sklearn", "palmerpenguins"),
+    "inhouse": ("pandas", "pyarrow", "opentelemetry.sdk"),
     "sweep": ("sklearn",),
     "training": ("sklearn",),
 }
@@ -175,3 +178,38 @@ def test_a_training_ends_when_it_no_longer_helps(page):
     assert 3 < len(errors) < 20
     assert min(errors) > 0.99 * min(errors[:-3])
     assert errors[0] > 2 * min(errors)
+
+
+def test_the_tests_of_a_companys_plugins_pass(page):
+    """They need the distribution installed, as their author has it: in a process that sees it."""
+    folder = page("inhouse").tester.path
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=folder,
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith(("FLOW_", "PYTEST_"))},
+            "PYTHONPATH": str(folder / ".site"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert "failed" not in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "file", sorted((EXAMPLES / "inhouse").rglob("*.py")), ids=lambda file: file.name
+)
+def test_a_companys_plugins_use_the_public_api_only(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        ours = [name for name in names if name and name.startswith("flow_")]
+        assert {name for name in ours if not name.startswith("flow_acme")} <= {
+            "flow_core",
+            "flow_core.api",
+            "flow_core.testing",
+        }

@@ -185,6 +185,54 @@ class TestBudget:
 
         assert load(Slow(), hook_budget=0.05).hook.flow_check(graph=None) == []
 
+    def test_each_has_its_own_budget(self):
+        """However long the others take: many that take a little are no fault of the last one."""
+
+        class Slow:
+            @hookimpl
+            def flow_event(self, event):
+                time.sleep(0.2)
+
+        plugins = load(*[type(f"Slow{n}", (Slow,), {})() for n in range(4)], hook_budget=0.4)
+        plugins.hook.flow_event(event=1)
+        assert plugins.manager.aside == []
+
+    def test_one_that_hangs_is_found_beside_one_that_may_take_any_time(self):
+        class Patient:
+            @hookimpl(budget=None)
+            def flow_event(self, event):
+                time.sleep(0.3)
+                self.done = True
+
+        class Hurried:
+            @hookimpl(budget=0.1)
+            def flow_event(self, event):
+                time.sleep(60)
+
+        patient = Patient()
+        plugins = load(patient, Hurried(), hook_budget=30)
+        began = time.monotonic()
+        plugins.hook.flow_event(event=1)
+        assert time.monotonic() - began < 5
+        assert patient.done
+        assert [a.what for a in plugins.manager.aside] == [
+            "The plugin 'Hurried' failed in its hook flow_event"
+        ]
+
+    def test_what_hangs_again_while_it_is_interrupted_is_interrupted_again(self):
+        class Stubborn:
+            @hookimpl
+            def flow_event(self, event):
+                try:
+                    time.sleep(60)
+                finally:
+                    time.sleep(60)
+
+        plugins = load(Stubborn(), hook_budget=0.1)
+        began = time.monotonic()
+        plugins.hook.flow_event(event=1)
+        assert time.monotonic() - began < 5
+
     def test_nothing_is_left_of_the_alarm(self):
         plugins = load(self.Slow(), hook_budget=0.1)
         plugins.hook.flow_event(event=0)

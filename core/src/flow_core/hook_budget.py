@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Collection
+from collections.abc import Mapping
 from types import CodeType, FrameType
 
-_LATER = 0.01
-"""Seconds until the watch looks again, when it goes off in the kernel between two implementations."""
+_LOOKS = 4
+"""How often the watch looks within the shortest budget. So one is interrupted after its budget, and
+at the latest a quarter of the shortest one later."""
 
 
 class OverBudget(BaseException):
@@ -30,24 +31,36 @@ class OverBudget(BaseException):
 
 
 class Watch:
-    """Interrupts what runs over its budget. One call is watched at a time, the outermost."""
+    """Interrupts what runs over its budget. One call is watched at a time, the outermost.
+
+    It looks at regular times which implementation runs. Only one that it has seen at each of its
+    looks for the whole of its budget is interrupted: however long the others took, they are no
+    fault of its own.
+    """
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        self._codes: Collection[CodeType] = ()
-        self._seconds = 0.0
+        self._limits: Mapping[CodeType, float] = {}
+        self._every = 0.0
+        self._running: FrameType | None = None
+        self._looks = 0
 
-    def begin(self, seconds: float, codes: Collection[CodeType]) -> bool:
-        """Set the alarm for a call of functions with these codes; False when none can be set."""
-        if self._codes or not codes or not self._can():
+    def begin(self, limits: Mapping[CodeType, float]) -> bool:
+        """Set the alarm for a call of functions; False when none can be set.
+
+        Args:
+            limits: code of each function that has a budget → seconds.
+        """
+        if self._limits or not limits or not self._can():
             return False
-        signal.signal(signal.SIGALRM, self._alarm)  # first: without a handler the alarm would kill
-        others, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+        every = min(limits.values()) / _LOOKS
+        signal.signal(signal.SIGALRM, self._look)  # first: without a handler the alarm would kill
+        others, interval = signal.setitimer(signal.ITIMER_REAL, every, every)
         if others:  # somebody waits for the alarm, without a handler of their own
             signal.setitimer(signal.ITIMER_REAL, others, interval)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             return False
-        self._codes, self._seconds = codes, seconds
+        self._limits, self._every = limits, every
         return True
 
     def end(self) -> None:
@@ -55,9 +68,9 @@ class Watch:
 
         A step that runs in this process finds the system's handler, as it would elsewhere.
         """
-        self._codes = ()
+        self._limits, self._running = {}, None
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # calls `_alarm` first if the alarm is due
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # calls `_look` first if the alarm is due
 
     def _can(self) -> bool:
         if not hasattr(signal, "setitimer") or os.getpid() != self._process:
@@ -66,11 +79,13 @@ class Watch:
             return False
         return signal.getsignal(signal.SIGALRM) is signal.SIG_DFL  # and not somebody else's
 
-    def _alarm(self, number: int, frame: FrameType | None) -> None:
-        if not self._codes:
-            return  # the call ended just before
-        while frame is not None:
-            if frame.f_code in self._codes:
-                raise OverBudget(self._seconds)
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        while frame is not None and frame.f_code not in self._limits:
             frame = frame.f_back
-        signal.setitimer(signal.ITIMER_REAL, _LATER)
+        if frame is None or frame is not self._running:
+            self._running, self._looks = frame, 0  # it may have begun just now
+            return
+        self._looks += 1
+        seconds = self._limits[frame.f_code]
+        if self._looks * self._every >= seconds:
+            raise OverBudget(seconds)

@@ -77,14 +77,14 @@ class _Calling(NamedTuple):
         given: its implementations, as pluggy gives them.
         methods: the same in order, checked and traced, without those that were put aside.
         codes: code → names of the plugins whose function has it.
-        limit: seconds that the call may take, or None.
+        limits: code → seconds that it may take, of those whose time is limited.
         observer: whether the hook only tells.
     """
 
     given: Sequence[pluggy.HookImpl]
     methods: Sequence[pluggy.HookImpl]
     codes: Mapping[CodeType, list[str]]
-    limit: float | None
+    limits: Mapping[CodeType, float]
     observer: bool
 
 
@@ -222,7 +222,7 @@ class HookManager(pluggy.PluginManager):
     ) -> Any:
         left = calling.methods
         while True:
-            watched = calling.limit is not None and self._watch.begin(calling.limit, calling.codes)
+            watched = self._watch.begin(calling.limits)
             try:
                 return self._inner_hookexec(hook_name, left, kwargs, firstresult)
             except BrokenPipeError:
@@ -257,15 +257,24 @@ class HookManager(pluggy.PluginManager):
         spec = getattr(self.hook, hook).spec
         marks = getattr(spec and spec.function, hookspecs.MARKS_ATTRIBUTE, _NO_MARKS)
         wrapped = [self._wrapped(hook, method, marks.returns) for method in kept]
-        limit = None if hook in (*_NOT_BLAMED, *_IN_TASK) else self._limit(kept)
-        return _Calling(list(methods), wrapped, codes, limit, marks.observer)
+        return _Calling(list(methods), wrapped, codes, self._limits(hook, kept), marks.observer)
 
-    def _limit(self, methods: Iterable[pluggy.HookImpl]) -> float | None:
-        """Return the time for all of them: that of the one that may take longest."""
-        budgets = [budget_of(method.function) for method in methods]
-        own = [self._budget if budget == hookspecs.USUAL else budget for budget in budgets]
-        known = [budget for budget in own if budget is not None]
-        return max(known) if known and len(known) == len(own) else None
+    def _limits(self, hook: str, methods: Iterable[pluggy.HookImpl]) -> dict[CodeType, float]:
+        """Return the seconds of each that has a limit; where some share a function, the longest."""
+        usual = self._usual(hook)
+        found: dict[CodeType, float] = {}
+        unlimited: set[CodeType] = set()
+        for method in methods:
+            code = getattr(method.function, "__code__", None)
+            budget = budget_of(method.function)
+            seconds = usual if budget == hookspecs.USUAL else budget
+            if code is None or hook in (*_NOT_BLAMED, *_IN_TASK):
+                continue
+            if seconds is None:
+                unlimited.add(code)
+            else:
+                found[code] = max(seconds, found.get(code, 0))
+        return {code: seconds for code, seconds in found.items() if code not in unlimited}
 
     # --- what implementations return, and a trace of them ---------------------------------------
 

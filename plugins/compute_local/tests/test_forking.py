@@ -1,5 +1,7 @@
 """The decision whether forking is safe."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -39,6 +41,48 @@ def test_what_makes_it_unsafe(seen, reason):
 def test_threads_of_numpy_are_explained():
     seen = Observation(native_threads=("python", "python"), modules={"numpy"})
     assert unsafe_reasons(seen) == []
+
+
+def test_the_thread_of_jemalloc_is_explained():
+    assert unsafe_reasons(Observation(native_threads=("jemalloc_bg_thd",))) == []
+
+
+def test_children_use_what_pandas_and_arrow_have_started():
+    """The launcher has used threads of both before it forks; each child uses them again."""
+    pytest.importorskip("pyarrow")
+    code = """
+import os, sys
+import pandas, pyarrow
+import pyarrow.compute as compute
+
+def work():
+    table = pyarrow.table({"x": list(range(50_000)), "y": [str(n) for n in range(50_000)]})
+    frame = table.to_pandas(use_threads=True)
+    assert frame["x"].sum() == compute.sum(table["x"]).as_py()
+    pool = pyarrow.jemalloc_memory_pool()
+    kept = [pyarrow.allocate_buffer(1 << n, memory_pool=pool) for n in range(22)]
+    assert pool.bytes_allocated() >= sum(buffer.size for buffer in kept)
+
+work()
+found = [open(f"/proc/self/task/{t}/comm").read().strip() for t in os.listdir("/proc/self/task")]
+print("jemalloc_bg_thd" in found)
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        work()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "NotImplementedError" in done.stderr:
+        pytest.skip("this pyarrow comes without jemalloc")
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 def test_a_running_thread_is_observed():

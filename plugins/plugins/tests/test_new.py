@@ -25,6 +25,7 @@ SMOKE = {
     "compute": "success or variables or cancel_before",
     "store": "one_file or no_database or test_write",
     "metadata": "round_trip or no_database or outlives",
+    "environment": "runs or refused",
     "command": "is_a_command or help or options",
     "card": "numbers or failure or draws_a_task",
     "serializer": "",
@@ -108,6 +109,17 @@ class TestWritten:
         assert 'gpu-pool = "company_gpus.command:command"' in text
         assert 'name = "flow-gpu-pool"' in text
 
+    def test_an_environment_comes_with_its_decorator(self, new: New, tmp_path: Path) -> None:
+        shown = new("gpu-pool", "--kind", "environment").check().stdout
+        assert shown.startswith("Wrote the provider of environments 'gpu-pool' in flow-gpu-pool:")
+        text = (tmp_path / "flow-gpu-pool/pyproject.toml").read_text()
+        points = dict(re.findall(r'^\[project\.entry-points\."(.*)"\]\n(.*)$', text, re.MULTILINE))
+        assert points == {
+            "flow.decorators": 'gpu_pool = "flow_gpu_pool:gpu_pool"',
+            "flow.decorator_hooks": 'gpu_pool = "flow_gpu_pool.hooks"',
+            "flow.environments": 'gpu-pool = "flow_gpu_pool.environment:GpuPoolEnvironment"',
+        }
+
     def test_an_empty_folder_may_be_there(self, new: New, tmp_path: Path) -> None:
         (tmp_path / "flow-gpu-pool").mkdir()
         new("gpu-pool", "--kind", "command").check()
@@ -129,8 +141,8 @@ class TestRefused:
         done = new("gpu-pool")
         assert done.returncode == 2
         assert done.error["error"] == "Say what the plugin provides: --kind"
-        assert done.error["why"].startswith("decorator   what a step asks for")
-        assert "\n         store       where artifacts" in done.stderr
+        assert done.error["why"].startswith("decorator    what a step asks for")
+        assert "\n         store        where artifacts" in done.stderr
         assert done.error["try"] == "flow plugins new gpu-pool --kind decorator"
 
     def test_near_misses_of_kinds(self, new: New) -> None:
@@ -169,8 +181,9 @@ class TestRefused:
         assert done.error["error"] == "The name 'local' is taken"
         assert "flow-store-local" in done.error["why"]
 
-    def test_a_name_of_flow_core(self, new: New) -> None:
-        done = new("step", "--kind", "decorator")
+    @pytest.mark.parametrize("kind", ["decorator", "environment"])
+    def test_a_name_of_flow_core(self, new: New, kind: str) -> None:
+        done = new("step", "--kind", kind)
         assert done.error["error"] == "The name 'step' is taken"
         assert done.error["where"] == "flow_core.step"
 

@@ -15,6 +15,10 @@ from typing import Any, NamedTuple
 _POOLS = ("numpy", "scipy")
 """Libraries whose native threads (OpenBLAS, MKL) shut down before a fork and start again after."""
 
+_SURVIVING = ("jemalloc_bg_thd",)
+"""Native threads whose library takes its locks before a fork and starts anew in the child: that of
+jemalloc, which pyarrow brings, and with it pandas."""
+
 _MANY = 3
 """So many threads are named, no more."""
 
@@ -67,7 +71,8 @@ def unsafe_reasons(seen: Observation | None = None) -> list[str]:
 
 def _native_reasons(seen: Observation) -> list[str]:
     explained = any(pool in seen.modules for pool in _POOLS)
-    names = {name for name in seen.native_threads if not (explained and name == seen.process_name)}
+    harmless = {*_SURVIVING, *([seen.process_name] if explained else ())}
+    names = {name for name in seen.native_threads if name not in harmless}
     return _running("native thread", sorted(names))
 
 

@@ -46,7 +46,8 @@ def command(context: CommandContext) -> click.Command:
             )
         names = names_of(name, package)
         provided = new_files.words_of(chosen, names)["provided"]
-        check_free(names, chosen.group, provided, single_file=single_file)
+        decorator = chosen.decorated and not (single_file and chosen.source)
+        check_free(names, chosen.group, provided, single_file=single_file, decorator=decorator)
         make = _write_module if single_file else _write_distribution
         written = make(chosen, names, folder)
         for line in [json.dumps(written, indent=2)] if as_json else _lines(written):

@@ -54,12 +54,13 @@ def _paths(kind: Kind, names: Names) -> Iterator[tuple[str, str, str]]:
     yield "pyproject.toml", "names, versions, what flow-core finds", "common/pyproject.toml"
     yield ".gitignore", "what does not belong into a repository", "common/gitignore"
     yield f"{package}/py.typed", "says that its types count", ""
-    if kind.source:
-        yield f"{package}/__init__.py", "what the package is", "common/init.py"
-        yield f"{package}/{kind.source}", f"the {kind.noun} itself", f"{kind.name}/{kind.source}"
-    else:
-        yield f"{package}/__init__.py", f"the {kind.noun} and its options", f"{kind.name}/init.py"
+    if kind.decorated:
+        yield f"{package}/__init__.py", "the decorator and its options", f"{kind.name}/init.py"
         yield f"{package}/hooks.py", "what it does, and when", f"{kind.name}/hooks.py"
+    else:
+        yield f"{package}/__init__.py", "what the package is", "common/init.py"
+    if kind.source:
+        yield f"{package}/{kind.source}", f"the {kind.noun} itself", f"{kind.name}/{kind.source}"
     yield f"examples/{module}_flow.py", "a flow that uses it", f"{kind.name}/example.py"
     for path, about in kind.more:
         yield path, about, f"{kind.name}/{os.path.basename(path)}"
@@ -115,12 +116,14 @@ def _range() -> str:
 
 
 def _entry_points(kind: Kind, words: Mapping[str, str]) -> Iterator[str]:
-    if not kind.source:
-        hooks = f'{words["module"]} = "{words["package"]}.hooks"'
-        yield f'[project.entry-points."flow.decorator_hooks"]\n{hooks}'
-    name = words["provided"]
-    key = f'"{name}"' if "." in name else name
-    yield f'[project.entry-points."{kind.group}"]\n{key} = "{words["value"]}"'
+    points = {kind.group: (words["provided"], words["value"])}
+    if kind.decorated:
+        module, package = words["module"], words["package"]
+        points["flow.decorators"] = (module, f"{package}:{module}")
+        points["flow.decorator_hooks"] = (module, f"{package}.hooks")
+    for group, (name, value) in sorted(points.items()):
+        key = f'"{name}"' if "." in name else name
+        yield f'[project.entry-points."{group}"]\n{key} = "{value}"'
 
 
 def _literal(points: Mapping[str, Mapping[str, str]]) -> str:

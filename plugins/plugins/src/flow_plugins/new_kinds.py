@@ -15,14 +15,15 @@ class Kind(NamedTuple):
         group: its entry-point group.
         provided: the name in that group.
         value: what the entry point names.
-        source: the file of the package that holds it, ``""`` where that is the package itself, with
-            hooks in a file of their own. Templates have the names of the files.
+        source: the file of the package that holds it, ``""`` where that is the package itself.
+            Templates have the names of the files.
         suite: what its tests inherit, in `flow_core.testing` or that of the plugin it needs.
         description: one line for ``pyproject.toml``.
         about: the first paragraph of the README.
         commands: lines of the README's example.
         output: what these print, among other lines.
         try_it: how a single file is used at once.
+        decorated: whether the package is a decorator, too, with hooks in a file of their own.
         requires: short names of plugins that it needs, and that flow-core does not bring.
         more: further files: path, and what it is for.
     """
@@ -40,6 +41,7 @@ class Kind(NamedTuple):
     commands: str
     output: str
     try_it: str
+    decorated: bool = False
     requires: tuple[str, ...] = ()
     more: tuple[tuple[str, str], ...] = ()
 
@@ -61,6 +63,7 @@ The time is kept in the manifest of the attempt, too. For all steps of a flow th
     commands="python examples/{{module}}_flow.py run",
     output="[{{name}}] step start took 0.\nthe total is 499500",
     try_it="flow run my_flow.py --with {{module}}:warn_after=30",
+    decorated=True,
 )
 
 _COMPUTE = Kind(
@@ -122,6 +125,27 @@ python examples/{{module}}_flow.py --metadata {{name}}://index.db run
 flow --metadata {{name}}://index.db runs""",
     output="the sum is 6\n{{Class}}Flow/1",
     try_it="flow --metadata {{name}}://index.db run my_flow.py",
+)
+
+_ENVIRONMENT = Kind(
+    name="environment",
+    noun="provider of environments",
+    summary="the Python in which a step's tasks run, and its packages",
+    group="flow.environments",
+    provided="{{name}}",
+    value="{{package}}.environment:{{Class}}Environment",
+    source="environment.py",
+    suite="EnvironmentSuite",
+    description="The environment provider {{name}} gives steps some of the packages that are here.",
+    about="""\
+`@{{module}}(packages=["packaging"])` runs a step in a virtual environment with these packages, and what
+they need, in the versions that are installed here; nothing is downloaded. `--environment {{name}}` runs
+all steps that ask for no other in one without packages, `--environment local` all in the Python that you
+type. It is built once, and kept in `~/.cache/flow`.""",
+    commands="python examples/{{module}}_flow.py run",
+    output="packaging is there\npytest is not there",
+    try_it="flow --environment {{name}} run my_flow.py",
+    decorated=True,
 )
 
 _COMMAND = Kind(
@@ -207,6 +231,7 @@ KINDS = {
         _COMPUTE,
         _STORE,
         _METADATA,
+        _ENVIRONMENT,
         _COMMAND,
         _CARD,
         _SERIALIZER,

@@ -68,7 +68,9 @@ def _check_identifier(name: str, what: str, better: str) -> None:
     raise UsageError(what, why=why, hint=better)
 
 
-def check_free(names: Names, group: str, provided: str, *, single_file: bool) -> None:
+def check_free(
+    names: Names, group: str, provided: str, *, single_file: bool, decorator: bool
+) -> None:
     """Raise `UsageError` where an installed plugin, or another module, has the names already.
 
     Args:
@@ -76,13 +78,14 @@ def check_free(names: Names, group: str, provided: str, *, single_file: bool) ->
         group: entry-point group of the kind.
         provided: the name in that group.
         single_file: whether the plugin is one module, named `Names.module`.
+        decorator: whether flows can import it from flow_core.
     """
     for entry in installed().entry_points:
         if entry.distribution == names.distribution:
             raise _taken(names, f"The plugin '{names.name}' is there already", entry)
         if (entry.group, entry.name) == (group, provided):
             raise _taken(names, f"The name '{provided}' is taken", entry)
-    if group == "flow.decorators":
+    if decorator:
         _check_export(names)
     module = names.module if single_file else names.package
     found = importlib.util.find_spec(module)
