@@ -7,7 +7,8 @@ A page is run from top to bottom in one empty folder (that of an example has the
 ``bash``     is run; it must succeed.
 ``console``  has lines ``$ command`` and what they print, both streams together. A command that
              fails must be followed by ``$ echo $?``.
-``<!-- run: command -->`` is run and not shown. What is installed into ``.site`` can be imported.
+``<!-- run: command -->`` is run and not shown. What is installed into ``.site`` can be imported;
+             ``$EXAMPLES`` is the folder of the examples.
 ``text``     is only shown, and so is ``sh``, for commands that take too long or change too much.
 ``py``       is only shown too, and allowed in the generated reference alone.
 
@@ -172,6 +173,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": str(folder / ".site"),
         "COLUMNS": "100",
         "FLOW_USER": "ada",
+        "EXAMPLES": str(Path(__file__).resolve().parents[1] / "examples"),
     }
 
 

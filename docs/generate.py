@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 import kinds
+import shipped
 from rendering import (
     DOCS,
     NOTE,
@@ -419,6 +420,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/names.md": names,
     "reference/settings.md": settings_one_by_one,
     "settings.md": between("settings.md", settings),
+    "plugins/ready-made.md": between("plugins/ready-made.md", shipped.tables),
     **kinds.pages(),
 }
 

@@ -41,6 +41,7 @@ def _script(name: str) -> ModuleType:
 
 blocks = _script("blocks")
 kinds = _script("kinds")
+shipped = _script("shipped")
 
 
 def _name(page: Path) -> str:
@@ -218,6 +219,19 @@ def test_the_page_of_a_kind_names_every_case_of_its_suite(kind: Any) -> None:
 def test_every_suite_is_on_the_page_of_its_kind() -> None:
     suites = {name for name in testing.__all__ if name.endswith("Suite")}
     assert suites <= {kind.suite for kind in kinds.ALL}
+
+
+def test_each_plugin_that_is_no_default_one_says_how_it_is_used() -> None:
+    by_hand = _read("plugins/ready-made.md").partition("<!-- generated -->")[0]
+    names = {str(one["name"]) for one in shipped.shipped()} - shipped.brought()
+    assert names == set(re.findall(r"^\| `(flow-[\w-]+)` \|", by_hand, re.MULTILINE))
+
+
+def test_shipped_plugins_are_left_out_by_the_names_that_the_page_tells() -> None:
+    said = re.findall(r"`-p no:([\w-]+)` \|$", _read("plugins/ready-made.md"), re.MULTILINE)
+    seen = [one for one in shipped.shipped() if one.get("entry-points")]
+    assert [f"flow-{name}" for name in sorted(said)] == [one["name"] for one in seen]
+    assert set(said) <= set(installed().plugins())
 
 
 # --- a heading with the exact signature for everything ------------------------------------------

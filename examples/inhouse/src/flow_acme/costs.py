@@ -162,7 +162,7 @@ def _row(run: RunRecord, step: str, attempts: Sequence[Manifest], prices: Prices
         sum(a.cpu_seconds for a in attempts),
         max(a.peak_memory for a in attempts),
         sum(prices.of(a) for a in attempts),
-        sum(prices.of(a) for a in attempts if not a.ok),
+        sum((prices.of(a) for a in attempts if not a.ok), 0.0),
     )
 
 
