@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from flow_core.testing.environment_suite import EnvironmentSuite as EnvironmentSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
+    from flow_core.testing.faulty import FaultyStore as FaultyStore
     from flow_core.testing.flowtester import FlowTester as FlowTester
     from flow_core.testing.flowtester import ProcessResult as ProcessResult
     from flow_core.testing.flowtester import RunOutcome as RunOutcome
     from flow_core.testing.golden import assert_same_run as assert_same_run
     from flow_core.testing.in_process import InProcessCompute as InProcessCompute
     from flow_core.testing.metadata_suite import MetadataSuite as MetadataSuite
+    from flow_core.testing.processes import in_child as in_child
     from flow_core.testing.processes import in_children as in_children
+    from flow_core.testing.proving import failures as failures
     from flow_core.testing.secrets_suite import SecretsCase as SecretsCase
     from flow_core.testing.secrets_suite import SecretsSuite as SecretsSuite
     from flow_core.testing.serializer_suite import SerializerSuite as SerializerSuite
@@ -43,6 +46,7 @@ _HOME = {
     "ComputeSuite": "compute_suite",
     "DecoratorSuite": "decorator_suite",
     "EnvironmentSuite": "environment_suite",
+    "FaultyStore": "faulty",
     "FlowTester": "flowtester",
     "InProcessCompute": "in_process",
     "MemoryMetadata": "fakes",
@@ -57,7 +61,9 @@ _HOME = {
     "StoreSuite": "store_suite",
     "assert_same_run": "golden",
     "core_wheels": "wheels",
+    "failures": "proving",
     "flow_step": "steps",
+    "in_child": "processes",
     "in_children": "processes",
     "installed_wheel": "wheels",
     "write_wheel": "wheels",
@@ -66,15 +72,17 @@ _HOME = {
 __all__ = sorted(_HOME)  # noqa: PLE0605 - computed, so that each name is written once
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'flow_core.testing' has no attribute '{name}'")
-    module = f"flow_core.testing.{_HOME[name]}"
-    if module.endswith("_suite"):
-        import pytest
+if not TYPE_CHECKING:  # which knows the names from above, and that there are no others
 
-        # So that a failed assertion of a suite shows both sides, as it does in a test file.
-        pytest.register_assert_rewrite(module)
-    value = getattr(importlib.import_module(module), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module 'flow_core.testing' has no attribute '{name}'")
+        module = f"flow_core.testing.{_HOME[name]}"
+        if module.endswith("_suite"):
+            import pytest
+
+            # So that a failed assertion of a suite shows both sides, as it does in a test file.
+            pytest.register_assert_rewrite(module)
+        value = getattr(importlib.import_module(module), name)
+        globals()[name] = value
+        return value
