@@ -25,6 +25,7 @@ ROWS = (
     "wide",
     "resume",
     "commands",
+    "plugins",
     "array",
     "untouched",
     "client",

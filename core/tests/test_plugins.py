@@ -389,6 +389,61 @@ class TestOwnHooks:
         assert not plugins.implemented("flow_task_setup")
 
 
+class Everything:
+    """Has whatever it is asked for, as proxies and mocks do."""
+
+    def __getattr__(self, name):
+        return {"everything": name}
+
+
+class TestFinding:
+    """Which of the things in a plugin are hooks."""
+
+    def test_what_is_no_function_is_not_looked_into(self):
+        module = listener("a", [])
+        module.proxy = Everything()
+        module.__odd__ = Everything()
+        plugins = Plugins(PluginIndex([]), [module])
+        assert plugins.broken == {}
+
+    def test_a_bound_method_in_a_module_is_a_hook(self):
+        class Board:
+            def __init__(self):
+                self.seen = []
+
+            @hookimpl
+            def flow_event(self, event):
+                self.seen.append(event)
+
+        board = Board()
+        module = types.ModuleType("board")
+        module.flow_event = board.flow_event
+        plugins = Plugins(PluginIndex([]), [module])
+        plugins.hook.flow_event(event=1)
+        assert (board.seen, plugins.broken) == ([1], {})
+
+    @pytest.mark.parametrize("kind", [staticmethod, classmethod])
+    def test_other_methods_of_an_object_are_hooks(self, kind):
+        calls = []
+
+        def of_nobody(event):
+            calls.append(event)
+
+        def of_the_class(cls, event):
+            calls.append(event)
+
+        function = of_nobody if kind is staticmethod else of_the_class
+        board = type("Board", (), {"flow_event": kind(hookimpl(function))})()
+        plugins = Plugins(PluginIndex([]), [board])
+        plugins.hook.flow_event(event=1)
+        assert (calls, plugins.broken) == ([1], {})
+
+    def test_a_misspelt_one_is_found_among_other_things(self, installed):
+        source = HOOK + "import os\nLIMIT = 3\n@hookimpl\ndef flow_evnt(event):\n    pass\n"
+        broken = installed(odd=source).broken
+        assert "flow_evnt" in broken["odd"].what
+
+
 def test_a_plugin_stands_for_the_body(flowtester) -> None:
     class Zealous:  # sorted after the kernel's own hooks
         @hookimpl

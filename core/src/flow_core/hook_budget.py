@@ -7,6 +7,8 @@ interrupted. In a task, the step's own timeout bounds hooks and step together.
 
 from __future__ import annotations
 
+# What `signal` wraps, without its enumerations: those took most of the time that watching a call costs.
+import _signal  # type: ignore[import-not-found]
 import os
 import signal
 import threading
@@ -54,11 +56,11 @@ class Watch:
         if self._limits or not limits or not self._can():
             return False
         every = min(limits.values()) / _LOOKS
-        signal.signal(signal.SIGALRM, self._look)  # first: without a handler the alarm would kill
+        _signal.signal(signal.SIGALRM, self._look)  # first: without a handler the alarm would kill
         others, interval = signal.setitimer(signal.ITIMER_REAL, every, every)
         if others:  # somebody waits for the alarm, without a handler of their own
             signal.setitimer(signal.ITIMER_REAL, others, interval)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            _signal.signal(signal.SIGALRM, _signal.SIG_DFL)
             return False
         self._limits, self._every = limits, every
         return True
@@ -70,14 +72,15 @@ class Watch:
         """
         self._limits, self._running = {}, None
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # calls `_look` first if the alarm is due
+        _signal.signal(signal.SIGALRM, _signal.SIG_DFL)  # calls `_look` first if the alarm is due
 
     def _can(self) -> bool:
         if not hasattr(signal, "setitimer") or os.getpid() != self._process:
             return False
         if threading.get_ident() != threading.main_thread().ident:
             return False
-        return signal.getsignal(signal.SIGALRM) is signal.SIG_DFL  # and not somebody else's
+        handler = _signal.getsignal(signal.SIGALRM)
+        return handler is _signal.SIG_DFL  # and not somebody else's
 
     def _look(self, number: int, frame: FrameType | None) -> None:
         while frame is not None and frame.f_code not in self._limits:

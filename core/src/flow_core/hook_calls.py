@@ -12,7 +12,7 @@ import reprlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import CodeType, TracebackType
+from types import CodeType, FunctionType, MethodType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
@@ -40,6 +40,11 @@ _NO_MARKS = hookspecs.Marks()
 
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 60
+
+
+def hookable(value: object) -> bool:
+    """Whether something is of a kind that can be a hook implementation at all."""
+    return isinstance(value, (FunctionType, MethodType, classmethod, staticmethod))
 
 
 class HookInfo(NamedTuple):
@@ -181,6 +186,11 @@ class HookManager(pluggy.PluginManager):
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
         """Find out whether something is an implementation, also of a hook's former name."""
+        # pluggy looks at each attribute with so much care that this was most of a registration.
+        if name.startswith("__"):
+            return None
+        if type(plugin) is ModuleType and not hookable(plugin.__dict__.get(name)):
+            return None
         options = super().parse_hookimpl_opts(plugin, name)
         if options is None or name not in self._former:
             return options

@@ -55,15 +55,19 @@ def call_order(wishes: Mapping[str, Wish]) -> list[str]:
     Raises:
         Ring: that cannot be.
     """
-    earlier = _earlier(wishes)
-    order: list[str] = []
     waiting = sorted(wishes)
+    earlier = _earlier(wishes)
+    if not any(earlier.values()):
+        return waiting
+    order: list[str] = []
+    called: set[str] = set()
     while waiting:
-        free = next((name for name in waiting if earlier[name] <= set(order)), None)
+        free = next((name for name in waiting if earlier[name] <= called), None)
         if free is None:
             raise Ring(_ring(waiting, earlier))
         waiting.remove(free)
         order.append(free)
+        called.add(free)
     return order
 
 

@@ -14,7 +14,7 @@ import pluggy
 
 from flow_core import hookspecs
 from flow_core.errors import PluginError, UnknownName, did_you_mean
-from flow_core.hook_calls import HookManager, in_a_ring
+from flow_core.hook_calls import HookManager, hookable, in_a_ring
 from flow_core.hook_order import Ring, arrange
 from flow_core.index import PluginIndex
 
@@ -184,6 +184,8 @@ class Plugins:
         known = [n for n, c in callers.items() if not n.startswith("_") and c.has_spec()]
         for name, plugin in self.manager.list_name_plugin():
             for attribute, value in _contents(plugin).items():
+                if not hookable(value):
+                    continue
                 marked = getattr(value, f"{hookspecs.PROJECT}_impl", None)
                 hook = self.manager.present_name(attribute)
                 declared = getattr(getattr(self.manager.hook, hook, None), "spec", None)
