@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # No path is written out below, so a new folder in plugins/ is a new distribution.
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := core $(PLUGINS)
-DEV_TOOLS := coverage flask flask-cors hypothesis import-linter ipykernel mkdocs mkdocs-material \
+DEV_TOOLS := basedpyright coverage flask flask-cors hypothesis import-linter ipykernel mkdocs mkdocs-material \
 	"moto[secretsmanager]" mypy nbclient numpy palmerpenguins polars pytest pytest-timeout \
 	pytest-xdist ruff scikit-learn towncrier types-PyYAML vega_datasets
 

@@ -34,6 +34,7 @@ GROUPS = {
     "flow.decorators": "a `StepDecorator` or `FlowDecorator`, which flows import by its name",
     "flow.decorator_hooks": "a module with hooks, which flows load that carry the decorator of that name",
     "flow.exports": "any other object, which flows import by its name: `from flow_core import NAME`",
+    "flow.current": "a class whose annotations are what a plugin adds to `current`, for `flow plugins stubs`",
     "flow.commands": "a `Command`: `flow NAME`",
     "flow.calls": "a function behind a method of flows, with which flows are started from Python",
     "flow.stores": "a class or function that makes a `Store`: `--datastore NAME://PLACE`",
@@ -44,6 +45,7 @@ GROUPS = {
     "flow.serializers": "a class or function that makes a `Serializer`; the name is its tag",
     "flow.secrets": "a class that makes a `SecretsProvider`; the name is the type of its sources",
     "flow.cards": "a function from a task to what is shown of it: `@card(type=NAME)`",
+    "flow.diagnoses": "a function of a session that yields findings for `flow doctor`",
     "flow.parsers": "a function of a text: `Config(parser=NAME)`",
 }
 """Entry-point group → what its entry points name."""
@@ -81,7 +83,7 @@ class Kind(NamedTuple):
 ALL = (
     Kind(
         "decorator",
-        ("flow.decorators", "flow.decorator_hooks"),
+        ("flow.decorators", "flow.decorator_hooks", "flow.current"),
         ("option", "Options", "StepDecorator", "FlowDecorator", "Attached"),
         "DecoratorSuite",
     ),

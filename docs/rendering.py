@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code: change the docstring, not this page. -->\n"
@@ -163,20 +163,28 @@ def describe_class(node: ast.ClassDef) -> Iterator[str]:
         text_of(n) for n in node.body if isinstance(n, ast.Assign) and not _is_private(n)
     ]:
         yield "\n".join(["```py", *members, "```\n"])
+    forms: dict[str, list[str]] = {}
     for number, entry in enumerate(node.body):
         if _is_private(entry):
             continue
-        if isinstance(entry, ast.AnnAssign) and kind != "record":
+        if _is(entry, "overload"):
+            forms.setdefault(entry.name, []).append(signature(entry))
+        elif isinstance(entry, ast.AnnAssign) and kind != "record":
             following = node.body[number + 1] if number + 1 < len(node.body) else None
             yield f"#### `{text_of(entry)}`\n" + _comment(following)
         elif isinstance(entry, ast.FunctionDef):
-            is_property = any(ast.unparse(d) == "property" for d in entry.decorator_list)
             name = f"{node.name}.{entry.name}"
-            head = signature(entry)
-            if is_property:
+            head = "\n".join(forms.get(entry.name, [signature(entry)]))
+            if _is(entry, "property"):
                 head = "@property\n" + head
             doc = markdown(ast.get_docstring(entry))
             yield f"#### `{name}`\n\n```py\n{head}\n```\n\n{doc}\n"
+
+
+def _is(entry: ast.stmt, decorator: str) -> TypeGuard[ast.FunctionDef]:
+    return isinstance(entry, ast.FunctionDef) and decorator in map(
+        ast.unparse, entry.decorator_list
+    )
 
 
 def _is_private(entry: ast.stmt) -> bool:

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from flow_core.errors import UsageError as UsageError
     from flow_core.errors import did_you_mean as did_you_mean
     from flow_core.errors import near_misses as near_misses
+    from flow_core.exports import own_names as own_names
     from flow_core.finding import RUN_STATES as RUN_STATES
     from flow_core.finding import RunQuery as RunQuery
     from flow_core.finding import check_states as check_states
@@ -243,6 +244,7 @@ _HOME = {
     "errors": "ArtifactError CommandFailed Declined DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NoEnvironment NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
+    "exports": "own_names",
     "finding": "RUN_STATES RunQuery check_states find_runs launcher_is_gone seconds_of seems_lost"
     " seen_state texts_of_word time_of value_texts",
     "flowspec": "FlowSpec",
@@ -294,11 +296,13 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - computed, so that each name is written once
 
 
-def __getattr__(name: str) -> Any:
-    try:
-        module = _MODULE_OF[name]
-    except KeyError:
-        raise AttributeError(f"module 'flow_core.api' has no attribute '{name}'") from None
-    value = getattr(importlib.import_module(f"flow_core.{module}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # which knows the names from above, and that there are no others
+
+    def __getattr__(name: str) -> Any:
+        try:
+            module = _MODULE_OF[name]
+        except KeyError:
+            raise AttributeError(f"module 'flow_core.api' has no attribute '{name}'") from None
+        value = getattr(importlib.import_module(f"flow_core.{module}"), name)
+        globals()[name] = value
+        return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_core.errors import did_you_mean
 
@@ -41,9 +41,27 @@ class Current:
         tags: the user's tags with which the run started.
         is_parallel: whether this task is a member of a gang (``num_parallel``).
 
-    Plugins add attributes with `provide`. A name that nobody provides is an `AttributeError`.
+    Plugins add attributes with `provide`, and tell type checkers of them in the group
+    ``flow.current``. A name that nobody provides is an `AttributeError`.
     Since 0.1.
     """
+
+    if TYPE_CHECKING:
+        # "| Any" where steps, which are what asks, never see the None of the outside.
+        flow_name: str | Any
+        run_id: str | Any
+        step_name: str | Any
+        task_id: str | Any
+        retry_count: int
+        iteration: int
+        origin_run_id: str | None
+        username: str | Any
+        namespace: str | None
+        pathspec: str | Any
+        parameter_names: tuple[str, ...]
+        graph: dict[str, Any] | Any
+        tags: frozenset[str]
+        is_parallel: bool
 
     def __init__(self) -> None:
         self._facts: dict[str, Any] = {}
@@ -65,20 +83,22 @@ class Current:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and hasattr(self, name)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if name in self._facts:
-            return self._facts[name]
-        if name in self._makers:
-            self._facts[name] = self._makers[name]()
-            return self._facts[name]
-        if name in _NEUTRAL:
-            return _NEUTRAL[name]
-        hint = did_you_mean(name, {*_NEUTRAL, *self._facts, *self._makers})
-        raise AttributeError(
-            f"current has no '{name}': no plugin in this task provides it ({hint})"
-        )
+    if not TYPE_CHECKING:  # what there is, is said above, and by plugins in their stubs
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            if name in self._facts:
+                return self._facts[name]
+            if name in self._makers:
+                self._facts[name] = self._makers[name]()
+                return self._facts[name]
+            if name in _NEUTRAL:
+                return _NEUTRAL[name]
+            hint = did_you_mean(name, {*_NEUTRAL, *self._facts, *self._makers})
+            raise AttributeError(
+                f"current has no '{name}': no plugin in this task provides it ({hint})"
+            )
 
     def provide(self, name: str, make: Callable[[], Any]) -> Callable[[], Any] | None:
         """Add the attribute ``name``; ``make`` is called when it is first read. For plugins.
@@ -101,5 +121,14 @@ class Current:
         self._facts, self._makers = self._outer.pop() if self._outer else ({}, {})
 
 
-current = Current()
+if TYPE_CHECKING:
+
+    class _WithMore(Current):
+        """What type checkers know without the stubs of plugins: that there may be more."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    current: _WithMore
+else:
+    current = Current()
 """The one `Current` of this process."""

@@ -26,7 +26,7 @@ import functools
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,7 +85,7 @@ def overdue(kind: type[FlowDeprecation], version: str | None = None) -> bool:
     return satisfies(version, f">={kind.release}")
 
 
-class Deprecation(NamedTuple):
+class Deprecation:
     """What goes away, as `deprecated` says it.
 
     Attributes:
@@ -98,11 +98,20 @@ class Deprecation(NamedTuple):
     Since 0.1.
     """
 
-    removed: type[FlowDeprecation]
-    since: str
-    use: str = ""
-    name: str = ""
-    arguments: Mapping[str, str] = {}
+    # No NamedTuple: mypy takes a decorator that is one for untyped.
+    def __init__(
+        self,
+        removed: type[FlowDeprecation],
+        since: str,
+        use: str = "",
+        name: str = "",
+        arguments: Mapping[str, str] | None = None,
+    ) -> None:
+        self.removed = removed
+        self.since = since
+        self.use = use
+        self.name = name
+        self.arguments = dict(arguments or {})
 
     def __call__(self, function: F) -> F:
         """Warn at each call of a function or class; with ``arguments`` only of those."""
@@ -172,7 +181,7 @@ def deprecated(
 
     Since 0.1.
     """
-    return Deprecation(removed, since, use, name, dict(arguments or {}))
+    return Deprecation(removed, since, use, name, arguments)
 
 
 def warn_caller(warning: FlowDeprecation) -> None:

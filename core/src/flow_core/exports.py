@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flow_core.errors import did_you_mean, near_misses
@@ -34,6 +35,16 @@ def load_export(name: str) -> Any:
         '         or name the module of yours that offers it: [tool.flow] plugins = ["…"]',
         name=f"flow_core.{name}",
     )
+
+
+def own_names() -> Mapping[str, str]:
+    """Return the names that `flow_core` offers by itself, each with the module that defines it.
+
+    For tools that describe what can be imported, such as stubs. Since 0.1.
+    """
+    from flow_core import _OWN
+
+    return _OWN
 
 
 def export_names() -> list[str]:

@@ -13,7 +13,8 @@ from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar, overlo
 from flow_core.errors import DefinitionError, FlowError, TransitionError, refuse
 from flow_core.parameters import Parameter
 
-F = TypeVar("F", bound=Callable[..., Any])
+# A step takes the flow; a join takes the inputs, too.
+F = TypeVar("F", bound=Callable[[Any], Any] | Callable[[Any, Any], Any])
 
 BINDING = "__flow__"
 _OWN_PROPERTIES = frozenset({"name", "input", "index", "script_name"})
@@ -216,6 +217,16 @@ class FlowSpec:
 
     # --- in a step ------------------------------------------------------------------------------
 
+    @overload
+    def next(
+        self,
+        *targets: Callable[..., Any],
+        foreach: str = ...,
+        allow_empty: bool = ...,
+        num_parallel: int | str = ...,
+    ) -> None: ...
+    @overload
+    def next(self, cases: Mapping[Any, Callable[..., Any]], /, *, condition: str) -> None: ...
     def next(self, *targets: Any, **options: Any) -> None:
         """Say which step follows; the last statement of every step but the last one.
 

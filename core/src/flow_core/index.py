@@ -35,6 +35,7 @@ GROUPS = {
     "flow.calls": "function",
     "flow.commands": "command",
     "flow.computes": "compute provider",
+    "flow.current": "attributes of current",
     "flow.decorator_hooks": "plugin",
     "flow.decorators": "decorator",
     "flow.diagnoses": "diagnosis",

@@ -26,7 +26,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, overload
 
 from flow_core.errors import (
     DefinitionError,
@@ -40,7 +40,21 @@ from flow_core.options import USES_ATTRIBUTE
 from flow_core.parameters import function_place
 
 if TYPE_CHECKING:
+    from typing import Protocol, TypeVar
+
     from flow_core.definition import StepDefinition
+
+    F = TypeVar("F", bound=Callable[..., Any])
+    T = TypeVar("T")
+
+    class MadeDecorator(Protocol):
+        """A class of step decorators, as it is written above a step."""
+
+        @overload
+        def __call__(self, step: F, /) -> F: ...
+        @overload
+        def __call__(self, /, **attributes: Any) -> Callable[[F], F]: ...
+
 
 USER_SKIP_STEP: dict[str, Any] = {}
 """``yield USER_SKIP_STEP``: the body is skipped, and the step goes on as its source says."""
@@ -141,6 +155,14 @@ class Custom:
     for_flows = False
     _use: Use
 
+    if TYPE_CHECKING:  # an instance stands for the `Use`, which puts it on a step
+
+        def __call__(self, target: F, /) -> F: ...
+
+    @overload
+    def __new__(cls, target: F, /) -> F: ...  # type: ignore[misc]
+    @overload
+    def __new__(cls: type[T], /, *args: Any, **kwargs: Any) -> T: ...
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if "__init__" in {name for c in cls.__mro__ for name in vars(c) if c is not object}:
             raise DefinitionError(
@@ -350,7 +372,7 @@ class _GeneratorDecorator(UserStepDecorator):
         )
 
 
-def user_step_decorator(function: Callable[..., Iterator[Any]]) -> Any:
+def user_step_decorator(function: Callable[..., Iterator[Any]]) -> MadeDecorator:
     """Make a step decorator of a generator: its one ``yield`` stands for the body of the step.
 
     An exception of the body is raised at the ``yield``; when the generator handles it, the step goes
@@ -385,7 +407,8 @@ def user_step_decorator(function: Callable[..., Iterator[Any]]) -> Any:
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__,
     }
-    return type(name, (_GeneratorDecorator,), contents)
+    made: Any = type(name, (_GeneratorDecorator,), contents)
+    return made  # type: ignore[no-any-return]
 
 
 # --- in a task --------------------------------------------------------------------------------------

@@ -60,15 +60,17 @@ _HOME = {
 __all__ = sorted(_HOME)  # noqa: PLE0605 - computed, so that each name is written once
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'flow_core.testing' has no attribute '{name}'")
-    module = f"flow_core.testing.{_HOME[name]}"
-    if module.endswith("_suite"):
-        import pytest
+if not TYPE_CHECKING:  # which knows the names from above, and that there are no others
 
-        # So that a failed assertion of a suite shows both sides, as it does in a test file.
-        pytest.register_assert_rewrite(module)
-    value = getattr(importlib.import_module(module), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module 'flow_core.testing' has no attribute '{name}'")
+        module = f"flow_core.testing.{_HOME[name]}"
+        if module.endswith("_suite"):
+            import pytest
+
+            # So that a failed assertion of a suite shows both sides, as it does in a test file.
+            pytest.register_assert_rewrite(module)
+        value = getattr(importlib.import_module(module), name)
+        globals()[name] = value
+        return value

@@ -18,6 +18,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "hooks": ("List the hooks: who implements them, in which order.", "flow_plugins.hooks:command"),
     "new": ("Write a plugin to begin with.", "flow_plugins.new:command"),
     "show": ("Tell all about one plugin.", "flow_plugins.show:command"),
+    "stubs": ("Write stubs of flow_core for type checkers.", "flow_plugins.stubs:build"),
 }
 """Subcommand → one line for the list, and ``module:function``, imported when it is used: the
 function takes the `CommandContext` and returns the click command."""

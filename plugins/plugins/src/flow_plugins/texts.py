@@ -9,7 +9,11 @@ import click
 from flow_core.api import PluginError
 from flow_plugins.inventory import BLOCKED, HOOK_MODULES, INSTALLED, OK, Item
 
-_IRREGULAR = {"flow.decorator_hooks": "hooks of", "flow.metadata": "metadata"}
+_IRREGULAR = {
+    "flow.current": "current",
+    "flow.decorator_hooks": "hooks of",
+    "flow.metadata": "metadata",
+}
 
 
 def kind(group: str) -> str:
