@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,18 @@ from flow_core.api import FsspecStore, RunState, Store, StoreError, UsageError
 from flow_core.testing import FlowTester, StoreSuite
 
 
+class Memory(MemoryFileSystem):
+    """That of fsspec, which stumbles over what another thread removes while it lists."""
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
+        while True:
+            with suppress(KeyError):
+                return super().ls(path, detail, **options)
+
+
 def memory() -> MemoryFileSystem:
     """Return a filesystem of its own."""
-    return MemoryFileSystem(global_store=False, skip_instance_cache=True)
+    return Memory(global_store=False, skip_instance_cache=True)
 
 
 def local(path: Path, filesystem: Any = None) -> FsspecStore:
@@ -65,7 +75,12 @@ class TestOnTheLocalDisk(FsspecSuite):
     def store(self, tmp_path: Path) -> FsspecStore:
         return local(tmp_path / "store")
 
+    def unwritable(self, tmp_path: Path) -> FsspecStore:
+        (tmp_path / "file").touch()
+        return local(tmp_path / "file" / "store")
 
+
+@pytest.mark.may_leak("threads", "files")  # those of the event loop of fsspec
 class TestAsynchronous(FsspecSuite):
     @pytest.fixture
     def store(self, tmp_path: Path) -> FsspecStore:

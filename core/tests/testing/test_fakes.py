@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from flow_core.interfaces import Metadata, Store
-from flow_core.testing import MemoryMetadata, MemoryStore, MetadataSuite, StoreSuite
+from flow_core.testing import FaultyStore, MemoryMetadata, MemoryStore, MetadataSuite, StoreSuite
 
 
 class TestMemoryStore(StoreSuite):
@@ -16,6 +18,22 @@ class TestMemoryStore(StoreSuite):
         return MemoryStore()
 
     def reopen(self, store: Store) -> Store:
+        return store
+
+
+class TestFaultyStore(StoreSuite):
+    in_process = True
+
+    @pytest.fixture
+    def store(self) -> FaultyStore:
+        return FaultyStore(MemoryStore())
+
+    def reopen(self, store: Store) -> Store:
+        return store
+
+    def unwritable(self, tmp_path: Path) -> FaultyStore:
+        store = FaultyStore(MemoryStore())
+        store.fail("*", times=None)
         return store
 
 

@@ -63,6 +63,30 @@ class Fit(FlowSpec):
             self.extra = "extra"
 
 
+class Choose(FlowSpec):
+    best = Parameter("best", default=0)
+
+    @step
+    def start(self):
+        self.rows, self.models = [1, 2], ["mean", "max"]
+        self.next(self.fit, foreach="models")
+
+    @step
+    def fit(self):
+        self.model = self.input
+        self.next(self.choose)
+
+    @step
+    def choose(self, inputs):
+        self.model = list(inputs)[self.best].model
+        self.merge_artifacts(inputs, include=["rows"])
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
 @pytest.fixture
 def update(monkeypatch):
     """Let golden files be written in a call."""
@@ -430,3 +454,12 @@ def test_a_whole_number_is_no_fraction():
     (found,) = differences(encode(1), encode(1.0), 0.5)
     assert found.text == "1 → 1.0 (int → float)"
     assert list(differences(encode(True), encode(1), 0.5))
+
+
+def test_what_a_join_takes_from_one_branch_is_a_result(flowtester, tmp_path, update):
+    update(flowtester.run(Choose), tmp_path)
+    text = (tmp_path / "Choose.json").read_text()
+    assert '"choose": {"model": "mean"}' in text, "and not what all branches have in common"
+    other = flowtester.run(Choose, parameters={"best": 1})
+    lines = difference(other, tmp_path, ignore=["best"])
+    assert lines[1] == "  choose.model: 'mean' → 'max'"

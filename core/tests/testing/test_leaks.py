@@ -161,6 +161,11 @@ def each(monkeypatch):
 def test_plain():
     assert json.loads("1") == 1
 
+def test_import_of_a_library_that_has_a_finder():
+    before = len(sys.meta_path)
+    import importlib_metadata
+    assert len(sys.meta_path) == before + 1, "this library had not been imported"
+
 def test_monkeypatch(monkeypatch, tmp_path, shared):
     monkeypatch.setenv("A", "1")
     monkeypatch.chdir(tmp_path)
@@ -332,7 +337,7 @@ def test_only_who_asks_is_looked_at(wanted):
 
 
 def test_nothing_is_found_where_nothing_is_left(everywhere):
-    assert re.search(r"^test_clean.py \.{10} ", everywhere.text, re.MULTILINE)
+    assert re.search(r"^test_clean.py \.{11} ", everywhere.text, re.MULTILINE)
 
 
 def test_the_setting_is_for_all_tests(everywhere):
@@ -342,4 +347,4 @@ def test_the_setting_is_for_all_tests(everywhere):
 
 def test_a_failure_comes_alone(everywhere):
     assert "FAILING" not in everywhere.of("test_fails")
-    assert "1 failed, 12 passed, 2 errors" in everywhere.text
+    assert "1 failed, 13 passed, 2 errors" in everywhere.text

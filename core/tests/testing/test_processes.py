@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import time
 
 import pytest
 
-from flow_core.testing import in_children
+from flow_core.testing import in_child, in_children
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
@@ -34,3 +37,16 @@ def test_death_of_a_child_is_shown() -> None:
 
 
 parent = os.getpid()
+
+
+def test_how_a_child_ends() -> None:
+    assert in_child(lambda: None) == 0
+    assert in_child(lambda: sys.exit(3)) == 1
+    assert in_child(lambda: os._exit(7)) == 7
+    assert in_child(lambda: os.kill(os.getpid(), signal.SIGKILL)) == -signal.SIGKILL
+
+
+def test_a_child_that_is_killed() -> None:
+    begun = time.monotonic()
+    assert in_child(lambda: time.sleep(60), kill_after=0.05) == -signal.SIGKILL
+    assert 0.05 <= time.monotonic() - begun < 30

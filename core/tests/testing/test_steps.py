@@ -102,6 +102,10 @@ class TestWhatAStepFinds:
     def test_an_artifact_that_is_missing(self):
         with pytest.raises(AttributeError, match="Flow 'Train' has no artifact 'rows' here"):
             flow_step(Train.left, inputs={"row": [1.0]})
+        with pytest.raises(AttributeError, match=r"here\. did you mean 'row'\?$"):
+            flow_step(Train.left, inputs={"row": [1.0]})
+        with pytest.raises(AttributeError, match=r"The test gives none: inputs={'rows': …}$"):
+            flow_step(Train.left)
 
     def test_an_earlier_outcome(self):
         first = flow_step(Train.start)

@@ -15,6 +15,10 @@ class TestLocalStore(StoreSuite):
     def store(self, tmp_path: Path) -> LocalStore:
         return LocalStore(str(tmp_path / "store"))
 
+    def unwritable(self, tmp_path: Path) -> LocalStore:
+        (tmp_path / "file").touch()
+        return LocalStore(str(tmp_path / "file" / "store"))
+
 
 class TestLocalStoreThatWaitsForTheDisk(StoreSuite):
     racers = 3

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from flow_core.testing.environment_suite import EnvironmentSuite as EnvironmentSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
+    from flow_core.testing.faulty import FaultyStore as FaultyStore
     from flow_core.testing.flowtester import FlowTester as FlowTester
     from flow_core.testing.flowtester import ProcessResult as ProcessResult
     from flow_core.testing.flowtester import RunOutcome as RunOutcome
     from flow_core.testing.golden import assert_same_run as assert_same_run
     from flow_core.testing.in_process import InProcessCompute as InProcessCompute
     from flow_core.testing.metadata_suite import MetadataSuite as MetadataSuite
+    from flow_core.testing.processes import in_child as in_child
     from flow_core.testing.processes import in_children as in_children
+    from flow_core.testing.proving import failures as failures
     from flow_core.testing.secrets_suite import SecretsCase as SecretsCase
     from flow_core.testing.secrets_suite import SecretsSuite as SecretsSuite
     from flow_core.testing.serializer_suite import SerializerSuite as SerializerSuite
@@ -40,6 +43,7 @@ _HOME = {
     "ComputeSuite": "compute_suite",
     "DecoratorSuite": "decorator_suite",
     "EnvironmentSuite": "environment_suite",
+    "FaultyStore": "faulty",
     "FlowTester": "flowtester",
     "InProcessCompute": "in_process",
     "MemoryMetadata": "fakes",
@@ -53,7 +57,9 @@ _HOME = {
     "StepOutcome": "steps",
     "StoreSuite": "store_suite",
     "assert_same_run": "golden",
+    "failures": "proving",
     "flow_step": "steps",
+    "in_child": "processes",
     "in_children": "processes",
 }
 

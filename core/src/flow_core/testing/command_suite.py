@@ -58,6 +58,7 @@ _ESCAPE = "\x1b"
 _UNKNOWN = "--no-such-option"
 
 
+@pytest.mark.usefixtures("no_leaks")
 class CommandSuite:
     """Inherit it, and give a fixture ``command`` that returns your `Command`:
 
@@ -198,10 +199,13 @@ class CommandSuite:
     def test_examples_leave_the_process_alone(
         self, command: Command, after_a_run: FlowTester
     ) -> None:
-        before = (os.getcwd(), dict(os.environ))
+        front = self._front(command, after_a_run)
         for example in self.examples:
-            self.call(command, after_a_run, *example)
-            assert (os.getcwd(), dict(os.environ)) == before, f"{example} changed them"
+            words = self._words(command, after_a_run, example)
+            with main_kept(), _place(after_a_run), _unheard():
+                before = (os.getcwd(), dict(os.environ))
+                run(words, front=front)
+                assert (os.getcwd(), dict(os.environ)) == before, f"{example} changed them"
 
     def test_where_nothing_has_run(self, command: Command, laboratory: FlowTester) -> None:
         for example in self.examples:
@@ -264,11 +268,20 @@ class CommandSuite:
         whole: Sequence[str] | None = None,
     ) -> int:
         """As `call`, but what it writes goes where that of this process goes."""
-        name = self.name_of(command, laboratory)
-        file = ["flow.py"] if command.needs_flow else []
-        words = list(whole) if whole is not None else [name, *file, *arguments]
+        words = list(whole) if whole is not None else None
+        words = words or self._words(command, laboratory, arguments)
+        front = self._front(command, laboratory)
         with main_kept(), _place(laboratory):
-            return run(words, front=Front(commands={name: command}))
+            return run(words, front=front)
+
+    def _words(
+        self, command: Command, laboratory: FlowTester, arguments: Sequence[str]
+    ) -> list[str]:
+        file = ["flow.py"] if command.needs_flow else []
+        return [self.name_of(command, laboratory), *file, *arguments]
+
+    def _front(self, command: Command, laboratory: FlowTester) -> Front:
+        return Front(commands={self.name_of(command, laboratory): command})
 
     def _flow(self, command: Command, laboratory: FlowTester) -> Any:
         if not command.needs_flow:
@@ -329,6 +342,13 @@ def _place(laboratory: FlowTester) -> Iterator[None]:
     finally:
         os.chdir(folder)
         _become(variables)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        yield
 
 
 def _become(variables: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from flow_core.flowspec import FlowSpec, step
 from flow_core.options import FlowDecorator, Options, StepDecorator, describe_options
 
 
+@pytest.mark.usefixtures("no_leaks")
 class DecoratorSuite:
     """Inherit it as ``class TestMine(DecoratorSuite)`` and say ``decorator``.
 

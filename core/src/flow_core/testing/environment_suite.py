@@ -49,6 +49,7 @@ _NO_NETWORK = {
 } | {"no_proxy": "", "NO_PROXY": ""}
 
 
+@pytest.mark.usefixtures("no_leaks")
 class EnvironmentSuite:
     """Inherit it as ``class TestMine(EnvironmentSuite)`` and say ``provider``, ``options``, ``proof``.
 

@@ -181,7 +181,8 @@ def _tasks(store: Store, document: RunDocument) -> Iterator[tuple[str, Mapping[s
         own = {
             name: ref
             for name, ref in manifest.artifacts.items()
-            if not any(table.get(name) == ref for table in before)
+            # What a join has of one branch only, it chose: that is a result.
+            if not (before and all(table.get(name) == ref for table in before))
         }
         yield _label(manifest), own
 

@@ -147,6 +147,14 @@ class LeakCheck:
         """Return the functions given to `atexit` since `begin`, by description, and where."""
         return self._tracer.registered()
 
+    def came_with_a_module(self, finder: Any) -> bool:
+        """Whether the module that an object is from was imported meanwhile.
+
+        Some libraries put a finder of theirs to the others when they are imported, for good.
+        """
+        home = getattr(finder, "__module__", None) or type(finder).__module__
+        return home in sys.modules and home not in self._before["modules"]
+
     def is_temporary(self, file: str) -> bool:
         """Whether a file is among the temporary ones."""
         path = os.path.realpath(file)
@@ -462,7 +470,7 @@ def _changed_path(old: Entries, new: Entries, check: LeakCheck) -> Iterator[Leak
         shown = repr(new.get(key, old.get(key)))
         if key not in new:
             yield Leak("path", f"{key[0]} lost {shown}")
-        elif key not in old:
+        elif key not in old and not check.came_with_a_module(new[key]):
             yield Leak("path", f"{key[0]} has one more entry: {shown}")
 
 

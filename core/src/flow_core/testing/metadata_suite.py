@@ -97,6 +97,7 @@ def names(runs: list[RunRecord]) -> list[str]:
     return [run.run for run in runs]
 
 
+@pytest.mark.usefixtures("no_leaks")
 class MetadataSuite:
     """Inherit it as ``class TestMine(MetadataSuite)`` with a fixture ``metadata`` giving an empty one.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -35,12 +37,50 @@ def in_children(count: int, function: Callable[[int], T]) -> list[T]:
     return [value for _, value in answers]
 
 
-def _fork(number: int, function: Callable[[int], Any], ready: int, go: int) -> tuple[int, int]:
-    answer, result = os.pipe()
+def in_child(function: Callable[[], object], *, kill_after: float | None = None) -> int:
+    """Run ``function`` in a forked process that may end in any way.
+
+    Args:
+        function: what it runs.
+        kill_after: seconds after which it is killed; None = it ends by itself.
+
+    Returns:
+        its exit status: 1 when the function raised, 0 when it returned; a negative number is the
+        signal that ended it.
+
+    Since 0.1.
+    """
+    begun, begin = os.pipe()
+    pid = _forked()
+    if pid == 0:
+        status = 1
+        try:
+            os.write(begin, b"!")
+            function()
+            status = 0
+        finally:
+            os._exit(status)
+    os.read(begun, 1)  # so that the seconds are those of the function
+    os.close(begun)
+    os.close(begin)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _forked() -> int:
+    """Fork; return what `os.fork` does."""
     with warnings.catch_warnings():
         # Runners of tests have threads of their own; the child uses nothing that they hold.
         warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
+        return os.fork()
+
+
+def _fork(number: int, function: Callable[[int], Any], ready: int, go: int) -> tuple[int, int]:
+    answer, result = os.pipe()
+    pid = _forked()
     if pid:
         os.close(result)
         return pid, answer

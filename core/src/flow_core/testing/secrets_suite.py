@@ -43,6 +43,7 @@ class SecretsCase:
         return self.known._replace(options={**self.known.options, _UNKNOWN: 1})
 
 
+@pytest.mark.usefixtures("no_leaks")
 class SecretsSuite:
     """Inherit it, with a fixture ``secrets`` that gives a `SecretsCase`:
 

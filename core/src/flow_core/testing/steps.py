@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -217,8 +218,20 @@ def flow_step(
     except FlowError as wrong:
         raise wrong.with_traceback(None)  # noqa: B904 - its parts tell all
     if error is not None:
+        _explain(error)
         raise error.with_traceback(_below_kernel(error))
     return outcome
+
+
+def _explain(error: BaseException) -> None:
+    """Say how a test gives the artifact for whose want the step failed."""
+    missing = _MISSING.fullmatch(str(error)) if isinstance(error, AttributeError) else None
+    if missing is not None:
+        hint = f"The test gives none: inputs={{{missing[1]!r}: …}}"
+        error.args = (f"{error} {hint}",)
+
+
+_MISSING = re.compile(r"Flow '\w+' has no artifact '(\w+)' here\.")  # nothing like it is there
 
 
 # --- which step -----------------------------------------------------------------------------

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import mmap
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from flow_core.errors import StoreError
 from flow_core.interfaces import Buffer, Store
-from flow_core.testing.processes import in_children
+from flow_core.testing.processes import in_child, in_children
+
+T = TypeVar("T")
+
+HALF = 1 << 18
+"""Bytes of an object which nobody may see a part of: more than one write call to a disk, or pipe."""
 
 ODD_KEYS = [
     "with space/in the/middle of it",
@@ -62,6 +71,53 @@ class Interrupted(Exception):
     """Raised by a test in the middle of a write."""
 
 
+def one_after_another(items: Iterable[T], then: Callable[[], object]) -> Iterator[T]:
+    """Yield ``items``, and call ``then`` before who takes them learns that they are all."""
+    yield from items
+    then()
+
+
+def interrupt() -> None:
+    """Raise `Interrupted`."""
+    raise Interrupted
+
+
+def die() -> None:
+    """End this process as a power failure does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def meanwhile(work: Callable[[int], object], seconds: float = 0.3) -> Iterator[Iterator[int]]:
+    """Call ``work(turn)`` in a thread again and again; give turns for who looks at it meanwhile.
+
+    What the work raises comes out in the end.
+    """
+    done = threading.Event()
+
+    def go_on() -> None:
+        for turn in itertools.count():
+            work(turn)
+            if done.is_set():
+                return
+
+    def turns() -> Iterator[int]:
+        end = time.monotonic() + seconds
+        for turn in itertools.count():
+            yield turn
+            if time.monotonic() > end:
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        doing = pool.submit(go_on)
+        try:
+            yield turns()
+        finally:
+            done.set()
+        doing.result()
+
+
+@pytest.mark.usefixtures("no_leaks")
 class StoreSuite:
     """Inherit it as ``class TestMine(StoreSuite)`` with a fixture ``store`` that gives an empty store.
 
@@ -85,6 +141,10 @@ class StoreSuite:
         """Return another instance on the same content: by default, made from the URL."""
         _, _, root = store.url.partition("://")
         return type(store)(root)  # type: ignore[call-arg] # the protocol has no constructor
+
+    def unwritable(self, tmp_path: Path) -> Store | None:
+        """Return a store of a place that cannot be written; None, the default, leaves that out."""
+        return None
 
     # --- content ----------------------------------------------------------------------------
 
@@ -223,6 +283,20 @@ class StoreSuite:
 
         self._check_winners(store, in_children(self.racers, claim))
 
+    def test_who_loses_a_race_reads_what_the_winner_wrote(self, store: Store) -> None:
+        self._needs_create_only(store)
+        start = threading.Barrier(self.racers)
+
+        def claim(number: int) -> None:
+            start.wait()
+            for race in range(10):
+                item = (f"race/{race}", b"%x" % number * HALF)
+                if store.write([item], create_only=True) == [False]:
+                    self._check_whole(read_one(store, item[0]))
+
+        with ThreadPoolExecutor(self.racers) as pool:
+            list(pool.map(claim, range(self.racers)))
+
     def test_threads_write_different_keys(self, store: Store) -> None:
         def fill(number: int) -> None:
             store.write([(f"t/{number}/{i}", b"%d" % i) for i in range(20)])
@@ -233,26 +307,58 @@ class StoreSuite:
         assert len(found) == self.racers * 20, "no write of a thread is lost"
 
     def test_reader_never_sees_half_an_object(self, store: Store) -> None:
-        size = 1 << 18
-        contents = [bytes([letter]) * size for letter in b"abc"]
+        contents = [letter * HALF for letter in (b"a", b"b", b"c")]
         store.write([("key", contents[0])])
-        done = threading.Event()
+        with meanwhile(lambda turn: store.write([("key", contents[turn % 3])])) as turns:
+            for _ in turns:
+                self._check_whole(read_one(store, "key"))
+                assert store.size("key") == HALF
 
-        def overwrite() -> None:
-            while not done.is_set():
-                for content in contents:
-                    store.write([("key", content)])
+    @pytest.mark.parametrize("create_only", [False, True])
+    def test_reader_sees_what_comes_and_goes_whole_or_not_at_all(
+        self, store: Store, create_only: bool
+    ) -> None:
+        if create_only:
+            self._needs_create_only(store)
 
-        writer = threading.Thread(target=overwrite)
-        writer.start()
-        try:
-            end = time.monotonic() + 0.4
-            while time.monotonic() < end:
+        def come_and_go(turn: int) -> None:
+            store.write([("key", b"%x" % (turn % 16) * HALF)], create_only=create_only)
+            store.delete(["key"])
+
+        with meanwhile(come_and_go) as turns:
+            for _ in turns:
                 found = read_one(store, "key")
-                assert found in contents, f"a mixture, or a part, of {size} bytes was read"
-        finally:
-            done.set()
-            writer.join()
+                if found is not None:
+                    self._check_whole(found)
+                assert store.size("key") in (None, HALF)
+                part = store.read_range("key", 100, 1000)
+                assert part is None or part == part[:1] * 1000
+                assert {o.size for o in store.list()} <= {HALF}
+
+    def test_list_while_others_write_and_delete(self, store: Store) -> None:
+        stay = [f"k/{number:02}/object" for number in range(0, 40, 2)]
+        come = [f"k/{number:02}/object" for number in range(1, 40, 2)]
+        store.write([(key, b"") for key in stay])
+
+        def come_and_go(turn: int) -> None:
+            store.write([(key, b"%d" % turn) for key in come])
+            store.delete(come)
+
+        with meanwhile(come_and_go) as turns:
+            for _ in turns:
+                found = [o.key for o in store.list("k/")]
+                assert found == sorted(set(found)), "sorted, and each once"
+                assert set(stay) <= set(found), "what nobody touches is in each listing"
+                parts = store.folders("k/")
+                assert parts == sorted(set(parts))
+                assert {key.split("/")[1] for key in stay} <= set(parts)
+
+    def test_threads_delete_the_same_objects(self, store: Store) -> None:
+        keys = [f"k/{number}" for number in range(20)]
+        store.write([(key, b"x") for key in keys])
+        with ThreadPoolExecutor(self.racers) as pool:
+            list(pool.map(lambda _: store.delete(keys), range(self.racers)))
+        assert list(store.list()) == []
 
     # --- write_content ----------------------------------------------------------------------
 
@@ -334,6 +440,111 @@ class StoreSuite:
         )
         assert True in results, "somebody wrote it"
         assert read_one(store, "blobs/same") == content
+
+    def test_threads_write_the_same_content(self, store: Store) -> None:
+        content = os.urandom(HALF)
+
+        def write(_: int) -> None:
+            store.write_content([content], lambda: "blobs/same")
+            assert read_one(store, "blobs/same") == content, "it is there when the call returns"
+
+        with ThreadPoolExecutor(self.racers) as pool:
+            list(pool.map(write, range(self.racers)))
+        assert [o.key for o in store.list()] == ["blobs/same"]
+
+    # --- faults -----------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("create_only", [False, True])
+    def test_failure_between_items_leaves_whole_objects(
+        self, store: Store, create_only: bool
+    ) -> None:
+        if create_only:
+            self._needs_create_only(store)
+        items = [("a", b"1" * HALF), ("b", b"2" * HALF)]
+        with pytest.raises(Interrupted):
+            store.write(one_after_another(items, interrupt), create_only=create_only)
+        self._check_only(store, items)
+        store.write([("c", b"3")])
+        assert read_one(store, "c") == b"3", "it works on"
+
+    def test_refused_key_among_others(self, store: Store) -> None:
+        with pytest.raises(StoreError):
+            store.write([("a", b"1"), ("../b", b"2"), ("c", b"3")])
+        self._check_only(store, [("a", b"1"), ("c", b"3")])
+
+    def test_write_again_after_a_failure(self, store: Store) -> None:
+        with pytest.raises(Interrupted):
+            store.write_content(one_after_another([b"half"], interrupt), lambda: "blobs/x")
+        assert store.write_content([b"whole"], lambda: "blobs/x") is True
+        assert read_one(store, "blobs/x") == b"whole"
+
+    def test_killed_in_the_middle_of_a_content(self, store: Store) -> None:
+        self._needs_processes()
+        chunks = [b"x" * HALF] * 8
+        self._kill(lambda: store.write_content(one_after_another(chunks, die), lambda: "blobs/x"))
+        assert list(store.list()) == [], "what is half written is no object"
+        assert store.folders() == []
+        assert store.exists(["blobs/x"]) == [False]
+        assert store.write_content(chunks, lambda: "blobs/x") is True
+        assert read_one(store, "blobs/x") == b"x" * HALF * 8
+
+    def test_killed_between_items(self, store: Store) -> None:
+        self._needs_processes()
+        items = [("a", b"1" * HALF), ("b", b"2" * HALF)]
+        self._kill(lambda: store.write(one_after_another(items, die)))
+        self._check_only(store, items)
+        assert store.write(items) == [True, True]
+        self._check_only(store, items)
+        assert store.exists(["a", "b"]) == [True, True]
+
+    def test_killed_while_overwriting(self, store: Store) -> None:
+        self._needs_processes()
+        contents = [b"%x" % number * HALF for number in range(3)]
+
+        def overwrite() -> None:
+            while True:
+                for content in contents:
+                    store.write([("key", content)])
+
+        store.write([("key", contents[0])])
+        for wait in (0.01, 0.02, 0.04):
+            self._kill(overwrite, after=wait)
+            self._check_whole(read_one(store, "key"))
+            assert [(o.key, o.size) for o in store.list()] == [("key", HALF)]
+        assert store.write([("key", b"after")]) == [True], "no lock is left"
+        assert read_one(store, "key") == b"after"
+
+    def test_killed_while_creating(self, store: Store) -> None:
+        self._needs_create_only(store)
+        self._needs_processes()
+
+        def create() -> None:
+            for number in range(1 << 20):
+                store.write([(f"new/{number}", b"x" * HALF)], create_only=True)
+
+        for wait in (0.01, 0.03):
+            self._kill(create, after=wait)
+        found = list(store.list("new/"))
+        assert {o.size for o in found} <= {HALF}, "a key that is taken has its whole content"
+        free = f"new/{len(found)}"
+        assert store.write([(free, b"x")], create_only=True) == [True], "the next one is free"
+
+    @pytest.mark.parametrize("how", ["write", "create_only", "write_content"])
+    def test_place_that_cannot_be_written(self, store: Store, tmp_path: Path, how: str) -> None:
+        # `store` comes first, so that the place for the other one is there.
+        other = self.unwritable(tmp_path)
+        if other is None:
+            pytest.skip("unwritable() is not overridden")
+        ways: dict[str, Callable[[], object]] = {
+            "write": lambda: other.write([("key", b"x")]),
+            "create_only": lambda: other.write([("key", b"x")], create_only=True),
+            "write_content": lambda: other.write_content([b"x"], lambda: "blobs/x"),
+        }
+        with pytest.raises(StoreError) as caught:
+            ways[how]()
+        assert caught.value.what, "the error says what failed"
+        assert caught.value.where or caught.value.why, "the error says where, or why"
+        assert caught.value.hint, "the error says what a person can do"
 
     # --- read -------------------------------------------------------------------------------
 
@@ -574,6 +785,22 @@ class StoreSuite:
             winners = [number for number, won in enumerate(answers) if won]
             assert len(winners) == 1, f"exactly one writer wins, here {winners} did"
             assert read_one(store, f"race/{race}") == b"%d" % winners[0], "the winner's content"
+
+    def _check_whole(self, found: bytes | None) -> None:
+        assert found is not None, "an object that was written is missing"
+        assert len(found) == HALF, "a part of an object was read"
+        assert found == found[:1] * HALF, "a mixture of two contents was read"
+
+    def _check_only(self, store: Store, items: list[tuple[str, bytes]]) -> None:
+        """Check that there is nothing but some of ``items``, and these as they should be."""
+        known = dict(items)
+        for found in store.list():
+            assert found.key in known, f"'{found.key}' is left of a write that failed"
+            assert read_one(store, found.key) == known[found.key], f"a part of '{found.key}'"
+
+    def _kill(self, function: Callable[[], object], after: float | None = None) -> None:
+        """Let a child call a function that kills it, or kill it after some seconds."""
+        assert in_child(function, kill_after=after) == -signal.SIGKILL, "it was killed"
 
     def _local_path(self, store: Store, key: str) -> str:
         if not store.capabilities.mappable:

@@ -233,6 +233,7 @@ class Page(HTMLParser):
             self.problems.append(f"<{tag} style=…>, which the page's policy forbids")
 
 
+@pytest.mark.usefixtures("no_leaks")
 class CardSuite:
     """What every type of cards must do. Since 0.1.
 
