@@ -29,6 +29,7 @@ from flow_core.programs import run_program
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=6,
 )
 
 
@@ -59,7 +60,7 @@ def builder(provider: Any, root: Path, **options: Any) -> EnvironmentBuilder:
 
 
 class TestLocks:
-    @given(st.dictionaries(st.text(), JSON))
+    @given(st.dictionaries(st.text(), JSON, max_size=4))
     def test_there_is_one_form(self, data: dict[str, Any]) -> None:
         lock = EnvironmentLock.of("own", data)
         assert lock.data == data

@@ -333,7 +333,7 @@ class EnvironmentBuilder:
         variables = {"PYTHONPATH": "", "PYTHONHOME": "", **interpreter.variables}
         try:
             answer = work.run(command, folder=place, variables=variables)
-            facts = json.loads(answer.rpartition("\n")[2])
+            facts = json.loads(answer.rstrip().rpartition("\n")[2])
         except (FlowError, ValueError) as error:
             raise NoEnvironment(
                 f"The interpreter of the environment {lock.name} does not run",

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from flow_core.testing.steps import StepOutcome as StepOutcome
     from flow_core.testing.steps import flow_step as flow_step
     from flow_core.testing.store_suite import StoreSuite as StoreSuite
+    from flow_core.testing.wheels import core_wheels as core_wheels
+    from flow_core.testing.wheels import installed_wheel as installed_wheel
+    from flow_core.testing.wheels import write_wheel as write_wheel
 
 _HOME = {
     "BareEnvironment": "bare_environment",
@@ -57,10 +60,13 @@ _HOME = {
     "StepOutcome": "steps",
     "StoreSuite": "store_suite",
     "assert_same_run": "golden",
+    "core_wheels": "wheels",
     "failures": "proving",
     "flow_step": "steps",
     "in_child": "processes",
     "in_children": "processes",
+    "installed_wheel": "wheels",
+    "write_wheel": "wheels",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - computed, so that each name is written once
