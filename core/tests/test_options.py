@@ -1,6 +1,7 @@
 """Decorators are data: options, their grammar and their errors."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, make_dataclass
 from typing import Any, Literal
 
 import pytest
@@ -122,6 +123,51 @@ class TestAttaching:
             sample(mode="slow")
         with pytest.raises(DefinitionError, match="must be str or None, not 3"):
             sample(maybe=3)
+
+    @pytest.mark.parametrize(
+        ("annotation", "good", "bad", "text", "kind", "example"),
+        [
+            (list[str], ["a"], [1], "list[str]", "list[int]", '["value"]'),
+            (list[int], [1], [True, "a"], "list[int]", "list[bool or str]", "[1]"),
+            (list[Any], [1, "a"], ("a",), "list", "tuple[str]", '["value"]'),
+            (
+                dict[str, int],
+                {"a": 1},
+                {"a": "b"},
+                "dict[str, int]",
+                "dict[str, str]",
+                '{"name": 1}',
+            ),
+            (dict[str, Any], {"a": []}, {1: 2}, "dict", "dict[int, int]", '{"name": "value"}'),
+            (tuple[str, ...], ("a",), (1,), "tuple[str, ...]", "tuple[int]", '["value"]'),
+            (tuple[int, str], (1, "a"), (1,), "tuple[int, str]", "tuple[int]", None),
+            (Sequence[str] | None, None, [1], "Sequence[str] or None", "list[int]", '["value"]'),
+            (
+                list[tuple[str, int]],
+                [("a", 1), ["a", 1]],
+                [1],
+                "list[tuple[str, int]]",
+                "list[int]",
+                None,
+            ),
+        ],
+    )
+    def test_items_are_checked(self, annotation, good, bad, text, kind, example):
+        parts = StepDecorator(
+            "parts", make_dataclass("Parts", [("x", annotation)], bases=(Options,))
+        )
+        assert parts.make(x=good).x == good
+        with pytest.raises(DefinitionError) as caught:
+            parts.make(x=bad)
+        assert caught.value.what == f"Option 'x' must be {text}, not {bad!r}"
+        assert caught.value.why == f"it was given a value of type {kind}"
+        if annotation != Sequence[str] | None:  # a text is a sequence of texts
+            with pytest.raises(UsageError) as told:
+                parts.parse("x=word")
+            assert told.value.what == f"--with parts: option 'x' must be {text}, not 'word'"
+            assert told.value.hint == (
+                f"--with 'parts:x={example}'" if example else "--with parts:x=…"
+            )
 
     def test_validate_has_the_last_word(self):
         with pytest.raises(DefinitionError) as caught:

@@ -190,14 +190,34 @@ class TestBroken:
         error = plugins.broken["flow_nowhere"]
         assert error.what == "The plugin module 'flow_nowhere' cannot be loaded"
         assert "No module named 'flow_nowhere'" in error.why
-        assert "-p no:flow_nowhere" in error.hint
+        assert error.hint == (
+            "correct the name, put flow_nowhere.py beside the flow, or leave it out: "
+            "-p no:flow_nowhere"
+        )
+        assert error.where is None
         assert isinstance(error, UnknownName)  # the person mistyped it: exit status 2
 
     def test_a_module_that_lacks_another_is_not_mistyped(self, tmp_path, monkeypatch):
         (tmp_path / "flow_test_lacks.py").write_text("import flow_nowhere\n")
         monkeypatch.syspath_prepend(str(tmp_path))
         error = Plugins(PluginIndex([]), ["flow_test_lacks"]).broken["flow_test_lacks"]
+        assert error.where == f"{tmp_path / 'flow_test_lacks.py'}:1"
         assert not isinstance(error, UsageError)
+
+    def test_a_module_that_is_no_python_tells_the_line(self, tmp_path, monkeypatch):
+        (tmp_path / "flow_test_syntax.py").write_text("\ndef f(:\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        error = Plugins(PluginIndex([]), ["flow_test_syntax"]).broken["flow_test_syntax"]
+        assert error.where == f"{tmp_path / 'flow_test_syntax.py'}:2"
+
+    def test_a_hook_that_does_not_fit_is_told_with_its_line(self, tmp_path, monkeypatch):
+        source = HOOK + "@hookimpl(wrapper=True)\ndef flow_task_call(task): return 3\n"
+        (tmp_path / "flow_test_returns.py").write_text(source)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        error = Plugins(PluginIndex([]), ["flow_test_returns"]).broken["flow_test_returns"]
+        line = source[: source.index("@hookimpl")].count("\n") + 1
+        assert error.where == f"{tmp_path / 'flow_test_returns.py'}:{line}"
+        assert error.hint.startswith("a wrapper is a generator: write 'result = yield'")
 
     def test_a_run_stops_before_its_first_task(self, flowtester):
         source = "from flow_core import FlowSpec, step\nclass F(FlowSpec):\n    @step\n"

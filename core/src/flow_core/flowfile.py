@@ -111,7 +111,8 @@ def _as_main(path: str) -> dict[str, Any]:
     except FlowLoaded as loaded:
         main.__dict__.setdefault("__flow_started__", loaded.flow)
     except FlowError as error:
-        error.where = error.where or _line_of(path, error)
+        if path not in (error.where or ""):
+            error.where = ", ".join(filter(None, (_line_of(path, error), error.where)))
         raise
     except Exception as error:
         raise _import_failed(path, error) from error

@@ -64,7 +64,7 @@ class Options:
             if not _fits(value, annotation):
                 raise DefinitionError(
                     f"Option '{name}' must be {_type_text(annotation)}, not {value!r}",
-                    why=f"it was given a value of type {type(value).__name__}",
+                    why=f"it was given a value of type {_kind(value)}",
                 )
         self.validate()
 
@@ -446,9 +446,37 @@ def _fits(value: Any, annotation: Any) -> bool:
             return True
         elif isinstance(value, bool) and origin in (int, float):
             continue  # bool is an int for Python, but times=True is a mistake
-        elif isinstance(value, origin) or (origin is float and isinstance(value, int)):
+        elif isinstance(value, (int, float) if origin is float else origin) and _parts_fit(
+            value, typing.get_args(member)
+        ):
             return True
     return False
+
+
+def _parts_fit(value: Any, kinds: tuple[Any, ...]) -> bool:
+    """Whether the items of a list, tuple, set or dict have the types ``kinds`` behind its own."""
+    if not kinds or not isinstance(value, (list, tuple, set, frozenset, dict)):
+        return True
+    if isinstance(value, dict):
+        keys, values = kinds
+        return all(_part_fits(k, keys) and _part_fits(v, values) for k, v in value.items())
+    if isinstance(value, tuple) and len(kinds) > 1 and kinds[1] is not ...:
+        return len(value) == len(kinds) and all(map(_part_fits, value, kinds))
+    return all(_part_fits(part, kinds[0]) for part in value)
+
+
+def _part_fits(value: Any, kind: Any) -> bool:
+    # JSON, the form of ``--with``, has lists where Python has tuples.
+    return _fits(value, kind) or (typing.get_origin(kind) is tuple and isinstance(value, list))
+
+
+def _kind(value: Any) -> str:
+    """Return the type of a value as text, with that of its items: ``list[int or str]``."""
+    name = type(value).__name__
+    if not isinstance(value, (list, tuple, set, frozenset, dict)) or not value:
+        return name
+    parts = [value, value.values()] if isinstance(value, dict) else [value]
+    return f"{name}[{', '.join(' or '.join(sorted({_kind(v) for v in p})) for p in parts)}]"
 
 
 def _type_text(annotation: Any) -> str:
@@ -459,8 +487,17 @@ def _type_text(annotation: Any) -> str:
         elif typing.get_origin(member) is typing.Literal:
             names.extend(repr(choice) for choice in typing.get_args(member))
         else:
-            names.append(getattr(member, "__name__", str(member)))
+            names.append(getattr(member, "__name__", str(member)) + _parts_text(member))
     return " or ".join(names)
+
+
+def _parts_text(annotation: Any) -> str:
+    """Return the types of a container's items in brackets; nothing where any will do."""
+    kinds = typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    if kinds[-1:] in ((), (Any,)) or origin is Callable or not isinstance(origin, type):
+        return ""
+    return f"[{', '.join('...' if kind is ... else _type_text(kind) for kind in kinds)}]"
 
 
 def _parse_value(decorator: str, name: str, text: str, annotation: Any) -> Any:
@@ -471,8 +508,17 @@ def _parse_value(decorator: str, name: str, text: str, annotation: Any) -> Any:
             return tuple(candidate)
     raise UsageError(
         f"--with {decorator}: option '{name}' must be {_type_text(annotation)}, not '{text}'",
-        hint=_with(decorator, {name: {"name": "value"} if _fits({}, annotation) else "…"}),
+        hint=_with(decorator, {name: _example(annotation)}),
     )
+
+
+def _example(annotation: Any) -> Any:
+    """Return a list or a dict that fits, to show how it is written; "…" for other types."""
+    for part in ("value", 1):
+        for value in ([part], (part,), {"name": part}):
+            if _fits(value, annotation):
+                return value
+    return "…"
 
 
 def _as_with(hint: str | None) -> str | None:

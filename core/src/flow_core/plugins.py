@@ -6,6 +6,7 @@ Each plugin is loaded by itself: a broken one is remembered with its cause and s
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Container, Iterable, Iterator
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -135,10 +136,13 @@ class Plugins:
             mistyped = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(
                 f"{error.name}."
             )
+            file = module.replace(".", "/") + ".py"
+            repair = f"correct the name, put {file} beside the flow" if mistyped else "repair it"
             self.broken[module] = (UnknownName if mistyped else PluginError)(
                 f"The plugin module '{module}' cannot be loaded",
+                where=None if mistyped else _line_of(error),
                 why=f"{type(error).__name__}: {error}",
-                hint=f"repair it, or leave it out: -p no:{module}",
+                hint=f"{repair}, or leave it out: -p no:{module}",
             )
             return None
         if module in self._index.unread:
@@ -254,10 +258,22 @@ def _bad_registration(name: str, plugin: Any, error: Exception) -> PluginError:
 def _bad_hook(name: str, plugin: Any, error: Exception) -> PluginError:
     return PluginError(
         f"The plugin '{name}' has a hook that does not fit its specification",
-        where=getattr(plugin, "__file__", None),
+        where=_place(_refused(plugin, str(error))) or getattr(plugin, "__file__", None),
         why=str(error).strip(),
-        hint=f"correct the arguments (flow_core.hookspecs), or leave it out: -p no:{name}",
+        hint=f"{_repair_of(str(error))}, or leave it out: -p no:{name}",
     )
+
+
+def _refused(plugin: Any, text: str) -> Any:
+    """Return the hook that pluggy's error names."""
+    named = re.search(r"for hook '(\w+)'", text)
+    return _contents(plugin).get(named[1]) if named else None
+
+
+def _repair_of(text: str) -> str:
+    if "not a generator" in text:
+        return "a wrapper is a generator: write 'result = yield' and 'return result' in it"
+    return "correct the arguments (flow_core.hookspecs)"
 
 
 def _unknown_hook(name: str, hook: str, value: Any, known: Iterable[str]) -> PluginError:
@@ -274,6 +290,20 @@ def _unmarked(name: str, hook: str, value: Any) -> PluginError:
         where=_place(value),
         hint=f"put @hookimpl above it (from flow_core.api import hookimpl), or -p no:{name}",
     )
+
+
+def _line_of(error: BaseException) -> str | None:
+    """Return the line that an import stumbled over; None when it lies in Python itself."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}" if error.filename else None
+    skipped = ("<frozen ", importlib.__file__, __file__)
+    frames, found = error.__traceback__, None
+    while frames is not None:
+        file = frames.tb_frame.f_code.co_filename
+        if not file.startswith(skipped):
+            found = f"{file}:{frames.tb_lineno}"
+        frames = frames.tb_next
+    return found
 
 
 def _place(value: Any) -> str | None:

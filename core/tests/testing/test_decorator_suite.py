@@ -179,3 +179,9 @@ def test_it_finds(broken: Any, example: dict[str, Any], case: str, why: str) -> 
 def test_examples_are_needed() -> None:
     found = failures(suite(good), "test_suite_has_examples")
     assert "must give examples" in found["test_suite_has_examples"]
+
+
+def test_examples_have_what_is_required() -> None:
+    case = "test_suite_has_examples"
+    found = failures(suite(StepDecorator("needy", NeedyOptions), {}), case)
+    assert "example {} lacks ['place'], which have no default" in found[case]

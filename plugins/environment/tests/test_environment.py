@@ -55,12 +55,12 @@ def test_spawned(flowtester):
 @pytest.mark.parametrize(
     ("variables", "what"),
     [
-        ({"A": 1}, "The value of variable 'A' must be text, not 1"),
-        ({"A": None}, "The value of variable 'A' must be text, not None"),
+        ({"A": 1}, "Option 'vars' must be dict[str, str], not {'A': 1}"),
+        ({"A": None}, "Option 'vars' must be dict[str, str], not {'A': None}"),
         ({"A": "x\0"}, "The value of variable 'A' contains a NUL character"),
         ({"": "x"}, "'' cannot be the name of an environment variable"),
         ({"A=B": "x"}, "'A=B' cannot be the name of an environment variable"),
-        ({1: "x"}, "1 cannot be the name of an environment variable"),
+        ({1: "x"}, "Option 'vars' must be dict[str, str], not {1: 'x'}"),
         ({"FLOW_TASK_ID": "x"}, "'FLOW_TASK_ID' cannot be the name of an environment variable"),
     ],
 )

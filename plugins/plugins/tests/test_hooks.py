@@ -103,20 +103,24 @@ def test_one_hook(around: Any) -> None:
 def test_hooks_of_one_flow(around: Any) -> None:
     for arguments in (("-c", "from flow_core.cli import main; main()"), ("caught.py",)):
         more = ["--flow", "caught.py"] if len(arguments) == 2 else []
-        done = around.run(*arguments, "plugins", "hooks", *more)
+        done = around.run(*arguments, "-p", "no:tracing", "plugins", "hooks", *more)
         assert done.returncode == 0, done.stderr
         names = [row.split()[1] for row in parts(done.stdout)["flow_task_call"][1:]]
         assert names == ["around", "catch", "flow-core"]
 
 
 def test_decorators_of_with_count_for_a_flow(around: Any) -> None:
-    done = around.flow("--with", "timeout:seconds=9", "plugins", "hooks", "--flow", "caught.py")
+    chosen = ("-p", "no:tracing", "--with", "timeout:seconds=9")
+    done = around.flow(*chosen, "plugins", "hooks", "--flow", "caught.py")
     names = [row.split()[1] for row in parts(done.stdout)["flow_task_call"][1:]]
     assert names == ["around", "catch", "timeout", "flow-core"]
 
 
 def test_json(around: Any) -> None:
-    hooks = {h["name"]: h for h in json.loads(around.flow("plugins", "hooks", "--json").stdout)}
+    chosen = ("-p", "no:tracing", "-p", "no:notify")
+    hooks = {
+        h["name"]: h for h in json.loads(around.flow(*chosen, "plugins", "hooks", "--json").stdout)
+    }
     call = hooks["flow_task_call"]
     assert call["process"] == "task"
     assert call["first_result"] is True
@@ -164,6 +168,17 @@ def test_a_plugin_that_is_broken_is_told_of(place: Any) -> None:
     done = place.flow("plugins", "hooks")
     assert done.returncode == 0
     assert "The plugin 'sour' cannot be loaded" in done.stdout
+
+
+def test_a_ring_is_told_once(place: Any) -> None:
+    hook = (
+        "from flow_core.api import hookimpl\n\n@hookimpl(before=['{}'])\ndef flow_event(): pass\n"
+    )
+    place.install("sweet", {"flow.plugins": "sweet = flow_sweet"}, hook.format("sour"))
+    place.install("sour", {"flow.plugins": "sour = flow_sour"}, hook.format("sweet"))
+    done = place.flow("plugins", "hooks", "flow_event")
+    assert done.returncode == 0
+    assert done.stdout.count("cannot be put in order for the hook flow_event") == 1
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,18 @@ def test_a_file_that_cannot_be_loaded(flowtester):
     }
 
 
+def test_a_wrong_option_is_told_with_its_line(flowtester):
+    source = "from flow_core import FlowSpec, retry, step\n\n\n@retry(times='3')\n@step\ndef a(self): ...\n"
+    file = flowtester.write(source)
+    done = flowtester.flow("run", str(file))
+    assert done.returncode == 1
+    assert done.error == {
+        "error": "Option 'times' must be int, not '3'",
+        "where": f"{file}:4, decorator @retry",
+        "why": "it was given a value of type str",
+    }
+
+
 def test_a_failed_flow(flowtester):
     source = FLOW.replace('print("got", self.got)', "print(self.got / 0)")
     done = flowtester.python(flowtester.write(source), "run")

@@ -32,6 +32,10 @@ class DecoratorSuite:
 
     def test_suite_has_examples(self) -> None:
         assert len(self.examples) > 0, "the subclass of DecoratorSuite must give examples"
+        required = [o.name for o in describe_options(self.decorator.options) if o.required]
+        for example in self.examples:
+            missing = [name for name in required if name not in example]
+            assert not missing, f"example {dict(example)} lacks {missing}, which have no default"
 
     def test_name_is_an_identifier(self) -> None:
         name = self.decorator.name

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flow_core.artifacts import ArtifactStore
-from flow_core.errors import FlowError
+from flow_core.errors import FlowError, UnknownName, did_you_mean
 from flow_core.flowfile import load_flow
 from flow_core.flowspec import FlowSpec
 from flow_core.hookspecs import hookimpl
@@ -77,6 +77,11 @@ class RunOutcome:
     state: RunState | None = None
     run: str = ""
     events: list[Event] = field(default_factory=list)
+
+    def check(self) -> RunOutcome:
+        """Return self; fail the test with the whole error when the run did not succeed."""
+        assert self.error is None, str(self.error)
+        return self
 
     @property
     def pathspec(self) -> str:
@@ -260,7 +265,7 @@ class FlowTester:
         wanted = dict(settings or {})
         for name in [s.name for s in chosen.declared() if s.name in wanted]:
             chosen.override(name, wanted.pop(name), "test")
-        index = installed().choose([f"only:{p}" for p in plugins]) if plugins else PluginIndex([])
+        index = _only(plugins) if plugins else PluginIndex([])
         fakes = {
             ("store", "local"): MemoryStore(),
             ("metadata", "local"): MemoryMetadata(),
@@ -279,6 +284,19 @@ class FlowTester:
             for name, value in wanted.items():
                 chosen.override(name, value, "test")
         return session
+
+
+def _only(plugins: Sequence[str]) -> PluginIndex:
+    """Return the index of these plugins; a test without the one that it is about proves nothing."""
+    index = installed().choose([f"only:{name}" for name in plugins])
+    known = {name for e in index.entry_points for name in (e.plugin, e.distribution)}
+    for name in plugins:
+        if name not in known:
+            raise UnknownName(
+                f"There is no plugin '{name}'",
+                hint=did_you_mean(name, installed().plugins()) or f"pip install flow-{name}",
+            )
+    return index
 
 
 class _Recorder:

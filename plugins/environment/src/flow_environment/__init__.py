@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from flow_core.api import DefinitionError, Options, StepDecorator, option
 
@@ -24,12 +23,6 @@ class EnvironmentOptions(Options):
         """Refuse what no process can have, and what would change under a person's hands."""
         for name, value in self.vars.items():
             _check_name(name)
-            if not isinstance(value, str):
-                raise DefinitionError(
-                    f"The value of variable '{name}' must be text, not {value!r}",
-                    why="environment variables are text; how yours is written as text, you decide",
-                    hint=f"@environment(vars={{'{name}': {str(value)!r}}})",
-                )
             if "\0" in value:
                 raise DefinitionError(
                     f"The value of variable '{name}' contains a NUL character",
@@ -37,10 +30,8 @@ class EnvironmentOptions(Options):
                 )
 
 
-def _check_name(name: Any) -> None:
-    if not isinstance(name, str):
-        why = f"it is of type {type(name).__name__}, and names are text"
-    elif not name or "=" in name or "\0" in name:
+def _check_name(name: str) -> None:
+    if not name or "=" in name or "\0" in name:
         why = "a name is not empty and contains neither '=' nor NUL"
     elif name.startswith(_RESERVED):
         why = f"names that begin with {_RESERVED} tell which task a process belongs to"

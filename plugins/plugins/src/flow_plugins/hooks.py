@@ -187,7 +187,8 @@ def details(session: Session, chain: Chain) -> Iterator[str]:
 
 def _broken(session: Session) -> Iterator[str]:
     """Tell of plugins whose hooks are missing above."""
-    for error in session.plugins.broken.values():
+    told = {str(error): error for error in session.plugins.broken.values()}  # a ring is one error
+    for error in told.values():
         yield ""
         yield from error_lines(error)
 
