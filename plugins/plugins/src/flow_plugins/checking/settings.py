@@ -26,8 +26,9 @@ def setting_findings(session: Session, item: Item) -> Iterator[Finding]:
 
 
 def _declaration(item: Item, setting: Setting) -> Iterator[Finding]:
-    prefixes = {name.replace("-", "_") + "_" for name in (item.name, *item.hook_modules)}
-    if not setting.name.startswith(tuple(prefixes)):
+    own = {name.replace("-", "_") for name in (item.name, *item.hook_modules)}
+    prefixes = {f"{name}_" for name in own}
+    if setting.name not in own and not setting.name.startswith(tuple(prefixes)):
         yield Finding(
             "settings",
             WARN,
