@@ -15,11 +15,12 @@ from pathlib import Path
 from harness import Tool, say
 
 KINDS = {
-    "command": 9,
-    "decorator": 9,
+    "command": 8,
+    "decorator": 8,
     "store": 2,
     "compute": 2,
     "metadata": 2,
+    "environment": 2,
     "card": 2,
     "serializer": 2,
     "secrets": 2,

@@ -265,6 +265,7 @@ def _suite(suite: type) -> Iterator[str]:
     assert isinstance(node, ast.ClassDef)
     yield f"\n## The conformance suite\n\n### `{suite.__name__}`\n"
     yield f"{markdown(ast.get_docstring(node))}\n"
+    yield "How it is used, and what else helps to test: [Testing plugins](testing.md).\n"
     yield from _fixtures(node)
     cases = [f for f in _functions(node) if f.name.startswith("test_")]
     banners = banners_of(source)

@@ -185,6 +185,8 @@ class TestWhatAStepFinds:
                 return f"logged {text}"
 
         assert flow_step(F.start, current={"tracker": Tracker()})["x"] == "logged here"
+        with pytest.raises(AttributeError, match=r"current={'tracker': …} gives a stand-in"):
+            flow_step(F.start)
 
     def test_configurations(self):
         class F(FlowSpec):
@@ -221,7 +223,7 @@ class TestWhatAStepLeaves:
 
     def test_a_switch(self):
         outcome = flow_step(Train.left, inputs={"rows": [], "best": 1, "way": "more"})
-        assert (outcome.next, outcome.case) == (("left_more",), "'more'")
+        assert (outcome.next, outcome.case) == (("left_more",), "more")
 
     def test_an_assignment_of_the_same_value_is_set(self):
         class F(FlowSpec):

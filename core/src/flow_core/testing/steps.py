@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import re
@@ -42,7 +43,8 @@ class StepOutcome:
         items: of a foreach, what it goes over; else None.
         count: of a foreach, the number of items; of ``num_parallel``, the size of the gang; else
             None.
-        case: of a switch, the case that was chosen, as it stands in the source; else None.
+        case: of a switch, the case that was chosen; as it stands in the source where that is no
+            literal, as ``Way.BACK``. Else None.
         stdout, stderr: what the step wrote by way of Python.
         failure: what a decorator has caught, with ``hooks``; else None.
         manifest: the whole record of the attempt.
@@ -85,9 +87,13 @@ class StepOutcome:
         return self._transition.targets
 
     @property
-    def case(self) -> str | None:
+    def case(self) -> Any:
         """The case of a switch."""
-        return self._transition.case
+        text = self._transition.case
+        try:
+            return None if text is None else ast.literal_eval(text)
+        except ValueError:
+            return text
 
     @property
     def count(self) -> int | None:  # type: ignore[override,unused-ignore]
@@ -218,19 +224,24 @@ def flow_step(
     except FlowError as wrong:
         raise wrong.with_traceback(None)  # noqa: B904 - its parts tell all
     if error is not None:
-        _explain(error)
+        _explain(error, hooks)
         raise error.with_traceback(_below_kernel(error))
     return outcome
 
 
-def _explain(error: BaseException) -> None:
-    """Say how a test gives the artifact for whose want the step failed."""
-    missing = _MISSING.fullmatch(str(error)) if isinstance(error, AttributeError) else None
-    if missing is not None:
-        hint = f"The test gives none: inputs={{{missing[1]!r}: …}}"
-        error.args = (f"{error} {hint}",)
+def _explain(error: BaseException, hooks: bool | Sequence[str]) -> None:
+    """Say how a test gives that for whose want the step failed."""
+    if not isinstance(error, AttributeError):
+        return
+    text = str(error)
+    if artifact := _MISSING.fullmatch(text):
+        error.args = (f"{text} The test gives none: inputs={{{artifact[1]!r}: …}}",)
+    elif hooks is not True and (fact := _UNKNOWN.match(text)):
+        given = f"current={{{fact[1]!r}: …}} gives a stand-in"
+        error.args = (f"{text}; flow_step leaves plugins out: hooks=True lets them act, {given}",)
 
 
+_UNKNOWN = re.compile(r"current has no '(\w+)': no plugin in this task provides it")
 _MISSING = re.compile(r"Flow '\w+' has no artifact '(\w+)' here\.")  # nothing like it is there
 
 

@@ -507,7 +507,7 @@ class StoreSuite:
                     store.write([("key", content)])
 
         store.write([("key", contents[0])])
-        for wait in (0.01, 0.02, 0.04):
+        for wait in (0.01, 0.02, 0.04, 0.08):
             self._kill(overwrite, after=wait)
             self._check_whole(read_one(store, "key"))
             assert [(o.key, o.size) for o in store.list()] == [("key", HALF)]
@@ -522,7 +522,7 @@ class StoreSuite:
             for number in range(1 << 20):
                 store.write([(f"new/{number}", b"x" * HALF)], create_only=True)
 
-        for wait in (0.01, 0.03):
+        for wait in (0.01, 0.03, 0.08):
             self._kill(create, after=wait)
         found = list(store.list("new/"))
         assert {o.size for o in found} <= {HALF}, "a key that is taken has its whole content"
