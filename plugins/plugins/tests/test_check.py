@@ -288,7 +288,10 @@ class Mounted:
         {"flow.secret": "{0} = flow_{0}:Any_"},
         "provides",
         "fail",
-        ("The group 'flow.secret' of 'oneletter' is read by nobody", "did you mean 'flow.secrets'?"),
+        (
+            "The group 'flow.secret' of 'oneletter' is read by nobody",
+            "did you mean 'flow.secrets'?",
+        ),
     ),
     Case(
         "roundtrip",
