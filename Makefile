@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+PLUGIN ?=
 PYTHONS ?= 3.10 3.11 3.12 3.13
 
 # Compiling every module in every process that a test starts would double the time of the tests.
@@ -22,12 +23,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons check bench docs wheels clean
+.PHONY: help demo test test-oldest test-pythons check bench docs wheels clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r target text; do printf '  make %-13s %s\n' "$$target" "$$text"; done
-	@echo "Variables: PYTHON=$(PYTHON) (for $(VENV)), PYTEST_ARGS (for test)"
+	@echo "Variables: PYTHON=$(PYTHON) (for $(VENV)), PYTEST_ARGS (for test), PLUGIN (for test-oldest)"
 
 demo: $(VENV)/.stamp-demo ## Run the movies example and report on its run
 	$(BIN)/python examples/movies/movies_flow.py run
@@ -50,6 +51,10 @@ docs: $(VENV)/.stamp-dev ## Build the documentation into site/
 
 wheels: $(VENV)/.stamp-dev ## Build the wheels of flow-core and every plugin into dist/
 	$(BIN)/python tools/wheels.py dist
+
+test-oldest: $(VENV)/.stamp-dev ## Test plugins with the oldest flow-core they claim (PLUGIN=retry narrows)
+	$(BIN)/python tools/oldest.py $(addprefix --tool ,hatchling editables pandas $(DEV_TOOLS)) \
+		--pytest=-n --pytest=2 --pytest=-m --pytest="not slow and not chaos" $(PLUGIN)
 
 test-pythons: $(VENV)/.stamp-dev ## Run the quick tests on the other Pythons found (PYTHONS="3.10 3.13" narrows)
 	@own=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \

@@ -49,7 +49,9 @@ def test_code_constants_tags_and_numbers_of_tasks(lab: FlowTester) -> None:
 
 def test_as_json(lab: FlowTester) -> None:
     data = as_json(lab, "F/1", "F/3")
-    assert set(data) == {"old", "new", "parameters", "constants", "code", "steps", "artifacts"}
+    assert set(data) == {
+        *("old", "new", "parameters", "constants", "code", "environments", "steps", "artifacts")
+    }
     assert data["old"]["state"] == "succeeded"
     assert data["old"]["seconds"] > 0
     assert [s["step"] for s in data["steps"]] == ["start", "train", "join", "end"]
