@@ -564,6 +564,7 @@ class InFile(MemoryMetadata):
     def register_run(self, run: RunRecord) -> None:
         self._load()
         super().register_run(run)
+        time.sleep(0.1)
         self._save()
 
     def write_attempts(self, records: Sequence[AttemptRecord]) -> None:

@@ -639,7 +639,7 @@ class LooksFirstFiles(Files):
     ) -> list[bool]:
         listed = [*items]
         free = [not (create_only and self.exists([key])[0]) for key, _ in listed]
-        time.sleep(0.01)
+        time.sleep(0.1)
         super().write([item for item, isfree in zip(listed, free, strict=True) if isfree])
         return free
 
