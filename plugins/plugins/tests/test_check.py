@@ -81,6 +81,15 @@ CASES = [
         ("needs flow-core >=7", "pip install --upgrade"),
         "flow-core>=7",
     ),
+    Case(
+        "unreadablerange",
+        "raise RuntimeError('imported')",
+        HOOKS,
+        "core",
+        "fail",
+        ("requires of flow-core cannot be read", "'>=banana' is not part of a range"),
+        "flow-core>=banana",
+    ),
     Case("raises", "1/0", HOOKS, "hooks", "fail", ("cannot be loaded", "ZeroDivisionError")),
     Case(
         "wrongargument",
