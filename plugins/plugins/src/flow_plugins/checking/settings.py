@@ -26,8 +26,8 @@ def setting_findings(session: Session, item: Item) -> Iterator[Finding]:
 
 
 def _declaration(item: Item, setting: Setting) -> Iterator[Finding]:
-    prefixes = {name.replace("-", "_") + "_" for name in (item.name, *item.hook_modules)}
-    if not setting.name.startswith(tuple(prefixes)):
+    names = {name.replace("-", "_") for name in (item.name, *item.hook_modules)}
+    if setting.name not in names and not setting.name.startswith(tuple(f"{n}_" for n in names)):
         yield Finding(
             "settings",
             WARN,
