@@ -33,7 +33,7 @@ def _declaration(item: Item, setting: Setting) -> Iterator[Finding]:
             WARN,
             f"The setting '{setting.name}' does not begin with the plugin's name",
             why="two plugins could declare the same, and the one that comes later would count",
-            hint=f"{min(prefixes)}{setting.name}",
+            hint=f"{min(names)}_{setting.name}",
         )
     if not setting.help.strip():
         yield Finding(
