@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import venv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
@@ -110,6 +110,31 @@ def fresh(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
     return made
 
 
+@pytest.fixture(scope="module")
+def author(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
+    """The environment of somebody who writes plugins: also pip, and the tools of the pages."""
+    environment = tmp_path_factory.mktemp("author") / "env"
+    venv.create(environment, symlinks=True, with_pip=True)
+    made = Fresh(environment, wheels, environment)
+    tools = ["hatchling", "hypothesis", "mypy", "pytest", "ruff"]
+    made.pip("install", "--quiet", "-c", str(REPOSITORY / "constraints.txt"), *tools)
+    made.install("flow-core[testing]", "flow-cards")
+    return made
+
+
+FOLLOW = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import blocks
+page = Path(sys.argv[1], "plugins", sys.argv[2])
+for block, trouble, _ in blocks.run_page(page.read_text(encoding="utf-8"), Path.cwd()):
+    if trouble is not None:
+        print(f"{page}:{trouble.line}: {trouble.text}")
+"""
+"""Does what a page says, and tells what does not come out as it says."""
+
+
 def metadata_of(wheel: Path) -> Message:
     with ZipFile(wheel) as archive:
         (name,) = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
@@ -177,3 +202,13 @@ class TestFreshEnvironment:
         assert "attempts: 2" in fresh.check(
             "python", "failing.py", "run", "--with", "retry:delay=0"
         )
+
+
+@pytest.mark.slow
+class TestAuthors:
+    @pytest.mark.parametrize("page", ["tutorial", "decorator", "store", "card", "command"])
+    def test_who_follows_a_page_has_a_plugin_that_works(self, author, tmp_path_factory, page):
+        """They write it, test it, install it and use it, with nothing of the repository."""
+        follower = replace(author, folder=tmp_path_factory.mktemp("flow-docs-", numbered=True))
+        docs = str(REPOSITORY / "docs")
+        assert follower.check("python", "-c", FOLLOW, docs, f"{page}.md") == ""

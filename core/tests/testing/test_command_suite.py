@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -131,7 +132,31 @@ def opens_file(context: Any, flow: str | None, as_json: bool) -> None:
 
 _OPEN: list[int] = []
 
+
+def takes_any_option(context: Any) -> click.Command:
+    built = made()(context)
+    built.context_settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return built
+
+
+def without_help(context: Any) -> click.Command:
+    built = made()(context)
+    built.add_help_option = False
+    return built
+
+
+def another_each_time(context: Any) -> click.Command:
+    built = made()(context)
+    built.params.append(click.Option([f"--more-{next(_NUMBERS)}"], help="More."))
+    return built
+
+
+_NUMBERS = itertools.count()
+
 BROKEN: list[tuple[Any, str]] = [
+    (GOOD._replace(build=takes_any_option), "test_unknown_option"),
+    (GOOD._replace(build=without_help), "test_help"),
+    (GOOD._replace(build=another_each_time), "test_each_building_is_the_same"),
     (GOOD.build, "test_is_a_command"),
     (GOOD._replace(needs_flow=None), "test_is_a_command"),
     (GOOD._replace(summary="Count.\nAll of them."), "test_summary_is_one_line"),
@@ -190,3 +215,9 @@ def test_a_suite_without_examples_proves_nothing() -> None:
         examples = ()
 
     assert "must give examples" in failures(TestIt, "test_examples")["test_examples"]
+
+
+def test_each_case_finds_something() -> None:
+    cases = {name for name in dir(CommandSuite) if name.startswith("test_")}
+    # What these see is the command line's own: it names commands, and asks for the flow.
+    assert cases - {case for _, case in BROKEN} == {"test_is_listed", "test_without_its_flow"}

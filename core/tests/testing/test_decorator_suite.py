@@ -123,6 +123,26 @@ class OwnText(StepDecorator[Any]):
         return f"{self.name}:times=7"
 
 
+class AnyType(StepDecorator[Any]):
+    """Takes options of any type."""
+
+    def make(self, **options: Any) -> Any:
+        try:
+            return super().make(**options)
+        except DefinitionError as error:
+            if "no_such_option" in str(error):
+                raise
+            return self.options()
+
+
+class WantsBrackets(StepDecorator[Any]):
+    """Means nothing without brackets."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        attached = super().__call__(*arguments, **options)
+        return (lambda thing: thing) if arguments else attached
+
+
 class LocalOptions:
     """Makes options of a class that no other process can import."""
 
@@ -156,6 +176,8 @@ BROKEN: list[tuple[Any, dict[str, Any], str, str]] = [
         "test_twice_is_an_error_unless_it_is_meant",
         "DID NOT RAISE",
     ),
+    (AnyType("bad", GoodOptions), {}, "test_options_of_a_wrong_type_are_refused", "DID NOT RAISE"),
+    (WantsBrackets("bad", GoodOptions), {}, "test_it_may_stand_without_brackets", "assert"),
     (OwnText("bad", GoodOptions), {}, "test_options_have_a_text_form", "means something else"),
 ]
 
@@ -185,3 +207,8 @@ def test_examples_have_what_is_required() -> None:
     case = "test_suite_has_examples"
     found = failures(suite(StepDecorator("needy", NeedyOptions), {}), case)
     assert "example {} lacks ['place'], which have no default" in found[case]
+
+
+def test_each_case_finds_something() -> None:
+    cases = {name for name in dir(DecoratorSuite) if name.startswith("test_")}
+    assert cases - {case for _, _, case, _ in BROKEN} == {"test_suite_has_examples"}  # see above

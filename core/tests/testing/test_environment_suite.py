@@ -121,6 +121,21 @@ class StatesNothing(BareEnvironment):
     capabilities = None  # type: ignore[assignment]
 
 
+class NoInterpreter(BareEnvironment):
+    """Names a program that is no Python."""
+
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        return super().prepare(lock, folder, work)._replace(path="/bin/false")
+
+
+class NumbersForTexts(BareEnvironment):
+    """Gives a variable a value that is no text."""
+
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        made = super().prepare(lock, folder, work)
+        return made._replace(variables={**made.variables, "THREADS": 1})
+
+
 BROKEN: list[tuple[Callable[[], Any], str]] = [
     (StatesNothing, "test_capabilities_are_stated"),
     (
@@ -152,6 +167,8 @@ BROKEN: list[tuple[Callable[[], Any], str]] = [
     (TellsNothing, "test_a_killed_process_leaves_no_environment"),
     (TakesAnyLock, "test_broken_locks_are_refused"),
     (OnlineAfterAll, "test_offline_builds_what_was_built_before"),
+    (NoInterpreter, "test_interpreter_runs"),
+    (NumbersForTexts, "test_variables_are_texts"),
 ]
 
 
@@ -160,3 +177,20 @@ def test_it_finds(provider: Callable[[], Any], case: str) -> None:
     given = {k: v for k, v in vars(TestBareEnvironment).items() if not k.startswith("_")}
     suite = type("TestIt", (EnvironmentSuite,), dict(given, provider=staticmethod(provider)))
     assert [*failures(suite, case)] == [case]
+
+
+@pytest.mark.parametrize("proof", ["", "import os"])
+def test_a_suite_without_a_proof_proves_nothing(proof: str) -> None:
+    suite = type("TestIt", (TestBareEnvironment,), {"proof": proof})
+    case = "test_suite_has_options_and_a_proof"
+    assert "proof" in failures(suite, case)[case]
+
+
+def test_each_case_finds_something() -> None:
+    cases = {name for name in dir(EnvironmentSuite) if name.startswith("test_")}
+    assert cases - {case for _, case in BROKEN} == {
+        "test_suite_has_options_and_a_proof",  # see above
+        # What these see is the builder's own, and is the same with all providers.
+        "test_built_environment_is_found_at_once",
+        "test_two_processes_build_once",
+    }

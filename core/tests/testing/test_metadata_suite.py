@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flow_core.errors import FlowError, StateError
+from flow_core.errors import FlowError, StateError, UsageError
 from flow_core.interfaces import Metadata, Store
 from flow_core.records import AttemptRecord, RunRecord, RunState, StepSummary
 from flow_core.testing import MemoryMetadata, MemoryStore, MetadataSuite, failures
@@ -66,7 +69,7 @@ class LooksFirst(MemoryMetadata):
         super().update_run(flow, run, **more)
         if before is None or state is None:
             return
-        time.sleep(0.01)
+        time.sleep(0.05)
         with self._lock:
             changed = self._existing(flow, run)._replace(state=before.state)
             self._runs[flow, run] = changed
@@ -303,6 +306,228 @@ class Closed(MemoryMetadata):
         return super().run(flow, run)
 
 
+class NoEmptyAnswers(MemoryMetadata):
+    """Fails for what it does not know."""
+
+    def attempts(self, flow: str, run: str, **options: Any) -> list[AttemptRecord]:
+        self._existing(flow, run)
+        return super().attempts(flow, run, **options)
+
+
+class NoDefaults(MemoryMetadata):
+    """Makes a text of what is not known."""
+
+    def run(self, flow: str, run: str) -> RunRecord | None:
+        found = super().run(flow, run)
+        return found and found._replace(origin=found.origin or "")
+
+
+class FlowsAsTheyCome(MemoryMetadata):
+    def flows(self) -> list[str]:
+        return list(dict.fromkeys(flow for flow, _ in self._runs))
+
+
+class TouchesRun(MemoryMetadata):
+    """Notes the time of each update, also of one of nothing."""
+
+    def update_run(self, flow: str, run: str, **changes: Any) -> None:
+        super().update_run(flow, run, **{"heartbeat_at": time.time(), **changes})
+
+
+class FirstState(MemoryMetadata):
+    """Heeds the first of several states."""
+
+    def runs(self, flow: str, *, states: Sequence[RunState] = (), **options: Any) -> Any:
+        return super().runs(flow, states=states[:1], **options)
+
+
+class AnyUser(MemoryMetadata):
+    def runs(self, flow: str, *, user: str | None = None, **options: Any) -> Any:
+        return super().runs(flow, **options)
+
+
+class PagesByNumber(MemoryMetadata):
+    """Begins a page behind the number of runs that came before, as they are now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._given = 0
+
+    def runs(
+        self, flow: str, *, before: RunRecord | None = None, limit: int = 100, **options: Any
+    ) -> list[RunRecord]:
+        self._given = 0 if before is None else self._given
+        page = super().runs(flow, limit=1000, **options)[self._given :][:limit]
+        self._given += len(page)
+        return page
+
+
+class NewTagsOnly(MemoryMetadata):
+    """Answers with what was added."""
+
+    def change_tags(self, flow: str, run: str, **change: Any) -> tuple[str, ...]:
+        super().change_tags(flow, run, **change)
+        return tuple(change.get("add", ()))
+
+
+class RemovesLast(MemoryMetadata):
+    """Adds tags first, and removes some then."""
+
+    def change_tags(
+        self, flow: str, run: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        super().change_tags(flow, run, add=add)
+        return super().change_tags(flow, run, remove=remove)
+
+
+class CountsBytes(MemoryMetadata):
+    """Takes the bytes of a tag for its letters."""
+
+    def change_tags(
+        self, flow: str, run: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        if any(len(tag.encode()) > 500 for tag in add):
+            raise UsageError("A tag has at most 500 letters")
+        return super().change_tags(flow, run, add=add, remove=remove)
+
+
+class SmallNumbers(MemoryMetadata):
+    """Keeps numbers of 32 bits."""
+
+    def write_attempts(self, records: Sequence[AttemptRecord]) -> None:
+        cut = [r._replace(peak_memory=r.peak_memory % (1 << 32)) for r in records]
+        super().write_attempts(cut)
+
+
+class KnowsFewStates(MemoryMetadata):
+    """Keeps those states that there were when it was written."""
+
+    def write_attempts(self, records: Sequence[AttemptRecord]) -> None:
+        known = {"succeeded", "failed", "running", "queued"}
+        super().write_attempts([r for r in records if r.state.value in known])
+
+
+class FirstOfBatch(MemoryMetadata):
+    """Keeps the first record of an attempt in a batch."""
+
+    def write_attempts(self, records: Sequence[AttemptRecord]) -> None:
+        super().write_attempts([*records][::-1])
+
+
+class WantsRecords(MemoryMetadata):
+    def write_attempts(self, records: Sequence[AttemptRecord]) -> None:
+        self._existing(records[0].flow, records[0].run)
+        super().write_attempts(records)
+
+
+class OneRun(MemoryMetadata):
+    """Takes all records of a batch for those of one run."""
+
+    def write_attempts(self, records: Sequence[AttemptRecord]) -> None:
+        super().write_attempts([r._replace(run=records[0].run) for r in records])
+
+
+class LastCome(MemoryMetadata):
+    """Takes the attempt that came last for the last one."""
+
+    def attempts(self, flow: str, run: str, **options: Any) -> list[AttemptRecord]:
+        if options.get("all_attempts"):
+            return super().attempts(flow, run, **options)
+        came = {(r.step, r.task): r for r in self._attempts.get((flow, run), {}).values()}
+        return sorted(came.values(), key=lambda r: r.task)
+
+
+class AnyStep(MemoryMetadata):
+    def attempts(
+        self, flow: str, run: str, *, step: str | None = None, **options: Any
+    ) -> list[AttemptRecord]:
+        return super().attempts(flow, run, **options)
+
+
+class AnyTask(MemoryMetadata):
+    def attempts(
+        self, flow: str, run: str, *, task: int | None = None, **options: Any
+    ) -> list[AttemptRecord]:
+        return super().attempts(flow, run, **options)
+
+
+class BeforeIncluded(MemoryMetadata):
+    """Ends a page with the task that it should end before."""
+
+    def attempts(
+        self, flow: str, run: str, *, before: int | None = None, **options: Any
+    ) -> list[AttemptRecord]:
+        later = None if before is None else before + 1
+        return super().attempts(flow, run, before=later, **options)
+
+
+class PageOfTasks(MemoryMetadata):
+    """Chooses a page, and then those of it that are wanted."""
+
+    def attempts(
+        self, flow: str, run: str, *, states: Sequence[Any] = (), **options: Any
+    ) -> list[AttemptRecord]:
+        found = super().attempts(flow, run, **options)
+        return [r for r in found if not states or r.state in states]
+
+
+class TooBrief(MemoryMetadata):
+    """Leaves out of a brief record what tells one task of a foreach from another."""
+
+    def attempts(
+        self, flow: str, run: str, *, brief: bool = False, **options: Any
+    ) -> list[AttemptRecord]:
+        found = super().attempts(flow, run, **options)
+        return [r._replace(indices=()) for r in found] if brief else found
+
+
+class WaitingFirst(MemoryMetadata):
+    def steps(self, flow: str, run: str) -> list[StepSummary]:
+        return sorted(super().steps(flow, run), key=lambda s: s.started_at or 0.0)
+
+
+class LosesRows(MemoryMetadata):
+    """Reads its table, adds to it, and writes it back."""
+
+    def write_attempts(self, records: Sequence[AttemptRecord]) -> None:
+        for record in records:
+            self._existing(record.flow, record.run)
+        changed = dict(self._attempts.get(records[0][:2], {})) if records else {}
+        time.sleep(0.0005)
+        for record in records:
+            changed[record[2:5]] = record
+            self._attempts[record[:2]] = changed
+
+
+class ForgetsAttempts(MemoryMetadata):
+    """Makes the index of runs anew, and not that of attempts."""
+
+    def rebuild(self, store: Store) -> int:
+        number = super().rebuild(store)
+        self._attempts = {key: {} for key in self._attempts}
+        return number
+
+
+class ForgetsReuse(MemoryMetadata):
+    """Does not see where a result comes from."""
+
+    def rebuild(self, store: Store) -> int:
+        number = super().rebuild(store)
+        for table in self._attempts.values():
+            for key, record in table.items():
+                table[key] = record._replace(origin=None)
+        return number
+
+
+class CountsNew(MemoryMetadata):
+    """Answers how many runs it did not know."""
+
+    def rebuild(self, store: Store) -> int:
+        before = set(self._runs)
+        super().rebuild(store)
+        return len(set(self._runs) - before)
+
+
 class LeavesHandlers(MemoryMetadata):
     """Changes the loggers of others."""
 
@@ -314,6 +539,77 @@ class LeavesHandlers(MemoryMetadata):
 
         logging.getLogger("some.library").addHandler(logging.NullHandler())
         super().register_run(run)
+
+
+# --- in a file, for what other processes see ----------------------------------------------------
+
+
+class InFile(MemoryMetadata):
+    """Reads a file before each use, and writes it after each change, without a lock."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+
+    def _load(self) -> None:
+        if os.path.exists(self.root):
+            with open(self.root, "rb") as file:
+                self._runs, self._attempts = pickle.load(file)
+
+    def _save(self) -> None:
+        time.sleep(0.002)
+        with open(f"{self.root}.{os.getpid()}", "wb") as file:
+            pickle.dump((self._runs, self._attempts), file)
+        os.replace(file.name, self.root)
+
+    def register_run(self, run: RunRecord) -> None:
+        self._load()
+        super().register_run(run)
+        time.sleep(0.1)
+        self._save()
+
+    def write_attempts(self, records: Sequence[AttemptRecord]) -> None:
+        self._load()
+        super().write_attempts(records)
+        self._save()
+
+    def change_tags(self, flow: str, run: str, **change: Any) -> tuple[str, ...]:
+        self._load()
+        found = super().change_tags(flow, run, **change)
+        self._save()
+        return found
+
+    def run(self, flow: str, run: str) -> RunRecord | None:
+        self._load()
+        return super().run(flow, run)
+
+    def runs(self, flow: str, **options: Any) -> list[RunRecord]:
+        self._load()
+        return super().runs(flow, **options)
+
+    def attempts(self, flow: str, run: str, **options: Any) -> list[AttemptRecord]:
+        self._load()
+        return super().attempts(flow, run, **options)
+
+
+class OfOneProcess(InFile):
+    """Cannot be used by a child of the process that made it."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self._owner = os.getpid()
+
+    def _load(self) -> None:
+        if os.getpid() != self._owner:
+            raise FlowError("The connection is that of another process")
+        super()._load()
+
+
+class OtherPlace(InFile):
+    """Is called by a name under which others find something else."""
+
+    @property
+    def url(self) -> str:
+        return f"file://{self.root}.other"
 
 
 BROKEN: list[tuple[type[MemoryMetadata], str]] = [
@@ -355,11 +651,43 @@ BROKEN: list[tuple[type[MemoryMetadata], str]] = [
     (ForgetsChanges, "test_rebuild_keeps_changed_tags"),
     (Closed, "test_use_after_close"),
     (LeavesHandlers, "test_run_round_trip"),
+    (NoEmptyAnswers, "test_empty_index_gives_empty_answers"),
+    (NoDefaults, "test_run_of_defaults_round_trip"),
+    (FlowsAsTheyCome, "test_flows_are_sorted"),
+    (TouchesRun, "test_update_of_nothing"),
+    (FirstState, "test_runs_by_state"),
+    (AnyUser, "test_runs_by_user"),
+    (PagesByNumber, "test_pages_stay_while_runs_are_added"),
+    (NewTagsOnly, "test_change_tags"),
+    (RemovesLast, "test_added_and_removed_is_added"),
+    (CountsBytes, "test_longest_tag"),
+    (SmallNumbers, "test_attempt_round_trip"),
+    (KnowsFewStates, "test_attempt_of_each_state"),
+    (FirstOfBatch, "test_last_record_of_a_batch_wins"),
+    (WantsRecords, "test_empty_batch"),
+    (OneRun, "test_batch_over_several_runs"),
+    (LastCome, "test_attempts_may_arrive_in_any_order"),
+    (AnyStep, "test_attempts_of_a_step"),
+    (AnyTask, "test_attempts_of_a_task"),
+    (PageOfTasks, "test_pages_of_attempts"),
+    (BeforeIncluded, "test_tasks_between_two_others"),
+    (TooBrief, "test_brief_records_say_which_attempts_there_are"),
+    (WaitingFirst, "test_step_that_waits_comes_last"),
+    (LosesRows, "test_threads_write"),
+    (ForgetsAttempts, "test_rebuild_finds_runs_and_attempts"),
+    (ForgetsReuse, "test_rebuild_of_every_kind_of_end"),
+    (CountsNew, "test_rebuild_again_changes_nothing"),
+    (InFile, "test_processes_write"),
+    (InFile, "test_processes_register_the_same_run"),
+    (OfOneProcess, "test_use_in_a_forked_child"),
+    (OtherPlace, "test_url_opens_the_same_index"),
 ]
 
 
 def suite(provider: type[MemoryMetadata]) -> type[MetadataSuite]:
-    class TestIt(MetadataSuite):
+    """Return the suite for a provider in memory, or in a file."""
+
+    class InMemory(MetadataSuite):
         in_process = True
 
         @pytest.fixture
@@ -369,10 +697,20 @@ def suite(provider: type[MemoryMetadata]) -> type[MetadataSuite]:
         def reopen(self, metadata: Metadata) -> Metadata:
             return metadata
 
-    return TestIt
+    class InAFile(MetadataSuite):
+        @pytest.fixture
+        def metadata(self, tmp_path: Path) -> Metadata:
+            return provider(str(tmp_path / "index"))
+
+    return InAFile if issubclass(provider, InFile) else InMemory
 
 
 @pytest.mark.parametrize(("provider", "case"), BROKEN)
 def test_it_finds(provider: type[MemoryMetadata], case: str) -> None:
     found = failures(suite(provider), case)
     assert {name.partition("[")[0] for name in found} == {case}
+
+
+def test_each_case_finds_something() -> None:
+    cases = {name for name in dir(MetadataSuite) if name.startswith("test_")}
+    assert cases == {case for _, case in BROKEN}

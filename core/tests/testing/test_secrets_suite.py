@@ -217,3 +217,8 @@ def test_it_finds(provider: type[Drawer], case: str) -> None:
             _OPEN.pop().close()
         for name in SECRET:
             os.environ.pop(name, None)
+
+
+def test_each_case_finds_something() -> None:
+    cases = {name for name in dir(SecretsSuite) if name.startswith("test_")}
+    assert cases == {case for _, case in BROKEN}

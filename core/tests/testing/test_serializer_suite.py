@@ -178,3 +178,10 @@ def test_it_finds(serializer: type[Json], case: str) -> None:
 
 def test_a_suite_without_values_proves_nothing() -> None:
     assert "must give values" in failures(suite(Json(), ()))["test_suite_has_values"]
+
+
+def test_each_case_finds_something() -> None:
+    cases = {name for name in dir(SerializerSuite) if name.startswith("test_")}
+    assert cases - {"test_safe_runs_no_code", "test_suite_has_values"} == {
+        case for _, case in BROKEN
+    }

@@ -337,6 +337,208 @@ class ListsWithoutLock(MemoryStore):
                 yield StoredObject(key, 0, time.time())
 
 
+class TextOnly(MemoryStore):
+    """Takes content for text."""
+
+    def _write(self, key: str, content: bytes, create_only: bool) -> bool:
+        return super()._write(key, content.decode(errors="replace").encode(), create_only)
+
+
+class Cuts(MemoryStore):
+    """Keeps no more than a megabyte of an object."""
+
+    def _write(self, key: str, content: bytes, create_only: bool) -> bool:
+        return super()._write(key, content[: 1 << 20], create_only)
+
+
+class TakesBytesOnly(MemoryStore):
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
+        listed = [*items]
+        if not all(isinstance(content, bytes) for _, content in listed):
+            raise TypeError("content is bytes")
+        return super().write(listed, create_only=create_only)
+
+
+class CountsItems(MemoryStore):
+    """Takes the number of a buffer's items for that of its bytes."""
+
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
+        cut = [(key, bytes(content)[: len(content)]) for key, content in items]
+        return super().write(cut, create_only=create_only)
+
+    def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
+        return super().write_content((bytes(c)[: len(c)] for c in chunks), key)
+
+
+class LooksBehind(MemoryStore):
+    """Takes what a view is a part of."""
+
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
+        whole = [(k, c.obj if isinstance(c, memoryview) else c) for k, c in items]
+        return super().write(whole, create_only=create_only)
+
+
+class KeepsTail(MemoryStore):
+    """Writes over what is there, and leaves what is longer."""
+
+    def _write(self, key: str, content: bytes, create_only: bool) -> bool:
+        before = self._objects.get(key, (b"", 0.0))[0]
+        return super()._write(key, content + before[len(content) :], create_only)
+
+
+class GoesTwice(MemoryStore):
+    """Goes through the items of a call twice, which an iterator does not allow."""
+
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
+        for key, _ in items:
+            self.exists([key])
+        return super().write(items, create_only=create_only)
+
+
+class WantsSomething(MemoryStore):
+    """Has no answer to a call without items."""
+
+    def exists(self, keys: Sequence[str]) -> list[bool]:
+        if not keys:
+            raise StoreError("There are no keys")
+        return super().exists(keys)
+
+
+class FirstItemWins(MemoryStore):
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
+        return super().write([*items][::-1], create_only=create_only)[::-1]
+
+
+class LosesUpdates(MemoryStore):
+    """Reads its table, adds to it, and writes it back."""
+
+    def _write(self, key: str, content: bytes, create_only: bool) -> bool:
+        changed = dict(self._objects)
+        time.sleep(0.0005)
+        changed[key] = (content, time.time())
+        self._objects = changed
+        return True
+
+
+class RefusesNothing(MemoryStore):
+    """Writes no content that is empty."""
+
+    def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
+        content, name = b"".join(map(bytes, chunks)), key()
+        return bool(content) and super().write_content([content], lambda: name)
+
+
+class FirstChunks(MemoryStore):
+    """Keeps a thousand chunks."""
+
+    def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
+        listed = [bytes(chunk) for chunk in chunks]
+        return super().write_content(listed[:1000], key)
+
+
+class KeepsWithoutKey(MemoryStore):
+    """Leaves the content for which there is no key."""
+
+    def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
+        content = b"".join(map(bytes, chunks))
+        self.write([("nameless", content)])
+        name = key()
+        self.delete(["nameless"])
+        return super().write_content([content], lambda: name)
+
+
+class FoldersExist(MemoryStore):
+    def exists(self, keys: Sequence[str]) -> list[bool]:
+        return [
+            there or any(self.list(f"{key}/"))
+            for key, there in zip(keys, super().exists(keys), strict=True)
+        ]
+
+
+class EmptyRange(MemoryStore):
+    def read_range(self, key: str, offset: int, length: int) -> bytes | None:
+        return super().read_range(key, offset, length) or b""
+
+
+class SizeOfNothing(MemoryStore):
+    def size(self, key: str) -> int | None:
+        return super().size(key) or 0
+
+
+class ListsNoNothing(MemoryStore):
+    """Fails where there is nothing to list."""
+
+    def folders(self, prefix: str = "") -> list[str]:  # type: ignore[valid-type, unused-ignore]
+        found = super().folders(prefix)
+        if not found:
+            raise StoreError(f"There is no folder '{prefix}'")
+        return found
+
+
+class Milliseconds(MemoryStore):
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        for found in super().list(prefix):
+            yield found._replace(modified=found.modified * 1000)
+
+
+class PagesByNumber(MemoryStore):
+    """Lists in pages, and begins each behind the number of those before."""
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        given = 0
+        while page := [*super().list(prefix)][given : given + 5]:
+            yield from page
+            given += len(page)
+
+
+class NaturalOrder(MemoryStore):
+    """Sorts numbers as numbers."""
+
+    def folders(self, prefix: str = "") -> list[str]:  # type: ignore[valid-type, unused-ignore]
+        return sorted(super().folders(prefix), key=lambda name: (len(name), name))
+
+
+class DeletesFirst(MemoryStore):
+    def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
+        super().delete([key for key in keys if key.endswith("b")][1:], older_than=older_than)
+
+
+class RemembersFolders(MemoryStore):
+    """Keeps a folder of which nothing is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folders: set[str] = set()
+
+    def _write(self, key: str, content: bytes, create_only: bool) -> bool:
+        self._folders.add(key)
+        return super()._write(key, content, create_only)
+
+    def folders(self, prefix: str = "") -> list[str]:  # type: ignore[valid-type, unused-ignore]
+        below = [key[len(prefix) :] for key in self._folders if key.startswith(prefix)]
+        return sorted({rest.partition("/")[0] for rest in below})
+
+
+class LooksThenDeletes(MemoryStore):
+    """Looks how old an object is, and deletes it later."""
+
+    def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
+        for key in keys:
+            old = [o for o in self.list(key) if older_than is None or o.modified < older_than]
+            time.sleep(0.002)
+            super().delete([o.key for o in old if o.key == key])
+
+
 class LeavesThreads(MemoryStore):
     """Starts a thread for each reading that nobody ends."""
 
@@ -429,6 +631,56 @@ class Files:
         return None
 
 
+class LooksFirstFiles(Files):
+    """Looks whether a key is free, and writes later."""
+
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
+        listed = [*items]
+        free = [not (create_only and self.exists([key])[0]) for key, _ in listed]
+        time.sleep(0.1)
+        super().write([item for item, isfree in zip(listed, free, strict=True) if isfree])
+        return free
+
+
+class OfOneProcess(Files):
+    """Cannot be used by a child of the process that made it."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self._owner = os.getpid()
+
+    def _path(self, key: str) -> str:
+        if os.getpid() != self._owner:
+            raise StoreError("The connection is that of another process")
+        return super()._path(key)
+
+
+class OtherPlace(Files):
+    """Is called by a name under which others find something else."""
+
+    @property
+    def url(self) -> str:
+        return f"files://{self.root}-of-{os.getpid()}"
+
+
+class Mapped(Files):
+    """Has files that can be mapped, and changes them in place."""
+
+    capabilities = StoreCapabilities(mappable=True)
+
+    def local_path(self, key: str) -> str | None:
+        return self._path(key)
+
+
+class MappedElsewhere(Mapped):
+    """Gives the path of another file."""
+
+    def local_path(self, key: str) -> str | None:
+        return self._path(key) + ".copy"
+
+
 class CollectsItems(Files):
     """Writes the items of a call into one file first, and never looks for what is left of it."""
 
@@ -487,6 +739,38 @@ BROKEN: list[tuple[type[Any], str]] = [
     (ListsWithoutLock, "test_list_while_others_write_and_delete"),
     (LeavesThreads, "test_round_trip"),
     (LeavesFiles, "test_round_trip"),
+    (TextOnly, "test_all_byte_values"),
+    (Cuts, "test_large_object"),
+    (TakesBytesOnly, "test_kinds_of_buffer"),
+    (CountsItems, "test_wide_memoryview_counts_bytes"),
+    (CountsItems, "test_wide_chunks_count_bytes"),
+    (LooksBehind, "test_strided_memoryview"),
+    (KeepsTail, "test_overwrite"),
+    (GoesTwice, "test_many_in_one_call"),
+    (WantsSomething, "test_no_items"),
+    (FirstItemWins, "test_later_item_of_a_call_wins"),
+    (LosesUpdates, "test_threads_write_different_keys"),
+    (RefusesNothing, "test_content_without_chunks"),
+    (FirstChunks, "test_content_of_many_kinds_and_sizes"),
+    (KeepsWithoutKey, "test_failure_of_the_key_leaves_nothing"),
+    (FoldersExist, "test_folder_is_no_object"),
+    (EmptyRange, "test_read_range_of_missing_is_none"),
+    (SizeOfNothing, "test_exists_and_size"),
+    (ListsNoNothing, "test_list_of_nothing"),
+    (Milliseconds, "test_list_tells_size_and_time"),
+    (PagesByNumber, "test_list_while_deleting"),
+    (NaturalOrder, "test_numbers_are_sorted_as_text"),
+    (DeletesFirst, "test_delete"),
+    (RemembersFolders, "test_emptied_folder_disappears"),
+    (LooksThenDeletes, "test_a_refreshed_object_survives_its_deletion_at_the_same_time"),
+    (Files, "test_threads_write_the_same_content"),
+    (Files, "test_processes_write_the_same_content"),
+    (LooksFirstFiles, "test_processes_race_for_a_key"),
+    (OfOneProcess, "test_use_in_a_forked_child"),
+    (OtherPlace, "test_url_opens_the_same_store"),
+    (Mapped, "test_mapped_object_survives_its_replacement"),
+    (MappedElsewhere, "test_local_path_holds_the_object"),
+    (MappedElsewhere, "test_logs_are_appended_at_the_local_path"),
     (Files, "test_killed_in_the_middle_of_a_content"),
     (Files, "test_killed_while_overwriting"),
     (Files, "test_killed_while_creating"),
@@ -514,7 +798,8 @@ def suite(make: Callable[[Path], Any], **more: Any) -> type[StoreSuite]:
 
 def suite_of(store: type[Any]) -> type[StoreSuite]:
     if issubclass(store, Files):
-        return suite(lambda path: store(str(path / "store")))
+        reopened = {"reopen": StoreSuite.reopen} if store is OtherPlace else {}
+        return suite(lambda path: store(str(path / "store")), **reopened)
     return suite(lambda _: store(), in_process=True)
 
 
@@ -546,6 +831,7 @@ def test_it_finds_what_does_not_explain_itself(
     assert (f"test_place_that_cannot_be_written[{case}]" in failed) is found
 
 
-def test_it_has_many_cases() -> None:
+def test_it_has_many_cases_and_each_finds_something() -> None:
     cases = {name for name in dir(StoreSuite) if name.startswith("test_")}
     assert len(cases) >= 60, "tests, each counted once whatever its parameters"
+    assert cases - {case for _, case in BROKEN} == {"test_place_that_cannot_be_written"}  # below

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 
 from flow_cards import CardOptions, card
@@ -81,6 +84,55 @@ def test_one_that_fails_there(flowtester):
             "(installed are blank, default, error, html)"
         ),
     ]
+
+
+def test_with_adds_none_to_a_step_that_has_one_like_it(flowtester):
+    done = run(flowtester, "@card", decorators=["card"])
+    assert done.error is None
+    found = list(cards_below(done.store, "F", "1"))
+    assert [(c.place[2], c.type) for c in found] == [("end", "default"), ("start", "default")]
+    (page,) = (raw.decode() for raw in done.store.read([found[1].key]))
+    assert "a <strong>b</strong>" in page, "the card that the step means is no other than before"
+
+
+def test_the_end_of_a_run_is_waited_for_beyond_the_budget_of_hooks(tester):
+    """Cards take their time; a plugin that hangs after them is interrupted by its own budget."""
+    (tester.path / "slow_card.py").write_text(
+        "import time\n"
+        "__flow__ = {'flow.cards': {'slow': 'slow'}}\n"
+        "def slow(task):\n    time.sleep(3)\n    return []\n"
+    )
+    (tester.path / "hangs.py").write_text(
+        "import time\n"
+        "from flow_core.api import hookimpl\n"
+        "@hookimpl(after=['card'])\n"
+        "def flow_run_finished(run):\n    time.sleep(60)\n"
+    )
+    file = tester.write(
+        """
+        from flow_core import FlowSpec, card, step
+
+        class F(FlowSpec):
+            @card(type="slow")
+            @step
+            def start(self):
+                self.next(self.end)
+
+            @step
+            def end(self):
+                pass
+        """
+    )
+    started = time.monotonic()
+    words = ("-p", "slow_card", "-p", "hangs", "run", str(file))
+    done = tester.flow(*words, variables={"FLOW_HOOK_BUDGET": "1"}).check()
+    assert time.monotonic() - started < 45, "what hangs was interrupted"
+    assert "cards_wait" not in done.stdout + done.stderr
+    assert "it took longer than its budget of 1 s" in done.stdout + done.stderr
+    assert "hangs" in done.stderr
+    assert "'card'" not in done.stderr
+    listed = tester.flow("card", "list", "F/1", "--json").check()
+    assert [c["type"] for c in json.loads(listed.stdout)] == ["slow"]
 
 
 def test_an_id_twice(flowtester):

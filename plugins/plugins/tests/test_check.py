@@ -81,6 +81,15 @@ CASES = [
         ("needs flow-core >=7", "pip install --upgrade"),
         "flow-core>=7",
     ),
+    Case(
+        "unreadablerange",
+        "raise RuntimeError('imported')",
+        HOOKS,
+        "core",
+        "fail",
+        ("requires of flow-core cannot be read", "'>=banana' is not part of a range"),
+        "flow-core>=banana",
+    ),
     Case("raises", "1/0", HOOKS, "hooks", "fail", ("cannot be loaded", "ZeroDivisionError")),
     Case(
         "wrongargument",
@@ -198,7 +207,7 @@ class Store:
         "fail",
         (
             "The store 'halfstore' is not what its group asks for",
-            "it cannot be made with 1 arguments",
+            "it cannot be made with 1 argument:",
             "write(items, *, create_only=False) cannot be called like that",
             "the method read_range is missing",
             "its capabilities are no StoreCapabilities",
@@ -243,7 +252,55 @@ class Tagged:
         {"flow.parsers": "{0} = flow_{0}:load"},
         "provides",
         "fail",
-        ("it cannot be made with 1 arguments",),
+        ("it cannot be called with 1 argument:",),
+    ),
+    Case(
+        "vault",
+        """
+class Vault:
+    def __init__(self): pass
+    def fetch(self): return {}
+""",
+        {"flow.secrets": "{0} = flow_{0}:Vault"},
+        "provides",
+        "fail",
+        (
+            "The secrets provider 'vault' is not what its group asks for",
+            "it cannot be made with 1 argument:",
+            "fetch(source) cannot be called like that",
+            "flow_core.api.SecretsProvider, made with the settings",
+        ),
+    ),
+    Case(
+        "mounted",
+        """
+class Mounted:
+    def __init__(self, settings): self.settings = settings
+    def fetch(self, source): return {}
+""",
+        {"flow.secrets": "{0} = flow_{0}:Mounted"},
+        "provides",
+        "ok",
+        ("secrets provider mounted",),
+    ),
+    Case(
+        "picture",
+        "def card(): return []",
+        {"flow.cards": "{0} = flow_{0}:card"},
+        "provides",
+        "fail",
+        ("it cannot be called with 1 argument:", "a function (task)"),
+    ),
+    Case(
+        "oneletter",
+        "class Any_: ...",
+        {"flow.secret": "{0} = flow_{0}:Any_"},
+        "provides",
+        "fail",
+        (
+            "The group 'flow.secret' of 'oneletter' is read by nobody",
+            "did you mean 'flow.secrets'?",
+        ),
     ),
     Case(
         "roundtrip",

@@ -258,6 +258,16 @@ def test_an_attribute_of_current_that_two_plugins_add_is_told(place):
     assert "flow-two 1.0 and flow-one 1.0 both add it" in result.stderr
 
 
+def test_attributes_of_current_that_are_no_class_are_told(place):
+    place.install("gpu", {"flow.current": "gpu = flow_gpu"}, GPU)
+    result = place.flow("plugins", "stubs", "--output", "typings")
+    assert result.returncode == 0
+    assert "the types of 'current: gpu' are not known:\n  flow_gpu is no class\n" in result.stderr
+    text = (place.folder / "typings/flow_core/__init__.pyi").read_text()
+    ast.parse(text)
+    assert "flow_gpu" not in text
+
+
 # --- writing and checking -----------------------------------------------------------------------
 
 

@@ -401,7 +401,8 @@ class ComputeSuite:
         handle = bench.launch("write_both")
         deadline = time.monotonic() + self.patience
         while handle not in bench.exited and time.monotonic() < deadline:
-            select.select([number], [], [], self.patience)
+            ready, _, _ = select.select([number], [], [], self.patience)
+            assert ready, "nothing is heard of the task, or poll() does not empty the descriptor"
             bench.poll(0.0)
         assert bench.exited[handle].code == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -199,7 +200,10 @@ class MetadataSuite:
     def test_only_one_ends_a_run(self, metadata: Metadata) -> None:
         metadata.register_run(new_run()._replace(state=RunState.RUNNING))
 
+        start = threading.Barrier(self.writers)
+
         def end(_: int) -> bool:
+            start.wait()
             try:
                 metadata.update_run("F", "1", state=RunState.FAILED)
             except StateError:

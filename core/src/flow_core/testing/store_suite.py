@@ -77,6 +77,13 @@ def one_after_another(items: Iterable[T], then: Callable[[], object]) -> Iterato
     then()
 
 
+def slowly(content: bytes) -> Iterator[bytes]:
+    """Yield the halves of a content, with a rest between them in which others write theirs."""
+    yield content[: len(content) // 2]
+    time.sleep(0.02)
+    yield content[len(content) // 2 :]
+
+
 def interrupt() -> None:
     """Raise `Interrupted`."""
     raise Interrupted
@@ -436,7 +443,7 @@ class StoreSuite:
         self._needs_processes()
         content = os.urandom(1 << 16)
         results = in_children(
-            self.racers, lambda _: store.write_content([content], lambda: "blobs/same")
+            self.racers, lambda _: store.write_content(slowly(content), lambda: "blobs/same")
         )
         assert True in results, "somebody wrote it"
         assert read_one(store, "blobs/same") == content
@@ -445,7 +452,7 @@ class StoreSuite:
         content = os.urandom(HALF)
 
         def write(_: int) -> None:
-            store.write_content([content], lambda: "blobs/same")
+            store.write_content(slowly(content), lambda: "blobs/same")
             assert read_one(store, "blobs/same") == content, "it is there when the call returns"
 
         with ThreadPoolExecutor(self.racers) as pool:
@@ -702,9 +709,16 @@ class StoreSuite:
         if not self.refresh_is_safe:
             pytest.skip("this store looks and deletes in two steps")
 
+        start = threading.Barrier(2)
+
         def refresh(key: str) -> None:
+            start.wait()
             if not store.refresh(key, 0):
                 store.write([(key, b"again")])
+
+        def delete(key: str, bound: float) -> None:
+            start.wait()
+            store.delete([key], older_than=bound)
 
         with ThreadPoolExecutor(2) as pool:
             for number in range(50):
@@ -712,11 +726,8 @@ class StoreSuite:
                 store.write([(key, b"x")])
                 time.sleep(0.03)
                 bound = time.time() - 0.015  # file systems round times down
-                doing = [
-                    pool.submit(refresh, key),
-                    pool.submit(store.delete, [key], older_than=bound),
-                ]
-                for future in doing if number % 2 else reversed(doing):
+                doing = [pool.submit(refresh, key), pool.submit(delete, key, bound)]
+                for future in doing:
                     future.result()
                 assert store.exists([key]) == [True], "refreshed, or written again"
 
@@ -738,7 +749,7 @@ class StoreSuite:
 
     def test_logs_are_appended_at_the_local_path(self, store: Store) -> None:
         path = Path(self._local_path(store, "runs/F/1/start/0/0/stdout"))
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         for line in (b"one\n", b"two\n"):
             with open(path, "ab") as log:
                 log.write(line)

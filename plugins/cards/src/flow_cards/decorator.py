@@ -61,8 +61,13 @@ class CardOptions(Options):
 
 
 def in_order(found: Sequence[Options]) -> tuple[CardOptions, ...]:
-    """Return the cards of a step as they stand in the source, from above."""
-    return tuple(one for one in reversed(found) if isinstance(one, CardOptions))
+    """Return the cards of a step as they stand in the source, from above.
+
+    One without an id which is like another is the same: ``--with card`` adds none to a step that
+    has one.
+    """
+    cards = [one for one in reversed(found) if isinstance(one, CardOptions)]
+    return tuple(one for n, one in enumerate(cards) if one.id is not None or one not in cards[:n])
 
 
 card = StepDecorator("card", CardOptions, allow_multiple=True)

@@ -17,7 +17,7 @@ from flow_plugins.checking.provides import provider_findings
 from flow_plugins.checking.settings import setting_findings
 from flow_plugins.command import json_option
 from flow_plugins.files import read_distribution
-from flow_plugins.inventory import BLOCKED, OTHER_CORE, Inventory, Item
+from flow_plugins.inventory import BLOCKED, BROKEN, OTHER_CORE, Inventory, Item
 from flow_plugins.reports import load_all_hooks
 from flow_plugins.texts import provides
 
@@ -81,16 +81,21 @@ def _all(inventory: Inventory) -> list[Item]:
 
 
 def check_plugins(session: Session, items: Sequence[Item]) -> list[Checked]:
-    """Check plugins; those that need another flow-core are not imported."""
+    """Check plugins; those that flow-core refuses for what they need are not imported."""
     load_all_hooks(session)
-    costs = cost_findings([item for item in items if item.status != OTHER_CORE])
+    costs = cost_findings([item for item in items if not _refused(item)])
     return [Checked(item, tuple(_check(session, item, costs.get(item.name, [])))) for item in items]
+
+
+def _refused(item: Item) -> bool:
+    """Whether it needs another flow-core, or what it needs cannot be read."""
+    return item.status == OTHER_CORE or (item.status == BROKEN and bool(item.distribution))
 
 
 def _check(session: Session, item: Item, costs: Sequence[Finding]) -> Iterator[Finding]:
     if item.distribution:
         yield from core_findings(item)
-    if item.status == OTHER_CORE:
+    if _refused(item):
         return
     if item.error is not None and item.distribution:
         yield of_error("provides", item.error)  # two provide the same name

@@ -261,7 +261,14 @@ class _Writer:
         """Yield `current`, with the attributes that plugins add to it."""
         bases = [self._source.name("flow_core.context", "Current")]
         taken: dict[str, str] = {}
-        for _, entry in self._entries(_CURRENT):
+        for name, entry in self._entries(_CURRENT):
+            if not isinstance(entry.load(), type):
+                self._give_up(
+                    _CURRENT,
+                    f"current: {name}",
+                    f"{entry.value} is no class\n  where: {entry.origin}",
+                )
+                continue
             attributes = _annotated(entry.load())
             twice = sorted(taken.keys() & attributes)
             if twice:

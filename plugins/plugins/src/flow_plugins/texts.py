@@ -14,11 +14,13 @@ _IRREGULAR = {
     "flow.decorator_hooks": "hooks of",
     "flow.metadata": "metadata",
 }
+_TWO_WORDS = {"flow.secrets": "secrets provider"}
 
 
 def kind(group: str) -> str:
     """Return what an entry of a group is: ``flow.stores`` → ``store``."""
-    return _IRREGULAR.get(group) or group.removeprefix("flow.").removesuffix("s")
+    named = _IRREGULAR.get(group) or _TWO_WORDS.get(group)
+    return named or group.removeprefix("flow.").removesuffix("s")
 
 
 def plural(kind: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from flow_core.api import IncompatiblePlugin, core_requirement
+from flow_core.api import PluginError, core_requirement
 from flow_plugins.checking.findings import OK, WARN, Finding, of_error
 from flow_plugins.files import Distribution
 from flow_plugins.inventory import Item
@@ -15,12 +15,12 @@ _RANGE = 'in pyproject.toml: dependencies = ["flow-core>=0.1,<1"]'
 
 def core_findings(item: Item) -> Iterator[Finding]:
     """Check that the range of flow-core is stated, has both ends, and holds this one."""
-    requirement = core_requirement(item.entry_points[0])
     try:
         item.entry_points[0].check_core()
-    except IncompatiblePlugin as error:
+    except PluginError as error:  # it needs another one, or what it needs cannot be read
         yield of_error("core", error)
         return
+    requirement = core_requirement(item.entry_points[0])
     exact = re.search(r"==|~=", requirement)
     if not requirement:
         yield Finding(

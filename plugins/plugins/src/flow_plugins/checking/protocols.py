@@ -30,7 +30,9 @@ def makes(given: Any, *arguments: object) -> str:
     try:
         inspect.signature(given).bind(*arguments)
     except TypeError as error:
-        return f"it cannot be made with {len(arguments)} arguments: {error}"
+        used = "made" if isinstance(given, type) else "called"
+        count = f"{len(arguments)} argument{'s' * (len(arguments) != 1)}"
+        return f"it cannot be {used} with {count}: {error}"
     except ValueError:
         return ""  # written in C: nothing is known
     return ""

@@ -24,6 +24,7 @@ from flow_core.api import (
     GangCompute,
     Metadata,
     PluginError,
+    SecretsProvider,
     Serializer,
     Session,
     Store,
@@ -94,9 +95,10 @@ def _entry(session: Session, entry: EntryPoint) -> Iterator[Finding]:
 
 
 def _mistyped_group(entry: EntryPoint) -> Iterator[Finding]:
-    if entry.group in GROUPS:
+    known = {*GROUPS, *_CHECKS}
+    if entry.group in known:
         return
-    close = difflib.get_close_matches(entry.group, GROUPS, 1, _ALIKE)
+    close = difflib.get_close_matches(entry.group, known, 1, _ALIKE)
     if close:
         yield Finding(
             "provides",
@@ -145,6 +147,14 @@ def _serializer(session: Session, entry: EntryPoint, loaded: Any) -> Iterator[st
     tag = getattr(loaded, "tag", entry.name)
     if isinstance(tag, str) and tag != entry.name:
         yield f"its tag is '{tag}', so that what it writes could not be read"
+
+
+def _secrets(session: Session, entry: EntryPoint, loaded: Any) -> Iterator[str]:
+    yield from _provider(loaded, SecretsProvider, None, session.settings)
+
+
+def _card(session: Session, entry: EntryPoint, loaded: Any) -> Iterator[str]:
+    yield from _function(loaded, "task")
 
 
 def _provider(
@@ -232,6 +242,7 @@ def _command(session: Session, entry: EntryPoint, loaded: Command) -> Iterator[s
 
 _Check = Callable[[Session, EntryPoint, Any], Iterator[str]]
 _CHECKS: dict[str, _Check] = {
+    "flow.cards": _card,
     "flow.commands": _command,
     "flow.computes": _compute,
     "flow.diagnoses": _diagnosis,
@@ -239,10 +250,12 @@ _CHECKS: dict[str, _Check] = {
     "flow.leftovers": _leftovers,
     "flow.metadata": _metadata,
     "flow.parsers": _parser,
+    "flow.secrets": _secrets,
     "flow.serializers": _serializer,
     "flow.stores": _store,
 }
 _CONTRACTS = {
+    "flow.cards": "a function (task) that returns or yields components, see flow_cards.CardType",
     "flow.commands": "flow_core.api.Command, which builds a click command with a help text",
     "flow.computes": "flow_core.api.Compute, made without arguments",
     "flow.diagnoses": "a function (session) that yields flow_core.api.Diagnosis",
@@ -250,6 +263,7 @@ _CONTRACTS = {
     "flow.leftovers": "a function (store, gone) that yields objects of the store",
     "flow.metadata": "flow_core.api.Metadata, made with the place behind name:// or None",
     "flow.parsers": "a function that makes a value of a text",
+    "flow.secrets": "flow_core.api.SecretsProvider, made with the settings",
     "flow.serializers": "flow_core.api.Serializer, whose tag is the name of the entry point",
     "flow.stores": "flow_core.api.Store, made with the place behind name:// or None",
 }

@@ -26,14 +26,14 @@ def setting_findings(session: Session, item: Item) -> Iterator[Finding]:
 
 
 def _declaration(item: Item, setting: Setting) -> Iterator[Finding]:
-    prefixes = {name.replace("-", "_") + "_" for name in (item.name, *item.hook_modules)}
-    if not setting.name.startswith(tuple(prefixes)):
+    names = {name.replace("-", "_") for name in (item.name, *item.hook_modules)}
+    if setting.name not in names and not setting.name.startswith(tuple(f"{n}_" for n in names)):
         yield Finding(
             "settings",
             WARN,
             f"The setting '{setting.name}' does not begin with the plugin's name",
             why="two plugins could declare the same, and the one that comes later would count",
-            hint=f"{min(prefixes)}{setting.name}",
+            hint=f"{min(names)}_{setting.name}",
         )
     if not setting.help.strip():
         yield Finding(
