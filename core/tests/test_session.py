@@ -200,6 +200,22 @@ class TestPlans:
         with pytest.raises(FlowError, match="no plugin provides the decorator"):
             session.definition
 
+    def test_what_a_compute_provider_holds_is_let_go_with_the_session(self, flowtester):
+        class Closing(InProcessCompute):
+            closed = 0
+
+            def close(self):
+                self.closed += 1
+                super().close()
+
+        compute = Closing()
+        flow = flowtester.load(FLOW)
+        providers = {("compute", "local"): compute}
+        with flowtester.session(flow, providers=providers) as session:
+            session.check()  # asks it what it can do; there is no run
+            assert not compute.closed
+        assert compute.closed == 1
+
 
 class TestSerializers:
     def test_a_preferred_one_that_is_not_there_stops_a_run_before_it_starts(self, flowtester):

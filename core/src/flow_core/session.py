@@ -682,20 +682,28 @@ class Session:
                 document = register_run(self, document, request.run_id_file)
                 result = Scheduler(self, document, workers, chosen).execute()
         finally:
-            for compute in self._computes.values():
-                compute.close()  # where the run did not come to its end, or even to its start
+            self._close_computes()  # where the run did not come to its end, or even to its start
         if result.state is not RunState.SUCCEEDED:
             raise run_failed(document, result, self.graph.file, self)
         return result
 
     def close(self) -> None:
-        """End the session: plugins are told, the index is closed. Safe to call twice."""
+        """End the session: plugins are told, the index and compute providers are closed.
+
+        Safe to call twice.
+        """
         try:
             if self._started:
                 self._started = False
                 self.plugins.hook.flow_session_finished(session=self)
         finally:
             self.close_index()
+            self._close_computes()  # that were made to be asked for what they can do
+
+    def _close_computes(self) -> None:
+        while self._computes:
+            _, compute = self._computes.popitem()
+            compute.close()
 
     def _store_is_forkable(self) -> bool:
         name = self.settings["datastore"].partition("://")[0]

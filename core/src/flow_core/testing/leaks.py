@@ -502,7 +502,7 @@ def _odd_module(name: str, module: Any, check: LeakCheck) -> str | None:
     return None if library else "it was made by hand"
 
 
-_OF_EXTENSIONS = ("cython_runtime", "_cython_")
+_OF_EXTENSIONS = ("cython_runtime", "_cython_", "_openssl")
 
 
 def _is_installed(name: str) -> bool:
