@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from flow_core import hookspecs
-from flow_core.errors import PluginError, UnknownName, did_you_mean
-from flow_core.hook_calls import HookManager, hookable, in_a_ring
+from flow_core.errors import PluginError, UnknownName, did_you_mean, near_misses
+from flow_core.hook_calls import HookManager, WrongArguments, hookable, in_a_ring
 from flow_core.hook_order import Ring, arrange
 from flow_core.index import PluginIndex
 
@@ -256,11 +256,20 @@ def _bad_registration(name: str, plugin: Any, error: Exception) -> PluginError:
 
 
 def _bad_hook(name: str, plugin: Any, error: Exception) -> PluginError:
+    where = _place(_refused(plugin, str(error))) or getattr(plugin, "__file__", None)
+    better = "correct the arguments (flow_core.hookspecs)."
+    if isinstance(error, WrongArguments):
+        where = _place(error.function) or where
+        near = [one for taken in error.unknown for one in near_misses(taken, error.given, 1)]
+        if near:
+            better = f"did you mean {' and '.join(map(repr, near))}?"
+    elif "not a generator" in str(error):
+        better = "a wrapper is a generator: write 'result = yield' and 'return result' in it."
     return PluginError(
         f"The plugin '{name}' has a hook that does not fit its specification",
-        where=_place(_refused(plugin, str(error))) or getattr(plugin, "__file__", None),
+        where=where,
         why=str(error).strip(),
-        hint=f"{_repair_of(str(error))}, or leave it out: -p no:{name}",
+        hint=f"{better} Or leave the plugin out: -p no:{name}",
     )
 
 
@@ -268,12 +277,6 @@ def _refused(plugin: Any, text: str) -> Any:
     """Return the hook that pluggy's error names."""
     named = re.search(r"for hook '(\w+)'", text)
     return _contents(plugin).get(named[1]) if named else None
-
-
-def _repair_of(text: str) -> str:
-    if "not a generator" in text:
-        return "a wrapper is a generator: write 'result = yield' and 'return result' in it"
-    return "correct the arguments (flow_core.hookspecs)"
 
 
 def _unknown_hook(name: str, hook: str, value: Any, known: Iterable[str]) -> PluginError:
