@@ -150,8 +150,14 @@ class TestBroken:
             (
                 GOOD.replace("event", "events").replace("flow_events", "flow_event"),
                 "The plugin 'bad' has a hook that does not fit its specification",
-                "events",
-                "correct the arguments",
+                "flow_event takes 'events', and is given: event",
+                "did you mean 'event'? Or leave the plugin out: -p no:bad",
+            ),
+            (
+                GOOD.replace("(event)", "(payload)"),
+                "The plugin 'bad' has a hook that does not fit its specification",
+                "flow_event takes 'payload', and is given: event",
+                "correct the arguments (flow_core.hookspecs). Or leave the plugin out: -p no:bad",
             ),
             (
                 "def flow_event(event): pass\n",

@@ -75,6 +75,23 @@ class HookInfo(NamedTuple):
     declared: tuple[bool, str, int]
 
 
+class WrongArguments(pluggy.PluginValidationError):
+    """An implementation takes arguments that its hook does not give.
+
+    Attributes:
+        function: the implementation.
+        unknown: names of those arguments.
+        given: names of those that the hook gives.
+    """
+
+    def __init__(
+        self, hook: str, method: pluggy.HookImpl, unknown: Sequence[str], given: Sequence[str]
+    ) -> None:
+        takes, gets = ", ".join(map(repr, unknown)), ", ".join(given) or "nothing"
+        super().__init__(method.plugin, f"{hook} takes {takes}, and is given: {gets}")
+        self.function, self.unknown, self.given = method.function, unknown, given
+
+
 class _Calling(NamedTuple):
     """All that is known of a hook before it is called.
 
@@ -203,6 +220,10 @@ class HookManager(pluggy.PluginManager):
         notice = getattr(declared, hookspecs.MARKS_ATTRIBUTE, _NO_MARKS).deprecated
         if notice is not None:
             _take_former(hook.name, hookimpl, notice)
+        given = hook.spec.argnames if hook.spec else hookimpl.argnames
+        unknown = [name for name in hookimpl.argnames if name not in given]
+        if unknown:
+            raise WrongArguments(hook.name, hookimpl, unknown, given)
         super()._verify_hook(hook, hookimpl)
 
     # --- calling --------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from flow_core import hookspecs
-from flow_core.errors import PluginError, UnknownName, did_you_mean
-from flow_core.hook_calls import HookManager, hookable, in_a_ring
+from flow_core.errors import PluginError, UnknownName, did_you_mean, near_misses
+from flow_core.hook_calls import HookManager, WrongArguments, hookable, in_a_ring
 from flow_core.hook_order import Ring, arrange
 from flow_core.index import PluginIndex
 
@@ -252,11 +252,18 @@ def _bad_registration(name: str, plugin: Any, error: Exception) -> PluginError:
 
 
 def _bad_hook(name: str, plugin: Any, error: Exception) -> PluginError:
+    where = getattr(plugin, "__file__", None)
+    better = "correct the arguments (flow_core.hookspecs)."
+    if isinstance(error, WrongArguments):
+        where = _place(error.function) or where
+        near = [one for taken in error.unknown for one in near_misses(taken, error.given, 1)]
+        if near:
+            better = f"did you mean {' and '.join(map(repr, near))}?"
     return PluginError(
         f"The plugin '{name}' has a hook that does not fit its specification",
-        where=getattr(plugin, "__file__", None),
+        where=where,
         why=str(error).strip(),
-        hint=f"correct the arguments (flow_core.hookspecs), or leave it out: -p no:{name}",
+        hint=f"{better} Or leave the plugin out: -p no:{name}",
     )
 
 
