@@ -128,6 +128,31 @@ class TestScript:
         place = error["where"].replace("LINE", f"{file}:{number}")
         assert failed.error == {**error, "where": place}
 
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [
+            (
+                "rettry",
+                {"error": "flow_core has no 'rettry'", "try": "did you mean 'retry'?"},
+            ),
+            (
+                "zebra",
+                {
+                    "error": "flow_core has no 'zebra', and no installed plugin offers it",
+                    "try": "pip install flow-zebra",
+                },
+            ),
+        ],
+    )
+    def test_a_name_that_no_plugin_offers(self, flowtester, name, why):
+        source = FLOW.format(end="pass").replace("import ", f"import {name}, ", 1)
+        file = flowtester.write(source)
+        lines = file.read_text().splitlines()
+        number = next(n for n, line in enumerate(lines, 1) if name in line)
+        for failed in (flowtester.python(file, "run"), flowtester.flow("run", str(file))):
+            assert failed.returncode == 1
+            assert failed.error == {**why, "where": f"{file}:{number}"}
+
     def test_other_errors_keep_their_traceback(self, flowtester):
         source = "from flow_core.errors import DefinitionError\nDefinitionError('no')\n1 / 0\n"
         failed = flowtester.python(flowtester.write(source))

@@ -117,6 +117,23 @@ class TestChoose:
     def test_no_and_only(self, choices, kept):
         assert self.INDEX.choose(choices).plugins() == kept
 
+    @pytest.mark.parametrize(
+        ("choices", "hint"),
+        [
+            (["no:a"], "take 'no:a' out of -p, FLOW_PLUGINS or [tool.flow] plugins"),
+            (
+                ["no:flow-a", "only:b"],
+                "take 'no:flow-a' out of -p, FLOW_PLUGINS or [tool.flow] plugins",
+            ),
+            (["only:b", "no:c"], "add -p only:a"),
+        ],
+    )
+    def test_the_way_back_is_told(self, choices, hint):
+        (one,) = (e for e in self.INDEX.entry_points if e.plugin == "a")
+        with pytest.raises(UnknownName, match="is left out") as caught:
+            self.INDEX.choose(choices).with_modules([]).find(one.group, one.name)
+        assert caught.value.hint == hint
+
     def test_other_texts_are_hook_modules(self):
         assert hook_modules(["no:a", "my_hooks", "only:b"]) == ["my_hooks"]
 
@@ -268,7 +285,9 @@ class TestExports:
     def test_a_misspelt_name_of_the_kernel_is_recognised(self):
         with pytest.raises(ImportError) as caught:
             load_export("Paramter")
-        assert str(caught.value).startswith("flow_core has no 'Paramter': did you mean 'Parameter'")
+        assert str(caught.value).startswith(
+            "flow_core has no 'Paramter'\n  try:   did you mean 'Parameter'"
+        )
         assert "pip" not in str(caught.value)
 
     def test_modules_of_flow_core_are_no_exports(self):

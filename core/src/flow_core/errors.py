@@ -106,15 +106,33 @@ class DefinitionError(FlowError):
 
     def __init__(self, what: str, **parts: str | None) -> None:
         super().__init__(what, **parts)
-        if sys.excepthook is sys.__excepthook__:  # nobody else shows exceptions in this process
-            sys.excepthook = _show_uncaught
+        show_uncaught()
+
+
+class NoSuchExport(ImportError):
+    """A name is imported from `flow_core` that no plugin offers.
+
+    Attributes:
+        told: the same as an error in its four parts.
+    """
+
+    def __init__(self, told: FlowError, name: str) -> None:
+        super().__init__(str(told), name=f"flow_core.{name}")
+        self.told = told
+
+
+def show_uncaught() -> None:
+    """Show errors of a flow's definition in their parts where nobody catches them."""
+    if sys.excepthook is sys.__excepthook__:  # nobody else shows exceptions in this process
+        sys.excepthook = _show_uncaught
 
 
 def _show_uncaught(
     kind: type[BaseException], error: BaseException, frames: TracebackType | None
 ) -> None:
     file = getattr(sys.modules.get("__main__"), "__file__", None)
-    if not isinstance(error, DefinitionError) or file is None:
+    error = error.told if isinstance(error, NoSuchExport) else error
+    if not isinstance(error, (DefinitionError, PluginError)) or file is None:
         sys.__excepthook__(kind, error, frames)
         return
     if file not in (error.where or ""):

@@ -10,7 +10,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from flow_core.errors import DefinitionError, FlowError, UsageError
+from flow_core.errors import DefinitionError, FlowError, NoSuchExport, UsageError
 from flow_core.flowspec import LOADED, FlowLoaded, FlowSpec, flows_in
 from flow_core.package import code_folder
 
@@ -114,6 +114,9 @@ def _as_main(path: str) -> dict[str, Any]:
         if path not in (error.where or ""):
             error.where = ", ".join(filter(None, (_line_of(path, error), error.where)))
         raise
+    except NoSuchExport as error:
+        error.told.where = _line_of(path, error)
+        raise error.told from None
     except Exception as error:
         raise _import_failed(path, error) from error
     setattr(main, LOADED, _threads())

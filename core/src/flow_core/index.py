@@ -184,6 +184,7 @@ class PluginIndex:
         entry_points: what is there. Tests pass their own; `installed` gives those of ``sys.path``.
         left_out: what is installed, but not wanted: known only to errors.
         unread: modules whose providers are not known, by name, and what is wrong with them.
+        barred: the names of plugins and distributions that ``no:NAME`` leaves out.
     """
 
     def __init__(
@@ -191,9 +192,11 @@ class PluginIndex:
         entry_points: Iterable[EntryPoint],
         left_out: Iterable[EntryPoint] = (),
         unread: Mapping[str, PluginError] | None = None,
+        barred: Collection[str] = (),
     ) -> None:
         self.entry_points = tuple(sorted(entry_points))
         self._left_out = tuple(left_out)
+        self._barred = frozenset(barred)
         self.unread = dict(unread or {})
         self._groups: dict[str, dict[str, list[EntryPoint]]] = {}
         for entry in self.entry_points:
@@ -226,7 +229,7 @@ class PluginIndex:
                 unread.pop(name, None)
             except PluginError as error:
                 unread[name] = error
-        return PluginIndex(dict.fromkeys(found), self._left_out, unread)
+        return PluginIndex(dict.fromkeys(found), self._left_out, unread, self._barred)
 
     def _chosen(self, texts: Collection[str], modules: Iterable[str]) -> PluginIndex:
         blocked = {t[3:] for t in texts if t.startswith("no:")}
@@ -241,7 +244,7 @@ class PluginIndex:
             unwanted = names & blocked or (kept and not names & kept) or entry in outdone
             (left_out if unwanted else wanted).append(entry)
         unread = {name: error for name, error in self.unread.items() if name not in blocked}
-        return PluginIndex(wanted, left_out, unread)
+        return PluginIndex(wanted, left_out, unread, self._barred | blocked)
 
     def _outdone(self, choice: str) -> set[EntryPoint]:
         """Return the entry points in whose place another distribution's of the same name is chosen.
@@ -350,11 +353,15 @@ class PluginIndex:
         known = self.names(group)
         left_out = [e for e in self._left_out if (e.group, e.name) == (group, name)]
         if left_out:
+            plugin = left_out[0].plugin
+            barred = sorted(self._barred & {plugin, left_out[0].distribution})
             return UnknownName(
                 f"The {kind} '{name}' is left out",
-                why=f"its plugin '{left_out[0].plugin}' is installed, but -p or the setting "
+                why=f"its plugin '{plugin}' is installed, but -p or the setting "
                 "'plugins' leaves it out",
-                hint=f"-p only:{left_out[0].plugin}, or without -p",
+                hint=f"take 'no:{barred[0]}' out of -p, FLOW_PLUGINS or [tool.flow] plugins"
+                if barred
+                else f"add -p only:{plugin}",
             )
         if near_misses(name, known):
             return UnknownName(f"There is no {kind} '{name}'", hint=did_you_mean(name, known))

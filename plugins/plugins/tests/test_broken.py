@@ -315,6 +315,39 @@ def test_name_clash_of_providers(place: Any) -> None:
     assert listed.stdout.count("  clash  ") == 2
 
 
+@pytest.mark.parametrize("way", ["flow -p", "python -p", "variable", "settings"])
+def test_a_flow_file_gets_the_decorator_that_is_picked(place: Any, way: str) -> None:
+    """Also when the command line, which says it, is read after the file."""
+    other = """
+        from flow_core.api import Options, StepDecorator
+
+        class Nothing(Options):
+            "Do nothing."
+
+        retry = StepDecorator("retry", Nothing)
+        """
+    place.install("sour", {"flow.decorators": "retry = flow_sour:retry"}, other)
+    file = place.folder / "hello_flow.py"
+    source = file.read_text().replace("import FlowSpec", "import retry, FlowSpec", 1)
+    source = source.replace("    @step", "    @retry(times=0)\n    @step", 1)
+    file.write_text(source)
+    for done in (place.flow("run", "hello_flow.py"), place.run("hello_flow.py", "run")):
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: Two plugins provide the decorator 'retry'")
+        assert f"where: {file}:2, " in done.stderr
+    pick = "flow-retry/retry"
+    if way == "settings":
+        (place.folder / "pyproject.toml").write_text(f"[tool.flow]\nplugins = ['{pick}']\n")
+    variables = {"FLOW_PLUGINS": pick} if way == "variable" else {}
+    if way == "flow -p":
+        done = place.flow("-p", pick, "run", "hello_flow.py")
+    else:
+        more = ["-p", pick] if way == "python -p" else []
+        done = place.run("hello_flow.py", *more, "run", **variables)
+    assert done.returncode == 0, done.stderr
+    assert place.ran()
+
+
 def test_rings_of_wishes(place: Any) -> None:
     for mine, other in (("sour", "sweet"), ("sweet", "sour")):
         place.install(
