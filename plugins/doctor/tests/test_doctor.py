@@ -178,6 +178,26 @@ def test_broken_plugins_and_missing_ones(place: Any) -> None:
     assert missing["hint"] == "pip install 'flow-unheard-of>=2'"
 
 
+def test_a_plugin_for_another_core(place: Any) -> None:
+    """Also one without hooks, which no run loads that does not use it."""
+    place.install(
+        "later",
+        {"flow.decorators": "later = flow_later:later"},
+        "later = 1",
+        requires="flow-core>=2",
+    )
+    (line,) = of(told(place), "plugins")
+    assert line["status"] == "warn"
+    assert line["text"].startswith("The plugin 'later' needs flow-core >=2; this is ")
+    assert "-p no:later" in line["hint"]
+    place.install("hooked", {"flow.plugins": "hooked = flow_hooked"}, "", requires="flow-core>=2")
+    found = of(told(place), "plugins")
+    assert sorted((line["status"], line["text"].split("'")[1]) for line in found) == [
+        ("fail", "hooked"),
+        ("warn", "later"),
+    ]
+
+
 def test_a_plugin_that_hangs_when_it_is_imported(place: Any) -> None:
     place.install("slow", {"flow.plugins": "slow = flow_slow"}, "import time\ntime.sleep(600)")
     done = place.flow("doctor", "--timeout", "1")

@@ -91,11 +91,13 @@ def _plugins(session: Session, given: dict[str, Any], tell: Tell) -> Iterator[Di
     for text in broken:
         yield of_error("plugins", told[text])
     yield from _clashes(session)
+    unfit = [line for line in _unfit(session) if line.text not in {e.what for e in told.values()}]
+    yield from unfit
     try:
         session.index.require(*session.settings.lookup("required_plugins"))
     except PluginError as error:
         yield of_error("plugins", error)
-    if not broken:
+    if not broken and not unfit:
         yield Diagnosis("plugins", "ok", f"{len(session.index.plugins())} are installed and load")
     tell({"begin": "settings"})
     yield from _settings(session, tell)
@@ -110,6 +112,16 @@ def _clashes(session: Session) -> Iterator[Diagnosis]:
                     session.index.find(group, name)
                 except PluginError as error:
                     yield of_error("plugins", error, "warn")
+
+
+def _unfit(session: Session) -> Iterator[Diagnosis]:
+    """Yield a line for each distribution that was made for another flow-core: who uses what it
+    provides is refused, all others may run."""
+    for entry in {e.distribution: e for e in session.index.entry_points if e.distribution}.values():
+        try:
+            entry.check_core()
+        except PluginError as error:
+            yield of_error("plugins", error, "warn")
 
 
 def _settings(session: Session, tell: Tell) -> Iterator[Diagnosis]:
