@@ -20,6 +20,7 @@ WRITES = {
     "debug",
     "card view",  # opens a browser
     "code show",  # the bytes of a file
+    "plugins stubs",  # writes a file of Python
 }
 """What does, or prints, something else than to tell what there is."""
 

@@ -15,7 +15,7 @@ def build(context: CommandContext) -> click.Command:
     import click
 
     def doctor(flow: str | None, show_all: bool, write: bool, wait: float, as_json: bool) -> int:
-        from flow_doctor import report
+        from flow_diagnose import report
 
         found = report.examine(context.session(), flow, write, wait)
         for line in report.json_lines(found) if as_json else report.lines(found, show_all):

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import click
 
 from flow_core.api import Diagnosis, Session
-from flow_doctor import machine
-from flow_doctor.probes import run_probes
+from flow_diagnose import machine
+from flow_diagnose.probes import run_probes
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _PROBES = ("plugins", "store", "index", "others")

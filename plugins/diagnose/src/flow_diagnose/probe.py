@@ -1,4 +1,4 @@
-"""The program of a probe: ``python -m flow_doctor.probe WHAT``, see `flow_doctor.probes`.
+"""The program of a probe: ``python -m flow_diagnose.probe WHAT``, see `flow_diagnose.probes`.
 
 It is given, as JSON on standard input, what the session of the command is, and rebuilds it: so it
 sees what a task would see.
@@ -27,7 +27,7 @@ from flow_core.api import (
     load_flow,
     seems_lost,
 )
-from flow_doctor.machine import space
+from flow_diagnose.machine import space
 
 _ALIKE = 0.85
 """How much a variable's name must be like that of a setting to count as mistyped."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from flow_doctor.machine import LITTLE, TOO_LITTLE, size, space, supported_versions
-from flow_doctor.probes import run_probe
+from flow_diagnose.machine import LITTLE, TOO_LITTLE, size, space, supported_versions
+from flow_diagnose.probes import run_probe
 
 STORE = """
 import time

@@ -1,6 +1,6 @@
 """Processes in which is tried what may hang or load a lot: as tasks do it, and with a limit.
 
-A probe is `flow_doctor.probe` in an interpreter of its own. It writes a line of JSON for each thing
+A probe is `flow_diagnose.probe` in an interpreter of its own. It writes a line of JSON for each thing
 that it begins, and for each thing that it finds; what it has begun must be found in time.
 """
 
@@ -70,7 +70,7 @@ def run_probe(
         command: the program, for tests; empty = the probe.
     """
     process = subprocess.Popen(
-        command or (sys.executable, "-m", "flow_doctor.probe", name),
+        command or (sys.executable, "-m", "flow_diagnose.probe", name),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
