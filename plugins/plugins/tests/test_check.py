@@ -380,7 +380,7 @@ lossy =""",
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """All cases, installed together and checked by one command; plugin → what was found."""
-    from plugins.plugins.tests.conftest import Place
+    from plugins.conftest import Place
 
     place = Place(tmp_path_factory.mktemp("check"))
     for case in CASES:

@@ -1,4 +1,4 @@
-"""Temporary distributions: a folder on the path with a module and its ``dist-info``."""
+"""For tests of plugins: a folder on the path with temporary distributions, modules and `dist-info`."""
 
 from __future__ import annotations
 
