@@ -134,6 +134,17 @@ class TestChoose:
             self.INDEX.choose(choices).with_modules([]).find(one.group, one.name)
         assert caught.value.hint == hint
 
+    def test_a_place_without_a_name_is_recognised(self):
+        with pytest.raises(UnknownName) as caught:
+            self.INDEX.find("flow.stores", "/data/all")
+        assert caught.value.what == "'/data/all' is a place, and does not say of which store"
+        assert caught.value.hint == "write the name of one before it: NAME:///data/all"
+        index = PluginIndex([entry("flow.stores", "disk")])
+        with pytest.raises(UnknownName, match="disk://./all"):
+            index.find("flow.stores", "./all")
+        with pytest.raises(UnknownName, match="pip install flow-s3"):
+            index.find("flow.stores", "s3")
+
     def test_other_texts_are_hook_modules(self):
         assert hook_modules(["no:a", "my_hooks", "only:b"]) == ["my_hooks"]
 

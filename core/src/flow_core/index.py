@@ -372,9 +372,15 @@ class PluginIndex:
                 why=f"{error.what}: {error.why}",
                 hint=f"repair '{module}' if it should, else: pip install flow-{name}",
             )
+        there = f"installed are: {', '.join(known)}" if known else f"no {kind} is installed"
+        if group in ("flow.stores", "flow.metadata") and any(sign in name for sign in "/.~"):
+            return UnknownName(
+                f"'{name}' is a place, and does not say of which {kind}",
+                why=there,
+                hint=f"write the name of one before it: {next(iter(known), 'NAME')}://{name}",
+            )
         return UnknownName(
-            f"no plugin provides the {kind} '{name}': pip install flow-{name}",
-            why=f"installed are: {', '.join(known)}" if known else f"no {kind} is installed",
+            f"no plugin provides the {kind} '{name}': pip install flow-{name}", why=there
         )
 
     def load(self, group: str, name: str) -> Any:
