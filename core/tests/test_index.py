@@ -140,7 +140,7 @@ class TestChoose:
         assert caught.value.what == "'/data/all' is a place, and does not say of which store"
         assert caught.value.hint == "write the name of one before it: NAME:///data/all"
         index = PluginIndex([entry("flow.stores", "disk")])
-        with pytest.raises(UnknownName, match="disk://./all"):
+        with pytest.raises(UnknownName, match=r"disk://\./all"):
             index.find("flow.stores", "./all")
         with pytest.raises(UnknownName, match="pip install flow-s3"):
             index.find("flow.stores", "s3")
