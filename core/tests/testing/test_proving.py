@@ -53,6 +53,14 @@ def test_what_fails() -> None:
     assert "KeyError: 'a'" in found["test_has_a"]
 
 
+def test_what_is_asked_of_the_pytest_around_it_is_not_asked_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--durations=3 -k nothing")
+    assert "test_has_a" in failures(OnlyB)
+    assert os.environ["PYTEST_ADDOPTS"] == "--durations=3 -k nothing"
+
+
 def test_chosen_cases() -> None:
     assert [*failures(OnlyB, "test_has", "test_later")] == ["test_has[a]"]
     assert failures(OnlyB, "test_environment") == {}

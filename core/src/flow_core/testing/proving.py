@@ -113,9 +113,11 @@ class _Recorder:
 def _process_kept() -> Iterator[None]:
     """Put back what a pytest within a pytest changes of the process."""
     name, loading = "PYTEST_CURRENT_TEST", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
-    earlier = {n: os.environ.get(n) for n in (name, loading)}
+    wishes = "PYTEST_ADDOPTS"  # what was asked of the pytest around it
+    earlier = {n: os.environ.get(n) for n in (name, loading, wishes)}
     modules, path = set(sys.modules), list(sys.path)
     os.environ[loading] = "1"
+    os.environ.pop(wishes, None)
     try:
         yield
     finally:
