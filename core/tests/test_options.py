@@ -1,6 +1,6 @@
 """Decorators are data: options, their grammar and their errors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, make_dataclass
 from typing import Any, Literal
 
@@ -161,13 +161,20 @@ class TestAttaching:
             parts.make(x=bad)
         assert caught.value.what == f"Option 'x' must be {text}, not {bad!r}"
         assert caught.value.why == f"it was given a value of type {kind}"
-        if annotation != Sequence[str] | None:  # a text is a sequence of texts
-            with pytest.raises(UsageError) as told:
-                parts.parse("x=word")
-            assert told.value.what == f"--with parts: option 'x' must be {text}, not 'word'"
-            assert told.value.hint == (
-                f"--with 'parts:x={example}'" if example else "--with parts:x=…"
-            )
+        with pytest.raises(UsageError) as told:
+            parts.parse("x=word")
+        assert told.value.what == f"--with parts: option 'x' must be {text}, not 'word'"
+        assert told.value.hint == (f"--with 'parts:x={example}'" if example else "--with parts:x=…")
+
+    @pytest.mark.parametrize("annotation", [list[str], Sequence[str], Iterable[str] | None])
+    def test_one_text_is_not_many(self, annotation):
+        """Though Python takes a text for a sequence of texts."""
+        parts = StepDecorator(
+            "parts", make_dataclass("Parts", [("x", annotation)], bases=(Options,))
+        )
+        with pytest.raises(DefinitionError) as caught:
+            parts.make(x="pandas")
+        assert caught.value.hint == "x=['pandas']"
 
     def test_validate_has_the_last_word(self):
         with pytest.raises(DefinitionError) as caught:

@@ -19,7 +19,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Union, overload
 
 from flow_core.errors import DefinitionError, UsageError, did_you_mean
@@ -62,9 +62,11 @@ class Options:
         for name, annotation in option_types(type(self)).items():
             value = getattr(self, name)
             if not _fits(value, annotation):
+                one_for_many = isinstance(value, str) and _fits([value], annotation)
                 raise DefinitionError(
                     f"Option '{name}' must be {_type_text(annotation)}, not {value!r}",
                     why=f"it was given a value of type {_kind(value)}",
+                    hint=f"{name}=[{value!r}]" if one_for_many else None,
                 )
         self.validate()
 
@@ -434,6 +436,9 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
+_OF_MANY = (Sequence, Collection, Iterable)
+
+
 def _fits(value: Any, annotation: Any) -> bool:
     for member in _members(annotation):
         origin = typing.get_origin(member) or member
@@ -446,6 +451,8 @@ def _fits(value: Any, annotation: Any) -> bool:
             return True
         elif isinstance(value, bool) and origin in (int, float):
             continue  # bool is an int for Python, but times=True is a mistake
+        elif isinstance(value, (str, bytes)) and origin in _OF_MANY:
+            continue  # a text is a sequence of texts for Python, but packages="pandas" is a mistake
         elif isinstance(value, (int, float) if origin is float else origin) and _parts_fit(
             value, typing.get_args(member)
         ):

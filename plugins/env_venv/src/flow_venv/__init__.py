@@ -25,13 +25,7 @@ class VenvOptions(Options):
     disabled: bool = option(False, "Run the step in the launcher's Python all the same.")
 
     def validate(self) -> None:
-        """Refuse one text for many, and versions that are none."""
-        if isinstance(self.packages, str):
-            raise DefinitionError(
-                "Option 'packages' must be a list of requirements",
-                why=f"it is one text: {self.packages!r}",
-                hint=f"packages=[{self.packages!r}]",
-            )
+        """Refuse versions that are none."""
         if self.python and not re.fullmatch(r"3\.\d+", self.python):
             raise DefinitionError(
                 f"Option 'python' must be a version like '3.12', not {self.python!r}",
