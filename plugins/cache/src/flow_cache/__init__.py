@@ -24,7 +24,7 @@ class CacheOptions(Options):
 
     salt: str = option("", "Change it to let all earlier results be forgotten.")
     max_age: str = option("", "Reuse nothing older than this: '90s', '30m', '12h', '7d', '2w'.")
-    ignore: Sequence[str] | None = option(
+    ignore: str | Sequence[str] | None = option(
         None, "Names of parameters and artifacts that do not count."
     )
 
