@@ -163,7 +163,12 @@ def _run(command: list[str], folder: Path) -> tuple[int, str]:
 
 def _environment(folder: Path) -> dict[str, str]:
     """A new user's: the tools of this environment on the path, no settings, a home of its own."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("FLOW_", "PYTEST_"))}
+    told_of_ci = ("CI", "BUILD_NUMBER")  # pytest prints more there
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("FLOW_", "PYTEST_")) and k not in told_of_ci
+    }
     tools = os.path.dirname(sys.executable)
     return {
         **kept,

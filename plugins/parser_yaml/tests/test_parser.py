@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from flow_yaml.parser import load
 
+# PyYAML writes a key that is one of the rare line ends of Unicode so that it reads a space.
+texts = st.text(st.characters(exclude_characters="\x85\u2028\u2029", exclude_categories=["Cs"]))
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.dates(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | texts | st.dates(),
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
     max_leaves=8,
 )
 
