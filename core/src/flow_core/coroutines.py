@@ -28,8 +28,12 @@ class CoroutineBody:
         except asyncio.CancelledError as cancelled:
             if self._error is None:
                 raise
-            # Where the coroutine waited, which is what a person wants to see.
-            raise self._error.with_traceback(cancelled.__traceback__) from None
+            # Where the coroutine waited, which is what a person wants to see. Python 3.10 has it in
+            # what the loop's error came of.
+            waited: BaseException = cancelled
+            while isinstance(waited.__context__, asyncio.CancelledError):
+                waited = waited.__context__
+            raise self._error.with_traceback(waited.__traceback__) from None
 
     def interrupt(self, error: BaseException) -> None:
         """Have the coroutine end by ``error``. For a handler of signals, which runs between any two

@@ -42,7 +42,8 @@ LEAKS = {
     "atexit": ("atexit.register(at_end)", "test_one.at_end runs when this process ends"),
     "interpreter": (
         "sys.excepthook = lambda *_: None",
-        "sys.excepthook is test_one.test_interpreter.<locals>.<lambda>, and was the usual one",
+        # On Python 3.10 it was not the usual one: pytest brings groups of exceptions there.
+        "sys.excepthook is test_one.test_interpreter.<locals>.<lambda>, and was ",
     ),
 }
 

@@ -174,8 +174,8 @@ def check(lock: Mapping[str, Any]) -> None:
 def _package(installed: Mapping[str, Any]) -> dict[str, str]:
     """Return what a lock says of a package, from what pip reports."""
     source, metadata = installed["download_info"], installed["metadata"]
-    hashes = source.get("archive_info", {}).get("hashes", {})
-    if "sha256" not in hashes:
+    sha256 = _sha256(source.get("archive_info", {}))
+    if sha256 is None:
         raise NoEnvironment(
             f"'{metadata['name']}' has no hash, so that nobody could build the same again",
             where=source["url"],
@@ -186,9 +186,16 @@ def _package(installed: Mapping[str, Any]) -> dict[str, str]:
         "name": metadata["name"],
         "version": metadata["version"],
         "file": os.path.basename(source["url"].partition("#")[0]),
-        "sha256": hashes["sha256"],
+        "sha256": sha256,
     }
     return {**found, "url": source["url"]} if installed.get("is_direct") else found
+
+
+def _sha256(archive: Mapping[str, Any]) -> str | None:
+    """Return the hash that pip reports of a wheel; pip before 23.1 has one text for it."""
+    kind, _, digest = archive.get("hash", "").partition("=")
+    found: str | None = archive.get("hashes", {}).get("sha256")
+    return found or (digest if kind == "sha256" else None)
 
 
 def _pinned(package: Mapping[str, str], origin: bool = False) -> str:
