@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from types import CoroutineType
 from typing import Any
@@ -28,11 +29,11 @@ class CoroutineBody:
         except asyncio.CancelledError as cancelled:
             if self._error is None:
                 raise
-            # Where the coroutine waited, which is what a person wants to see. Python 3.10 has it in
-            # what the loop's error came of.
+            # Where the coroutine waited, which is what a person wants to see. Python 3.10 tells it
+            # of the error behind the one that the loop raises.
             waited: BaseException = cancelled
-            while isinstance(waited.__context__, asyncio.CancelledError):
-                waited = waited.__context__
+            if sys.version_info < (3, 11) and cancelled.__context__ is not None:
+                waited = cancelled.__context__
             raise self._error.with_traceback(waited.__traceback__) from None
 
     def interrupt(self, error: BaseException) -> None:
