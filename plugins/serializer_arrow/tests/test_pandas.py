@@ -319,7 +319,7 @@ class OfPandas(SerializerSuite):
 
         assert self.serializer.can(Frame()) is False
 
-    def test_safe_runs_no_code(self):
+    def test_nothing_of_pickle_is_stored(self):
         """What is stored is JSON and tables: nothing of pickle, nothing that names code."""
         for value in self.values:
             head = bytes(self.serializer.dump(value)[0])
