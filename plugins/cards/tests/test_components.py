@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import flow_cards
 from flow_cards import (
     Artifact,
     Component,
@@ -20,7 +21,6 @@ from flow_cards import (
     Section,
     Table,
     ValueBox,
-    cards,
 )
 from flow_cards.components import BUILT_IN, as_component, kind_of
 
@@ -77,8 +77,8 @@ class TestData:
             Nothing().parts()
 
     def test_all_are_under_one_name_too(self):
-        assert set(BUILT_IN) < set(cards.__all__)
-        assert {"get_cards", "CardTask", "Component"} < set(cards.__all__)
+        assert set(BUILT_IN) < set(flow_cards.__all__)
+        assert {"get_cards", "CardTask", "Component"} < set(flow_cards.__all__)
 
     def test_update_needs_a_task(self):
         with pytest.raises(RuntimeError, match="in a task with @card only"):

@@ -5,6 +5,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
+from importlib import resources
 
 import pytest
 
@@ -25,7 +26,7 @@ from flow_cards import (
     render,
 )
 from flow_cards.components import BUILT_IN
-from flow_cards.drawing import number_text, size_text
+from flow_cards.drawing import number_text, script, size_text
 from flow_cards.testing import CANARY, HOSTILE, Page, card_task
 
 SVG = "<svg xmlns='http://www.w3.org/2000/svg'>{}</svg>"
@@ -167,3 +168,12 @@ def test_numbers(number, text):
 )
 def test_sizes(count, text):
     assert size_text(count) == text
+
+
+@pytest.mark.parametrize(
+    "file", sorted(resources.files("flow_cards").joinpath("scripts").iterdir())
+)
+def test_no_script_ends_the_element_it_stands_in(file):
+    text = script(file.name.removesuffix(".js")).lower()
+    assert "</script" not in text
+    assert "<!--" not in text

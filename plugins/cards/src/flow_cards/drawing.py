@@ -1,7 +1,7 @@
 """Draws cards: what a type returns becomes a page of HTML that needs nothing but itself.
 
-All text is escaped by the templates. The page's policy (CSP) lets nothing run and nothing be fetched;
-HTML of a person's own stands in a sandboxed frame.
+All text is escaped by the templates. The page's policy (CSP) lets nothing be fetched, and nothing run
+but our own scripts, by their hashes; HTML of a person's own stands in a sandboxed frame.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import hashlib
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flow_cards.contract import CardType
 
 _DEEPEST = 30
-_TEMPLATES = ("page.html", "components.html")
+_HOME = "flow_cards"
 
 
 def render(card: CardType, task: CardTask) -> str:
@@ -87,34 +87,49 @@ def _all_parts(components: Iterable[Any]) -> Iterator[Component]:
 
 def _page(task: CardTask, components: list[Component], frame: str | None = None) -> str:
     drawer = _Drawer()
-    body = Markup("").join(drawer.draw(part) for part in components)
+    parts = [drawer.draw(part) for part in components]
     style = _style()
+    scripts = [] if frame is not None else [script(name) for name in drawer.scripts]
     text = (
         _environment()
         .get_template("page.html")
         .render(
             task=task,
-            body=body,
+            parts=parts,
             frame=None if frame is None else _encodable(frame),
             style=Markup(style),
-            policy=_policy(style, framed=frame is not None),
+            scripts=[Markup(one) for one in scripts],
+            policy=_policy(style, scripts, framed=frame is not None),
         )
     )
     return _encodable(text) + "\n"
 
 
-def _policy(style: str, *, framed: bool) -> str:
+def _policy(style: str, scripts: Sequence[str], *, framed: bool) -> str:
     if framed:  # what stands in the frame inherits the policy
         return (
             "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
             "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
             "media-src data: blob:; base-uri 'none'; form-action 'none'"
         )
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    allowed = " ".join(_source(one) for one in scripts)
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src {_source(style)}; img-src data:; "
+        + (f"script-src {allowed}; " if allowed else "")
+        + "base-uri 'none'; form-action 'none'"
     )
+
+
+@functools.lru_cache(maxsize=100)
+def _source(text: str) -> str:
+    """Return how a policy names a script or a style that stands in the page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@functools.cache
+def script(name: str) -> str:
+    """Return one of our scripts: ``scripts/NAME.js``."""
+    return "\n" + _file(f"scripts/{name}.js").strip() + "\n"
 
 
 def _encodable(text: str) -> str:
@@ -125,17 +140,27 @@ def _encodable(text: str) -> str:
 
 @functools.cache
 def _style() -> str:
-    return _file("style.css").strip() + "\n"
+    return _file("templates/style.css").strip() + "\n"
 
 
 def _file(name: str) -> str:
-    return (resources.files("flow_cards") / "templates" / name).read_text(encoding="utf-8")
+    return (resources.files(_HOME) / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _templates() -> dict[str, str]:
+    """Return the templates by name: ``page.html``, ``components/text.html``, …."""
+    folder = resources.files(_HOME) / "templates"
+    found = {"page.html": _file("templates/page.html")}
+    for one in sorted((folder / "components").iterdir(), key=lambda one: one.name):
+        found[f"components/{one.name}"] = one.read_text(encoding="utf-8")
+    return found
 
 
 @functools.cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=DictLoader({name: _file(name) for name in _TEMPLATES}),
+        loader=DictLoader(_templates()),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -156,20 +181,38 @@ def _environment() -> Environment:
 def get_ready() -> None:
     """Load what each drawing needs: for a process from which others are forked."""
     environment = _environment()
-    for name in _TEMPLATES:
+    for name in _templates():
         environment.get_template(name)
     _markdown("")
 
 
 class _Drawer:
-    """Draws components by the macros of their names."""
+    """Draws components by the macros of their names.
+
+    Attributes:
+        scripts: names of the scripts that what was drawn needs, in the order in which they must run.
+    """
 
     def __init__(self) -> None:
+        self.scripts: dict[str, None] = {}
         self._depth = 0
-        template = _environment().get_template("components.html")
-        self._macros = template.make_module(
-            {"draw": self.draw, "cell": self._cell, "numbers": _number_columns}
-        )
+        given = {
+            "draw": self.draw,
+            "cell": self._cell,
+            "numbers": _number_columns,
+            "need": self._need,
+        }
+        self._macros: dict[str, Any] = {}
+        for name in _templates():
+            if name != "page.html":
+                module = _environment().get_template(name).make_module(given)
+                self._macros.update(vars(module))
+
+    def _need(self, *names: str) -> str:
+        """Have the page carry these scripts of ours."""
+        for name in ("base", *names):
+            self.scripts.setdefault(name)
+        return ""
 
     def draw(self, component: Component) -> Markup:
         if self._depth > _DEEPEST:
@@ -179,7 +222,7 @@ class _Drawer:
             kind = kind_of(component)
             if kind is None:
                 return Markup("").join(self.draw(part) for part in component.parts())
-            return Markup(getattr(self._macros, kind)(component))
+            return Markup(self._macros[kind](component))
         finally:
             self._depth -= 1
 
