@@ -23,6 +23,7 @@ from flow_cards import (
     PythonCode,
     Section,
     Table,
+    Timeline,
     ValueBox,
     render,
 )
@@ -58,6 +59,12 @@ def everywhere(text):
         PythonCode(code_string=text),
         Section(text, [Markdown(text), Table([[text]], [text])]),
         Table([[text, Markdown(text), Log(text)]], [text] * 3, text),
+        Timeline(
+            [
+                (text, [(text, 0, 1, text, text, text)]),
+                (text, [(text, 0, n, text, text, text) for n in range(60)]),
+            ]
+        ),
         ValueBox(text[:100], text[:100], text[:100], "danger", text[:100]),
     ]
 

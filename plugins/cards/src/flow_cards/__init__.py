@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flow_cards.client import CardContainer as CardContainer
     from flow_cards.client import get_cards as get_cards
     from flow_cards.components import Artifact as Artifact
+    from flow_cards.components import Bar as Bar
     from flow_cards.components import Component as Component
     from flow_cards.components import Error as Error
     from flow_cards.components import Facts as Facts
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
     from flow_cards.components import PythonCode as PythonCode
     from flow_cards.components import Section as Section
     from flow_cards.components import Table as Table
+    from flow_cards.components import Timeline as Timeline
     from flow_cards.components import ValueBox as ValueBox
     from flow_cards.contract import ArtifactMissing as ArtifactMissing
+    from flow_cards.contract import CardLink as CardLink
+    from flow_cards.contract import CardRun as CardRun
     from flow_cards.contract import CardTask as CardTask
     from flow_cards.contract import CardType as CardType
     from flow_cards.contract import HtmlPage as HtmlPage
+    from flow_cards.contract import RunCardType as RunCardType
     from flow_cards.contract import Value as Value
     from flow_cards.decorator import CardOptions as CardOptions
     from flow_cards.decorator import card as card
@@ -39,9 +44,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "client": "Card CardContainer get_cards",
-    "components": "Artifact Component Error Facts Graph Image Log Markdown ProgressBar PythonCode"
-    " Section Table ValueBox",
-    "contract": "ArtifactMissing CardTask CardType HtmlPage Value",
+    "components": "Artifact Bar Component Error Facts Graph Image Log Markdown ProgressBar PythonCode"
+    " Section Table Timeline ValueBox",
+    "contract": "ArtifactMissing CardLink CardRun CardTask CardType HtmlPage RunCardType Value",
     "decorator": "CardOptions card",
     "drawing": "render",
 }

@@ -10,32 +10,31 @@ import base64
 import functools
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from flow_cards.components import Component, Table, kind_of
-from flow_cards.contract import CardTask, HtmlPage
+from flow_cards.contract import CardRun, CardTask, HtmlPage
 from flow_cards.rows import raw_value, rows_json
 from flow_cards.wording import clean, number_text, size_text
 from flow_core.api import duration
 
-if TYPE_CHECKING:
-    from flow_cards.contract import CardType
-
 _DEEPEST = 30
 _HOME = "flow_cards"
 
+Made = TypeVar("Made", CardTask, CardRun)
 
-def render(card: CardType, task: CardTask) -> str:
-    """Return the page that a type of card makes of a task.
+
+def render(card: Callable[[Made], Any], task: Made) -> str:
+    """Return the page that a type of card makes of a task, or of a run.
 
     Args:
         card: the type: a function.
-        task: what it is made from.
+        task: what it is made from: a `CardTask`; of a card of a run a `CardRun`.
 
     Raises:
         TypeError: the type returns what is no content of a card.
@@ -43,14 +42,14 @@ def render(card: CardType, task: CardTask) -> str:
 
     Since 0.1.
     """
-    content = card(task)
+    content: Any = card(task)
     if isinstance(content, HtmlPage):
         return _page(task, list(task.components), str(content.html))
-    shown = _listed(card, content)
+    shown: list[Component] = _listed(card, content)
     return _page(task, [*shown, *_left(task, shown)])
 
 
-def _left(task: CardTask, shown: list[Component]) -> list[Component]:
+def _left(task: CardTask | CardRun, shown: list[Component]) -> list[Component]:
     """Return what the step added and the type of the card has not placed."""
     if not task.components:
         return []
@@ -58,7 +57,7 @@ def _left(task: CardTask, shown: list[Component]) -> list[Component]:
     return [part for part in task.components if id(part) not in placed]
 
 
-def _listed(card: CardType, content: Any) -> list[Component]:
+def _listed(card: object, content: Any) -> list[Component]:
     if isinstance(content, Component):
         return [content]
     name = getattr(card, "__name__", "card")
@@ -86,7 +85,7 @@ def _all_parts(components: Iterable[Component]) -> Iterator[Component]:
 # --- the page -----------------------------------------------------------------------------------
 
 
-def _page(task: CardTask, components: list[Component], frame: str | None = None) -> str:
+def _page(task: CardTask | CardRun, components: list[Component], frame: str | None = None) -> str:
     drawer = _Drawer()
     parts = [drawer.draw(part) for part in components]
     style = _style()

@@ -32,6 +32,8 @@ from flow_cards.components.text import Error as Error
 from flow_cards.components.text import Log as Log
 from flow_cards.components.text import Markdown as Markdown
 from flow_cards.components.text import PythonCode as PythonCode
+from flow_cards.components.timeline import Bar as Bar
+from flow_cards.components.timeline import Timeline as Timeline
 
 BUILT_IN: Mapping[str, type[Component]] = {
     kind.__name__: kind
@@ -47,6 +49,7 @@ BUILT_IN: Mapping[str, type[Component]] = {
         PythonCode,
         Section,
         Table,
+        Timeline,
         ValueBox,
     )
 }
