@@ -13,6 +13,8 @@ from harness import Tool, say
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RIVAL = "metaflow"
+MORE = ("flow-cards",)
+"""Plugins that flow-core does not require, but which the rival has too."""
 
 
 def make(folder: Path, rival_version: str | None, *, install: bool) -> tuple[Tool, Tool]:
@@ -58,10 +60,10 @@ def _install_ours(tool: Tool, folder: Path) -> None:
 
 
 def _plugins() -> list[Path]:
-    """Return the default plugins: those that flow-core itself requires."""
+    """Return the default plugins, which flow-core itself requires, and those to be measured."""
     required = re.findall(r'"(flow-[a-z-]+)[><=]', (REPOSITORY / "core/pyproject.toml").read_text())
     manifests = sorted(REPOSITORY.glob("plugins/*/pyproject.toml"))
-    return [m for m in manifests if _name(m) in required]
+    return [m for m in manifests if _name(m) in (*required, *MORE)]
 
 
 def _name(manifest: Path) -> str:

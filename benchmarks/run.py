@@ -22,6 +22,7 @@ from harness import Bench, Figure, say
 ROWS = (
     "hello",
     "foreach",
+    "cards",
     "wide",
     "resume",
     "commands",
