@@ -21,6 +21,7 @@ from flow_cards.components.base import Component as Component
 from flow_cards.components.charts import Sparkline as Sparkline
 from flow_cards.components.charts import VegaChart as VegaChart
 from flow_cards.components.conversion import as_component as as_component
+from flow_cards.components.graph import Graph as Graph
 from flow_cards.components.image import Image as Image
 from flow_cards.components.layout import Section as Section
 from flow_cards.components.measures import THEMES as THEMES
@@ -40,6 +41,7 @@ BUILT_IN: Mapping[str, type[Component]] = {
         Artifact,
         Error,
         Facts,
+        Graph,
         Image,
         Log,
         Markdown,
