@@ -48,6 +48,7 @@ class LiveLink:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
         self._environment = session.settings.script_environment()
         self._process: subprocess.Popen[bytes] | None = None
+        self._listener: threading.Thread | None = None
         self._asked: dict[int, Then] = {}
         self._count = 0
         self._closed = False
@@ -88,6 +89,8 @@ class LiveLink:
             process, self._process = self._process, None
         if process is not None:
             _end(process)
+        if self._listener is not None:
+            self._listener.join()
         self._said.close()
         self._folder.cleanup()
 
@@ -102,7 +105,10 @@ class LiveLink:
                 start_new_session=True,  # Ctrl-C of the terminal is for the server
             )
             self._tell(self._process, self._first)
-            threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+            self._listener = threading.Thread(
+                target=self._listen, args=(self._process,), daemon=True
+            )
+            self._listener.start()
         return self._process
 
     def _tell(self, process: subprocess.Popen[bytes], message: Any) -> None:
@@ -112,9 +118,10 @@ class LiveLink:
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            job, error = json.loads(line)
-            self._answered(job, error)
+        with process.stdout as answers:
+            for line in answers:
+                job, error = json.loads(line)
+                self._answered(job, error)
         with self._lock:  # it has died, and so has what it was asked for
             lost = list(self._asked) if process is self._process else []
         for job in lost:

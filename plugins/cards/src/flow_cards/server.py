@@ -53,6 +53,7 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _RUN = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _RUN_PATH = re.compile(rf"/run/({_NAME})/({_RUN})")
 _CARD_PATH = re.compile(rf"/card/({_NAME})/({_RUN})/({_NAME})/(\d{{1,12}})/(\d{{1,4}})")
+_STATE = re.compile(r"[A-Za-z0-9-]{1,50}")
 _SCRIPT_PATH = re.compile(r"/script/([a-z_]{1,30})\.js")
 
 _HEADERS = {
@@ -82,7 +83,16 @@ class Refused(Exception):
 
 
 class State(NamedTuple):
-    """How a page stands: an id of the state, and what a browser is told that knows some parts."""
+    """How a page stands.
+
+    Attributes:
+        id: another one whenever something changes; ``""`` while nothing is known.
+        event: the event that tells it.
+        told: returns its data, for a browser that knows parts with these hashes.
+        hashes: of its parts.
+        sign: how it stands, in a few words.
+        over: whether nothing will change any more.
+    """
 
     id: str
     event: str
@@ -427,27 +437,26 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, look: Callable[[], State], wait: Callable[[float], Any]) -> None:
         """Send events until nothing changes any more, the client has gone, or the server ends."""
         query = parse_qs(urlsplit(self.path).query)
-        last = self.headers.get("Last-Event-ID") or query.get("state", [""])[-1]
+        given = self.headers.get("Last-Event-ID") or query.get("state", [""])[-1]
+        last = given if _STATE.fullmatch(given) else ""
         state = look()  # a card that there is not is an error, and no stream
         self.close_connection = True
         self.send_response(HTTPStatus.OK)
         self._send_headers({"Content-Type": "text/event-stream", "Connection": "close"})
         self.end_headers()
         known = self.server.known(last)
-        if state.id == last:
-            self._event("same", state.id, {"sign": state.sign})
-        else:
-            self._write(f"retry: {_RETRY}\n\n")
+        if state.id in ("", last):
+            self._event("same", last, {"sign": state.sign})
         said = time.monotonic()
         sign = state.sign
         while not self.server.ending.is_set():
-            if state.id != last:
+            if state.id and state.id != last:
                 self._event(state.event, state.id, state.told(known))
                 last, sign, said = state.id, state.sign, time.monotonic()
                 known = set(state.hashes)
                 self.server.remember(state.id, state.hashes)
             elif sign != state.sign:
-                self._event("same", state.id, {"sign": state.sign})
+                self._event("same", last, {"sign": state.sign})
                 sign, said = state.sign, time.monotonic()
             elif time.monotonic() - said > _HEARTBEAT:
                 self._write(": all is well\n\n")
@@ -527,8 +536,9 @@ def _card_state(watch: CardWatch) -> State:
         told = {"hash": seen.card.hash, "over": seen.over, "sign": sign}
         made = f"made-{seen.card.hash}{'' if seen.over else '-again'}"
         return State(made, "made", lambda known: told, (), sign, seen.over)
-    view = pages.card_view(seen, "/".join(map(str, watch.place)))
-    return _view_state(view, sign)
+    if seen.view is None:  # who has seen more keeps it until there is something new
+        return State("", "same", lambda known: {}, (), sign, False)
+    return _view_state(seen.view, sign)
 
 
 def _run_state(view: View) -> State:

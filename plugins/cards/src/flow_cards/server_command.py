@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from flow_core.api import UsageError
 
 if TYPE_CHECKING:
-    from flow_cards.server import CardServer
     from flow_core.api import CommandContext, Session
 
 
@@ -46,16 +45,11 @@ def serve(
         most=max_cards,
         poll=poll,
     )
-    with server, _ended_by_signal():
+    with server, _ended_by_signal(), contextlib.suppress(KeyboardInterrupt):
         context.echo(f"Cards of {_what(flow, number)}: {server.url}")
         context.echo("Ctrl-C ends it.")
         if open_browser:
             webbrowser.open(server.url)
-        _until_interrupted(server)
-
-
-def _until_interrupted(server: CardServer) -> None:
-    with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever(poll_interval=0.1)
 
 
