@@ -9,7 +9,10 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+import json
 import os
 import re
 import selectors
@@ -99,6 +102,7 @@ _TAGS = frozenset(
         "p",
         "pre",
         "progress",
+        "script",
         "section",
         "span",
         "strong",
@@ -185,8 +189,10 @@ class Page(HTMLParser):
         self.problems: list[str] = []
         self._seen: list[str] = []
         self._open: list[str] = []
+        self._scripts: list[tuple[str, str]] = []  # type, text
         self.feed(html)
         self.close()
+        self.problems += [problem for one in self._scripts if (problem := self._script(*one))]
         self.problems += [f"<{tag}> has no end" for tag in self._open]
 
     @property
@@ -204,6 +210,8 @@ class Page(HTMLParser):
             self._check(tag, name, value)
         if tag not in _VOID:
             self._open.append(tag)
+        if tag == "script":
+            self._scripts.append((attributes.get("type", ""), ""))
 
     def handle_endtag(self, tag: str) -> None:
         """Note the end of a tag."""
@@ -212,7 +220,10 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Note text."""
-        if self._open[-1:] != ["style"]:
+        if self._open[-1:] == ["script"]:
+            kind, text = self._scripts.pop()
+            self._scripts.append((kind, text + data))
+        elif self._open[-1:] != ["style"]:
             self._seen.append(data)
         elif re.search(r"@import|url\(|expression|</", data):
             self.problems.append(f"a style that loads something: {data:.80}")
@@ -220,6 +231,16 @@ class Page(HTMLParser):
     def handle_comment(self, data: str) -> None:
         """Note a comment: ours has none."""
         self.problems.append(f"a comment: {data:.80}")
+
+    def _script(self, kind: str, text: str) -> str:
+        """Return what is wrong with a script: it is data, or the policy names it."""
+        if kind == "application/json":
+            json.loads(text)
+            return "data that is HTML, too" if re.search("[<>&]", text) else ""
+        policies = [a.get("content", "") for t, a in self.tags if a.get("http-equiv")]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        allowed = any(f"'sha256-{digest}'" in policy for policy in policies)
+        return "" if allowed else f"a script that the policy does not name: {text:.80}"
 
     def _check(self, tag: str, name: str, value: str) -> None:
         plain = re.sub(r"[\x00-\x20]", "", value).lower()

@@ -37,15 +37,6 @@
 
   const parts = () => [...main.children].filter((one) => one.classList.contains("part"));
 
-  const replace = (old, fresh) => {
-    if (flowCard.replace) {
-      flowCard.replace(old, fresh);
-    } else {
-      old.replaceWith(fresh);
-      flowCard.start(fresh);
-    }
-  };
-
   /* Show these parts: [hash, HTML or null], where null is one that stands in the page already. */
   const show = (wanted) => {
     const old = parts();
@@ -69,7 +60,7 @@
         const fresh = makePart(hash, html);
         kept.add(fresh);
         if (present && !kept.has(present) && !stay.has(present.dataset.hash)) {
-          replace(present, fresh); // the same component with other data
+          flowCard.replace(present, fresh); // the same component with other data
         } else {
           main.insertBefore(fresh, present || null);
           flowCard.start(fresh);
