@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from flow_cards.components import ProgressBar as ProgressBar
     from flow_cards.components import PythonCode as PythonCode
     from flow_cards.components import Section as Section
+    from flow_cards.components import Sparkline as Sparkline
     from flow_cards.components import Table as Table
     from flow_cards.components import Timeline as Timeline
     from flow_cards.components import ValueBox as ValueBox
+    from flow_cards.components import VegaChart as VegaChart
     from flow_cards.contract import ArtifactMissing as ArtifactMissing
     from flow_cards.contract import CardLink as CardLink
     from flow_cards.contract import CardRun as CardRun
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 _HOME = {
     "client": "Card CardContainer get_cards",
     "components": "Artifact Bar Component Error Facts Graph Image Log Markdown ProgressBar PythonCode"
-    " Section Table Timeline ValueBox",
+    " Section Sparkline Table Timeline ValueBox VegaChart",
     "contract": "ArtifactMissing CardLink CardRun CardTask CardType HtmlPage RunCardType Value",
     "decorator": "CardOptions card",
     "drawing": "render",

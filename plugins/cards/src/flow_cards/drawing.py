@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
@@ -23,8 +25,27 @@ from flow_cards.rows import raw_value, rows_json
 from flow_cards.wording import clean, number_text, size_text
 from flow_core.api import duration
 
+if TYPE_CHECKING:
+    from flow_cards.components import VegaChart
+
 _DEEPEST = 30
 _HOME = "flow_cards"
+_PACKED = frozenset({"vega"})
+
+
+class Drawn(NamedTuple):
+    """What a card shows, in parts.
+
+    Attributes:
+        parts: HTML of each component at the top.
+        scripts: names of the scripts that they need, in the order in which they must run.
+        frame: HTML of a person's own, which stands in a frame; or None.
+    """
+
+    parts: tuple[str, ...]
+    scripts: tuple[str, ...]
+    frame: str | None = None
+
 
 Made = TypeVar("Made", CardTask, CardRun)
 
@@ -42,11 +63,17 @@ def render(card: Callable[[Made], Any], task: Made) -> str:
 
     Since 0.1.
     """
+    drawn = draw(card, task)
+    return page(task.pathspec, header(task), *drawn)
+
+
+def draw(card: Callable[[Made], Any], task: Made) -> Drawn:
+    """Return what `render` makes a page of."""
     content: Any = card(task)
     if isinstance(content, HtmlPage):
-        return _page(task, list(task.components), str(content.html))
+        return _drawn(list(task.components), _encodable(str(content.html)))
     shown: list[Component] = _listed(card, content)
-    return _page(task, [*shown, *_left(task, shown)])
+    return _drawn([*shown, *_left(task, shown)])
 
 
 def _left(task: CardTask | CardRun, shown: list[Component]) -> list[Component]:
@@ -85,24 +112,79 @@ def _all_parts(components: Iterable[Component]) -> Iterator[Component]:
 # --- the page -----------------------------------------------------------------------------------
 
 
-def _page(task: CardTask | CardRun, components: list[Component], frame: str | None = None) -> str:
+def _drawn(components: list[Component], frame: str | None = None) -> Drawn:
     drawer = _Drawer()
-    parts = [drawer.draw(part) for part in components]
+    parts = tuple(_encodable(drawer.draw(part)) for part in components)
+    return Drawn(parts, tuple(drawer.scripts), frame)
+
+
+def header(task: CardTask | CardRun) -> str:
+    """Return HTML of what stands above a card: which task, or run, and how it ended."""
+    return _encodable(_environment().get_template("header.html").render(task=task)).strip()
+
+
+def page(
+    title: str,
+    header: str,
+    parts: Sequence[str],
+    scripts: Sequence[str] = (),
+    frame: str | None = None,
+    *,
+    live: str | None = None,
+    hashes: Sequence[str] = (),
+) -> str:
+    """Return a page, of what was drawn.
+
+    Args:
+        title: of the window.
+        header, parts: HTML.
+        scripts: names of the scripts that the parts need, in order.
+        frame: HTML of a person's own, which stands in a frame; or None.
+        live: JSON data for ``scripts/live.js``, which changes the parts later; None = nobody does.
+        hashes: of each part, for that script.
+    """
+    names = [] if frame is not None else [*scripts]
+    if live is not None:
+        names = [*dict.fromkeys(["base", *names, "live"])]
+    texts = [script(name) for name in names]
     style = _style()
-    scripts = [] if frame is not None else [script(name) for name in drawer.scripts]
+    policy = _policy(style, texts, framed=frame is not None)
+    if live is not None:
+        policy = _live_policy(style, framed=frame is not None)
     text = (
         _environment()
         .get_template("page.html")
         .render(
-            task=task,
-            parts=parts,
-            frame=None if frame is None else _encodable(frame),
+            title=title,
+            header=Markup(header),
+            parts=[Markup(part) for part in parts],
+            frame=frame,
             style=Markup(style),
-            scripts=[Markup(one) for one in scripts],
-            policy=_policy(style, scripts, framed=frame is not None),
+            scripts=[Markup(one) for one in texts],
+            policy=policy,
+            live=live,
+            hashes=hashes,
         )
     )
     return _encodable(text) + "\n"
+
+
+def _live_policy(style: str, *, framed: bool) -> str:
+    """Return the policy of a page that asks the server what is new, and may be told to show what needs
+    other scripts of ours."""
+    known = [script(name) for name in script_names()]
+    return _policy(style, known, framed=framed) + "; connect-src 'self'"
+
+
+def script_names() -> tuple[str, ...]:
+    """Return the names of all scripts of ours."""
+    files = (resources.files(_HOME) / "scripts").iterdir()
+    return tuple(sorted(one.name[:-3] for one in files if one.name.endswith(".js")))
+
+
+def macros(name: str) -> Any:
+    """Return the macros of a template, which draw pages of the server."""
+    return _environment().get_template(name).module
 
 
 def _policy(style: str, scripts: Sequence[str], *, framed: bool) -> str:
@@ -128,8 +210,13 @@ def _source(text: str) -> str:
 
 @functools.cache
 def script(name: str) -> str:
-    """Return one of our scripts: ``scripts/NAME.js``."""
-    return "\n" + _file(f"scripts/{name}.js").strip() + "\n"
+    """Return one of our scripts: ``scripts/NAME.js``, or ``NAME.js.gz``, which is large."""
+    folder = resources.files(_HOME) / "scripts"
+    if name in _PACKED:
+        text = gzip.decompress((folder / f"{name}.js.gz").read_bytes()).decode()
+    else:
+        text = (folder / f"{name}.js").read_text(encoding="utf-8")
+    return "\n" + text.strip() + "\n"
 
 
 def _encodable(text: str) -> str:
@@ -151,9 +238,10 @@ def _file(name: str) -> str:
 def _templates() -> dict[str, str]:
     """Return the templates by name: ``page.html``, ``components/text.html``, …."""
     folder = resources.files(_HOME) / "templates"
-    found = {"page.html": _file("templates/page.html")}
-    for one in sorted((folder / "components").iterdir(), key=lambda one: one.name):
-        found[f"components/{one.name}"] = one.read_text(encoding="utf-8")
+    found = {name: _file(f"templates/{name}") for name in ("page.html", "header.html")}
+    for part in ("components", "server"):
+        for one in sorted((folder / part).iterdir(), key=lambda one: one.name):
+            found[f"{part}/{one.name}"] = one.read_text(encoding="utf-8")
     return found
 
 
@@ -168,6 +256,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         bytes=size_text,
+        chart_data=_chart_data,
         clean=clean,
         data_url=_data_url,
         markdown=_markdown,
@@ -206,7 +295,7 @@ class _Drawer:
         }
         self._macros: dict[str, Any] = {}
         for name in _templates():
-            if name != "page.html":
+            if name.startswith("components/"):
                 module = _environment().get_template(name).make_module(given)
                 self._macros.update(vars(module))
 
@@ -260,6 +349,15 @@ def _moment(seconds: float) -> str:
 
 def _data_url(image: Any) -> str:
     return f"data:{image.media};base64,{base64.b64encode(image.src).decode()}"
+
+
+def _chart_data(chart: VegaChart) -> Markup:
+    """Return the JSON of a chart, in which nothing can end the element that it stands in."""
+    alt = json.dumps(chart.alt or chart.title or chart.summary)
+    text = f'{{"alt":{alt},"controls":{json.dumps(bool(chart.show_controls))},"spec":{chart.spec}}}'
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
 
 
 def _markdown(text: str) -> Markup:
