@@ -166,12 +166,18 @@ def flow_run_finished(session: Session, run: RunRecord, result: RunResult) -> No
     place = (run.flow, run.run)
     found = next((one for known, one in reversed(_launcher.runs) if known == place), None)
     _launcher.runs[:] = [one for one in _launcher.runs if one[0] != place]
-    if found is None or found.maker is None:
+    if found is None:
+        return
+    whole = bool(session.settings["cards_of_runs"])
+    if found.maker is None and found.steps and run.origin and whole:
+        from flow_cards.link import make_maker
+
+        found.maker = make_maker(session)  # the tasks with cards were reused: the run has cards
+    if found.maker is None:
         return
     patience = float(session.settings["cards_wait"])
     if result.state is RunState.INTERRUPTED:
         patience = min(patience, _PATIENCE_INTERRUPTED)
-    whole = bool(session.settings["cards_of_runs"])
     if whole:
         found.maker.of_run(run.flow, run.run)
     for problem in found.maker.finish(patience):
