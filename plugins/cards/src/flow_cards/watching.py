@@ -103,11 +103,15 @@ class StepCards(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """A run and its cards; ``run`` is None while there is none."""
+    """A run and its cards: those of its steps, and those of the run as a whole.
+
+    ``run`` is None while there is none.
+    """
 
     run: RunRecord | None = None
     state: str = ""
     steps: tuple[StepCards, ...] = ()
+    whole: tuple[StoredCard, ...] = ()
 
 
 class RunWatch:
@@ -127,7 +131,13 @@ class RunWatch:
 
     def _look(self) -> Overview:
         run = self._record()
-        return Overview() if run is None else Overview(run, seen_state(run), self._steps(run))
+        if run is None:
+            return Overview()
+        target = Target(run.flow, run.run)
+        found = find_cards(self._session.metadata, self._session.store, target)
+        whole = tuple(one.card for one in found if not one.card.step)
+        steps = self._steps(run, [one for one in found if one.card.step])
+        return Overview(run, seen_state(run), steps, whole)
 
     def _record(self) -> RunRecord | None:
         metadata = self._session.metadata
@@ -137,9 +147,7 @@ class RunWatch:
         latest = [run for flow in flows for run in metadata.runs(flow, limit=1)]
         return max(latest, key=lambda run: run.created_at, default=None)
 
-    def _steps(self, run: RunRecord) -> tuple[StepCards, ...]:
-        target = Target(run.flow, run.run)
-        found = find_cards(self._session.metadata, self._session.store, target)
+    def _steps(self, run: RunRecord, found: Sequence[Found]) -> tuple[StepCards, ...]:
         records = {record.task: record for record in self._attempts(run)}
         entries: dict[str, list[Entry]] = {}
         for entry in [*self._running(run, records), *_made(found, records)]:
