@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import hashlib
+import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
@@ -24,10 +26,12 @@ from flow_cards.wording import clean, number_text, size_text
 from flow_core.api import duration
 
 if TYPE_CHECKING:
+    from flow_cards.components import VegaChart
     from flow_cards.contract import CardType
 
 _DEEPEST = 30
 _HOME = "flow_cards"
+_PACKED = frozenset({"vega"})
 
 
 class Drawn(NamedTuple):
@@ -173,7 +177,8 @@ def _live_policy(style: str, *, framed: bool) -> str:
 def script_names() -> tuple[str, ...]:
     """Return the names of all scripts of ours."""
     files = (resources.files(_HOME) / "scripts").iterdir()
-    return tuple(sorted(one.name[:-3] for one in files if one.name.endswith(".js")))
+    names = {one.name[:-3] for one in files if one.name.endswith(".js")}
+    return tuple(sorted(names | _PACKED))
 
 
 def macros(name: str) -> Any:
@@ -204,8 +209,13 @@ def _source(text: str) -> str:
 
 @functools.cache
 def script(name: str) -> str:
-    """Return one of our scripts: ``scripts/NAME.js``."""
-    return "\n" + _file(f"scripts/{name}.js").strip() + "\n"
+    """Return one of our scripts: ``scripts/NAME.js``, or ``NAME.js.gz``, which is large."""
+    folder = resources.files(_HOME) / "scripts"
+    if name in _PACKED:
+        text = gzip.decompress((folder / f"{name}.js.gz").read_bytes()).decode()
+    else:
+        text = (folder / f"{name}.js").read_text(encoding="utf-8")
+    return "\n" + text.strip() + "\n"
 
 
 def _encodable(text: str) -> str:
@@ -245,6 +255,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         bytes=size_text,
+        chart_data=_chart_data,
         clean=clean,
         data_url=_data_url,
         markdown=_markdown,
@@ -337,6 +348,15 @@ def _moment(seconds: float) -> str:
 
 def _data_url(image: Any) -> str:
     return f"data:{image.media};base64,{base64.b64encode(image.src).decode()}"
+
+
+def _chart_data(chart: VegaChart) -> Markup:
+    """Return the JSON of a chart, in which nothing can end the element that it stands in."""
+    alt = json.dumps(chart.alt or chart.title or chart.summary)
+    text = f'{{"alt":{alt},"controls":{json.dumps(bool(chart.show_controls))},"spec":{chart.spec}}}'
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
 
 
 def _markdown(text: str) -> Markup:

@@ -102,6 +102,7 @@ _TAGS = frozenset(
         "ol",
         "p",
         "path",
+        "polyline",
         "pre",
         "progress",
         "rect",
