@@ -11,18 +11,23 @@ import pytest
 
 from flow_cards import (
     Artifact,
+    Columns,
     Component,
     Error,
+    EventsTimeline,
     Facts,
     HtmlPage,
     Image,
+    JSONViewer,
     Log,
     Markdown,
     ProgressBar,
     PythonCode,
     Section,
     Table,
+    Tabs,
     ValueBox,
+    YAMLViewer,
     render,
 )
 from flow_cards.components import BUILT_IN
@@ -40,16 +45,23 @@ def everywhere(text):
     """Return each built-in component with ``text`` wherever it can stand."""
     return [
         Artifact(text, text),
+        Columns([text, Log(text)]),
         Error(text, text),
+        EventsTimeline(text, events=[EventsTimeline.event({text: text}, payloads={text: text})]),
         Facts([(text, text), (text, Markdown(text))]),
         Image(SVG.format(text).encode("utf-8", "replace"), text),
         Image(text.encode("utf-8", "replace"), text),
+        JSONViewer({text: [text, {text: Log(text)}]}, text),
         Log(text, text),
         Markdown(text),
         ProgressBar(1, text, 0, text, text),
         PythonCode(code_string=text),
         Section(text, [Markdown(text), Table([[text]], [text])]),
         Table([[text, Markdown(text), Log(text)]], [text] * 3, text),
+        Section(text, [text], folded=True),
+        Tabs({text: text}),
+        YAMLViewer(text, text),
+        YAMLViewer({text: [text]}, text),
         ValueBox(text[:100], text[:100], text[:100], "danger", text[:100]),
     ]
 

@@ -179,7 +179,7 @@
         group.append(column);
       }
       table.prepend(group);
-      table.style.minWidth = `${widths.reduce((sum, width) => sum + width, 0)}px`;
+      table.style.width = `${widths.reduce((sum, width) => sum + width, 0)}px`;
       table.style.setProperty("--row", `${height}px`);
       table.classList.add("fixed");
       clear();
