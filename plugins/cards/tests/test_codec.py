@@ -81,8 +81,9 @@ def test_round_trip_through_json(component):
 
 def test_all_built_in_ones_are_tried():
     assert set(BUILT_IN) == {
-        "Artifact", "Columns", "Error", "EventsTimeline", "Facts", "Image", "JSONViewer", "Log",
-        "Markdown", "ProgressBar", "PythonCode", "Section", "Table", "Tabs", "ValueBox", "YAMLViewer",
+        "Artifact", "Columns", "Error", "EventsTimeline", "Facts", "Graph", "Image", "JSONViewer",
+        "Log", "Markdown", "ProgressBar", "PythonCode", "Section", "Table", "Tabs", "ValueBox",
+        "YAMLViewer",
     }  # fmt: skip
 
 

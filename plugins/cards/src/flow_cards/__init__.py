@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flow_cards.components import Error as Error
     from flow_cards.components import EventsTimeline as EventsTimeline
     from flow_cards.components import Facts as Facts
+    from flow_cards.components import Graph as Graph
     from flow_cards.components import Image as Image
     from flow_cards.components import JSONViewer as JSONViewer
     from flow_cards.components import Log as Log
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "client": "Card CardContainer get_cards",
-    "components": "Artifact Columns Component Error EventsTimeline Facts Image JSONViewer Log Markdown"
-    " ProgressBar PythonCode Section Table Tabs ValueBox YAMLViewer",
+    "components": "Artifact Columns Component Error EventsTimeline Facts Graph Image JSONViewer Log"
+    " Markdown ProgressBar PythonCode Section Table Tabs ValueBox YAMLViewer",
     "contract": "ArtifactMissing CardTask CardType HtmlPage Value",
     "decorator": "CardOptions card",
     "drawing": "render",

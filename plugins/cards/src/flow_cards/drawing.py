@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
@@ -33,6 +33,20 @@ _DEEPEST = 30
 _HOME = "flow_cards"
 
 
+class Drawn(NamedTuple):
+    """What a card shows, in parts.
+
+    Attributes:
+        parts: HTML of each component at the top.
+        scripts: names of the scripts that they need, in the order in which they must run.
+        frame: HTML of a person's own, which stands in a frame; or None.
+    """
+
+    parts: tuple[str, ...]
+    scripts: tuple[str, ...]
+    frame: str | None = None
+
+
 def render(card: CardType, task: CardTask) -> str:
     """Return the page that a type of card makes of a task.
 
@@ -46,11 +60,17 @@ def render(card: CardType, task: CardTask) -> str:
 
     Since 0.1.
     """
+    drawn = draw(card, task)
+    return page(task.pathspec, header(task), *drawn)
+
+
+def draw(card: CardType, task: CardTask) -> Drawn:
+    """Return what `render` makes a page of."""
     content = card(task)
     if isinstance(content, HtmlPage):
-        return _page(task, list(task.components), str(content.html))
+        return _drawn(list(task.components), _encodable(str(content.html)))
     shown = _listed(card, content)
-    return _page(task, [*shown, *_left(task, shown)])
+    return _drawn([*shown, *_left(task, shown)])
 
 
 def _left(task: CardTask, shown: list[Component]) -> list[Component]:
@@ -89,24 +109,79 @@ def _all_parts(components: Iterable[Component]) -> Iterator[Component]:
 # --- the page -----------------------------------------------------------------------------------
 
 
-def _page(task: CardTask, components: list[Component], frame: str | None = None) -> str:
+def _drawn(components: list[Component], frame: str | None = None) -> Drawn:
     drawer = _Drawer()
-    parts = [drawer.draw(part) for part in components]
+    parts = tuple(_encodable(drawer.draw(part)) for part in components)
+    return Drawn(parts, tuple(drawer.scripts), frame)
+
+
+def header(task: CardTask) -> str:
+    """Return HTML of what stands above a card: which task, and how it ended."""
+    return _encodable(_environment().get_template("header.html").render(task=task)).strip()
+
+
+def page(
+    title: str,
+    header: str,
+    parts: Sequence[str],
+    scripts: Sequence[str] = (),
+    frame: str | None = None,
+    *,
+    live: str | None = None,
+    hashes: Sequence[str] = (),
+) -> str:
+    """Return a page, of what was drawn.
+
+    Args:
+        title: of the window.
+        header, parts: HTML.
+        scripts: names of the scripts that the parts need, in order.
+        frame: HTML of a person's own, which stands in a frame; or None.
+        live: JSON data for ``scripts/live.js``, which changes the parts later; None = nobody does.
+        hashes: of each part, for that script.
+    """
+    names = [] if frame is not None else [*scripts]
+    if live is not None:
+        names = [*dict.fromkeys(["base", *names, "live"])]
+    texts = [script(name) for name in names]
     style = _style()
-    scripts = [] if frame is not None else [script(name) for name in drawer.scripts]
+    policy = _policy(style, texts, framed=frame is not None)
+    if live is not None:
+        policy = _live_policy(style, framed=frame is not None)
     text = (
         _environment()
         .get_template("page.html")
         .render(
-            task=task,
-            parts=parts,
-            frame=None if frame is None else _encodable(frame),
+            title=title,
+            header=Markup(header),
+            parts=[Markup(part) for part in parts],
+            frame=frame,
             style=Markup(style),
-            scripts=[Markup(one) for one in scripts],
-            policy=_policy(style, scripts, framed=frame is not None),
+            scripts=[Markup(one) for one in texts],
+            policy=policy,
+            live=live,
+            hashes=hashes,
         )
     )
     return _encodable(text) + "\n"
+
+
+def _live_policy(style: str, *, framed: bool) -> str:
+    """Return the policy of a page that asks the server what is new, and may be told to show what needs
+    other scripts of ours."""
+    known = [script(name) for name in script_names()]
+    return _policy(style, known, framed=framed) + "; connect-src 'self'"
+
+
+def script_names() -> tuple[str, ...]:
+    """Return the names of all scripts of ours."""
+    files = (resources.files(_HOME) / "scripts").iterdir()
+    return tuple(sorted(one.name[:-3] for one in files if one.name.endswith(".js")))
+
+
+def macros(name: str) -> Any:
+    """Return the macros of a template, which draw pages of the server."""
+    return _environment().get_template(name).module
 
 
 def _policy(style: str, scripts: Sequence[str], *, framed: bool) -> str:
@@ -155,9 +230,10 @@ def _file(name: str) -> str:
 def _templates() -> dict[str, str]:
     """Return the templates by name: ``page.html``, ``components/text.html``, …."""
     folder = resources.files(_HOME) / "templates"
-    found = {"page.html": _file("templates/page.html")}
-    for one in sorted((folder / "components").iterdir(), key=lambda one: one.name):
-        found[f"components/{one.name}"] = one.read_text(encoding="utf-8")
+    found = {name: _file(f"templates/{name}") for name in ("page.html", "header.html")}
+    for part in ("components", "server"):
+        for one in sorted((folder / part).iterdir(), key=lambda one: one.name):
+            found[f"{part}/{one.name}"] = one.read_text(encoding="utf-8")
     return found
 
 
@@ -215,7 +291,7 @@ class _Drawer:
         }
         self._macros: dict[str, Any] = {}
         for name in _templates():
-            if name != "page.html":
+            if name.startswith("components/"):
                 module = _environment().get_template(name).make_module(given)
                 self._macros.update(vars(module))
 

@@ -23,6 +23,7 @@ from flow_cards.components.events import EVENT_THEMES as EVENT_THEMES
 from flow_cards.components.events import PRIORITIES as PRIORITIES
 from flow_cards.components.events import Event as Event
 from flow_cards.components.events import EventsTimeline as EventsTimeline
+from flow_cards.components.graph import Graph as Graph
 from flow_cards.components.image import Image as Image
 from flow_cards.components.layout import Columns as Columns
 from flow_cards.components.layout import Section as Section
@@ -48,6 +49,7 @@ BUILT_IN: Mapping[str, type[Component]] = {
         Error,
         EventsTimeline,
         Facts,
+        Graph,
         Image,
         JSONViewer,
         Log,
