@@ -21,9 +21,11 @@ from flow_cards import (
     ProgressBar,
     PythonCode,
     Section,
+    Sparkline,
     Table,
     Tabs,
     ValueBox,
+    VegaChart,
     YAMLViewer,
 )
 from flow_cards.codec import decode, encode
@@ -49,6 +51,8 @@ SIMPLE = st.one_of(
     st.builds(Log, TEXT, TEXT),
     st.builds(Error, TEXT, TEXT),
     st.builds(PythonCode, code_string=TEXT),
+    st.builds(Sparkline, st.lists(st.none() | st.floats()), st.sampled_from(["line", "bars"])),
+    st.builds(VegaChart, st.just({"mark": "bar"}) | st.dictionaries(TEXT, TEXT), title=TEXT),
     st.builds(ValueBox, TEXT, TEXT | NUMBER),
     st.builds(JSONViewer, DATA, TEXT),
     st.builds(YAMLViewer, DATA | TEXT, TEXT, max_height=st.integers(1, 900)),
@@ -82,8 +86,8 @@ def test_round_trip_through_json(component):
 def test_all_built_in_ones_are_tried():
     assert set(BUILT_IN) == {
         "Artifact", "Columns", "Error", "EventsTimeline", "Facts", "Graph", "Image", "JSONViewer",
-        "Log", "Markdown", "ProgressBar", "PythonCode", "Section", "Table", "Tabs", "ValueBox",
-        "YAMLViewer",
+        "Log", "Markdown", "ProgressBar", "PythonCode", "Section", "Sparkline", "Table", "Tabs",
+        "ValueBox", "VegaChart", "YAMLViewer",
     }  # fmt: skip
 
 

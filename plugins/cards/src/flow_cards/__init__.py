@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from flow_cards.components import ProgressBar as ProgressBar
     from flow_cards.components import PythonCode as PythonCode
     from flow_cards.components import Section as Section
+    from flow_cards.components import Sparkline as Sparkline
     from flow_cards.components import Table as Table
     from flow_cards.components import Tabs as Tabs
     from flow_cards.components import ValueBox as ValueBox
+    from flow_cards.components import VegaChart as VegaChart
     from flow_cards.components import YAMLViewer as YAMLViewer
     from flow_cards.contract import ArtifactMissing as ArtifactMissing
     from flow_cards.contract import CardTask as CardTask
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 _HOME = {
     "client": "Card CardContainer get_cards",
     "components": "Artifact Columns Component Error EventsTimeline Facts Graph Image JSONViewer Log"
-    " Markdown ProgressBar PythonCode Section Table Tabs ValueBox YAMLViewer",
+    " Markdown ProgressBar PythonCode Section Sparkline Table Tabs ValueBox VegaChart YAMLViewer",
     "contract": "ArtifactMissing CardTask CardType HtmlPage Value",
     "decorator": "CardOptions card",
     "drawing": "render",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import hashlib
 import json
 import time
@@ -27,10 +28,12 @@ from flow_cards.wording import clean, number_text, size_text
 from flow_core.api import duration
 
 if TYPE_CHECKING:
+    from flow_cards.components import VegaChart
     from flow_cards.contract import CardType
 
 _DEEPEST = 30
 _HOME = "flow_cards"
+_PACKED = frozenset({"vega"})
 
 
 class Drawn(NamedTuple):
@@ -207,8 +210,13 @@ def _source(text: str) -> str:
 
 @functools.cache
 def script(name: str) -> str:
-    """Return one of our scripts: ``scripts/NAME.js``."""
-    return "\n" + _file(f"scripts/{name}.js").strip() + "\n"
+    """Return one of our scripts: ``scripts/NAME.js``, or ``NAME.js.gz``, which is large."""
+    folder = resources.files(_HOME) / "scripts"
+    if name in _PACKED:
+        text = gzip.decompress((folder / f"{name}.js.gz").read_bytes()).decode()
+    else:
+        text = (folder / f"{name}.js").read_text(encoding="utf-8")
+    return "\n" + text.strip() + "\n"
 
 
 def _encodable(text: str) -> str:
@@ -248,6 +256,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         bytes=size_text,
+        chart_data=_chart_data,
         clean=clean,
         data_url=_data_url,
         json_text=_json_text,
@@ -349,6 +358,15 @@ def _json_text(value: Any) -> str:
 
 def _data_url(image: Any) -> str:
     return f"data:{image.media};base64,{base64.b64encode(image.src).decode()}"
+
+
+def _chart_data(chart: VegaChart) -> Markup:
+    """Return the JSON of a chart, in which nothing can end the element that it stands in."""
+    alt = json.dumps(chart.alt or chart.title or chart.summary)
+    text = f'{{"alt":{alt},"controls":{json.dumps(bool(chart.show_controls))},"spec":{chart.spec}}}'
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
 
 
 def _markdown(text: str) -> Markup:

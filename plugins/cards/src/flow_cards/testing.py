@@ -103,6 +103,7 @@ _TAGS = frozenset(
         "ol",
         "p",
         "path",
+        "polyline",
         "pre",
         "progress",
         "rect",

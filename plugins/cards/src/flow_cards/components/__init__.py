@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flow_cards.components.base import Component as Component
+from flow_cards.components.charts import Sparkline as Sparkline
+from flow_cards.components.charts import VegaChart as VegaChart
 from flow_cards.components.conversion import as_component as as_component
 from flow_cards.components.events import EVENT_THEMES as EVENT_THEMES
 from flow_cards.components.events import PRIORITIES as PRIORITIES
@@ -57,9 +59,11 @@ BUILT_IN: Mapping[str, type[Component]] = {
         ProgressBar,
         PythonCode,
         Section,
+        Sparkline,
         Table,
         Tabs,
         ValueBox,
+        VegaChart,
         YAMLViewer,
     )
 }
