@@ -29,6 +29,8 @@ _FRESH = 3.0
 _LOGS_EVERY = 2.0
 _OPEN = (AttemptState.QUEUED, AttemptState.RUNNING)
 _UNKNOWN = "?"
+_TIMEOUT = 45.0
+_LONGEST = 3600.0
 
 
 class Looked(Generic[T]):
@@ -343,8 +345,8 @@ class CardWatch:
         facts = {
             "state": record.state.value,
             "started": record.started_at,
-            "type": added.card.get("type", "default"),
-            "timeout": added.card.get("timeout", 45.0),
+            "type": str(added.card.get("type", "default")),
+            "timeout": _timeout(added.card.get("timeout")),
         }
         self._link.draw(place, self.number, facts, lambda view: self._has_drawn(place, view))
 
@@ -387,3 +389,9 @@ class CardWatch:
         place: Place = (*self.place, seen.attempt)
         place = seen.card.place if seen.card is not None else place
         return read_added(self._session.store, place, [self.number])[0].data
+
+
+def _timeout(given: Any) -> float:
+    """Return for how long a card may be drawn, whatever stands in the store."""
+    sane = isinstance(given, (int, float)) and 0 < given <= _LONGEST
+    return float(given) if sane else _TIMEOUT
