@@ -15,6 +15,7 @@ from flow_cards import (
     Image,
     Log,
     Markdown,
+    Preview,
     ProgressBar,
     PythonCode,
     Section,
@@ -45,6 +46,7 @@ COMPONENT = st.recursive(
     SIMPLE,
     lambda inner: st.one_of(
         st.builds(Table, st.lists(st.lists(CELL | inner, max_size=3), max_size=3), st.lists(TEXT)),
+        st.builds(Preview, TEXT, TEXT, st.integers(), TEXT, inner, st.booleans()),
         st.builds(Section, TEXT, st.lists(inner, max_size=3)),
         st.builds(Facts, st.lists(st.tuples(TEXT, CELL | inner), max_size=3)),
     ),
@@ -59,8 +61,8 @@ def test_round_trip_through_json(component):
 
 def test_all_built_in_ones_are_tried():
     assert set(BUILT_IN) == {
-        "Artifact", "Error", "Facts", "Graph", "Image", "Log", "Markdown", "ProgressBar", "PythonCode",
-        "Section", "Sparkline", "Table", "ValueBox", "VegaChart",
+        "Artifact", "Error", "Facts", "Graph", "Image", "Log", "Markdown", "Preview",
+        "ProgressBar", "PythonCode", "Section", "Sparkline", "Table", "ValueBox", "VegaChart",
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flow_cards.components import Image as Image
     from flow_cards.components import Log as Log
     from flow_cards.components import Markdown as Markdown
+    from flow_cards.components import Preview as Preview
     from flow_cards.components import ProgressBar as ProgressBar
     from flow_cards.components import PythonCode as PythonCode
     from flow_cards.components import Section as Section
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "client": "Card CardContainer get_cards",
-    "components": "Artifact Component Error Facts Graph Image Log Markdown ProgressBar PythonCode"
-    " Section Sparkline Table ValueBox VegaChart",
+    "components": "Artifact Component Error Facts Graph Image Log Markdown Preview ProgressBar"
+    " PythonCode Section Sparkline Table ValueBox VegaChart",
     "contract": "ArtifactMissing CardTask CardType HtmlPage Value",
     "decorator": "CardOptions card",
     "drawing": "render",
