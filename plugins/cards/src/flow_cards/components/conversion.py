@@ -13,8 +13,8 @@ from flow_cards.components.text import Artifact, Error, Markdown
 
 def as_component(value: Any) -> Component:
     """Return what shows ``value``: a component itself, text as Markdown, an exception with its
-    traceback, a DataFrame as a table, a figure or an image as a picture, a chart of altair as one, an array as what it holds, anything
-    else as Python writes it."""
+    traceback, a DataFrame as a table, a figure or an image as a picture, a chart of altair as one,
+    an array as what it holds, anything else as Python writes it."""
     if isinstance(value, Component):
         return value
     if isinstance(value, str):
