@@ -18,6 +18,7 @@ from flow_cards.components import (
     Error,
     Facts,
     Image,
+    JSONViewer,
     Log,
     Markdown,
     Section,
@@ -135,7 +136,7 @@ def _sequence(value: Sequence[Any]) -> Shown:
         return Shown(_count(len(value), "row"), Table(*rows, note))
     if len(text) <= _LINE:
         return Shown(text)
-    return Shown(_count(len(value), "item"), Log(preview(value, _TEXT)))
+    return Shown(_count(len(value), "item"), _tree(value))
 
 
 def _numbers(values: Sequence[float]) -> Component:
@@ -178,8 +179,8 @@ def _mapping(value: Mapping[Any, Any]) -> Shown:
 
 
 def _tree(value: Any) -> Component:
-    """Return what shows nested data: as a tree where it is JSON, else as Python writes it."""
-    return Log(preview(value, _TEXT))
+    """Return what shows nested data."""
+    return JSONViewer(value, show_copy_button=False)
 
 
 def _dataclass(value: Any) -> Shown:

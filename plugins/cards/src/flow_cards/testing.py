@@ -112,6 +112,7 @@ _TAGS = frozenset(
         "span",
         "strong",
         "style",
+        "summary",
         "s",
         "summary",
         "svg",
