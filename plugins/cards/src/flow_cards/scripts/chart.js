@@ -58,7 +58,7 @@
       text: { color: ink, font },
       rule: { color: quiet },
       trail: { color: series[0] },
-      boxplot: { median: { color: color("paper") }, rule: { color: quiet }, ticks: { color: quiet } },
+      boxplot: { size: 28, median: { color: color("paper") }, rule: { color: quiet } },
       errorbar: { color: quiet },
       style: { "guide-label": { fill: quiet, font }, "guide-title": { fill: quiet, font }, "group-title": { fill: ink, font } },
       range: {
