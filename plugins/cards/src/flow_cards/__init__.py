@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flow_cards.components import JSONViewer as JSONViewer
     from flow_cards.components import Log as Log
     from flow_cards.components import Markdown as Markdown
+    from flow_cards.components import Preview as Preview
     from flow_cards.components import ProgressBar as ProgressBar
     from flow_cards.components import PythonCode as PythonCode
     from flow_cards.components import Section as Section
@@ -52,7 +53,8 @@ if TYPE_CHECKING:
 _HOME = {
     "client": "Card CardContainer get_cards",
     "components": "Artifact Bar Columns Component Error EventsTimeline Facts Graph Image JSONViewer Log"
-    " Markdown ProgressBar PythonCode Section Sparkline Table Tabs Timeline ValueBox VegaChart YAMLViewer",
+    " Markdown Preview ProgressBar PythonCode Section Sparkline Table Tabs Timeline ValueBox VegaChart"
+    " YAMLViewer",
     "contract": "ArtifactMissing CardLink CardRun CardTask CardType HtmlPage RunCardType Value",
     "decorator": "CardOptions card",
     "drawing": "render",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from flow_cards.artifacts import Room, values_shown
 from flow_cards.components import (
     Bar,
     Component,
@@ -20,7 +21,6 @@ from flow_cards.components import (
 from flow_cards.components.graph import address
 from flow_cards.components.timeline import MANY, quantile
 from flow_cards.contract import CardRun, Value
-from flow_cards.types import values_table
 from flow_core.api import AttemptRecord, duration
 
 _WORST_FIRST = ("failed", "running", "queued", "interrupted", "cancelled", "caught", "succeeded")
@@ -42,7 +42,7 @@ def run(run: CardRun) -> Iterator[Component]:
             "Timeline", [Timeline([_row(step, links) for step in steps if step.attempts])]
         )
     if run.parameters:
-        yield Section("Parameters", [values_table(run.parameters)])
+        yield Section("Parameters", values_shown(run.parameters, room=Room()))
     yield from _artifacts(run)
     if any(step.attempts for step in steps):
         yield Section("Steps", [_table(steps, links)])
@@ -206,12 +206,13 @@ def _row(step: StepFacts, links: _Links) -> tuple[str, list[Bar]]:
 
 
 def _artifacts(run: CardRun) -> Iterator[Component]:
+    room = Room()
     own = [name for name in run.artifacts if name in {*run.own}]
     others = [name for name in run.artifacts if name not in {*run.own}]
     for title, names in (("Artifacts of the end step", own), ("Final artifacts", others)):
         if names:
             chosen: dict[str, Value] = {name: run.artifacts[name] for name in names}
-            yield Section(title, [values_table(chosen)])
+            yield Section(title, values_shown(chosen, room=room))
 
 
 def _table(steps: Sequence[StepFacts], links: _Links) -> Component:

@@ -115,6 +115,7 @@ _TAGS = frozenset(
         "style",
         "summary",
         "s",
+        "summary",
         "svg",
         "table",
         "tbody",
