@@ -114,6 +114,7 @@ _TAGS = frozenset(
         "style",
         "summary",
         "s",
+        "summary",
         "svg",
         "table",
         "tbody",
