@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 import math
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
@@ -19,6 +20,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from flow_cards.components import Component, Section, Table, kind_of
+from flow_cards.components.image import MEDIA
 from flow_cards.contract import CardTask, HtmlPage
 from flow_core.api import duration, harmless
 
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from flow_cards.contract import CardType
 
 _DEEPEST = 30
+_DOCTYPE = re.compile(r"\s*(?:<!--.*?-->\s*)*<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
+_GUARD = (
+    '<meta http-equiv="x-dns-prefetch-control" content="off">'
+    "<script>delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection</script>"
+)
 _HOME = "flow_cards"
 
 
@@ -44,7 +51,7 @@ def render(card: CardType, task: CardTask) -> str:
     """
     content = card(task)
     if isinstance(content, HtmlPage):
-        return _page(task, list(task.components), str(content.html))
+        return _page(task, list(task.components), content)
     shown = _listed(card, content)
     placed = {id(part) for part in _all_parts(shown)}
     left = [part for part in task.components if id(part) not in placed]
@@ -85,39 +92,55 @@ def _all_parts(components: Iterable[Any]) -> Iterator[Component]:
 # --- the page -----------------------------------------------------------------------------------
 
 
-def _page(task: CardTask, components: list[Component], frame: str | None = None) -> str:
+def _page(task: CardTask, components: list[Component], frame: HtmlPage | None = None) -> str:
     drawer = _Drawer()
     parts = [drawer.draw(part) for part in components]
     style = _style()
-    scripts = [] if frame is not None else [script(name) for name in drawer.scripts]
+    scripts = [script(name) for name in drawer.scripts]
     text = (
         _environment()
         .get_template("page.html")
         .render(
             task=task,
             parts=parts,
-            frame=None if frame is None else _encodable(frame),
+            frame=frame,
             style=Markup(style),
             scripts=[Markup(one) for one in scripts],
-            policy=_policy(style, scripts, framed=frame is not None),
+            policy=_policy(style, scripts) if frame is None else _frame_policy(frame, scripts),
         )
     )
     return _encodable(text) + "\n"
 
 
-def _policy(style: str, scripts: Sequence[str], *, framed: bool) -> str:
-    if framed:  # what stands in the frame inherits the policy
-        return (
-            "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
-            "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
-            "media-src data: blob:; base-uri 'none'; form-action 'none'"
-        )
-    allowed = " ".join(_source(one) for one in scripts)
+def _frame_policy(frame: HtmlPage, scripts: Sequence[str]) -> str:
+    """What stands in a frame inherits the policy of the page around it, which therefore allows what
+    pages of others need. In the page around it all text is escaped, as ever."""
+    allowed = "'unsafe-inline' 'unsafe-eval'" if frame.scripts else _sources(scripts)
     return (
-        f"default-src 'none'; style-src {_source(style)}; img-src data:; "
-        + (f"script-src {allowed}; " if allowed else "")
-        + "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {allowed}; "
+        "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; media-src data: blob:; "
+        "base-uri 'none'; form-action 'none'; webrtc 'block'"
     )
+
+
+def _guarded(html: str) -> str:
+    """Return a page for the frame, without what the policy does not reach in each browser: names that
+    are looked up ahead, and connections of WebRTC."""
+    html = str(html)  # also one that says of itself that it needs no escaping
+    start = _DOCTYPE.match(html)
+    head = start.end() if start else 0  # what stands before it would change how the page is drawn
+    return html[:head] + _GUARD + html[head:]
+
+
+def _policy(style: str, scripts: Sequence[str]) -> str:
+    return (
+        f"default-src 'none'; script-src {_sources(scripts)}; style-src {_source(style)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _sources(scripts: Sequence[str]) -> str:
+    return " ".join(_source(one) for one in scripts) or "'none'"
 
 
 @functools.lru_cache(maxsize=100)
@@ -170,6 +193,7 @@ def _environment() -> Environment:
         bytes=size_text,
         clean=_clean,
         data_url=_data_url,
+        guarded=_guarded,
         markdown=_markdown,
         moment=_moment,
         number=number_text,
@@ -280,7 +304,8 @@ def _moment(seconds: float) -> str:
 
 
 def _data_url(image: Any) -> str:
-    return f"data:{image.media};base64,{base64.b64encode(image.src).decode()}"
+    media = image.media if image.media in MEDIA else "image/png"
+    return f"data:{media};base64,{base64.b64encode(image.src).decode()}"
 
 
 def _markdown(text: str) -> Markup:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
+
+
+ADDRESS = re.compile(r"https?://|mailto:|[^:/?#]*(?:[/?#]|$)", re.IGNORECASE)
+"""What a link may lead to: pages, mail, or without a scheme a place beside the card, or in it."""
+_PICTURE = re.compile(r"data:image/(?:gif|png|jpeg|webp|svg\+xml)[;,]", re.IGNORECASE)
 
 
 def to_html(text: str) -> Markup:
@@ -18,6 +24,7 @@ def to_html(text: str) -> Markup:
 @functools.cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.validateLink = lambda url: bool(ADDRESS.match(url) or _PICTURE.match(url))  # type: ignore[method-assign]
     parser.add_render_rule("image", _image)
     parser.add_render_rule("link_open", _link)
     for kind in ("th_open", "td_open"):
@@ -30,7 +37,7 @@ def _image(self: Any, tokens: list[Token], number: int, options: Any, env: Any) 
     token = tokens[number]
     source = str(token.attrGet("src") or "")
     token.attrSet("alt", token.content)
-    if source.startswith("data:image/"):
+    if _PICTURE.match(source):
         return str(self.renderToken(tokens, number, options, env))
     link = Token("link_open", "a", 1, attrs={"href": source, "rel": "noopener noreferrer"})
     opened = self.renderToken([link], 0, options, env)
@@ -38,7 +45,10 @@ def _image(self: Any, tokens: list[Token], number: int, options: Any, env: Any) 
 
 
 def _link(self: Any, tokens: list[Token], number: int, options: Any, env: Any) -> str:
-    tokens[number].attrSet("rel", "noopener noreferrer")
+    token = tokens[number]
+    token.attrSet("rel", "noopener noreferrer")
+    if not ADDRESS.match(str(token.attrGet("href"))):  # a picture is no place to go to
+        del token.attrs["href"]
     return str(self.renderToken(tokens, number, options, env))
 
 
