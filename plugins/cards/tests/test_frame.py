@@ -157,8 +157,7 @@ class TestItsScripts:
             "<iframe src='{url}/?secret'></iframe><object data='{url}/'></object><embed src='{url}/'>",
             "<iframe srcdoc=\"<script>location = '{url}/'; parent.location = '{url}/'</script>\"></iframe>",
             "<script>location = 'data:text/html,<script src={url}></' + 'script>'</script>",
-            "<script>location = URL.createObjectURL(new Blob(['<img src={url}>'], "
-            "{{type: 'text/html'}}))</script>",
+            "<script>location = URL.createObjectURL(new Blob(['<img src={url}>'], {{type: 'text/html'}}))</script>",
         ],
     )
     def test_lead_nowhere(self, look, canary, html):

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from flow_cards import Component, Markdown, Section, Table, render
 from flow_cards.codec import decode, encode
 from flow_cards.components import BUILT_IN
-from flow_cards.testing import CANARY, HOSTILE, Page, card_task, values
+from flow_cards.testing import CANARY, HOSTILE, Page, card_task
 from flow_cards.types import blank, default, error
 from flow_core.api import Failure
 
@@ -104,8 +104,8 @@ def drawable(component: Component) -> bool:
 ALIEN = """() => {
   const found = [];
   const loads = ["src", "srcset", "poster", "data", "background", "action", "formaction", "ping"];
-  const tags = new Set(%r);
-  const svg = new Set(%r);
+  const tags = new Set("%s".split(" "));
+  const svg = new Set("%s".split(" "));
   for (const element of document.querySelectorAll("*")) {
     const tag = element.localName;
     const known = element.namespaceURI.endsWith("svg") ? svg : tags;
@@ -124,15 +124,16 @@ ALIEN = """() => {
   }
   return [...new Set(found)];
 }"""
-HTML_TAGS = """
-    a b blockquote body br button code dd del details div dl dt em figcaption figure footer h1 h2 h3 h4 h5
-    h6 head header hr html img input label li main mark meta nav ol option output p pre progress s script
-    section select span strong style summary table tbody td tfoot th thead time title tr ul canvas
-""".split()
-SVG_TAGS = """
-    a circle clipPath defs desc ellipse g line linearGradient marker mask path pattern polygon polyline rect
-    stop svg text title tspan use
-""".split()
+HTML_TAGS = (
+    "a b blockquote body br button canvas code dd del details div dl dt em figcaption figure footer "
+    "h1 h2 h3 h4 h5 h6 head header hr html img input label li main mark meta nav ol option output p pre "
+    "progress s script section select span strong style summary table tbody td tfoot th thead time title "
+    "tr ul"
+)
+SVG_TAGS = (
+    "a circle clipPath defs desc ellipse g line linearGradient marker mask path pattern polygon polyline "
+    "rect stop svg text title tspan use"
+)
 
 USE_EVERYTHING = """async (word) => {
   const pause = () => new Promise((done) => setTimeout(done, 0));
@@ -193,11 +194,9 @@ def test_nothing_of_a_task_does(look, canary):
     """Names of artifacts, parameters and steps, tags, logs, docstrings, options, failures."""
     texts = armed(canary.url)
     every = "\n".join(texts)
-    facts: dict[str, Any] = {
-        name: every for name in ("flow", "run", "step", "host", "user", "state")
-    }
+    facts: dict[str, Any] = dict.fromkeys(("flow", "run", "step", "host", "user", "state"), every)
     task = card_task(
-        {text: texts for text in texts},
+        dict.fromkeys(texts, texts),
         {text: text for text in texts},
         **facts,
         failure=Failure("error", every, every, every),

@@ -10,7 +10,6 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-
 ADDRESS = re.compile(r"https?://|mailto:|[^:/?#]*(?:[/?#]|$)", re.IGNORECASE)
 """What a link may lead to: pages, mail, or without a scheme a place beside the card, or in it."""
 _PICTURE = re.compile(r"data:image/(?:gif|png|jpeg|webp|svg\+xml)[;,]", re.IGNORECASE)
