@@ -69,6 +69,13 @@ class TestData:
         assert kind_of(Shout("")) == "Markdown"
         assert kind_of(Score()) is None
 
+    def test_what_stands_inside(self):
+        text, bar, score = Markdown("a"), ProgressBar(), Score()
+        assert [*Table([[1, text], [bar]]).inside()] == [text, bar]
+        assert [*Section("S", [text, score]).inside()] == [text, score]
+        assert [*Facts({"a": text}).inside()] == [text]
+        assert [*text.inside()] == []
+
     def test_one_without_parts_says_so(self):
         class Nothing(Component):
             pass
@@ -137,11 +144,11 @@ class TestTable:
         assert Table(frame) == Table([["x", 1], ["y", 2]], ["", "n"])
 
     def test_a_large_one_is_cut_and_says_so(self):
-        frame = pd.DataFrame(np.zeros((2000, 60)))
+        frame = pd.DataFrame(np.zeros((10_001, 60)))
         table = Table.from_dataframe(frame)
-        assert (len(table.data), len(table.data[0])) == (1000, 50)
-        assert table.note == "1,000 of 2,000 rows, 50 of 60 columns"
-        assert len(Table.from_dataframe(frame, truncate=False).data) == 2000
+        assert (len(table.data), len(table.data[0])) == (10_000, 50)
+        assert table.note == "10,000 of 10,001 rows, 50 of 60 columns"
+        assert len(Table.from_dataframe(frame[[0]], truncate=False).data) == 10_001
 
     def test_a_frame_like_that_of_polars(self):
         class Frame:

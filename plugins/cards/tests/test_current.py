@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
+
 import pytest
 
 from flow_cards import Artifact, CardOptions, Markdown, ProgressBar, Table
@@ -137,6 +141,103 @@ class TestRefresh:
         card.refresh(force=True)
         assert len(written.calls) == 2
         assert written.calls[-1][0].data == {"epoch": 1}
+
+    def test_one_that_comes_too_early_is_seen_at_the_end_of_the_interval(self, written):
+        card = cards(written, {"refresh_interval": 0.3})
+        for text in "abc":
+            card.append(text)
+            card.refresh({"text": text})
+        assert len(written.calls) == 1
+        card.append("not refreshed yet")
+        began = time.monotonic()
+        while len(written.calls) < 2:  # the step computes
+            assert time.monotonic() - began < 10
+            time.sleep(0.01)
+        assert time.monotonic() - began > 0.2
+        assert written.shown() == [Markdown("a"), Markdown("b"), Markdown("c")]
+        assert written.calls[-1][0].data == {"text": "c"}
+        card.finish()
+        assert len(written.shown()) == 4
+
+    def test_the_default_shows_new_data_within_a_second(self, written):
+        card = cards(written)
+        began = time.monotonic()
+        while time.monotonic() - began < 1.3:
+            card.append("x")
+            card.refresh()
+            time.sleep(0.01)
+        assert 2 <= len(written.calls) <= 4
+        card.finish()
+
+    def test_a_slow_store_is_written_to_more_rarely(self):
+        times = []
+
+        def write(items):
+            began = time.monotonic()
+            time.sleep(0.1)
+            times.append((began, time.monotonic()))
+
+        card = cards(write, {"refresh_interval": 0.0})
+        began = time.monotonic()
+        while time.monotonic() - began < 1.5:
+            card.append("x")
+            card.refresh()
+            time.sleep(0.001)
+        card.finish()
+        assert 2 <= len(times) <= 4
+        assert times[1][0] - times[0][1] > 0.9
+
+    def test_nothing_is_written_after_the_end(self, written):
+        card = cards(written, {"refresh_interval": 0.2})
+        for text in "ab":
+            card.append(text)
+            card.refresh()
+        card.finish()
+        count = len(written.calls)
+        time.sleep(0.4)
+        assert len(written.calls) == count == 2
+        assert not [t for t in threading.enumerate() if t.name == "flow-cards-refresh"]
+
+    def test_nobody_gets_a_thread_who_does_not_hurry(self, written):
+        card = cards(written)
+        card.append("a")
+        card.refresh()
+        assert not [t for t in threading.enumerate() if t.name == "flow-cards-refresh"]
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+    def test_a_step_may_fork_while_something_waits(self, written):
+        card = cards(written, {"refresh_interval": 0.3})
+        for text in "ab":
+            card.append(text)
+            card.refresh()
+        pid = os.fork()  # which would warn, from Python 3.12 on, beside a thread
+        if pid == 0:
+            card.append("in the child")
+            card.refresh(force=True)
+            os._exit(0 if threading.active_count() == 1 else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        began = time.monotonic()
+        while len(written.calls) < 2:
+            assert time.monotonic() - began < 10
+            time.sleep(0.01)
+        assert written.shown() == [Markdown("a"), Markdown("b")]
+        card.finish()
+
+    def test_a_cleared_card_is_seen_empty(self, written):
+        card = cards(written, {"refresh_interval": 0.0})
+        card.append("a")
+        card.refresh(force=True)
+        card.clear()
+        card.refresh(force=True)
+        assert written.shown() == []
+        assert len(written.calls) == 2
+
+    def test_it_says_which_card_it_is(self, written):
+        options = {"type": "blank", "id": "loss", "options": {"title": "x"}, "timeout": 3.0}
+        card = cards(written, options, facts={"host": "here"})
+        card.append("a")
+        card.refresh()
+        assert written.calls[-1][0].card == {**options, "task": {"host": "here"}}
 
     def test_data_that_is_no_json(self, written, capsys):
         card = cards(written, {"refresh_interval": 0.0})

@@ -121,6 +121,18 @@ class TestContent:
         assert html.count("ADDED") == html.count("PLACED") == 1
         assert html.index("PLACED") < html.index("END") < html.index("ADDED")
 
+    def test_wherever_it_is_placed(self):
+        @dataclass(frozen=True)
+        class Own(Component):
+            inner: Component = None
+
+            def parts(self):
+                return [Facts({"it": self.inner})]
+
+        added = (Markdown("PLACED"),)
+        html = render(lambda task: [Own(task.components[0])], card_task(components=added))
+        assert html.count("PLACED") == 1
+
     def test_what_the_step_added_stands_above_a_frame(self):
         html = render(lambda task: HtmlPage("x"), card_task(components=(Markdown("ADDED"),)))
         assert html.index("ADDED") < html.index("<iframe")

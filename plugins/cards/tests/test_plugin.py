@@ -23,7 +23,7 @@ class TestOptions:
             (
                 {"refresh_interval": -1},
                 "Option 'refresh_interval' must be 0 or more, not -1",
-                "@card(refresh_interval=5.0)",
+                "@card(refresh_interval=0.5)",
             ),
         ],
     )

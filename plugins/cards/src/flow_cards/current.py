@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_cards.codec import encode
 from flow_cards.components import Component, as_component
@@ -17,7 +16,18 @@ from flow_cards.decorator import CardOptions
 from flow_cards.storage import Added
 from flow_core.api import did_you_mean
 
+if TYPE_CHECKING:
+    from flow_cards.pace import Pace
+
 Write = Callable[[Iterable[tuple[int, Added]]], None]
+
+
+class _Shown(NamedTuple):
+    """What a card shows at one moment. Components are frozen, so this stays as it is."""
+
+    components: tuple[Component, ...]
+    latest: Mapping[int, tuple[Component, Component]]
+    data: Any
 
 
 class CardManager:
@@ -37,7 +47,8 @@ class CardManager:
         self._cards = cards
         self._shown: list[Component] = []
         self._named: dict[str, Component] = {}
-        self._refreshed = 0.0
+        self._stored = False
+        self._pace: Pace[_Shown] | None = None  # once it is refreshed
 
     def append(self, component: Any, id: str | None = None) -> None:
         """Add a component.
@@ -66,29 +77,51 @@ class CardManager:
     def refresh(self, data: Any = None, force: bool = False) -> None:
         """Let the card be seen as it is now, while the task runs.
 
+        It may be called as often as one likes. What comes less than ``refresh_interval`` seconds
+        after the last one is seen at the end of that time, even if the step computes meanwhile; of
+        several the last. Where the store is slow it takes longer: at most a tenth of the time goes
+        into writing.
+
         Args:
             data: JSON data for the type of the card, see `CardTask.data`; None = as before.
-            force: also when the last refresh was less than ``refresh_interval`` seconds ago.
+            force: write it now, and return when that is done.
         """
         if data is not None:
-            self.data = data
-        now = time.monotonic()
-        if not force and now - self._refreshed < self.options.refresh_interval:
-            return
-        self._cards.write([self])
-        self._refreshed = time.monotonic()  # what writing takes is no part of the interval
+            self.data = self._cards.plain(data)
+        if self._pace is None:
+            from flow_cards.pace import Pace  # few steps refresh
+
+            self._pace = Pace(self.options.refresh_interval, self._write)
+        self._pace.ask(self._now(), force=force)
 
     @property
     def components(self) -> Components:
         """The components that have an id, by id."""
         return Components(self, self._named)
 
-    def added(self) -> Added | None:
-        """Return what was added so far; None when nothing was."""
-        if not self._shown and self.data is None:
+    def end(self) -> None:
+        """Let no thread write any more."""
+        if self._pace is not None:
+            self._pace.end()
+
+    def added(self, shown: _Shown | None = None) -> Added | None:
+        """Return what was added so far, or at an earlier moment; None when nothing ever was."""
+        shown = shown or self._now()
+        if not shown.components and shown.data is None and not self._stored:
             return None
-        shown = [encode(component, self._cards.latest) for component in self._shown]
-        return Added(shown, self._cards.plain(self.data))
+        self._stored = True
+
+        def latest(component: Component) -> Component:
+            return shown.latest.get(id(component), (component, component))[1]
+
+        components = [encode(component, latest) for component in shown.components]
+        return Added(components, shown.data, self._cards.described(self.options))
+
+    def _now(self) -> _Shown:
+        return _Shown(tuple(self._shown), self._cards.changes(), self.data)
+
+    def _write(self, shown: _Shown) -> None:
+        self._cards.write([(self, shown)])
 
     def __len__(self) -> int:
         return len(self._shown)
@@ -172,9 +205,17 @@ class Cards:
         options: the ``@card`` of the step, in order.
         write: stores what was added.
         enabled: whether to say what cannot be done.
+        facts: what is known of the task, as JSON data, for those who look while it runs.
     """
 
-    def __init__(self, options: Sequence[CardOptions], write: Write, enabled: bool = True) -> None:
+    def __init__(
+        self,
+        options: Sequence[CardOptions],
+        write: Write,
+        enabled: bool = True,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._facts = dict(facts or {})
         self._managers = [CardManager(self, number, one) for number, one in enumerate(options)]
         self._write = write
         self._enabled = enabled
@@ -252,19 +293,34 @@ class Cards:
         """Return what is to be shown in the place of a component."""
         return self._latest.get(id(component), (component, component))[1]
 
-    def finish(self) -> None:
-        """Store what was added to all cards."""
-        self.write(self._managers)
+    def changes(self) -> Mapping[int, tuple[Component, Component]]:
+        """Return what is to be shown in whose place, as it is now."""
+        return self._latest.copy()
 
-    def write(self, managers: Iterable[CardManager]) -> None:
-        """Store what was added to some cards."""
-        found = [(m.number, added) for m in managers if (added := m.added()) is not None]
-        if not found:
-            return
+    def finish(self) -> None:
+        """Store what was added to all cards; nothing is written after that."""
+        for manager in self._managers:
+            manager.end()
+        self.write([(manager, None) for manager in self._managers])
+
+    def write(self, shown: Iterable[tuple[CardManager, _Shown | None]]) -> None:
+        """Store what was added to some cards, so far or at an earlier moment."""
         try:
-            self._write(found)
+            found = [(m.number, added) for m, one in shown if (added := m.added(one)) is not None]
+            if found:
+                self._write(found)
         except Exception as error:  # a card never fails its task
             self.warn(f"what the step added could not be stored: {type(error).__name__}: {error}")
+
+    def described(self, options: CardOptions) -> dict[str, Any]:
+        """Return which card it is, as JSON data, so that it can be drawn without the flow."""
+        return {
+            "type": options.type,
+            "id": options.id,
+            "options": json.loads(json.dumps(options.options, default=str)),
+            "timeout": options.timeout,
+            "task": self._facts,
+        }
 
     def plain(self, data: Any) -> Any:
         """Return ``data`` if it is JSON data; else say so."""

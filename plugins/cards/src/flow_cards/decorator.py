@@ -31,7 +31,7 @@ class CardOptions(Options):
         False, "Whether current.card.append means this card, where a step has several."
     )
     refresh_interval: float = option(
-        5.0, "Seconds between two refreshes while the task runs, at least."
+        0.5, "Seconds between two refreshes while the task runs, at least."
     )
 
     def validate(self) -> None:
@@ -56,7 +56,7 @@ class CardOptions(Options):
         if not 0 <= self.refresh_interval < math.inf:
             raise DefinitionError(
                 f"Option 'refresh_interval' must be 0 or more, not {self.refresh_interval:g}",
-                hint="@card(refresh_interval=5.0)",
+                hint="@card(refresh_interval=0.5)",
             )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from flow_cards.components import Component, Section, Table, kind_of
+from flow_cards.components import Component, Table, kind_of
 from flow_cards.components.image import MEDIA
 from flow_cards.contract import CardTask, HtmlPage
-from flow_core.api import duration, harmless
+from flow_cards.rows import raw_value, rows_json
+from flow_cards.wording import clean, number_text, size_text
+from flow_core.api import duration
 
 if TYPE_CHECKING:
     from flow_cards.contract import CardType
@@ -53,9 +54,15 @@ def render(card: CardType, task: CardTask) -> str:
     if isinstance(content, HtmlPage):
         return _page(task, list(task.components), content)
     shown = _listed(card, content)
+    return _page(task, [*shown, *_left(task, shown)])
+
+
+def _left(task: CardTask, shown: list[Component]) -> list[Component]:
+    """Return what the step added and the type of the card has not placed."""
+    if not task.components:
+        return []
     placed = {id(part) for part in _all_parts(shown)}
-    left = [part for part in task.components if id(part) not in placed]
-    return _page(task, [*shown, *left])
+    return [part for part in task.components if id(part) not in placed]
 
 
 def _listed(card: CardType, content: Any) -> list[Component]:
@@ -77,16 +84,10 @@ def _listed(card: CardType, content: Any) -> list[Component]:
     return shown
 
 
-def _all_parts(components: Iterable[Any]) -> Iterator[Component]:
+def _all_parts(components: Iterable[Component]) -> Iterator[Component]:
     for part in components:
         yield part
-        if isinstance(part, Section):
-            yield from _all_parts(part.children)
-        elif isinstance(part, Table):
-            cells = (cell for row in part.data for cell in row if isinstance(cell, Component))
-            yield from _all_parts(cells)
-        elif kind_of(part) is None:
-            yield from _all_parts(part.parts())
+        yield from _all_parts(part.parts() if kind_of(part) is None else part.inside())
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -191,7 +192,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         bytes=size_text,
-        clean=_clean,
+        clean=clean,
         data_url=_data_url,
         guarded=_guarded,
         markdown=_markdown,
@@ -224,6 +225,8 @@ class _Drawer:
             "draw": self.draw,
             "cell": self._cell,
             "numbers": _number_columns,
+            "raw": raw_value,
+            "rows_json": self._rows_json,
             "need": self._need,
         }
         self._macros: dict[str, Any] = {}
@@ -255,8 +258,11 @@ class _Drawer:
         if isinstance(value, Component):
             return self.draw(value)
         if isinstance(value, bool) or value is None or isinstance(value, str):
-            return str(value)
+            return clean(str(value))
         return number_text(value)
+
+    def _rows_json(self, table: Table) -> Markup:
+        return rows_json(table, self.draw)
 
 
 def _number_columns(table: Table) -> set[int]:
@@ -268,32 +274,6 @@ def _number_columns(table: Table) -> set[int]:
 
 
 # --- filters ------------------------------------------------------------------------------------
-
-
-def number_text(value: float) -> str:
-    """Return a number as people read it: ``12,345``, ``0.1235``, ``1.2e+20``."""
-    if isinstance(value, int):
-        digits = value.bit_length() * 0.30103
-        return f"{value:,}" if digits < 15 else f"{value:.6g}" if digits < 300 else "a huge integer"
-    if not math.isfinite(value):
-        return str(value)
-    if 0.001 <= abs(value) < 1e15:
-        text = f"{value:,.4f}".rstrip("0")
-        return text + "0" if text.endswith(".") else text
-    return "0.0" if value == 0 else f"{value:.4g}"
-
-
-def size_text(count: float) -> str:
-    """Return ``12 MB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
-
-
-def _clean(text: str) -> str:
-    return harmless(str(text))
 
 
 def _moment(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -68,7 +69,12 @@ def flow_task_setup(task: TaskContext) -> None:
     if options and not task.spec.fallback:
         place = (*task.spec[:4], task.spec.attempt)
         write = functools.partial(write_added, task.session.store, place)
-        cards = Cards(options, write, task.session.settings["cards_warnings"])
+        facts = {
+            "started": time.time(),
+            "host": os.uname().nodename if hasattr(os, "uname") else "",
+            "foreach": [[frame.step, frame.index, frame.count] for frame in task.spec.foreach],
+        }
+        cards = Cards(options, write, task.session.settings["cards_warnings"], facts)
         task.current.provide("card", lambda: cards)
 
 

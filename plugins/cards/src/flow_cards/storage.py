@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core.api import FORMAT, FormatError, attempt_prefix, run_prefix
@@ -141,10 +141,13 @@ class Added(NamedTuple):
     Attributes:
         components: as from `flow_cards.codec.encode`.
         data: what it gave to ``refresh``, as JSON data; None = nothing.
+        card: which card it is: ``type``, ``id``, ``options``, ``timeout``, and ``task``, some facts
+            of the task. Empty where an early release wrote it.
     """
 
     components: Sequence[Any] = ()
     data: Any = None
+    card: Mapping[str, Any] = {}
 
 
 def write_added(store: Store, place: Place, added: Iterable[tuple[int, Added]]) -> None:
@@ -154,7 +157,12 @@ def write_added(store: Store, place: Place, added: Iterable[tuple[int, Added]]) 
 
 
 def _encoded(added: Added) -> bytes:
-    document = {"format": FORMAT, "components": list(added.components), "data": added.data}
+    document = {
+        "format": FORMAT,
+        "components": list(added.components),
+        "data": added.data,
+        "card": dict(added.card),
+    }
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -178,4 +186,4 @@ def _decoded(key: str, raw: bytes) -> Added:
             why=f"this release reads formats up to {FORMAT}",
             hint="pip install --upgrade flow-cards",
         )
-    return Added(document["components"], document["data"])
+    return Added(document["components"], document["data"], document.get("card", {}))

@@ -9,7 +9,10 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+import json
 import os
 import re
 import selectors
@@ -18,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -25,7 +29,7 @@ import pytest
 from flow_cards.children import Children, Outcome
 from flow_cards.components import Markdown, Table
 from flow_cards.contract import GROUP, LARGE, CardTask, CardType, Value
-from flow_cards.drawing import render
+from flow_cards.drawing import render, script
 from flow_cards.markdown import ADDRESS
 from flow_cards.previews import preview
 from flow_core.api import Failure, installed
@@ -150,6 +154,7 @@ _TAGS = frozenset(
         "p",
         "pre",
         "progress",
+        "script",
         "section",
         "span",
         "strong",
@@ -236,8 +241,10 @@ class Page(HTMLParser):
         self.problems: list[str] = []
         self._seen: list[str] = []
         self._open: list[str] = []
+        self._scripts: list[tuple[str, str]] = []  # type, text
         self.feed(html)
         self.close()
+        self.problems += [problem for one in self._scripts if (problem := self._script(*one))]
         self.problems += [f"<{tag}> has no end" for tag in self._open]
 
     @property
@@ -255,6 +262,8 @@ class Page(HTMLParser):
             self._check(tag, name, value)
         if tag not in _VOID:
             self._open.append(tag)
+        if tag == "script":
+            self._scripts.append((attributes.get("type", ""), ""))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note a tag that is written ``<br />``: only those without an end are."""
@@ -267,7 +276,10 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Note text."""
-        if self._open[-1:] != ["style"]:
+        if self._open[-1:] == ["script"]:
+            kind, text = self._scripts.pop()
+            self._scripts.append((kind, text + data))
+        elif self._open[-1:] != ["style"]:
             self._seen.append(data)
         elif re.search(r"@import|url\(|expression|</", data):
             self.problems.append(f"a style that loads something: {data:.80}")
@@ -275,6 +287,18 @@ class Page(HTMLParser):
     def handle_comment(self, data: str) -> None:
         """Note a comment: ours has none."""
         self.problems.append(f"a comment: {data:.80}")
+
+    def _script(self, kind: str, text: str) -> str:
+        """Return what is wrong with a script: it is data, or the policy names it."""
+        if kind == "application/json":
+            json.loads(text)
+            return "data that is HTML, too" if re.search("[<>&]", text) else ""
+        policies = [a.get("content", "") for t, a in self.tags if a.get("http-equiv")]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        allowed = any(f"'sha256-{digest}'" in policy for policy in policies)
+        if any("'unsafe-inline'" in policy for policy in policies):  # of a page with a frame
+            allowed = text in _own_scripts()
+        return "" if allowed else f"a script that the policy does not name: {text:.80}"
 
     def _check(self, tag: str, name: str, value: str) -> None:
         plain = re.sub(r"[\x00-\x20]", "", value).lower()
@@ -286,6 +310,11 @@ class Page(HTMLParser):
             self.problems.append(f"<{tag} href={value:.60}> is no address")
         elif name == "style":
             self.problems.append(f"<{tag} style=…>, which the page's policy forbids")
+
+
+def _own_scripts() -> set[str]:
+    folder = resources.files("flow_cards") / "scripts"
+    return {script(file.name.removesuffix(".js")) for file in folder.iterdir()}
 
 
 @pytest.mark.usefixtures("no_leaks")

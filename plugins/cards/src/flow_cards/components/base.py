@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, ClassVar
 
@@ -19,6 +19,11 @@ class Component:
     def parts(self) -> Iterable[Component]:
         """Return the components of which this one is made. Built-in ones are drawn as they are."""
         raise NotImplementedError(f"{type(self).__name__} does not say its parts()")
+
+    def inside(self) -> Iterator[Component]:
+        """Yield the components that stand in the fields of this one, such as the cells of a table."""
+        for one in fields(self):  # type: ignore[arg-type]
+            yield from _components_in(getattr(self, one.name))
 
     def update(self, *values: Any, **changes: Any) -> None:
         """Let cards of the running task show other data in the place of this component.
@@ -70,3 +75,11 @@ class Component:
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+
+def _components_in(value: Any) -> Iterator[Component]:
+    if isinstance(value, Component):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _components_in(part)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from flow_cards.components.base import Component
 from flow_cards.components.cells import as_cell
 
-_MOST_ROWS = 1000
+_MOST_ROWS = 10_000
 _MOST_COLUMNS = 50
 
 
@@ -51,7 +51,7 @@ class Table(Component):
 
         Args:
             frame: the DataFrame.
-            truncate: whether to show no more than 1,000 rows and 50 columns; a note then says so.
+            truncate: whether to show no more than 10,000 rows and 50 columns; a note then says so.
         """
         rows, columns = frame.shape
         limit, width = (_MOST_ROWS, _MOST_COLUMNS) if truncate else (rows, columns)
