@@ -55,7 +55,7 @@ def test_round_trip_through_json(component):
 
 def test_all_built_in_ones_are_tried():
     assert set(BUILT_IN) == {
-        "Artifact", "Error", "Facts", "Image", "Log", "Markdown", "ProgressBar", "PythonCode",
+        "Artifact", "Error", "Facts", "Graph", "Image", "Log", "Markdown", "ProgressBar", "PythonCode",
         "Section", "Table", "ValueBox",
     }  # fmt: skip
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flow_cards.components import Component as Component
     from flow_cards.components import Error as Error
     from flow_cards.components import Facts as Facts
+    from flow_cards.components import Graph as Graph
     from flow_cards.components import Image as Image
     from flow_cards.components import Log as Log
     from flow_cards.components import Markdown as Markdown
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "client": "Card CardContainer get_cards",
-    "components": "Artifact Component Error Facts Image Log Markdown ProgressBar PythonCode Section"
-    " Table ValueBox",
+    "components": "Artifact Component Error Facts Graph Image Log Markdown ProgressBar PythonCode"
+    " Section Table ValueBox",
     "contract": "ArtifactMissing CardTask CardType HtmlPage Value",
     "decorator": "CardOptions card",
     "drawing": "render",

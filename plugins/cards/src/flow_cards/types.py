@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flow_cards.components import Component, Error, Facts, Log, Markdown, Section, Table
+from flow_cards.components import Component, Error, Facts, Graph, Log, Markdown, Section, Table
 from flow_cards.contract import LARGE, CardTask, HtmlPage, Value
 from flow_cards.previews import preview
 from flow_core.api import duration
@@ -25,6 +25,8 @@ def default(task: CardTask) -> Iterator[Component]:
     yield from task.components
     said = [Markdown(_first_paragraph(task.step_doc))] if task.step_doc.strip() else []
     yield Section("Task", [*said, Facts([*_facts(task)])])
+    if task.graph.get("steps"):
+        yield Section("Flow", [Graph(task.graph, task.step)])
     if task.parameters:
         yield Section("Parameters", [values_table(task.parameters, _limit(task))])
     yield from _artifacts(task)

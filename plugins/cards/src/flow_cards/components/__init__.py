@@ -19,6 +19,7 @@ from collections.abc import Mapping
 
 from flow_cards.components.base import Component as Component
 from flow_cards.components.conversion import as_component as as_component
+from flow_cards.components.graph import Graph as Graph
 from flow_cards.components.image import Image as Image
 from flow_cards.components.layout import Section as Section
 from flow_cards.components.measures import THEMES as THEMES
@@ -38,6 +39,7 @@ BUILT_IN: Mapping[str, type[Component]] = {
         Artifact,
         Error,
         Facts,
+        Graph,
         Image,
         Log,
         Markdown,
