@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from flow_cards.contract import CardType
 
 _DEEPEST = 30
+_FEW_LINES = 5
+_SHORT_LINE = 30
 _DOCTYPE = re.compile(r"\s*(?:<!--.*?-->\s*)*<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
 _GUARD = (
     '<meta http-equiv="x-dns-prefetch-control" content="off">'
@@ -221,6 +223,7 @@ class _Drawer:
     def __init__(self) -> None:
         self.scripts: dict[str, None] = {}
         self._depth = 0
+        self._cells = 0  # how many cells of tables are around what is drawn
         given = {
             "draw": self.draw,
             "cell": self._cell,
@@ -228,6 +231,7 @@ class _Drawer:
             "raw": raw_value,
             "rows_json": self._rows_json,
             "need": self._need,
+            "reach": self._reach,
         }
         self._macros: dict[str, Any] = {}
         for name in _templates():
@@ -256,13 +260,28 @@ class _Drawer:
     def _cell(self, value: Any) -> Any:
         """Return what stands in a cell of a table."""
         if isinstance(value, Component):
-            return self.draw(value)
+            return self._in_cell(value)
         if isinstance(value, bool) or value is None or isinstance(value, str):
             return clean(str(value))
         return number_text(value)
 
     def _rows_json(self, table: Table) -> Markup:
-        return rows_json(table, self.draw)
+        return rows_json(table, self._in_cell)
+
+    def _in_cell(self, component: Component) -> Markup:
+        self._cells += 1
+        try:
+            return self.draw(component)
+        finally:
+            self._cells -= 1
+
+    def _reach(self, text: Any) -> Markup:
+        """Have the keyboard reach text that may need scrolling; in a cell, lines are broken."""
+        lines = str(text).splitlines()
+        long = len(lines) > _FEW_LINES or (
+            not self._cells and any(len(line) > _SHORT_LINE for line in lines)
+        )
+        return Markup(' tabindex="0"') if long else Markup("")
 
 
 def _number_columns(table: Table) -> set[int]:

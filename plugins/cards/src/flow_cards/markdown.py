@@ -26,6 +26,8 @@ def _parser() -> MarkdownIt:
     parser.validateLink = lambda url: bool(ADDRESS.match(url) or _PICTURE.match(url))  # type: ignore[method-assign]
     parser.add_render_rule("image", _image)
     parser.add_render_rule("link_open", _link)
+    parser.add_render_rule("fence", _fence)
+    parser.add_render_rule("code_block", _code_block)
     for kind in ("th_open", "td_open"):
         parser.add_render_rule(kind, _cell)
     return parser
@@ -49,6 +51,19 @@ def _link(self: Any, tokens: list[Token], number: int, options: Any, env: Any) -
     if not ADDRESS.match(str(token.attrGet("href"))):  # a picture is no place to go to
         del token.attrs["href"]
     return str(self.renderToken(tokens, number, options, env))
+
+
+def _fence(self: Any, *what: Any) -> str:
+    return _reached(type(self).fence(self, *what))
+
+
+def _code_block(self: Any, *what: Any) -> str:
+    return _reached(type(self).code_block(self, *what))
+
+
+def _reached(html: str) -> str:
+    """Have the keyboard reach code, which may need scrolling."""
+    return html.replace("<pre>", '<pre tabindex="0">', 1)
 
 
 def _cell(self: Any, tokens: list[Token], number: int, options: Any, env: Any) -> str:

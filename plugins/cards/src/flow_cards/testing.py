@@ -271,8 +271,10 @@ class Page(HTMLParser):
             self._scripts.append((attributes.get("type", ""), ""))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag that is written ``<br />``: only those without an end are."""
+        """Note a tag that is written ``<br />``, or ``<path />``."""
         self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
         """Note the end of a tag."""
