@@ -18,8 +18,10 @@ from flow_cards import (
     ProgressBar,
     PythonCode,
     Section,
+    Sparkline,
     Table,
     ValueBox,
+    VegaChart,
 )
 from flow_cards.codec import decode, encode
 from flow_cards.components import BUILT_IN
@@ -33,6 +35,8 @@ SIMPLE = st.one_of(
     st.builds(Log, TEXT, TEXT),
     st.builds(Error, TEXT, TEXT),
     st.builds(PythonCode, code_string=TEXT),
+    st.builds(Sparkline, st.lists(st.none() | st.floats()), st.sampled_from(["line", "bars"])),
+    st.builds(VegaChart, st.just({"mark": "bar"}) | st.dictionaries(TEXT, TEXT), title=TEXT),
     st.builds(ValueBox, TEXT, TEXT | NUMBER),
     st.builds(ProgressBar, st.floats(1, 10), TEXT, st.floats(0, 10), TEXT, TEXT),
 )
@@ -56,7 +60,7 @@ def test_round_trip_through_json(component):
 def test_all_built_in_ones_are_tried():
     assert set(BUILT_IN) == {
         "Artifact", "Error", "Facts", "Graph", "Image", "Log", "Markdown", "ProgressBar", "PythonCode",
-        "Section", "Table", "ValueBox",
+        "Section", "Sparkline", "Table", "ValueBox", "VegaChart",
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from flow_cards import HtmlPage, Markdown, Table, render
-from flow_cards.testing import card_task
+from flow_cards.testing import Page, card_task
 
 FETCHES = """
 <!doctype html>
@@ -121,6 +121,19 @@ class TestItsScripts:
         seen.page.wait_for_timeout(1200)
         assert (canary.opened, canary.said) == (0, [])
 
+    def test_do_not_reach_the_server_that_a_live_page_asks(self, look, canary):
+        """The page around may ask its server what is new: its policy allows that, to the page."""
+        from flow_cards.drawing import draw, page
+
+        drawn = draw(lambda task: HtmlPage(fetches(canary)), card_task())
+        html = page("t", "", *drawn, live='{"events": "x", "state": "", "scripts": []}')
+        html = html.replace("connect-src &#39;self&#39;", f"connect-src {canary.url}")
+        assert f"connect-src {canary.url}" in html
+        seen = look(html)
+        assert seen.page.frames[1].locator("body").get_attribute("data-tried") == "yes"
+        seen.page.wait_for_timeout(500)
+        assert (canary.opened, canary.said) == (0, [])
+
     def test_see_nothing_outside_of_the_frame(self, look):
         reach = """
             <script>
@@ -199,8 +212,10 @@ class TestThePageAroundIt:
     ],
 )
 def test_what_guards_it_stands_behind_the_doctype(html, start):
-    from flow_cards.drawing import _guarded
-
-    guarded = _guarded(html)
-    assert guarded.startswith(start + '<meta http-equiv="x-dns')
-    assert guarded.endswith(html[len(start) :])
+    (frame,) = [
+        a
+        for tag, a in Page(render(lambda task: HtmlPage(html), card_task())).tags
+        if tag == "iframe"
+    ]
+    assert frame["srcdoc"].startswith(start + '<meta http-equiv="Content-Security-Policy"')
+    assert frame["srcdoc"].endswith(html[len(start) :])

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from flow_cards.components import ProgressBar as ProgressBar
     from flow_cards.components import PythonCode as PythonCode
     from flow_cards.components import Section as Section
+    from flow_cards.components import Sparkline as Sparkline
     from flow_cards.components import Table as Table
     from flow_cards.components import ValueBox as ValueBox
+    from flow_cards.components import VegaChart as VegaChart
     from flow_cards.contract import ArtifactMissing as ArtifactMissing
     from flow_cards.contract import CardTask as CardTask
     from flow_cards.contract import CardType as CardType
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 _HOME = {
     "client": "Card CardContainer get_cards",
     "components": "Artifact Component Error Facts Graph Image Log Markdown ProgressBar PythonCode"
-    " Section Table ValueBox",
+    " Section Sparkline Table ValueBox VegaChart",
     "contract": "ArtifactMissing CardTask CardType HtmlPage Value",
     "decorator": "CardOptions card",
     "drawing": "render",

@@ -1,4 +1,4 @@
-"""The command ``card``: view, get, list."""
+"""The command ``card``: view, get, list, server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build(context: CommandContext) -> click.Command:
     """Make the click group."""
     return click.Group(
         "card",
-        commands=[_list(context), _view(context), _get(context)],
+        commands=[_list(context), _view(context), _get(context), _server(context)],
         help="Look at the cards that tasks have left. Which: a step of the latest run (train), or "
         "run/step, run/step/task; without the file of the flow with its name in front: "
         "MyFlow/3/train.",
@@ -95,6 +95,57 @@ def _get(context: CommandContext) -> click.Command:
             _json("Print JSON, with the page in it."),
         ],
         help="Print the page of a card, or write it to the file PATH.",
+    )
+
+
+def _server(context: CommandContext) -> click.Command:
+    def run_server(run: str | None, **options: Any) -> None:
+        from flow_cards.server_command import serve
+
+        serve(context, run, **options)
+
+    return click.Command(
+        "server",
+        callback=run_server,
+        params=[
+            click.Argument(["run"], required=False),
+            click.Option(
+                ["--host"],
+                default="127.0.0.1",
+                show_default=True,
+                help="Address to listen at. Another one than of this machine alone needs a token.",
+            ),
+            click.Option(
+                ["--port"],
+                type=click.IntRange(0, 65535),
+                default=8324,
+                show_default=True,
+                help="Port; 0 = any free one.",
+            ),
+            click.Option(
+                ["--token/--no-token"],
+                default=None,
+                help="Show cards only to who has the token: that of the variable "
+                "FLOW_CARDS_TOKEN, or a new one. It is a part of the address that is printed.",
+            ),
+            click.Option(["--open", "open_browser"], is_flag=True, help="Open it in the browser."),
+            click.Option(
+                ["--max-cards"],
+                type=click.IntRange(1),
+                default=30,
+                show_default=True,
+                help="Cards of a step that are listed at a time.",
+            ),
+            click.Option(
+                ["--poll"],
+                type=click.FloatRange(0.05, 60.0),
+                default=0.25,
+                show_default=True,
+                help="Seconds between two looks into the store.",
+            ),
+        ],
+        help="Show cards in the browser, and keep them up to date while tasks run. Without RUN "
+        "those of the latest run, and of the next one when it starts.",
     )
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import hashlib
+import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
@@ -26,17 +28,34 @@ from flow_cards.wording import clean, number_text, size_text
 from flow_core.api import duration
 
 if TYPE_CHECKING:
+    from flow_cards.components import VegaChart
     from flow_cards.contract import CardType
 
 _DEEPEST = 30
 _FEW_LINES = 5
 _SHORT_LINE = 30
 _DOCTYPE = re.compile(r"\s*(?:<!--.*?-->\s*)*<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
-_GUARD = (
-    '<meta http-equiv="x-dns-prefetch-control" content="off">'
-    "<script>delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection</script>"
+_FRAME = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
+    "media-src data: blob:; base-uri 'none'; form-action 'none'; script-src "
 )
+_ANY_SCRIPT = "'unsafe-inline' 'unsafe-eval'"
 _HOME = "flow_cards"
+_PACKED = frozenset({"vega"})
+
+
+class Drawn(NamedTuple):
+    """What a card shows, in parts.
+
+    Attributes:
+        parts: HTML of each component at the top.
+        scripts: names of the scripts that they need, in the order in which they must run.
+        frame: HTML of a person's own, which stands in a frame; or None.
+    """
+
+    parts: tuple[str, ...]
+    scripts: tuple[str, ...]
+    frame: str | None = None
 
 
 def render(card: CardType, task: CardTask) -> str:
@@ -52,11 +71,17 @@ def render(card: CardType, task: CardTask) -> str:
 
     Since 0.1.
     """
+    drawn = draw(card, task)
+    return page(task.pathspec, header(task), *drawn)
+
+
+def draw(card: CardType, task: CardTask) -> Drawn:
+    """Return what `render` makes a page of."""
     content = card(task)
     if isinstance(content, HtmlPage):
-        return _page(task, list(task.components), content)
+        return _drawn(list(task.components), _encodable(_guarded(content)))
     shown = _listed(card, content)
-    return _page(task, [*shown, *_left(task, shown)])
+    return _drawn([*shown, *_left(task, shown)])
 
 
 def _left(task: CardTask, shown: list[Component]) -> list[Component]:
@@ -95,51 +120,104 @@ def _all_parts(components: Iterable[Component]) -> Iterator[Component]:
 # --- the page -----------------------------------------------------------------------------------
 
 
-def _page(task: CardTask, components: list[Component], frame: HtmlPage | None = None) -> str:
+def _drawn(components: list[Component], frame: str | None = None) -> Drawn:
     drawer = _Drawer()
-    parts = [drawer.draw(part) for part in components]
+    parts = tuple(_encodable(drawer.draw(part)) for part in components)
+    return Drawn(parts, tuple(drawer.scripts), frame)
+
+
+def header(task: CardTask) -> str:
+    """Return HTML of what stands above a card: which task, and how it ended."""
+    return _encodable(_environment().get_template("header.html").render(task=task)).strip()
+
+
+def page(
+    title: str,
+    header: str,
+    parts: Sequence[str],
+    scripts: Sequence[str] = (),
+    frame: str | None = None,
+    *,
+    live: str | None = None,
+    hashes: Sequence[str] = (),
+) -> str:
+    """Return a page, of what was drawn.
+
+    Args:
+        title: of the window.
+        header, parts: HTML.
+        scripts: names of the scripts that the parts need, in order.
+        frame: HTML of a person's own, which stands in a frame; or None.
+        live: JSON data for ``scripts/live.js``, which changes the parts later; None = nobody does.
+        hashes: of each part, for that script.
+    """
+    names = [*scripts]
+    if live is not None:
+        names = [*dict.fromkeys(["base", *names, "live"])]
+    texts = [script(name) for name in names]
     style = _style()
-    scripts = [script(name) for name in drawer.scripts]
+    policy = _policy(style, texts, framed=frame is not None)
+    if live is not None:
+        policy = _live_policy(style, framed=frame is not None)
     text = (
         _environment()
         .get_template("page.html")
         .render(
-            task=task,
-            parts=parts,
+            title=title,
+            header=Markup(header),
+            parts=[Markup(part) for part in parts],
             frame=frame,
             style=Markup(style),
-            scripts=[Markup(one) for one in scripts],
-            policy=_policy(style, scripts) if frame is None else _frame_policy(frame, scripts),
+            scripts=[Markup(one) for one in texts],
+            policy=policy,
+            live=live,
+            hashes=hashes,
         )
     )
     return _encodable(text) + "\n"
 
 
-def _frame_policy(frame: HtmlPage, scripts: Sequence[str]) -> str:
-    """What stands in a frame inherits the policy of the page around it, which therefore allows what
-    pages of others need. In the page around it all text is escaped, as ever."""
-    allowed = "'unsafe-inline' 'unsafe-eval'" if frame.scripts else _sources(scripts)
-    return (
-        f"default-src 'none'; script-src {allowed}; "
-        "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; media-src data: blob:; "
-        "base-uri 'none'; form-action 'none'; webrtc 'block'"
-    )
+def _live_policy(style: str, *, framed: bool) -> str:
+    """Return the policy of a page that asks the server what is new, and may be told to show what needs
+    other scripts of ours."""
+    known = [script(name) for name in script_names()]
+    return _policy(style, known, framed=framed) + "; connect-src 'self'"
 
 
-def _guarded(html: str) -> str:
-    """Return a page for the frame, without what the policy does not reach in each browser: names that
-    are looked up ahead, and connections of WebRTC."""
-    html = str(html)  # also one that says of itself that it needs no escaping
-    start = _DOCTYPE.match(html)
-    head = start.end() if start else 0  # what stands before it would change how the page is drawn
-    return html[:head] + _GUARD + html[head:]
+def script_names() -> tuple[str, ...]:
+    """Return the names of all scripts of ours."""
+    files = (resources.files(_HOME) / "scripts").iterdir()
+    return tuple(sorted(one.name[:-3] for one in files if one.name.endswith(".js")))
 
 
-def _policy(style: str, scripts: Sequence[str]) -> str:
+def macros(name: str) -> Any:
+    """Return the macros of a template, which draw pages of the server."""
+    return _environment().get_template(name).module
+
+
+def _policy(style: str, scripts: Sequence[str], *, framed: bool) -> str:
+    if framed:  # what stands in the frame inherits the policy; see `_guarded` for its own
+        return _FRAME + _ANY_SCRIPT
     return (
         f"default-src 'none'; script-src {_sources(scripts)}; style-src {_source(style)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
+
+
+def _guarded(page: HtmlPage) -> str:
+    """Return a page for the frame: under a policy of its own, and without what a policy does not reach
+    in each browser: names that are looked up ahead, and connections of WebRTC."""
+    html = str(page.html)  # also one that says of itself that it needs no escaping
+    policy = _FRAME + (_ANY_SCRIPT if page.scripts else "'none'") + "; webrtc 'block'"
+    guard = (
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta http-equiv="x-dns-prefetch-control" content="off">'
+    )
+    if page.scripts:
+        guard += "<script>delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection</script>"
+    start = _DOCTYPE.match(html)
+    head = start.end() if start else 0  # what stands before it would change how the page is drawn
+    return html[:head] + guard + html[head:]
 
 
 def _sources(scripts: Sequence[str]) -> str:
@@ -154,8 +232,13 @@ def _source(text: str) -> str:
 
 @functools.cache
 def script(name: str) -> str:
-    """Return one of our scripts: ``scripts/NAME.js``."""
-    return "\n" + _file(f"scripts/{name}.js").strip() + "\n"
+    """Return one of our scripts: ``scripts/NAME.js``, or ``NAME.js.gz``, which is large."""
+    folder = resources.files(_HOME) / "scripts"
+    if name in _PACKED:
+        text = gzip.decompress((folder / f"{name}.js.gz").read_bytes()).decode()
+    else:
+        text = (folder / f"{name}.js").read_text(encoding="utf-8")
+    return "\n" + text.strip() + "\n"
 
 
 def _encodable(text: str) -> str:
@@ -177,9 +260,10 @@ def _file(name: str) -> str:
 def _templates() -> dict[str, str]:
     """Return the templates by name: ``page.html``, ``components/text.html``, …."""
     folder = resources.files(_HOME) / "templates"
-    found = {"page.html": _file("templates/page.html")}
-    for one in sorted((folder / "components").iterdir(), key=lambda one: one.name):
-        found[f"components/{one.name}"] = one.read_text(encoding="utf-8")
+    found = {name: _file(f"templates/{name}") for name in ("page.html", "header.html")}
+    for part in ("components", "server"):
+        for one in sorted((folder / part).iterdir(), key=lambda one: one.name):
+            found[f"{part}/{one.name}"] = one.read_text(encoding="utf-8")
     return found
 
 
@@ -194,9 +278,9 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         bytes=size_text,
+        chart_data=_chart_data,
         clean=clean,
         data_url=_data_url,
-        guarded=_guarded,
         markdown=_markdown,
         moment=_moment,
         number=number_text,
@@ -235,7 +319,7 @@ class _Drawer:
         }
         self._macros: dict[str, Any] = {}
         for name in _templates():
-            if name != "page.html":
+            if name.startswith("components/"):
                 module = _environment().get_template(name).make_module(given)
                 self._macros.update(vars(module))
 
@@ -305,6 +389,15 @@ def _moment(seconds: float) -> str:
 def _data_url(image: Any) -> str:
     media = image.media if image.media in MEDIA else "image/png"
     return f"data:{media};base64,{base64.b64encode(image.src).decode()}"
+
+
+def _chart_data(chart: VegaChart) -> Markup:
+    """Return the JSON of a chart, in which nothing can end the element that it stands in."""
+    alt = json.dumps(chart.alt or chart.title or chart.summary)
+    text = f'{{"alt":{alt},"controls":{json.dumps(bool(chart.show_controls))},"spec":{chart.spec}}}'
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
 
 
 def _markdown(text: str) -> Markup:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from flow_core.api import Store
 
 _NAME = re.compile(r"(\d+)-(.+)-([A-Za-z0-9_]*)-([0-9a-f]{20})\.html")
+_KEY = re.compile(
+    r"runs/[A-Za-z_]\w*/[A-Za-z0-9][\w.-]*/[A-Za-z_]\w*/\d+/\d+/cards/[^/]+\Z", re.ASCII
+)
 _FOLDER = "cards/"
 
 Place = tuple[str, str, str, int, int]
@@ -99,6 +102,16 @@ def cards_of(store: Store, place: Place) -> list[StoredCard]:
     entries = store.list(prefix)
     found = (_parse(entry.key, entry.size, entry.modified) for entry in entries)
     return sorted((card for card in found if card is not None), key=lambda card: card.number)
+
+
+def cards_folder(place: Place) -> str:
+    """Return below what the cards of an attempt lie, and what its step added to them."""
+    return attempt_prefix(*place) + _FOLDER
+
+
+def parse_key(key: str) -> StoredCard | None:
+    """Return the card that lies, or would lie, under a key; None when that is none of a card."""
+    return _parse(key, 0, 0.0) if _KEY.match(key) else None
 
 
 def _parse(key: str, size: int, modified: float) -> StoredCard | None:

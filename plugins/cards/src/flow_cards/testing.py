@@ -154,6 +154,7 @@ _TAGS = frozenset(
         "ol",
         "p",
         "path",
+        "polyline",
         "pre",
         "progress",
         "rect",

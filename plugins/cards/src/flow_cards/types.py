@@ -53,6 +53,8 @@ def html(task: CardTask) -> HtmlPage | list[Component]:
     scripts run (True).
     """
     name = str(task.options.get("attribute", "html"))
+    if name not in task and task.state in ("queued", "running"):
+        return [*task.components, Markdown("*The page is shown when the task has ended.*")]
     if name not in task:
         return [Error("", f"The task has no artifact '{name}', which would be the page")]
     found = task[name]

@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flow_cards.components.base import Component as Component
+from flow_cards.components.charts import Sparkline as Sparkline
+from flow_cards.components.charts import VegaChart as VegaChart
 from flow_cards.components.conversion import as_component as as_component
 from flow_cards.components.graph import Graph as Graph
 from flow_cards.components.image import Image as Image
@@ -46,8 +48,10 @@ BUILT_IN: Mapping[str, type[Component]] = {
         ProgressBar,
         PythonCode,
         Section,
+        Sparkline,
         Table,
         ValueBox,
+        VegaChart,
     )
 }
 """The components that are drawn as they are, by name."""

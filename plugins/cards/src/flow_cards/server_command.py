@@ -1,0 +1,110 @@
+"""What ``flow card server`` does: choose a run and an address, say where to look, serve until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import webbrowser
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from flow_core.api import UsageError
+
+if TYPE_CHECKING:
+    from flow_core.api import CommandContext, Session
+
+
+def serve(
+    context: CommandContext,
+    run: str | None,
+    *,
+    host: str,
+    port: int,
+    token: bool | None,
+    open_browser: bool,
+    max_cards: int,
+    poll: float,
+) -> None:
+    """Serve cards until Ctrl-C, or a signal to end.
+
+    Raises:
+        UsageError: nobody can listen there, or everybody could look without a token.
+        NotFound: there is no such run.
+    """
+    from flow_cards.server import CardServer
+
+    session = context.session()
+    flow, number = _followed(context, session, run)
+    server = CardServer(
+        session,
+        flow=flow,
+        run=number,
+        host=host,
+        port=port,
+        token=_token(session, host, token),
+        most=max_cards,
+        poll=poll,
+    )
+    with server, _ended_by_signal(), contextlib.suppress(KeyboardInterrupt):
+        context.echo(f"Cards of {_what(flow, number)}: {server.url}")
+        context.echo("Ctrl-C ends it.")
+        if open_browser:
+            webbrowser.open(server.url)
+        server.serve_forever(poll_interval=0.1)
+
+
+@contextlib.contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """Let SIGTERM end the server as Ctrl-C does."""
+
+    def interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    earlier = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _followed(
+    context: CommandContext, session: Session, run: str | None
+) -> tuple[str | None, str | None]:
+    """Return the flow and the run that are meant; None = the latest one, of any flow."""
+    from flow_cards.finding import find_target
+
+    flow = context.flow.__name__ if context.flow is not None else None
+    if run is None:
+        return flow, None
+    if flow is None and run.isidentifier():
+        return run, None  # the latest run of this flow, which may be yet to come
+    target = find_target(session.metadata, run, flow)
+    if target.step is not None:
+        raise UsageError(
+            f"'{run}' is no run",
+            why="the server shows the cards of a whole run",
+            hint=f"{target.flow}/{target.run}, or leave it out for the latest run",
+        )
+    return target.flow, target.run
+
+
+def _what(flow: str | None, run: str | None) -> str:
+    if run is not None:
+        return f"{flow}/{run}"
+    return f"the latest run of {flow}" if flow is not None else "the latest run"
+
+
+def _token(session: Session, host: str, wanted: bool | None) -> str | None:
+    from flow_cards.server import is_loopback, new_token
+
+    given = session.settings.script_environment().get("FLOW_CARDS_TOKEN") or ""
+    if is_loopback(host) and not wanted and (wanted is False or not given):
+        return None
+    if wanted is False:
+        raise UsageError(
+            f"At {host} others could see the cards without a token",
+            where="--no-token",
+            why="only at an address of this machine alone (127.0.0.1) may it be left out",
+            hint="leave --no-token out, or leave --host out",
+        )
+    return given or new_token()
