@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from flow_cards import (
     Artifact,
+    Columns,
     Component,
     Error,
+    EventsTimeline,
     Facts,
     Image,
+    JSONViewer,
     Log,
     Markdown,
     ProgressBar,
@@ -20,14 +23,27 @@ from flow_cards import (
     Section,
     Sparkline,
     Table,
+    Tabs,
     ValueBox,
     VegaChart,
+    YAMLViewer,
 )
 from flow_cards.codec import decode, encode
 from flow_cards.components import BUILT_IN
 
 TEXT = st.text(max_size=20)
 NUMBER = st.integers() | st.floats(allow_nan=False)
+DATA = st.recursive(
+    TEXT | NUMBER | st.none() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def _event(value, payload):
+    return EventsTimeline.event({"a": value}, "success", "low", {"p": payload}, 1.5)
+
+
 SIMPLE = st.one_of(
     st.builds(Markdown, TEXT),
     st.builds(Artifact, TEXT | NUMBER, TEXT),
@@ -38,6 +54,8 @@ SIMPLE = st.one_of(
     st.builds(Sparkline, st.lists(st.none() | st.floats()), st.sampled_from(["line", "bars"])),
     st.builds(VegaChart, st.just({"mark": "bar"}) | st.dictionaries(TEXT, TEXT), title=TEXT),
     st.builds(ValueBox, TEXT, TEXT | NUMBER),
+    st.builds(JSONViewer, DATA, TEXT),
+    st.builds(YAMLViewer, DATA | TEXT, TEXT, max_height=st.integers(1, 900)),
     st.builds(ProgressBar, st.floats(1, 10), TEXT, st.floats(0, 10), TEXT, TEXT),
 )
 CELL = TEXT | NUMBER | st.booleans() | st.none()
@@ -45,7 +63,15 @@ COMPONENT = st.recursive(
     SIMPLE,
     lambda inner: st.one_of(
         st.builds(Table, st.lists(st.lists(CELL | inner, max_size=3), max_size=3), st.lists(TEXT)),
-        st.builds(Section, TEXT, st.lists(inner, max_size=3)),
+        st.builds(Section, TEXT, st.lists(inner, max_size=3), st.booleans()),
+        st.builds(Columns, st.lists(inner, max_size=3)),
+        st.builds(lambda a, b: Columns([a, b], [1, 0.5]), inner, inner),
+        st.builds(Tabs, st.dictionaries(TEXT, inner, max_size=3)),
+        st.builds(
+            lambda events, most: EventsTimeline("t", most, events),
+            st.lists(st.builds(_event, CELL | inner, inner), max_size=3),
+            st.integers(1, 3),
+        ),
         st.builds(Facts, st.lists(st.tuples(TEXT, CELL | inner), max_size=3)),
     ),
     max_leaves=6,
@@ -59,8 +85,9 @@ def test_round_trip_through_json(component):
 
 def test_all_built_in_ones_are_tried():
     assert set(BUILT_IN) == {
-        "Artifact", "Error", "Facts", "Graph", "Image", "Log", "Markdown", "ProgressBar", "PythonCode",
-        "Section", "Sparkline", "Table", "ValueBox", "VegaChart",
+        "Artifact", "Columns", "Error", "EventsTimeline", "Facts", "Graph", "Image", "JSONViewer",
+        "Log", "Markdown", "ProgressBar", "PythonCode", "Section", "Sparkline", "Table", "Tabs",
+        "ValueBox", "VegaChart", "YAMLViewer",
     }  # fmt: skip
 
 

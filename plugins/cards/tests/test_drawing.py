@@ -11,12 +11,15 @@ import pytest
 
 from flow_cards import (
     Artifact,
+    Columns,
     Component,
     Error,
+    EventsTimeline,
     Facts,
     Graph,
     HtmlPage,
     Image,
+    JSONViewer,
     Log,
     Markdown,
     ProgressBar,
@@ -24,8 +27,10 @@ from flow_cards import (
     Section,
     Sparkline,
     Table,
+    Tabs,
     ValueBox,
     VegaChart,
+    YAMLViewer,
     render,
 )
 from flow_cards.components import BUILT_IN
@@ -43,7 +48,9 @@ def everywhere(text):
     """Return each built-in component with ``text`` wherever it can stand."""
     return [
         Artifact(text, text),
+        Columns([text, Log(text)]),
         Error(text, text),
+        EventsTimeline(text, events=[EventsTimeline.event({text: text}, payloads={text: text})]),
         Facts([(text, text), (text, Markdown(text))]),
         Graph(
             {"steps": {text: {"targets": [text], "kind": "foreach", "foreach": text, "doc": text}}},
@@ -54,6 +61,7 @@ def everywhere(text):
         ),
         Image(SVG.format(text).encode("utf-8", "replace"), text),
         Image(text.encode("utf-8", "replace"), text),
+        JSONViewer({text: [text, {text: Log(text)}]}, text),
         Log(text, text),
         Markdown(text),
         ProgressBar(1, text, 0, text, text),
@@ -61,6 +69,10 @@ def everywhere(text):
         Section(text, [Markdown(text), Table([[text]], [text])]),
         Sparkline([1, 2], label=text),
         Table([[text, Markdown(text), Log(text)]], [text] * 3, text),
+        Section(text, [text], folded=True),
+        Tabs({text: text}),
+        YAMLViewer(text, text),
+        YAMLViewer({text: [text]}, text),
         ValueBox(text[:100], text[:100], text[:100], "danger", text[:100]),
         VegaChart(
             {"data": {"values": [{text: text}]}, "mark": text, "title": text, text: [text]},

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from flow_cards.client import CardContainer as CardContainer
     from flow_cards.client import get_cards as get_cards
     from flow_cards.components import Artifact as Artifact
+    from flow_cards.components import Columns as Columns
     from flow_cards.components import Component as Component
     from flow_cards.components import Error as Error
+    from flow_cards.components import EventsTimeline as EventsTimeline
     from flow_cards.components import Facts as Facts
     from flow_cards.components import Graph as Graph
     from flow_cards.components import Image as Image
+    from flow_cards.components import JSONViewer as JSONViewer
     from flow_cards.components import Log as Log
     from flow_cards.components import Markdown as Markdown
     from flow_cards.components import ProgressBar as ProgressBar
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
     from flow_cards.components import Section as Section
     from flow_cards.components import Sparkline as Sparkline
     from flow_cards.components import Table as Table
+    from flow_cards.components import Tabs as Tabs
     from flow_cards.components import ValueBox as ValueBox
     from flow_cards.components import VegaChart as VegaChart
+    from flow_cards.components import YAMLViewer as YAMLViewer
     from flow_cards.contract import ArtifactMissing as ArtifactMissing
     from flow_cards.contract import CardTask as CardTask
     from flow_cards.contract import CardType as CardType
@@ -41,8 +46,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "client": "Card CardContainer get_cards",
-    "components": "Artifact Component Error Facts Graph Image Log Markdown ProgressBar PythonCode"
-    " Section Sparkline Table ValueBox VegaChart",
+    "components": "Artifact Columns Component Error EventsTimeline Facts Graph Image JSONViewer Log"
+    " Markdown ProgressBar PythonCode Section Sparkline Table Tabs ValueBox VegaChart YAMLViewer",
     "contract": "ArtifactMissing CardTask CardType HtmlPage Value",
     "decorator": "CardOptions card",
     "drawing": "render",

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
+from flow_cards import highlight, tree
 from flow_cards.components import Component, Table, kind_of
+from flow_cards.components.events import headline
 from flow_cards.components.image import MEDIA
 from flow_cards.contract import CardTask, HtmlPage
 from flow_cards.rows import raw_value, rows_json
@@ -281,9 +283,11 @@ def _environment() -> Environment:
         chart_data=_chart_data,
         clean=clean,
         data_url=_data_url,
+        json_text=_json_text,
         markdown=_markdown,
         moment=_moment,
         number=number_text,
+        python=highlight.python,
         seconds=duration,
     )
     return environment
@@ -314,6 +318,9 @@ class _Drawer:
             "numbers": _number_columns,
             "raw": raw_value,
             "rows_json": self._rows_json,
+            "tree_size": tree.size,
+            "yaml_lines": highlight.yaml_lines,
+            "headline": headline,
             "need": self._need,
             "reach": self._reach,
         }
@@ -384,6 +391,10 @@ def _moment(seconds: float) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
     except (OverflowError, ValueError, OSError):
         return "?"
+
+
+def _json_text(value: Any) -> str:
+    return clean(json.dumps(value, ensure_ascii=False))
 
 
 def _data_url(image: Any) -> str:

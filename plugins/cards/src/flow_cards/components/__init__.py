@@ -21,9 +21,15 @@ from flow_cards.components.base import Component as Component
 from flow_cards.components.charts import Sparkline as Sparkline
 from flow_cards.components.charts import VegaChart as VegaChart
 from flow_cards.components.conversion import as_component as as_component
+from flow_cards.components.events import EVENT_THEMES as EVENT_THEMES
+from flow_cards.components.events import PRIORITIES as PRIORITIES
+from flow_cards.components.events import Event as Event
+from flow_cards.components.events import EventsTimeline as EventsTimeline
 from flow_cards.components.graph import Graph as Graph
 from flow_cards.components.image import Image as Image
+from flow_cards.components.layout import Columns as Columns
 from flow_cards.components.layout import Section as Section
+from flow_cards.components.layout import Tabs as Tabs
 from flow_cards.components.measures import THEMES as THEMES
 from flow_cards.components.measures import Facts as Facts
 from flow_cards.components.measures import ProgressBar as ProgressBar
@@ -34,15 +40,20 @@ from flow_cards.components.text import Error as Error
 from flow_cards.components.text import Log as Log
 from flow_cards.components.text import Markdown as Markdown
 from flow_cards.components.text import PythonCode as PythonCode
+from flow_cards.components.viewers import JSONViewer as JSONViewer
+from flow_cards.components.viewers import YAMLViewer as YAMLViewer
 
 BUILT_IN: Mapping[str, type[Component]] = {
     kind.__name__: kind
     for kind in (
         Artifact,
+        Columns,
         Error,
+        EventsTimeline,
         Facts,
         Graph,
         Image,
+        JSONViewer,
         Log,
         Markdown,
         ProgressBar,
@@ -50,8 +61,10 @@ BUILT_IN: Mapping[str, type[Component]] = {
         Section,
         Sparkline,
         Table,
+        Tabs,
         ValueBox,
         VegaChart,
+        YAMLViewer,
     )
 }
 """The components that are drawn as they are, by name."""

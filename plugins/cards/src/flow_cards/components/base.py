@@ -46,8 +46,18 @@ class Component:
             raise RuntimeError("Components can be updated in a task with @card only")
         cards.replace(self, {**dict(zip(self.live, values, strict=False)), **changes})
 
+    def latest(self) -> Component:
+        """Return what is shown in the place of this component now: see `update`."""
+        from flow_core.api import current
+
+        cards = current.get("card")
+        found: Component = self if cards is None else cards.latest(self)
+        return found
+
     def changed(self, changes: Mapping[str, Any]) -> Component:
-        """Return a copy with other values in some fields.
+        """Return a copy with other values in some fields: what `update` shows.
+
+        A component for which an update means something else overrides it: `EventsTimeline` adds.
 
         Raises:
             TypeError: there is no such field.

@@ -169,7 +169,7 @@
       const widest = make("tr");
       widest.append(...longest.map(([, index], column) =>
         index < 0 ? make("td") : tableCell(rows.cells(index)[column], rows.text(index, column))));
-      body.append(widest);
+      body.prepend(widest); // the last one has no line below it
       height = Math.ceil(Math.min(TALLEST, Math.max(tallest, heightOf(widest))));
       const widths = [...widest.cells].map((cell) => cell.getBoundingClientRect().width);
       const group = make("colgroup");
@@ -179,7 +179,7 @@
         group.append(column);
       }
       table.prepend(group);
-      table.style.minWidth = `${widths.reduce((sum, width) => sum + width, 0)}px`;
+      table.style.width = `${widths.reduce((sum, width) => sum + width, 0)}px`;
       table.style.setProperty("--row", `${height}px`);
       table.classList.add("fixed");
       clear();
