@@ -186,7 +186,7 @@ ALIEN = """() => {
       if (name.startsWith("on")) found.push(`<${tag} ${name}>`);
       if (loads.includes(name) && !(tag === "img" && /^(data:image\\/|blob:)/.test(plain)))
         found.push(`<${tag} ${name}=${value.slice(0, 60)}>`);
-      if (tag === "image" && name.endsWith("href") && !plain.startsWith("data:image/"))
+      if (tag === "image" && name.endsWith("href") && plain && !plain.startsWith("data:image/"))
         found.push(`<image ${name}=${value.slice(0, 60)}>`);
       if (name.endsWith("href") && !/^(https?:\\/\\/|mailto:|[^:\\/?#]*([\\/?#]|$))/.test(plain))
         found.push(`<${tag} ${name}=${value.slice(0, 60)}>`);
