@@ -11,9 +11,11 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
-from flow_core import FlowSpec, Parameter, current, step
+from flow_cards import Markdown, ProgressBar, VegaChart
+from flow_core import FlowSpec, Parameter, card, current, step
 
 PROGRESS = 0.01  # of the error: less in some rounds, and the training ends
+POINTS = 100  # of the curve in each round
 
 
 class TrainingFlow(FlowSpec):
@@ -43,15 +45,25 @@ class TrainingFlow(FlowSpec):
         self.network = MLPRegressor(
             hidden_layer_sizes=(32, 16), learning_rate_init=0.003, random_state=self.seed
         )
-        self.best_network, self.errors = None, []
+        self.best_network, self.errors, self.losses = None, [], []
         print(f"{len(train)} patients to train on, {len(check)} to check with")
         self.next(self.train)
 
+    @card(type="blank")
     @step
     def train(self):
         """Go on for one round."""
+        progress = ProgressBar(max=self.epochs, label=f"round {current.iteration}", unit="epochs")
+        chart = VegaChart(loss_curve(self.losses), title="Loss")
+        current.card.extend([Markdown("# How the training goes"), progress, chart])
         for epoch in range(self.epochs):
             self.network.partial_fit(self.train_measures, self.train_progression)
+            if epoch % -(-self.epochs // POINTS) == 0:
+                now = current.iteration * self.epochs + epoch
+                self.losses.append({"epoch": now, "loss": float(self.network.loss_)})
+                chart.update(loss_curve(self.losses))
+            progress.update(epoch + 1)
+            current.card.refresh()
             if epoch == self.epochs // 2:
                 self._crash_on_purpose()
         difference = self.network.predict(self.check_measures) - self.check_progression
@@ -80,6 +92,19 @@ class TrainingFlow(FlowSpec):
         """Say what came out."""
         best = int(np.argmin(self.errors))
         print(f"Best after round {best} of {len(self.errors)}: off by {self.errors[best]:.1f}")
+
+
+def loss_curve(losses):
+    """Return the chart of the losses: a specification of Vega-Lite."""
+    return {
+        "data": {"values": losses},
+        "mark": "line",
+        "height": 260,
+        "encoding": {
+            "x": {"field": "epoch", "type": "quantitative"},
+            "y": {"field": "loss", "type": "quantitative", "scale": {"type": "log"}},
+        },
+    }
 
 
 if __name__ == "__main__":

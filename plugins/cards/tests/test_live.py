@@ -33,7 +33,8 @@ FLOW = """
                 n += 1
                 bar.update(n % 100, HOSTILE)
                 current.card.components["at"].update(f"at {time.time():.3f} {HOSTILE}")
-                current.card.components["table"].update([[f"{HOSTILE} {n}", n]])
+                rows = [[f"{HOSTILE} {row}", n] for row in range(30)]
+                current.card.components["table"].update(rows)
                 current.card.refresh({"n": n})
                 time.sleep(0.25)
             self.result = "what came of it"
@@ -156,6 +157,16 @@ def test_a_page_follows_its_task_to_the_end(tester, page, record_property):
         wait_for_more(page, 2)
         assert page.evaluate("window.scrollY") == at
 
+        # What the reader does to a part outlives its next versions.
+        page.get_by_role("searchbox").fill("hacked=1</script> 1")
+        at = page.evaluate("window.scrollY")
+        before = page.locator("figure.table td").nth(1).inner_text()
+        wait_for_more(page, 2)
+        assert page.get_by_role("searchbox").input_value() == "hacked=1</script> 1"
+        assert page.evaluate("document.activeElement.type") == "search"
+        assert page.locator("figure.table td").nth(1).inner_text() != before
+        assert page.evaluate("window.scrollY") == at
+
         # The server dies, and comes back at the same address.
         port = int(url.rpartition(":")[2].strip("/"))
         server.kill()
@@ -174,6 +185,7 @@ def test_a_page_follows_its_task_to_the_end(tester, page, record_property):
             assert "succeeded" in page.locator("header").inner_text()
             assert page.evaluate("window.same")  # the page was never loaded anew
             assert abs(page.evaluate("window.scrollY") - at) < 5
+            page.get_by_role("searchbox").fill("")
             live = page.locator("main .part").all_inner_texts()
 
             page.reload()  # now it is the file as it is

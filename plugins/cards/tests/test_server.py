@@ -90,6 +90,7 @@ class Client:
             elif "event" in lines:
                 found.append((lines["event"], lines["id"], json.loads(lines["data"])))
                 lines = {}
+        answer.close()
         connection.close()
         return found
 
@@ -191,6 +192,7 @@ class TestPages:
             "/%2e%2e/etc/passwd",
             "/script/../server.py",
             "/script/none.js",
+            "/runs/F/1/run-cards/run-0123456789abcdef0123.html",
             "/events/nothing",
             "/events/card/F/9/work/5/0",
             "/api/nothing",
@@ -275,13 +277,15 @@ class TestCommand:
         assert found, line
         listening = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
         listening.request("GET", "/events/latest")
-        assert listening.getresponse().status == 200
+        answer = listening.getresponse()
+        assert answer.status == 200
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         assert process.stdout.read() == "Ctrl-C ends it.\n"
         process.communicate(timeout=20)
         assert process.returncode == 0
         assert time.monotonic() - began < 10
+        answer.close()
         listening.close()
 
     def test_a_port_that_is_taken(self, made, client):
@@ -309,6 +313,11 @@ class TestCommand:
     def test_a_run_that_there_is_not(self, made):
         done = made.flow("card", "server", "F/7")
         assert done.error["error"] == "There is no run F/7"
+        process = command(made, "--port", "0", "G")
+        process.stdout.readline()
+        assert process.stdout.readline() == "There is no run of G yet: known names: F\n"
+        process.terminate()
+        process.communicate(timeout=20)
         done = made.flow("card", "server", "F/1/work")
         assert done.error["error"] == "'F/1/work' is no run"
 

@@ -189,7 +189,8 @@ def _live_policy(style: str, *, framed: bool) -> str:
 def script_names() -> tuple[str, ...]:
     """Return the names of all scripts of ours."""
     files = (resources.files(_HOME) / "scripts").iterdir()
-    return tuple(sorted(one.name[:-3] for one in files if one.name.endswith(".js")))
+    names = {one.name[:-3] for one in files if one.name.endswith(".js")}
+    return tuple(sorted(names | _PACKED))
 
 
 def macros(name: str) -> Any:

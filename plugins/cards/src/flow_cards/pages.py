@@ -36,7 +36,9 @@ def card_sign(seen: Seen) -> str:
     return "live" if seen.state in ("running", "queued") else "the card is being made"
 
 
-def run_view(overview: Overview, flow: str | None, most: int, step: str, page: int) -> View:
+def run_view(
+    overview: Overview, flow: str | None, most: int, step: str, page: int, *, follows: bool = True
+) -> View:
     """Return the index of the cards of a run.
 
     Args:
@@ -45,6 +47,7 @@ def run_view(overview: Overview, flow: str | None, most: int, step: str, page: i
         most: how many cards of a step are listed at a time.
         step: only this one; ``""`` = all.
         page: which page of its cards, from 1.
+        follows: whether the next run will be shown in its place.
     """
     macros = _macros()
     run = overview.run
@@ -53,7 +56,9 @@ def run_view(overview: Overview, flow: str | None, most: int, step: str, page: i
         return View(title, str(Markup("<h1>{}</h1>").format(title)), (macros.nothing(None, flow),))
     steps = [one for one in overview.steps if step in ("", one.step)]
     parts = [_step(macros, run, one, most, page if step else 1, bool(step)) for one in steps]
-    header = macros.header(run, overview.state, True)
+    if overview.whole and not step:
+        parts.insert(0, str(macros.whole(overview.whole)))
+    header = macros.header(run, overview.state, follows)
     return View(
         f"Cards of {run.pathspec}", str(header), tuple(parts or [macros.nothing(run, flow)])
     )

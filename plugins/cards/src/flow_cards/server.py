@@ -416,7 +416,14 @@ class _Handler(BaseHTTPRequestHandler):
         flow = self.server.followed[0]
 
         def view(overview: Overview) -> View:
-            return pages.run_view(overview, flow, self.server.most, step, min(page, 10**9))
+            return pages.run_view(
+                overview,
+                flow,
+                self.server.most,
+                step,
+                min(page, 10**9),
+                follows=watch.run is None,
+            )
 
         if kind == "events":
             self._stream(lambda: _run_state(view(watch.look())), self.server.ending.wait)
@@ -576,6 +583,9 @@ def _run_facts(overview: Overview) -> dict[str, Any]:
         "state": overview.state or None,
         "created_at": None if run is None else run.created_at,
         "finished_at": None if run is None else run.finished_at,
+        "cards": [
+            {"type": card.type, "hash": card.hash, "url": f"/{card.key}"} for card in overview.whole
+        ],
         "steps": [
             {"step": one.step, "states": one.states, "cards": [*_entries(run, one.entries)]}
             for one in overview.steps

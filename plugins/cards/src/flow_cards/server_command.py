@@ -8,7 +8,7 @@ import webbrowser
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from flow_core.api import UsageError
+from flow_core.api import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from flow_core.api import CommandContext, Session
@@ -47,6 +47,7 @@ def serve(
     )
     with server, _ended_by_signal(), contextlib.suppress(KeyboardInterrupt):
         context.echo(f"Cards of {_what(flow, number)}: {server.url}")
+        _say_that_it_is_unknown(context, session, flow)
         context.echo("Ctrl-C ends it.")
         if open_browser:
             webbrowser.open(server.url)
@@ -86,6 +87,12 @@ def _followed(
             hint=f"{target.flow}/{target.run}, or leave it out for the latest run",
         )
     return target.flow, target.run
+
+
+def _say_that_it_is_unknown(context: CommandContext, session: Session, flow: str | None) -> None:
+    if flow is not None and not session.metadata.runs(flow, limit=1):
+        hint = did_you_mean(flow, session.metadata.flows())
+        context.echo(f"There is no run of {flow} yet" + (f": {hint}" if hint else "."))
 
 
 def _what(flow: str | None, run: str | None) -> str:

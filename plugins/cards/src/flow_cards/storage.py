@@ -25,6 +25,10 @@ _NAME = re.compile(r"(\d+)-(.+)-([A-Za-z0-9_]*)-([0-9a-f]{20})\.html")
 _KEY = re.compile(
     r"runs/[A-Za-z_]\w*/[A-Za-z0-9][\w.-]*/[A-Za-z_]\w*/\d+/\d+/cards/[^/]+\Z", re.ASCII
 )
+_RUN_KEY = re.compile(
+    r"runs/([A-Za-z_]\w*)/([A-Za-z0-9][\w.-]*)/run-cards/([A-Za-z0-9_][\w.-]*)-([0-9a-f]{20})\.html\Z",
+    re.ASCII,
+)
 _FOLDER = "cards/"
 
 Place = tuple[str, str, str, int, int]
@@ -111,6 +115,9 @@ def cards_folder(place: Place) -> str:
 
 def parse_key(key: str) -> StoredCard | None:
     """Return the card that lies, or would lie, under a key; None when that is none of a card."""
+    if whole := _RUN_KEY.match(key):
+        flow, run, kind, digest = whole.groups()
+        return StoredCard(flow, run, "", 0, 0, 0, kind, "", digest, key, 0, 0.0)
     return _parse(key, 0, 0.0) if _KEY.match(key) else None
 
 

@@ -29,6 +29,8 @@ _FRESH = 3.0
 _LOGS_EVERY = 2.0
 _OPEN = (AttemptState.QUEUED, AttemptState.RUNNING)
 _UNKNOWN = "?"
+_TIMEOUT = 45.0
+_LONGEST = 3600.0
 
 
 class Looked(Generic[T]):
@@ -103,11 +105,15 @@ class StepCards(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """A run and its cards; ``run`` is None while there is none."""
+    """A run and its cards: those of its steps, and those of the run as a whole.
+
+    ``run`` is None while there is none.
+    """
 
     run: RunRecord | None = None
     state: str = ""
     steps: tuple[StepCards, ...] = ()
+    whole: tuple[StoredCard, ...] = ()
 
 
 class RunWatch:
@@ -127,7 +133,13 @@ class RunWatch:
 
     def _look(self) -> Overview:
         run = self._record()
-        return Overview() if run is None else Overview(run, seen_state(run), self._steps(run))
+        if run is None:
+            return Overview()
+        target = Target(run.flow, run.run)
+        found = find_cards(self._session.metadata, self._session.store, target)
+        whole = tuple(one.card for one in found if not one.card.step)
+        steps = self._steps(run, [one for one in found if one.card.step])
+        return Overview(run, seen_state(run), steps, whole)
 
     def _record(self) -> RunRecord | None:
         metadata = self._session.metadata
@@ -137,9 +149,7 @@ class RunWatch:
         latest = [run for flow in flows for run in metadata.runs(flow, limit=1)]
         return max(latest, key=lambda run: run.created_at, default=None)
 
-    def _steps(self, run: RunRecord) -> tuple[StepCards, ...]:
-        target = Target(run.flow, run.run)
-        found = find_cards(self._session.metadata, self._session.store, target)
+    def _steps(self, run: RunRecord, found: Sequence[Found]) -> tuple[StepCards, ...]:
         records = {record.task: record for record in self._attempts(run)}
         entries: dict[str, list[Entry]] = {}
         for entry in [*self._running(run, records), *_made(found, records)]:
@@ -335,8 +345,8 @@ class CardWatch:
         facts = {
             "state": record.state.value,
             "started": record.started_at,
-            "type": added.card.get("type", "default"),
-            "timeout": added.card.get("timeout", 45.0),
+            "type": str(added.card.get("type", "default")),
+            "timeout": _timeout(added.card.get("timeout")),
         }
         self._link.draw(place, self.number, facts, lambda view: self._has_drawn(place, view))
 
@@ -379,3 +389,9 @@ class CardWatch:
         place: Place = (*self.place, seen.attempt)
         place = seen.card.place if seen.card is not None else place
         return read_added(self._session.store, place, [self.number])[0].data
+
+
+def _timeout(given: Any) -> float:
+    """Return for how long a card may be drawn, whatever stands in the store."""
+    sane = isinstance(given, (int, float)) and 0 < given <= _LONGEST
+    return float(given) if sane else _TIMEOUT
