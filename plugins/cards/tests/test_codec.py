@@ -18,6 +18,7 @@ from flow_cards import (
     JSONViewer,
     Log,
     Markdown,
+    Preview,
     ProgressBar,
     PythonCode,
     Section,
@@ -63,6 +64,7 @@ COMPONENT = st.recursive(
     SIMPLE,
     lambda inner: st.one_of(
         st.builds(Table, st.lists(st.lists(CELL | inner, max_size=3), max_size=3), st.lists(TEXT)),
+        st.builds(Preview, TEXT, TEXT, st.integers(), TEXT, inner, st.booleans()),
         st.builds(Section, TEXT, st.lists(inner, max_size=3), st.booleans()),
         st.builds(Columns, st.lists(inner, max_size=3)),
         st.builds(lambda a, b: Columns([a, b], [1, 0.5]), inner, inner),
@@ -86,8 +88,8 @@ def test_round_trip_through_json(component):
 def test_all_built_in_ones_are_tried():
     assert set(BUILT_IN) == {
         "Artifact", "Columns", "Error", "EventsTimeline", "Facts", "Graph", "Image", "JSONViewer",
-        "Log", "Markdown", "ProgressBar", "PythonCode", "Section", "Sparkline", "Table", "Tabs",
-        "ValueBox", "VegaChart", "YAMLViewer",
+        "Log", "Markdown", "Preview", "ProgressBar", "PythonCode", "Section", "Sparkline", "Table",
+        "Tabs", "ValueBox", "VegaChart", "YAMLViewer",
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flow_cards.components import JSONViewer as JSONViewer
     from flow_cards.components import Log as Log
     from flow_cards.components import Markdown as Markdown
+    from flow_cards.components import Preview as Preview
     from flow_cards.components import ProgressBar as ProgressBar
     from flow_cards.components import PythonCode as PythonCode
     from flow_cards.components import Section as Section
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 _HOME = {
     "client": "Card CardContainer get_cards",
     "components": "Artifact Columns Component Error EventsTimeline Facts Graph Image JSONViewer Log"
-    " Markdown ProgressBar PythonCode Section Sparkline Table Tabs ValueBox VegaChart YAMLViewer",
+    " Markdown Preview ProgressBar PythonCode Section Sparkline Table Tabs ValueBox VegaChart YAMLViewer",
     "contract": "ArtifactMissing CardTask CardType HtmlPage Value",
     "decorator": "CardOptions card",
     "drawing": "render",

@@ -34,6 +34,7 @@ class Value:
         type: qualified name of its type.
         size: bytes that it takes in the store.
         load: reads it.
+        hash: BLAKE3 of its bytes, in hex digits; ``""`` = not known.
 
     Since 0.1.
     """
@@ -42,6 +43,7 @@ class Value:
     type: str
     size: int
     load: Callable[[], Any] = field(repr=False)
+    hash: str = ""
 
     @property
     def value(self) -> Any:

@@ -106,7 +106,8 @@ def _values(
     def make(name: str) -> Value:
         ref = refs[name]
         what = f"{kind} '{name}' of {manifest.pathspec}"
-        return Value(name, ref.type, ref.size, functools.partial(source.artifacts.load, ref, what))
+        load = functools.partial(source.artifacts.load, ref, what)
+        return Value(name, ref.type, ref.size, load, ref.hash)
 
     return Lazy(tuple(refs), make)
 

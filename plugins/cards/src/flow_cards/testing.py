@@ -166,6 +166,7 @@ _TAGS = frozenset(
         "style",
         "summary",
         "s",
+        "summary",
         "svg",
         "table",
         "tbody",

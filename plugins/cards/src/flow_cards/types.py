@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flow_cards.components import Component, Error, Facts, Graph, Log, Markdown, Section, Table
+from flow_cards.artifacts import Room, values_shown
+from flow_cards.components import Component, Error, Facts, Graph, Log, Markdown, Section
 from flow_cards.contract import LARGE, CardTask, HtmlPage, Value
-from flow_cards.previews import preview
 from flow_core.api import duration
-
-_MOST_VALUES = 200
-_PREVIEW = 500
 
 
 def default(task: CardTask) -> Iterator[Component]:
     """What the task did: facts, what the step added, parameters, artifacts, the end of its log.
 
-    Options: ``max_artifact_size``, the bytes above which an artifact is not read (200 MB).
+    Options: ``max_artifact_size``, the bytes above which an artifact is not read (200 MB);
+    ``only_repr``, to show values as Python writes them, without tables, pictures and charts.
     """
     if task.failure is not None:
         yield failure_of(task)
@@ -28,7 +25,7 @@ def default(task: CardTask) -> Iterator[Component]:
     if task.graph.get("steps"):
         yield Section("Flow", [Graph(task.graph, task.step)])
     if task.parameters:
-        yield Section("Parameters", [values_table(task.parameters, _limit(task))])
+        yield Section("Parameters", _shown(task, task.parameters, Room()))
     yield from _artifacts(task)
     logs = [Log(text, name) for name, text in task.logs.items() if text]
     if logs:
@@ -84,30 +81,6 @@ def failure_of(task: CardTask) -> Component:
     return Error(failed.traceback or line, line)
 
 
-def values_table(values: Mapping[str, Value], limit: int = LARGE) -> Component:
-    """Return a table of artifacts or parameters with previews of their values.
-
-    Args:
-        values: what is shown, by name.
-        limit: bytes above which a value is not read.
-    """
-    first = itertools.islice(values.values(), _MOST_VALUES)
-    rows = [(v.name, v.type, v.size, Log(_preview(v, limit))) for v in first]
-    note = ""
-    if len(values) > len(rows):
-        note = f"the first {len(rows):,} of {len(values):,}, by name"
-    return Table(rows, ("name", "type", "bytes", "value"), note)
-
-
-def _preview(value: Value, limit: int) -> str:
-    if value.size > limit:
-        return "(too large to be read here)"
-    try:
-        return preview(value.value, _PREVIEW)
-    except Exception as problem:  # whatever loading it may raise
-        return f"(cannot be read: {problem})"
-
-
 def _limit(task: CardTask) -> int:
     return int(task.options.get("max_artifact_size", LARGE))
 
@@ -118,10 +91,16 @@ def _artifacts(task: CardTask) -> Iterator[Component]:
         ("Artifacts", sorted(own & {*task.artifacts})),
         ("Artifacts of earlier steps", sorted({*task.artifacts} - own)),
     )
+    room = Room()
     for title, chosen in groups:
         if chosen:
-            table = values_table({n: task.artifacts[n] for n in chosen}, _limit(task))
-            yield Section(title, [table])
+            values = {n: task.artifacts[n] for n in chosen}
+            yield Section(title, _shown(task, values, room))
+
+
+def _shown(task: CardTask, values: Mapping[str, Value], room: Room) -> list[Component]:
+    only_text = bool(task.options.get("only_repr", False))
+    return values_shown(values, limit=_limit(task), only_text=only_text, room=room)
 
 
 def _facts(task: CardTask) -> Iterator[tuple[str, Any]]:

@@ -34,6 +34,7 @@ from flow_cards.components.measures import THEMES as THEMES
 from flow_cards.components.measures import Facts as Facts
 from flow_cards.components.measures import ProgressBar as ProgressBar
 from flow_cards.components.measures import ValueBox as ValueBox
+from flow_cards.components.preview import Preview as Preview
 from flow_cards.components.table import Table as Table
 from flow_cards.components.text import Artifact as Artifact
 from flow_cards.components.text import Error as Error
@@ -56,6 +57,7 @@ BUILT_IN: Mapping[str, type[Component]] = {
         JSONViewer,
         Log,
         Markdown,
+        Preview,
         ProgressBar,
         PythonCode,
         Section,

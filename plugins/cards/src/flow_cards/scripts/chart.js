@@ -58,7 +58,7 @@
       text: { color: ink, font },
       rule: { color: quiet },
       trail: { color: series[0] },
-      boxplot: { median: { color: color("paper") }, rule: { color: quiet }, ticks: { color: quiet } },
+      boxplot: { size: 28, median: { color: color("paper") }, rule: { color: quiet } },
       errorbar: { color: quiet },
       style: { "guide-label": { fill: quiet, font }, "guide-title": { fill: quiet, font }, "group-title": { fill: ink, font } },
       range: {
@@ -87,6 +87,17 @@
       !many.some((name) => name in spec) &&
       !["row", "column", "facet"].some((name) => name in encoding)
     );
+  }
+
+  /* Whether the names along the x axis fit side by side. */
+  function fits(spec, width) {
+    const field = spec.encoding && spec.encoding.x && spec.encoding.x.field;
+    const data = spec.data || {};
+    const rows = data.values || (spec.datasets || {})[data.name];
+    if (!field || !Array.isArray(rows)) return false;
+    const names = [...new Set(rows.map((row) => String(row && row[field])))];
+    const longest = Math.max(...names.map((name) => name.length));
+    return names.length < 100 && names.length * (longest * 7 + 10) < width - 60;
   }
 
   // --- what is told of the mark below the pointer ------------------------------------------------
@@ -203,7 +214,9 @@
       const spec = JSON.parse(this.text); // a copy: Vega writes into what it is given
       delete spec.usermeta; // in which a specification could ask for a loader of its own
       delete spec.$schema;
+      const config = look(resolved, background);
       if (this.flexible) {
+        if (fits(spec, width)) config.axisXDiscrete = { labelAngle: 0 };
         spec.width = width;
         if (spec.autosize === undefined) spec.autosize = { type: "fit-x", contains: "padding" };
       }
@@ -216,7 +229,7 @@
         loader,
         tooltip: tell,
         logLevel: ERRORS,
-        config: look(resolved, background),
+        config,
       });
     }
 
