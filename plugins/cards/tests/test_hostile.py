@@ -36,7 +36,7 @@ def armed(url: str) -> list[str]:
 def shapes(texts: Sequence[str]) -> Iterator[tuple[str, Sequence[Any]]]:
     """Yield values in which texts stand: one for each of all texts; then one with some of them."""
     yield "text", texts
-    some = texts[::4]
+    some = texts[::7]
     svg = "<svg xmlns='http://www.w3.org/2000/svg'>{}</svg>"
     yield "markup", [Markup(text) for text in some]  # which says of itself that it is escaped
     yield "drawing", [svg.format(text).encode("utf-8", "replace") for text in some]
@@ -260,7 +260,7 @@ def test_no_component_lets_a_text_be_more_than_text(look, canary):
 
 
 def test_no_component_from_the_store_does(look, canary):
-    texts = [text for text in armed(canary.url) if text[:1] in "<\"'`x"]
+    texts = [text for text in armed(canary.url) if text[:1] in "<\"'`x"][::3]
     check(open_all(look, [*drawable(forged(texts))]), canary)
 
 
