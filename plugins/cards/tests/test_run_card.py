@@ -151,6 +151,14 @@ class TestContent:
         assert 'class="step failed"' in html
         assert 'class="step none"' in html
 
+    def test_a_task_that_still_runs_reaches_to_the_last_sign_of_life(self):
+        going = attempt("work", 2, state="running", start=104)._replace(finished_at=None)
+        html = drawn(
+            state="running", finished=0.0, seen=110.0, attempts=(attempt("start", 1), going)
+        )
+        assert "work/2, running, 6.0 s" in Page(html).text
+        assert "Duration" not in Page(html).text
+
     def test_before_its_first_task(self):
         html = drawn(state="failed", failure=Failure("", "", "the disk is full"), finished=0.0)
         assert "the disk is full" in Page(html).text
