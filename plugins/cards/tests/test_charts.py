@@ -369,6 +369,12 @@ class TestInABrowser:
         assert all(width < 370 for width in widths())
         assert found.evaluate("document.documentElement.scrollWidth") == 390
 
+    def test_on_paper_it_is_light(self, look):
+        found = self.drawn(look(page(VegaChart(LINE)), dark=True), 1)
+        found.emulate_media(media="print", color_scheme="dark")
+        color = "getComputedStyle(document.querySelector('.mark-line path')).stroke"
+        assert found.evaluate(color) == "rgb(208, 98, 11)"
+
     def test_its_buttons(self, look):
         found = self.drawn(look(page(VegaChart(BARS, show_controls=True))), 1)
         for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):

@@ -136,6 +136,7 @@
       this.turn = 0;
       this.view = null;
       this.fallback.hidden = true;
+      this.drawing.classList.add("waiting");
       figure.querySelector(".unscripted").remove();
       this.takeOver();
       this.read();
@@ -170,7 +171,7 @@
         this.drawing.replaceChildren(...before.drawing.childNodes);
         this.view = before.view;
         before.view = null;
-        this.drawing.classList.add("drawn");
+        this.drawing.classList.replace("waiting", "drawn");
       }
       for (const chart of charts) if (!chart.figure.isConnected) chart.end();
       charts.add(this);
@@ -241,7 +242,7 @@
       }
       aside.className = "";
       this.drawing.replaceChildren(aside);
-      this.drawing.classList.add("drawn");
+      this.drawing.classList.replace("waiting", "drawn");
       this.fallback.hidden = true;
     }
 
@@ -252,7 +253,7 @@
       what.textContent = "The chart cannot be drawn.";
       note.append(what, ` Vega says: ${error && error.message ? error.message : error}`);
       this.drawing.replaceChildren(note);
-      this.drawing.classList.add("drawn");
+      this.drawing.classList.replace("waiting", "drawn");
       this.fallback.hidden = false;
     }
 
