@@ -387,6 +387,18 @@ class TestInABrowser:
         assert found.locator("td").first.is_visible()
         found.get_by_role("button", name="Specification").click()
         assert '"mark": "bar"' in found.locator(".controls + pre").inner_text()
+        found.evaluate(
+            """() => {
+                const old = document.querySelector(".part");
+                const fresh = old.cloneNode(true);
+                fresh.querySelectorAll(".controls, .controls + pre").forEach((one) => one.remove());
+                const note = fresh.querySelector(".fallback .note");
+                note.insertAdjacentHTML("beforeend", '<span class="unscripted"></span>');
+                flowCard.replace(old, fresh);
+            }"""
+        )
+        assert found.locator("td").first.is_visible()  # what was opened stays open
+        assert '"mark": "bar"' in found.locator(".controls + pre").inner_text()
 
     def test_a_live_page_shows_new_data_without_a_gap(self, look):
         seen = look(page(VegaChart(BARS)))

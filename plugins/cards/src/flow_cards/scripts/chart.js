@@ -135,6 +135,7 @@
       this.fallback = figure.querySelector(".fallback");
       this.turn = 0;
       this.view = null;
+      this.failed = false; // then its data is shown in its place
       this.fallback.hidden = true;
       this.drawing.classList.add("waiting");
       figure.querySelector(".unscripted").remove();
@@ -243,7 +244,8 @@
       aside.className = "";
       this.drawing.replaceChildren(aside);
       this.drawing.classList.replace("waiting", "drawn");
-      this.fallback.hidden = true;
+      if (this.failed) this.fallback.hidden = true;
+      this.failed = false;
     }
 
     fail(error) {
@@ -254,6 +256,7 @@
       note.append(what, ` Vega says: ${error && error.message ? error.message : error}`);
       this.drawing.replaceChildren(note);
       this.drawing.classList.replace("waiting", "drawn");
+      this.failed = true;
       this.fallback.hidden = false;
     }
 
@@ -277,19 +280,24 @@
         button.textContent = text;
         button.addEventListener("click", () => act(button));
         row.append(button);
+        return button;
+      };
+      const toggle = (text, what) => {
+        const button = add(text, () => {
+          const shown = what();
+          shown.hidden = !shown.hidden;
+          button.setAttribute("aria-expanded", String(!shown.hidden));
+        });
+        button.setAttribute("aria-expanded", "false");
       };
       add("Save as SVG", () => this.save("svg"));
       add("Save as PNG", () => this.save("png"));
       if (this.fallback.querySelector("table")) {
-        add("Data", (button) => {
-          this.fallback.hidden = !this.fallback.hidden;
-          button.setAttribute("aria-expanded", String(!this.fallback.hidden));
-        });
+        toggle("Data", () => this.fallback);
       }
-      add("Specification", (button) => {
+      toggle("Specification", () => {
         source.textContent = JSON.stringify(this.given.spec, null, 2);
-        source.hidden = !source.hidden;
-        button.setAttribute("aria-expanded", String(!source.hidden));
+        return source;
       });
       this.figure.append(row, source);
     }
@@ -314,5 +322,12 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const chart of charts) if (chart.figure.isConnected) chart.draw();
   });
-  flowCard.mount("figure.drawn-by-script", (figure) => new Chart(figure));
+  flowCard.mount("figure.drawn-by-script", (figure) => {
+    const chart = new Chart(figure);
+    const toggles = () => [...figure.querySelectorAll(".controls [aria-expanded]")];
+    return {
+      save: () => toggles().map((button) => button.getAttribute("aria-expanded") === "true"),
+      restore: (open) => toggles().forEach((button, n) => open[n] && !chart.failed && button.click()),
+    };
+  });
 })();
