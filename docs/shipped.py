@@ -21,6 +21,7 @@ _KINDS = {
     "flow.secrets": "secrets `{}`",
     "flow.parsers": "parser `{}`",
     "flow.cards": "card `{}`",
+    "flow.run_cards": "card of a run `{}`",
     "flow.exports": "`{}`",
 }
 """Entry-point group → how what it offers is called; groups of hooks have no names to call."""

@@ -128,6 +128,7 @@ class TestList:
         lines = past.flow("card", "list", "F/1").check().stdout.splitlines()
         assert lines[0].split() == ["TASK", "TYPE", "ID", "HASH", "BYTES", "MADE"]
         assert [line.split()[:2] for line in lines[1:]] == [
+            ["F/1", "run"],
             ["F/1/start/1", "default"],
             ["F/1/start/1", "blank"],
             ["F/1/work/2", "html"],
@@ -140,7 +141,7 @@ class TestList:
             (["F/1/start"], 2),
             (["F/1/work/3"], 1),
             (["F/work"], 2),
-            (["F"], 4),
+            (["F"], 5),
             (["F/1", "--type", "html"], 2),
             (["F/1", "--id", "rows"], 1),
         ],
@@ -159,14 +160,17 @@ class TestList:
     def test_cards_of_reused_tasks_are_those_of_the_tasks_that_ran(self, past):
         lines = past.flow("card", "list", "F/2").check().stdout.splitlines()
         assert lines[0].endswith("REUSED FROM")
-        assert [line.split()[-1] for line in lines[1:]] == [
+        assert lines[1].split()[:2] == ["F/2", "run"]
+        assert [line.split()[-1] for line in lines[2:]] == [
             "F/1/start/1",
             "F/1/start/1",
             "F/1/work/2",
             "F/1/work/3",
         ]
-        left = past.flow("card", "list", "F/2", "--no-follow-resumed")
-        assert left.error["error"] == "F/2 has no cards"
+        left = past.flow("card", "list", "F/2", "--no-follow-resumed", "--json").check().stdout
+        assert [one["pathspec"] for one in json.loads(left)] == ["F/2"]
+        left = past.flow("card", "list", "F/2/work", "--no-follow-resumed")
+        assert left.error["error"] == "F/2/work has no cards"
 
 
 class TestGetAndView:
@@ -268,13 +272,13 @@ class TestAfterGc:
         shutil.copytree(past.path / ".flow", tmp_path / ".flow")
         tester.flow("gc", "--keep-last", "1", "--margin", "0", "--yes").check()
         data = json.loads(tester.flow("card", "list", "F/2", "--json").check().stdout)
-        assert [one["origin"] for one in data] == [None] * 4
+        assert [one["origin"] for one in data] == [None] * 5
         assert (
             "The <strong>report</strong>"
             in tester.flow("card", "get", "F/2/start", "--type", "default").check().stdout
         )
         tester.flow("reindex").check()
-        assert len(json.loads(tester.flow("card", "list", "F/2", "--json").check().stdout)) == 4
+        assert len(json.loads(tester.flow("card", "list", "F/2", "--json").check().stdout)) == 5
 
 
 class TestClient:

@@ -89,7 +89,7 @@ def test_all_built_in_ones_are_tried():
     assert set(BUILT_IN) == {
         "Artifact", "Columns", "Error", "EventsTimeline", "Facts", "Graph", "Image", "JSONViewer",
         "Log", "Markdown", "Preview", "ProgressBar", "PythonCode", "Section", "Sparkline", "Table",
-        "Tabs", "ValueBox", "VegaChart", "YAMLViewer",
+        "Tabs", "Timeline", "ValueBox", "VegaChart", "YAMLViewer",
     }  # fmt: skip
 
 

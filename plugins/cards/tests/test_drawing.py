@@ -31,6 +31,7 @@ from flow_cards import (
     Sparkline,
     Table,
     Tabs,
+    Timeline,
     ValueBox,
     VegaChart,
     YAMLViewer,
@@ -77,6 +78,12 @@ def everywhere(text):
         Tabs({text: text}),
         YAMLViewer(text, text),
         YAMLViewer({text: [text]}, text),
+        Timeline(
+            [
+                (text, [(text, 0, 1, text, text, text)]),
+                (text, [(text, 0, n, text, text, text) for n in range(60)]),
+            ]
+        ),
         ValueBox(text[:100], text[:100], text[:100], "danger", text[:100]),
         VegaChart(
             {"data": {"values": [{text: text}]}, "mark": text, "title": text, text: [text]},

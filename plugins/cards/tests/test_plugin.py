@@ -83,6 +83,7 @@ def test_one_that_fails_there(flowtester):
             "The card 'nope' of F/1/start/1 could not be made: No plugin offers the card type 'nope' "
             "(installed are blank, default, error, html)"
         ),
+        "Card of the run: flow card view F/1",
     ]
 
 
@@ -132,7 +133,7 @@ def test_the_end_of_a_run_is_waited_for_beyond_the_budget_of_hooks(tester):
     assert "hangs" in done.stderr
     assert "'card'" not in done.stderr
     listed = tester.flow("card", "list", "F/1", "--json").check()
-    assert [c["type"] for c in json.loads(listed.stdout)] == ["slow"]
+    assert [c["type"] for c in json.loads(listed.stdout)] == ["run", "slow"]
 
 
 def test_an_id_twice(flowtester):

@@ -249,7 +249,7 @@ class TestAttempts:
         for attempt in (0, 1):
             (page,) = (folder / str(attempt) / "cards").glob("*.html")
             assert f"attempt {attempt}</p>" in page.read_text()
-        listed = tester.flow("card", "list", "F/1").check().stdout.splitlines()
+        listed = tester.flow("card", "list", "F/1/start").check().stdout.splitlines()
         assert len(listed) == 2
 
     def test_what_a_process_added_before_it_died_is_in_the_card_of_what_stands_for_it(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flow_cards.client import CardContainer as CardContainer
     from flow_cards.client import get_cards as get_cards
     from flow_cards.components import Artifact as Artifact
+    from flow_cards.components import Bar as Bar
     from flow_cards.components import Columns as Columns
     from flow_cards.components import Component as Component
     from flow_cards.components import Error as Error
@@ -33,13 +34,17 @@ if TYPE_CHECKING:
     from flow_cards.components import Sparkline as Sparkline
     from flow_cards.components import Table as Table
     from flow_cards.components import Tabs as Tabs
+    from flow_cards.components import Timeline as Timeline
     from flow_cards.components import ValueBox as ValueBox
     from flow_cards.components import VegaChart as VegaChart
     from flow_cards.components import YAMLViewer as YAMLViewer
     from flow_cards.contract import ArtifactMissing as ArtifactMissing
+    from flow_cards.contract import CardLink as CardLink
+    from flow_cards.contract import CardRun as CardRun
     from flow_cards.contract import CardTask as CardTask
     from flow_cards.contract import CardType as CardType
     from flow_cards.contract import HtmlPage as HtmlPage
+    from flow_cards.contract import RunCardType as RunCardType
     from flow_cards.contract import Value as Value
     from flow_cards.decorator import CardOptions as CardOptions
     from flow_cards.decorator import card as card
@@ -47,9 +52,10 @@ if TYPE_CHECKING:
 
 _HOME = {
     "client": "Card CardContainer get_cards",
-    "components": "Artifact Columns Component Error EventsTimeline Facts Graph Image JSONViewer Log"
-    " Markdown Preview ProgressBar PythonCode Section Sparkline Table Tabs ValueBox VegaChart YAMLViewer",
-    "contract": "ArtifactMissing CardTask CardType HtmlPage Value",
+    "components": "Artifact Bar Columns Component Error EventsTimeline Facts Graph Image JSONViewer Log"
+    " Markdown Preview ProgressBar PythonCode Section Sparkline Table Tabs Timeline ValueBox VegaChart"
+    " YAMLViewer",
+    "contract": "ArtifactMissing CardLink CardRun CardTask CardType HtmlPage RunCardType Value",
     "decorator": "CardOptions card",
     "drawing": "render",
 }

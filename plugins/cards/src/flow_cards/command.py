@@ -1,4 +1,4 @@
-"""The command ``card``: view, get, list, server."""
+"""The command ``card``: view, get, list, run, server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build(context: CommandContext) -> click.Command:
     """Make the click group."""
     return click.Group(
         "card",
-        commands=[_list(context), _view(context), _get(context), _server(context)],
+        commands=[_list(context), _view(context), _get(context), _run(context), _server(context)],
         help="Look at the cards that tasks have left. Which: a step of the latest run (train), or "
         "run/step, run/step/task; without the file of the flow with its name in front: "
         "MyFlow/3/train.",
@@ -96,6 +96,54 @@ def _get(context: CommandContext) -> click.Command:
         ],
         help="Print the page of a card, or write it to the file PATH.",
     )
+
+
+def _run(context: CommandContext) -> click.Command:
+    def make(pathspec: str | None, kind: str, as_json: bool, show: bool) -> None:
+        from flow_cards.client import open_in_browser
+        from flow_cards.making import make_run_card
+
+        session = context.session()
+        target = find_target(session.metadata, pathspec, _flow_of(context))
+        if target.step is not None:
+            raise UsageError(
+                f"'{pathspec}' is no run",
+                why="this makes a card of a whole run",
+                hint=f"flow card run {target.flow}/{target.run}",
+            )
+        card = make_run_card(session, target.flow, target.run, kind)
+        found = Found(card.pathspec, card)
+        if as_json:
+            context.echo(json.dumps(_data(session, found), indent=2))
+        elif not show:
+            context.echo(session.store.local_path(card.key) or f"flow card view {card.pathspec}")
+        if show:
+            path = open_in_browser(session.store, found)
+            if not as_json:
+                context.echo(path)
+
+    return click.Command(
+        "run",
+        callback=make,
+        params=[
+            click.Argument(["pathspec"], required=False, metavar="[RUN]"),
+            click.Option(
+                ["--type", "kind"],
+                default="run",
+                show_default=True,
+                metavar="TYPE",
+                help="The type of card: run, or one of a plugin.",
+            ),
+            click.Option(["--open", "show"], is_flag=True, help="Open it in the browser."),
+            _json("Print JSON."),
+        ],
+        help="Make a page on a whole run, without RUN on the latest one, and print the path of its "
+        "file. Also of runs without cards, and of those that still run.",
+    )
+
+
+def _flow_of(context: CommandContext) -> str | None:
+    return context.flow.__name__ if context.flow is not None else None
 
 
 def _server(context: CommandContext) -> click.Command:
@@ -190,8 +238,7 @@ def _json(text: str) -> click.Option:
 def _find(
     context: CommandContext, session: Session, pathspec: str | None, chosen: dict[str, Any]
 ) -> tuple[Target, list[Found]]:
-    flow = context.flow.__name__ if context.flow is not None else None
-    target = find_target(session.metadata, pathspec, flow)
+    target = find_target(session.metadata, pathspec, _flow_of(context))
     found = find_cards(
         session.metadata, session.store, target, follow_resumed=chosen.pop("follow_resumed")
     )
@@ -223,8 +270,9 @@ def _one(
     context: CommandContext, session: Session, pathspec: str | None, chosen: dict[str, Any]
 ) -> Found:
     target, found = _find(context, session, pathspec, chosen)
-    if len(found) == 1:
-        return found[0]
+    whole = [one for one in found if not one.card.step]
+    if len(found) == 1 or (len(whole) == 1 and not any(chosen.values())):
+        return (whole or found)[0]
     tasks = list(dict.fromkeys(one.pathspec for one in found))
     if len(tasks) > 1:
         raise UsageError(
@@ -261,7 +309,7 @@ def _data(session: Session, found: Found) -> dict[str, Any]:
     card = found.card
     return {
         "pathspec": found.pathspec,
-        "attempt": card.attempt,
+        "attempt": card.attempt if card.step else None,
         "type": card.type,
         "id": card.id or None,
         "hash": card.hash,

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flow_cards.components import Component
-from flow_core.api import Failure, did_you_mean
+from flow_core.api import AttemptRecord, Failure, did_you_mean
 
 GROUP = "flow.cards"
+RUN_GROUP = "flow.run_cards"
 LARGE = 200_000_000
 """Bytes above which an artifact is not read for a preview, unless a card asks for it by itself."""
 
@@ -123,18 +124,126 @@ class CardTask:
         """How long it took; None while that is not known."""
         return self.finished - self.started if self.started and self.finished else None
 
+    @property
+    def heading(self) -> tuple[str, str, str]:
+        """What the page is about: in large letters, with what stands before and behind."""
+        return f"{self.flow} / {self.run} /", self.step, f"/ {self.task}"
+
     def __getitem__(self, name: str) -> Any:
         """Return the value of an artifact.
 
         Raises:
             ArtifactMissing: it has none of this name.
         """
-        if name not in self.artifacts:
-            close = did_you_mean(name, self.artifacts)
-            raise ArtifactMissing(
-                f"{self.pathspec} has no artifact '{name}'" + (f": {close}" if close else "")
-            )
-        return self.artifacts[name].value
+        return _artifact(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.artifacts
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of an artifact, or ``default`` when there is none of this name."""
+        return self.artifacts[name].value if name in self.artifacts else default
+
+
+def _artifact(owner: CardTask | CardRun, name: str) -> Any:
+    if name not in owner.artifacts:
+        close = did_you_mean(name, owner.artifacts)
+        raise ArtifactMissing(
+            f"{owner.pathspec} has no artifact '{name}'" + (f": {close}" if close else "")
+        )
+    return owner.artifacts[name].value
+
+
+class CardLink(NamedTuple):
+    """A card that a task has left.
+
+    Attributes:
+        type, id: as in ``@card``.
+        address: where it lies, as seen from the run's own card.
+
+    Since 0.1.
+    """
+
+    type: str
+    id: str
+    address: str
+
+
+def _no_cards(attempt: AttemptRecord) -> tuple[CardLink, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class CardRun:
+    """All that is known of a run, as data: what cards of runs are made from.
+
+    Attributes:
+        flow, run: which run.
+        state: ``succeeded``, ``failed``, ``interrupted``, ``running``.
+        user, host: who started it, and where.
+        tags: its tags.
+        started, finished: seconds since the epoch; 0 = not known, or not yet.
+        origin: the run that it resumes, ``Flow/run``; ``""`` = none.
+        failure: why it did not succeed; None where it did, or has not ended.
+        parameters: its parameters by name.
+        graph: the flow's graph as JSON data.
+        flow_doc: the flow's docstring.
+        attempts: all attempts of all tasks, by task and attempt: when they began and ended, how, what
+            they cost.
+        failures: of the tasks that failed for good, ten at most, why.
+        artifacts: what the end step left, by name; nothing where it was not reached.
+        own: names of those that the end step has set itself.
+        find: returns the cards of an attempt.
+
+    Since 0.1.
+    """
+
+    flow: str
+    run: str
+    state: str = "succeeded"
+    user: str = ""
+    host: str = ""
+    tags: tuple[str, ...] = ()
+    started: float = 0.0
+    finished: float = 0.0
+    origin: str = ""
+    failure: Failure | None = None
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    graph: Mapping[str, Any] = field(default_factory=dict)
+    flow_doc: str = ""
+    attempts: tuple[AttemptRecord, ...] = ()
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    artifacts: Mapping[str, Value] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    find: Callable[[AttemptRecord], tuple[CardLink, ...]] = field(default=_no_cards, repr=False)
+
+    @property
+    def pathspec(self) -> str:
+        """``Flow/run``."""
+        return f"{self.flow}/{self.run}"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while that is not known."""
+        return self.finished - self.started if self.started and self.finished else None
+
+    @property
+    def heading(self) -> tuple[str, str, str]:
+        """What the page is about: in large letters, with what stands before and behind."""
+        return f"{self.flow} /", self.run, ""
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """What its steps added: nothing, they add to their own cards."""
+        return ()
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of an artifact of the end step.
+
+        Raises:
+            ArtifactMissing: it has none of this name.
+        """
+        return _artifact(self, name)
 
     def __contains__(self, name: object) -> bool:
         return name in self.artifacts
@@ -168,4 +277,15 @@ class CardType(Protocol):
     """
 
     def __call__(self, task: CardTask, /) -> Component | Iterable[Component] | HtmlPage:
+        """Return what the card shows."""
+
+
+class RunCardType(Protocol):
+    """A type of card of a whole run. Group ``flow.run_cards``; its docstring says what it shows.
+
+    As a `CardType`, but of a `CardRun`. It makes something of every run, also of one that failed
+    before its first task.
+    """
+
+    def __call__(self, run: CardRun, /) -> Component | Iterable[Component] | HtmlPage:
         """Return what the card shows."""

@@ -13,9 +13,9 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
@@ -23,14 +23,13 @@ from markupsafe import Markup
 from flow_cards import highlight, tree
 from flow_cards.components import Component, Table, kind_of
 from flow_cards.components.events import headline
-from flow_cards.contract import CardTask, HtmlPage, Value
+from flow_cards.contract import CardRun, CardTask, HtmlPage, Value
 from flow_cards.rows import raw_value, rows_json
 from flow_cards.wording import clean, number_text, size_text
 from flow_core.api import duration
 
 if TYPE_CHECKING:
     from flow_cards.components import VegaChart
-    from flow_cards.contract import CardType
 
 _DEEPEST = 30
 _HOME = "flow_cards"
@@ -51,12 +50,15 @@ class Drawn(NamedTuple):
     frame: str | None = None
 
 
-def render(card: CardType, task: CardTask) -> str:
-    """Return the page that a type of card makes of a task.
+Made = TypeVar("Made", CardTask, CardRun)
+
+
+def render(card: Callable[[Made], Any], task: Made) -> str:
+    """Return the page that a type of card makes of a task, or of a run.
 
     Args:
         card: the type: a function.
-        task: what it is made from.
+        task: what it is made from: a `CardTask`; of a card of a run a `CardRun`.
 
     Raises:
         TypeError: the type returns what is no content of a card.
@@ -68,16 +70,16 @@ def render(card: CardType, task: CardTask) -> str:
     return page(task.pathspec, header(task), *drawn)
 
 
-def draw(card: CardType, task: CardTask) -> Drawn:
+def draw(card: Callable[[Made], Any], task: Made) -> Drawn:
     """Return what `render` makes a page of."""
-    content = card(task)
+    content: Any = card(task)
     if isinstance(content, HtmlPage):
         return _drawn(list(task.components), _encodable(str(content.html)))
-    shown = _listed(card, content)
+    shown: list[Component] = _listed(card, content)
     return _drawn([*shown, *_left(task, shown)])
 
 
-def _left(task: CardTask, shown: list[Component]) -> list[Component]:
+def _left(task: CardTask | CardRun, shown: list[Component]) -> list[Component]:
     """Return what the step added and the type of the card has not placed."""
     if not task.components:
         return []
@@ -85,7 +87,7 @@ def _left(task: CardTask, shown: list[Component]) -> list[Component]:
     return [part for part in task.components if id(part) not in placed]
 
 
-def _listed(card: CardType, content: Any) -> list[Component]:
+def _listed(card: object, content: Any) -> list[Component]:
     if isinstance(content, Component):
         return [content]
     name = getattr(card, "__name__", "card")
@@ -119,8 +121,8 @@ def _drawn(components: list[Component], frame: str | None = None) -> Drawn:
     return Drawn(parts, tuple(drawer.scripts), frame)
 
 
-def header(task: CardTask) -> str:
-    """Return HTML of what stands above a card: which task, and how it ended."""
+def header(task: CardTask | CardRun) -> str:
+    """Return HTML of what stands above a card: which task, or run, and how it ended."""
     return _encodable(_environment().get_template("header.html").render(task=task)).strip()
 
 

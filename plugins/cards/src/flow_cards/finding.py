@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from flow_cards.storage import Place, StoredCard, cards_below, cards_of
+from flow_cards.storage import Place, StoredCard, cards_below, cards_of, run_cards
 from flow_core.api import (
     AttemptRecord,
     AttemptState,
@@ -38,7 +38,7 @@ class Found(NamedTuple):
     """A card, and of which task it is.
 
     Attributes:
-        pathspec: the task that was asked about.
+        pathspec: the task that was asked about; of a card of a run, the run.
         card: the card.
         origin: ``Flow/run/step/task`` of the task that left it, when that one was reused; else None.
     """
@@ -167,8 +167,8 @@ def _check_started(metadata: Metadata, target: Target) -> None:
 def find_cards(
     metadata: Metadata, store: Store, target: Target, *, follow_resumed: bool = True
 ) -> list[Found]:
-    """Return the cards of a run, a step or a task: of each task those of its last attempt that left
-    any, by task and number.
+    """Return the cards of a run, a step or a task: those of the run as a whole, then of each task
+    those of its last attempt that left any, by task and number.
 
     Args:
         metadata: the index.
@@ -180,7 +180,11 @@ def find_cards(
     if follow_resumed:
         have = {one.card.task for one in found}
         found += _of_reused(metadata, store, target, have)
-    return sorted(found, key=lambda one: (_task_of(one), one.card.number))
+    found.sort(key=lambda one: (_task_of(one), one.card.number))
+    if target.step is None:
+        whole = run_cards(store, target.flow, target.run)
+        found = [*(Found(card.pathspec, card) for card in whole), *found]
+    return found
 
 
 def _task_of(found: Found) -> int:

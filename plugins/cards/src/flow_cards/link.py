@@ -16,7 +16,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flow_cards.children import outcome_of
-from flow_cards.making import cards_of_step, failure_text, make_card, make_error_card
+from flow_cards.making import (
+    cards_of_step,
+    failure_text,
+    make_card,
+    make_error_card,
+    make_run_card,
+    make_run_error_card,
+    run_failure_text,
+)
 from flow_cards.storage import Place
 
 if TYPE_CHECKING:
@@ -32,6 +40,9 @@ class Maker(Protocol):
 
     def ended(self, place: Place) -> None:
         """An attempt has ended: its cards can be made. Returns at once."""
+
+    def of_run(self, flow: str, run: str) -> None:
+        """Have a card of the whole run made, too, when those of its tasks are done."""
 
     def finish(self, patience: float) -> list[str]:
         """Wait for the cards, for so many seconds at most; return what went wrong, for people."""
@@ -52,10 +63,15 @@ class Here:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._places: list[Place] = []
+        self._run: tuple[str, str] | None = None
 
     def ended(self, place: Place) -> None:
         """See `Maker`."""
         self._places.append(place)
+
+    def of_run(self, flow: str, run: str) -> None:
+        """See `Maker`."""
+        self._run = flow, run
 
     def finish(self, patience: float) -> list[str]:
         """See `Maker`."""
@@ -67,6 +83,13 @@ class Here:
                 except Exception as error:  # of the code of others
                     problems.append(self._failed(place, number, options, error))
         self._places.clear()
+        if self._run is not None:
+            try:
+                make_run_card(self._session, *self._run)
+            except Exception as error:  # of the code of others
+                outcome = outcome_of(error)
+                make_run_error_card(self._session, *self._run, "run", *outcome)
+                problems.append(run_failure_text(*self._run, "run", outcome))
         return problems
 
     def _failed(self, place: Place, number: int, options: CardOptions, error: Exception) -> str:
@@ -101,6 +124,10 @@ class Apart:
     def ended(self, place: Place) -> None:
         """See `Maker`."""
         self._tell(place)
+
+    def of_run(self, flow: str, run: str) -> None:
+        """See `Maker`."""
+        self._tell({"run": [flow, run, "run"]})
 
     def finish(self, patience: float) -> list[str]:
         """See `Maker`."""

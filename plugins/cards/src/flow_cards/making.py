@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from flow_cards.contract import GROUP
+from flow_cards.contract import GROUP, RUN_GROUP
 from flow_cards.decorator import CardOptions, in_order
 from flow_cards.reading import read_task
-from flow_cards.storage import Added, Place, read_added, write_card
+from flow_cards.storage import (
+    ERROR,
+    Added,
+    Place,
+    StoredCard,
+    read_added,
+    write_card,
+    write_run_card,
+)
 from flow_core.api import AttemptState, ManifestReader, NotFound, did_you_mean
 
 if TYPE_CHECKING:
     from flow_cards.children import Outcome
-    from flow_cards.contract import CardTask, CardType
+    from flow_cards.contract import CardRun, CardTask, CardType, RunCardType
     from flow_core.api import Manifest, PluginIndex, Session
 
 
@@ -43,15 +51,25 @@ def load_type(index: PluginIndex, name: str) -> CardType:
         NotFound: no plugin offers it.
         PluginError: it cannot be loaded.
     """
-    known = index.names(GROUP)
+    loaded: CardType = _load(index, GROUP, name, "card type")
+    return loaded
+
+
+def load_run_type(index: PluginIndex, name: str) -> RunCardType:
+    """Return the type of cards of runs of this name. Errors as `load_type`."""
+    loaded: RunCardType = _load(index, RUN_GROUP, name, "type of cards of runs")
+    return loaded
+
+
+def _load(index: PluginIndex, group: str, name: str, what: str) -> Any:
+    known = index.names(group)
     if name not in known:
         raise NotFound(
-            f"No plugin offers the card type '{name}'",
+            f"No plugin offers the {what} '{name}'",
             why=f"installed are {', '.join(sorted(known))}",
             hint=did_you_mean(name, known) or f"pip install flow-{name}",
         )
-    loaded: CardType = index.load(GROUP, name)
-    return loaded
+    return index.load(group, name)
 
 
 def make_error_card(session: Session, place: Place, number: int, error: str, text: str) -> None:
@@ -66,6 +84,54 @@ def make_error_card(session: Session, place: Place, number: int, error: str, tex
     shown = replace(options, type="error", options={"title": title, "text": text})
     html = render(error_type, _task(session, place, number, shown))
     write_card(session.store, place, number, shown, html)
+
+
+# --- cards of runs ------------------------------------------------------------------------------
+
+
+def make_run_card(session: Session, flow: str, run: str, kind: str = "run") -> StoredCard:
+    """Make a card of a whole run, and store it.
+
+    Raises:
+        NotFound: there is no such run, or no plugin offers the type.
+        Exception: whatever the type raises.
+    """
+    from flow_cards.drawing import render
+
+    make = load_run_type(session.index, kind)
+    html = render(make, _run(session, flow, run))
+    return write_run_card(session.store, flow, run, kind, html)
+
+
+def make_run_error_card(
+    session: Session, flow: str, run: str, kind: str, error: str, text: str
+) -> None:
+    """Store a card that says why one of a run could not be made."""
+    from flow_cards.components import Error
+    from flow_cards.drawing import render
+
+    title = f"The card '{kind}' of the run could not be made: {error}"
+    html = render(lambda run: [Error(text, title)], _run(session, flow, run))
+    write_run_card(session.store, flow, run, ERROR, html)
+
+
+def run_failure_text(flow: str, run: str, kind: str, outcome: Outcome) -> str:
+    """Return a sentence on a card of a run that could not be made."""
+    return f"The card '{kind}' of the run {flow}/{run} could not be made: {outcome.error}"
+
+
+def _run(session: Session, flow: str, run: str) -> CardRun:
+    from flow_cards.reading_runs import read_run
+
+    record = session.metadata.run(flow, run)
+    if record is None:
+        raise NotFound(
+            f"There is no run {flow}/{run}",
+            where=session.metadata.url,
+            why="the index does not know it",
+            hint="flow runs",
+        )
+    return read_run(session, record)
 
 
 def failure_text(place: Place, options: CardOptions, outcome: Outcome) -> str:

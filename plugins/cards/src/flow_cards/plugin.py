@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flow_cards.contract import GROUP
 from flow_cards.current import Cards  # once, before tasks are forked
 from flow_cards.decorator import in_order
-from flow_cards.storage import write_added
+from flow_cards.storage import run_cards, write_added
 from flow_core.api import DefinitionError, Message, RunState, did_you_mean, hookimpl
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ def flow_settings(settings: Settings) -> None:
     settings.declare("cards_wait", 60.0, "Seconds that a run waits for its cards at its end.")
     settings.declare(
         "cards_workers", 0, "Cards made at a time; 0 = as many as processors, up to 4."
+    )
+    settings.declare(
+        "cards_of_runs", True, "Whether a run whose tasks leave cards leaves one of its own, too."
     )
     settings.declare("cards_warnings", True, "Whether current.card says what it cannot do.")
 
@@ -159,14 +162,33 @@ def flow_task_finished(task: TaskSpec, manifest: Manifest) -> None:
 
 @hookimpl(budget=None)
 def flow_run_finished(session: Session, run: RunRecord, result: RunResult) -> None:
-    """Wait for the cards of the run."""
+    """Wait for the cards of the run, with one of the run itself; say where that lies."""
     place = (run.flow, run.run)
     found = next((one for known, one in reversed(_launcher.runs) if known == place), None)
     _launcher.runs[:] = [one for one in _launcher.runs if one[0] != place]
-    if found is None or found.maker is None:
+    if found is None:
+        return
+    whole = bool(session.settings["cards_of_runs"])
+    if found.maker is None and found.steps and run.origin and whole:
+        from flow_cards.link import make_maker
+
+        found.maker = make_maker(session)  # the tasks with cards were reused: the run has cards
+    if found.maker is None:
         return
     patience = float(session.settings["cards_wait"])
     if result.state is RunState.INTERRUPTED:
         patience = min(patience, _PATIENCE_INTERRUPTED)
+    if whole:
+        found.maker.of_run(run.flow, run.run)
     for problem in found.maker.finish(patience):
         session.emit(Message(problem, "warning", time.time()))
+    if whole and (place_of_card := _where(session, run)):
+        session.emit(Message(f"Card of the run: {place_of_card}", "info", time.time()))
+
+
+def _where(session: Session, run: RunRecord) -> str:
+    """Return the file of the card of a run, or what shows it; ``""`` when it was not made."""
+    made = run_cards(session.store, run.flow, run.run)
+    if not made:
+        return ""
+    return session.store.local_path(made[0].key) or f"flow card view {run.pathspec}"

@@ -69,8 +69,7 @@ def read_task(
         added: what the step has added to this card.
     """
     node: Mapping[str, Any] = document.graph["steps"].get(manifest.step, {})
-    hidden = {*document.parameters, *document.constants}
-    names = sorted(n for n in manifest.artifacts if not n.startswith("_") and n not in hidden)
+    names = artifact_names(document, manifest)
     return CardTask(
         manifest.flow,
         manifest.run,
@@ -87,9 +86,11 @@ def read_task(
         user=document.user,
         tags=document.tags,
         foreach=tuple((frame.step, frame.index, frame.count) for frame in manifest.foreach),
-        parameters=_values(source, manifest, document.parameters, "parameter"),
-        artifacts=_values(source, manifest, {n: manifest.artifacts[n] for n in names}, "artifact"),
-        own=_own(manifest, names),
+        parameters=read_values(source, manifest.pathspec, document.parameters, "parameter"),
+        artifacts=read_values(
+            source, manifest.pathspec, {n: manifest.artifacts[n] for n in names}, "artifact"
+        ),
+        own=own_artifacts(manifest, names),
         components=tuple(decode(one) for one in added.components),
         options=dict(options.options),
         data=added.data,
@@ -100,19 +101,34 @@ def read_task(
     )
 
 
-def _values(
-    source: Source, manifest: Manifest, refs: Mapping[str, ArtifactRef], kind: str
+def artifact_names(document: RunDocument, manifest: Manifest) -> list[str]:
+    """Return the names of the artifacts of a task that a card shows, sorted: no parameters."""
+    hidden = {*document.parameters, *document.constants}
+    return sorted(n for n in manifest.artifacts if not n.startswith("_") and n not in hidden)
+
+
+def read_values(
+    source: Source, owner: str, refs: Mapping[str, ArtifactRef], kind: str
 ) -> Mapping[str, Value]:
+    """Return values that are read when they are asked for, by name.
+
+    Args:
+        source: where they lie.
+        owner: pathspec of the task or the run, for errors.
+        refs: which they are.
+        kind: ``artifact`` or ``parameter``, for errors.
+    """
+
     def make(name: str) -> Value:
         ref = refs[name]
-        what = f"{kind} '{name}' of {manifest.pathspec}"
+        what = f"{kind} '{name}' of {owner}"
         load = functools.partial(source.artifacts.load, ref, what)
         return Value(name, ref.type, ref.size, load, ref.hash)
 
     return Lazy(tuple(refs), make)
 
 
-def _own(manifest: Manifest, names: list[str]) -> tuple[str, ...]:
+def own_artifacts(manifest: Manifest, names: list[str]) -> tuple[str, ...]:
     """Return the artifacts that the step set: those of which it is not known that it only read them."""
     trace = manifest.trace
     if trace is None:

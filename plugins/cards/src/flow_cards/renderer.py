@@ -1,7 +1,7 @@
 """The process that makes the cards of a run: ``python -m flow_cards.renderer``.
 
 The launcher starts it beside the first task with a card, and tells it of each attempt that has ended:
-a line of JSON on standard input. It opens no store itself, but forks a child for each card. When its
+a line of JSON on standard input. When all is done, it makes the card of the run. It opens no store itself, but forks a child for each card. When its
 input ends without the word ``finish``, the launcher is gone, and so is this.
 """
 
@@ -14,17 +14,27 @@ import os
 import selectors
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 from flow_cards.children import Children, Outcome, can_fork, finish, line_of
 from flow_cards.drawing import get_ready
-from flow_cards.making import cards_of_step, failure_text, load_type, make_card, make_error_card
+from flow_cards.making import (
+    cards_of_step,
+    failure_text,
+    load_type,
+    make_card,
+    make_error_card,
+    make_run_card,
+    make_run_error_card,
+    run_failure_text,
+)
 from flow_cards.storage import Place
 from flow_core.api import Session
 
 _ERROR_TIMEOUT = 30.0
+_RUN_TIMEOUT = 45.0
 _TOLD = 5
 _NICE = 5
 
@@ -42,6 +52,22 @@ class Job(NamedTuple):
             make_card(session, self.place, self.number)
         else:
             make_error_card(session, self.place, self.number, *self.failed)
+
+
+class RunJob(NamedTuple):
+    """A card of the whole run: which run, which type; with the outcome of the first try, an error card."""
+
+    flow: str
+    run: str
+    type: str
+    failed: Outcome | None = None
+
+    def do(self, session: Session) -> None:
+        """Make the card."""
+        if self.failed is None:
+            make_run_card(session, *self[:3])
+        else:
+            make_run_error_card(session, *self[:3], *self.failed)
 
 
 class Renderer:
@@ -63,6 +89,7 @@ class Renderer:
         self._workers = workers
         self._end = end
         self._waiting: deque[Job] = deque()
+        self._last: deque[RunJob] = deque()  # when all others are done, since it shows them
         self._selector = selectors.DefaultSelector()
         self._children = Children(self._selector)
         self._input = b""
@@ -77,7 +104,7 @@ class Renderer:
         os.set_blocking(0, False)
         self._selector.register(0, selectors.EVENT_READ, None)
         try:
-            while not self._finishing or self._waiting or len(self._children):
+            while not self._finishing or self._waiting or self._last or len(self._children):
                 self._start_some()
                 for key, _ in self._selector.select(self._children.wait_time()):
                     if key.data is not None:
@@ -107,6 +134,9 @@ class Renderer:
         if message == "finish":
             self._finishing = True
             return
+        if isinstance(message, dict):
+            self._last.append(RunJob(*message["run"]))
+            return
         place: Place = tuple(message)
         numbers = range(len(cards_of_step(self._session, place[2])))
         self._waiting.extend(Job(place, number) for number in numbers)
@@ -114,16 +144,29 @@ class Renderer:
     def _start_some(self) -> None:
         while self._waiting and len(self._children) < self._workers:
             self._start(self._waiting.popleft())
+        if self._finishing and self._last and not self._waiting and not len(self._children):
+            last = self._last.popleft()
+            self._begin(last, _RUN_TIMEOUT, partial(self._run_ended, last))
 
     def _start(self, job: Job) -> None:
         timeout = _ERROR_TIMEOUT
         if job.failed is None:
             timeout = cards_of_step(self._session, job.place[2])[job.number].timeout
+        self._begin(job, timeout, partial(self._ended, job))
+
+    def _begin(self, job: Job | RunJob, timeout: float, then: Callable[[Outcome], None]) -> None:
         work: Any = partial(job.do, self._session)
         if not can_fork():  # the code of the flow has started threads
             given = json.dumps({"session": self._document, "job": job}).encode()
             work = ([sys.executable, "-m", "flow_cards.renderer", "one"], given)
-        self._children.start(work, timeout, partial(self._ended, job))
+        self._children.start(work, timeout, then)
+
+    def _run_ended(self, job: RunJob, outcome: Outcome) -> None:
+        if outcome.error and job.failed is None:
+            self.failures.append(run_failure_text(*job[:3], outcome))
+            self._last.append(job._replace(failed=outcome))
+        elif outcome.error:
+            self.failures.append(f"What says so could not be stored: {outcome.error}")
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
         options = cards_of_step(self._session, job.place[2])[job.number]
@@ -166,9 +209,14 @@ def _one() -> NoReturn:
     end = _own_output()
 
     def job() -> None:
-        place, number, failed = given["job"]
+        *which, failed = given["job"]
         session = Session.from_document(given["session"])
-        Job(tuple(place), number, failed and Outcome(*failed)).do(session)
+        outcome = failed and Outcome(*failed)
+        if len(which) == len(RunJob._fields) - 1:
+            flow, run, kind = which
+            RunJob(flow, run, kind, outcome).do(session)
+        else:
+            Job(tuple(which[0]), which[1], outcome).do(session)
 
     finish(job, end)
 

@@ -2,6 +2,7 @@
 
     runs/F/3/train/7/0/cards/1-blank-loss-0123456789abcdef0123.html     a card
     runs/F/3/train/7/0/cards/1.json                                     what the step added to it
+    runs/F/3/run-cards/run-0123456789abcdef0123.html                    a card of the whole run
 
 The parts of a card's name: which ``@card`` of the step (from 0, from above), type, id, and the first
 20 digits of the SHA-256 of the page. So a listing tells all that is known of a card but its content.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from flow_core.api import Store
 
 _NAME = re.compile(r"(\d+)-(.+)-([A-Za-z0-9_]*)-([0-9a-f]{20})\.html")
+_RUN_NAME = re.compile(r"(.+)-([0-9a-f]{20})\.html")
 _KEY = re.compile(
     r"runs/[A-Za-z_]\w*/[A-Za-z0-9][\w.-]*/[A-Za-z_]\w*/\d+/\d+/cards/[^/]+\Z", re.ASCII
 )
@@ -30,6 +33,9 @@ _RUN_KEY = re.compile(
     re.ASCII,
 )
 _FOLDER = "cards/"
+_RUN_FOLDER = "run-cards/"
+ERROR = "error"
+"""Type of a card that says why another one could not be made."""
 
 Place = tuple[str, str, str, int, int]
 """Flow, run, step, task and attempt."""
@@ -39,7 +45,8 @@ class StoredCard(NamedTuple):
     """A card in a store.
 
     Attributes:
-        flow, run, step, task, attempt: which attempt it is of.
+        flow, run, step, task, attempt: which attempt it is of; of a card of a run the step is
+            ``""``.
         number: which ``@card`` of the step, from 0.
         type, id: as in ``@card``; ``id`` is ``""`` when it has none.
         hash: the first 20 digits of the SHA-256 of the page.
@@ -63,8 +70,9 @@ class StoredCard(NamedTuple):
 
     @property
     def pathspec(self) -> str:
-        """``Flow/run/step/task``."""
-        return f"{self.flow}/{self.run}/{self.step}/{self.task}"
+        """``Flow/run/step/task``; of a card of a run ``Flow/run``."""
+        run = f"{self.flow}/{self.run}"
+        return f"{run}/{self.step}/{self.task}" if self.step else run
 
     @property
     def place(self) -> Place:
@@ -144,6 +152,36 @@ def _parse(key: str, size: int, modified: float) -> StoredCard | None:
         size,
         modified,
     )
+
+
+# --- cards of runs ------------------------------------------------------------------------------
+
+
+def run_cards_prefix(flow: str, run: str) -> str:
+    """The cards of a run lie below this. No step can have a name with a hyphen."""
+    return run_prefix(flow, run) + _RUN_FOLDER
+
+
+def write_run_card(store: Store, flow: str, run: str, kind: str, html: str) -> StoredCard:
+    """Store a card of a run in the place of an earlier one of its type, or of an error."""
+    content = html.encode("utf-8")
+    digest = hashlib.sha256(content).hexdigest()[:20]
+    key = f"{run_cards_prefix(flow, run)}{kind}-{digest}.html"
+    earlier = [one.key for one in run_cards(store, flow, run) if one.type in (kind, ERROR)]
+    store.write([(key, content)])
+    store.delete([one for one in earlier if one != key])
+    return StoredCard(flow, run, "", 0, 0, 0, kind, "", digest, key, len(content), time.time())
+
+
+def run_cards(store: Store, flow: str, run: str) -> list[StoredCard]:
+    """Return the cards of a run as a whole, by type."""
+    prefix = run_cards_prefix(flow, run)
+    found = []
+    for entry in store.list(prefix):
+        if name := _RUN_NAME.fullmatch(entry.key[len(prefix) :]):
+            place = (flow, run, "", 0, 0, 0, name[1], "", name[2])
+            found.append(StoredCard(*place, entry.key, entry.size, entry.modified))
+    return sorted(found, key=lambda card: (card.type, card.key))
 
 
 def read_html(store: Store, card: StoredCard) -> str | None:

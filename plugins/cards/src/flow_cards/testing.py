@@ -27,7 +27,7 @@ import pytest
 
 from flow_cards.children import Children, Outcome
 from flow_cards.components import Markdown, Table
-from flow_cards.contract import GROUP, LARGE, CardTask, CardType, Value
+from flow_cards.contract import GROUP, LARGE, CardRun, CardTask, CardType, Value
 from flow_cards.drawing import render
 from flow_cards.previews import preview
 from flow_core.api import Failure, installed
@@ -98,6 +98,7 @@ _TAGS = frozenset(
         "iframe",
         "img",
         "li",
+        "line",
         "main",
         "meta",
         "ol",
@@ -163,6 +164,34 @@ def card_task(
         **facts,
     }
     return CardTask(**given)
+
+
+def card_run(
+    artifacts: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    **facts: Any,
+) -> CardRun:
+    """Return the data of a run that never was: what a type of cards of runs is given.
+
+    Args:
+        artifacts, parameters: values by name; the artifacts are those of its end step.
+        facts: other fields of `CardRun`: ``attempts=…``, ``failures=…``.
+
+    Since 0.1.
+    """
+    given: dict[str, Any] = {
+        "flow": "TrainFlow",
+        "run": "3",
+        "user": "ada",
+        "host": "machine",
+        "started": 1_795_000_000.0,
+        "finished": 1_795_000_012.5,
+        "artifacts": values(artifacts or {}),
+        "parameters": values(parameters or {}),
+        "own": tuple(artifacts or ()),
+        **facts,
+    }
+    return CardRun(**given)
 
 
 def values(given: Mapping[str, Any]) -> dict[str, Value]:
@@ -507,4 +536,4 @@ def _in_child(job: Callable[[], object], timeout: float, then: Callable[[Outcome
             children.end_overdue()
 
 
-__all__ = ["CANARY", "HOSTILE", "CardSuite", "Page", "card_task", "render", "values"]
+__all__ = ["CANARY", "HOSTILE", "CardSuite", "Page", "card_run", "card_task", "render", "values"]

@@ -41,6 +41,8 @@ from flow_cards.components.text import Error as Error
 from flow_cards.components.text import Log as Log
 from flow_cards.components.text import Markdown as Markdown
 from flow_cards.components.text import PythonCode as PythonCode
+from flow_cards.components.timeline import Bar as Bar
+from flow_cards.components.timeline import Timeline as Timeline
 from flow_cards.components.viewers import JSONViewer as JSONViewer
 from flow_cards.components.viewers import YAMLViewer as YAMLViewer
 
@@ -64,6 +66,7 @@ BUILT_IN: Mapping[str, type[Component]] = {
         Sparkline,
         Table,
         Tabs,
+        Timeline,
         ValueBox,
         VegaChart,
         YAMLViewer,
