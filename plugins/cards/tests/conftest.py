@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import selectors
 import shutil
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -112,3 +116,70 @@ def look(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Seen]]:
     yield open_page
     for context in contexts:
         context.close()
+
+
+# --- where hostile texts want to go -------------------------------------------------------------
+
+
+class Canary:
+    """Ports of this machine that nobody has reason to speak to.
+
+    Attributes:
+        url: the address of a server of HTTP, with no slash at its end.
+        stun: ``host:port`` of a socket of UDP.
+        opened: how many connections were opened.
+        said: what was sent, in the order in which it came.
+    """
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._datagrams.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.stun = f"127.0.0.1:{self._datagrams.getsockname()[1]}"
+        self.opened = 0
+        self.said: list[bytes] = []
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(self._datagrams, selectors.EVENT_READ)
+            while not self._stopping.is_set():
+                for key, _ in selector.select(0.05):
+                    self._hear(selector, key.fileobj)
+            for key in list(selector.get_map().values()):
+                key.fileobj.close()  # type: ignore[union-attr]
+
+    def _hear(self, selector: selectors.BaseSelector, source: Any) -> None:
+        if source is self._listener:
+            connection, _ = self._listener.accept()
+            self.opened += 1
+            selector.register(connection, selectors.EVENT_READ)
+            return
+        with contextlib.suppress(ConnectionError):
+            text = source.recv(2000)
+            if text:
+                self.said.append(text)
+                if source is self._datagrams:
+                    return
+                source.sendall(
+                    b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+        selector.unregister(source)
+        source.close()
+
+    def close(self) -> None:
+        """Close the ports."""
+        self._stopping.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def canary() -> Iterator[Canary]:
+    """A server to which no card may open a connection."""
+    bird = Canary()
+    yield bird
+    bird.close()

@@ -73,7 +73,7 @@ class TestRun:
         assert "[1, 2]" in default
         assert '<progress max="10" value="3">' in rows
         assert "report" not in rows
-        assert 'srcdoc="&lt;h1&gt;' in found["work/0-html-"]
+        assert "&gt;&lt;h1&gt;" in found["work/0-html-"]
 
     def test_a_failed_task_leaves_its_card(self, tester, pages):
         failed = tester.python(tester.write(FLOW), "run", "--mode", "raise")

@@ -386,6 +386,11 @@ def test_a_page_follows_to_the_next_attempt(tester):
             assert "first try" in seen[-1][2]["sign"]
             (tester.path / "stop1").touch()
             assert process.wait(60) == 0
+            while client.json("/api/latest")["state"] == "running":
+                time.sleep(0.1)
+            ((card,),) = [step["cards"] for step in client.json("/api/latest")["steps"]]
+            assert (card["attempt"], card["state"], card["live"]) == (1, "succeeded", False)
+            assert "try 1" in client.get(card["url"]).text
     finally:
         for number in range(2):
             (tester.path / f"stop{number}").touch()

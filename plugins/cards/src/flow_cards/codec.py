@@ -6,13 +6,14 @@ Components of a person's own are replaced by what they are made of: drawing need
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 from flow_cards.components import BUILT_IN, Component, Error, Section, kind_of
 
 _DEEPEST = 25
+_PLAIN = frozenset([str, int, float, bool, type(None)])
 
 Latest = Callable[[Component], Component]
 
@@ -46,6 +47,8 @@ def _encode_component(component: Component, latest: Latest, depth: int) -> Any:
 
 
 def _encode_value(value: Any, latest: Latest, depth: int) -> Any:
+    if type(value) in _PLAIN:  # most cells of a large table
+        return value
     if isinstance(value, Component):
         return _encode_component(value, latest, depth)
     if isinstance(value, (tuple, list)):
@@ -68,6 +71,6 @@ def decode(data: Any) -> Component:
 
 
 def _decode_value(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return base64.b64decode(value["bytes"]) if "bytes" in value else decode(value)
     return tuple(_decode_value(part) for part in value) if isinstance(value, list) else value

@@ -256,15 +256,17 @@ class CardRun:
 @dataclass(frozen=True)
 class HtmlPage:
     """HTML as it is. It is shown in a frame of its own: its scripts run there, but see nothing
-    outside of it and reach no network.
+    outside of it, and fetch and send nothing.
 
     Attributes:
         html: the page, or a part of one.
+        scripts: whether its scripts run; without them it is a picture, with whatever it was made of.
 
     Since 0.1.
     """
 
     html: str
+    scripts: bool = True
 
 
 class CardType(Protocol):

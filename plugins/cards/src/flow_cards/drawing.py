@@ -23,6 +23,7 @@ from markupsafe import Markup
 from flow_cards import highlight, tree
 from flow_cards.components import Component, Table, kind_of
 from flow_cards.components.events import headline
+from flow_cards.components.image import MEDIA
 from flow_cards.contract import CardRun, CardTask, HtmlPage, Value
 from flow_cards.rows import raw_value, rows_json
 from flow_cards.wording import clean, number_text, size_text
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from flow_cards.components import VegaChart
 
 _DEEPEST = 30
+_FEW_LINES = 5
+_SHORT_LINE = 30
+_DOCTYPE = re.compile(r"\s*(?:<!--.*?-->\s*)*<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
+_FRAME = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
+    "media-src data: blob:; base-uri 'none'; form-action 'none'; script-src "
+)
+_ANY_SCRIPT = "'unsafe-inline' 'unsafe-eval'"
 _HOME = "flow_cards"
 _PACKED = frozenset({"vega"})
 
@@ -74,7 +83,7 @@ def draw(card: Callable[[Made], Any], task: Made) -> Drawn:
     """Return what `render` makes a page of."""
     content: Any = card(task)
     if isinstance(content, HtmlPage):
-        return _drawn(list(task.components), _encodable(str(content.html)))
+        return _drawn(list(task.components), _encodable(_guarded(content)))
     shown: list[Component] = _listed(card, content)
     return _drawn([*shown, *_left(task, shown)])
 
@@ -146,7 +155,7 @@ def page(
         live: JSON data for ``scripts/live.js``, which changes the parts later; None = nobody does.
         hashes: of each part, for that script.
     """
-    names = [] if frame is not None else [*scripts]
+    names = [*scripts]
     if live is not None:
         names = [*dict.fromkeys(["base", *names, "live"])]
     texts = [script(name) for name in names]
@@ -192,18 +201,32 @@ def macros(name: str) -> Any:
 
 
 def _policy(style: str, scripts: Sequence[str], *, framed: bool) -> str:
-    if framed:  # what stands in the frame inherits the policy
-        return (
-            "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
-            "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
-            "media-src data: blob:; base-uri 'none'; form-action 'none'"
-        )
-    allowed = " ".join(_source(one) for one in scripts)
+    if framed:  # what stands in the frame inherits the policy; see `_guarded` for its own
+        return _FRAME + _ANY_SCRIPT
     return (
-        f"default-src 'none'; style-src {_source(style)}; img-src data:; "
-        + (f"script-src {allowed}; " if allowed else "")
-        + "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {_sources(scripts)}; style-src {_source(style)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
+
+
+def _guarded(page: HtmlPage) -> str:
+    """Return a page for the frame: under a policy of its own, and without what a policy does not reach
+    in each browser: names that are looked up ahead, and connections of WebRTC."""
+    html = str(page.html)  # also one that says of itself that it needs no escaping
+    policy = _FRAME + (_ANY_SCRIPT if page.scripts else "'none'") + "; webrtc 'block'"
+    guard = (
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta http-equiv="x-dns-prefetch-control" content="off">'
+    )
+    if page.scripts:
+        guard += "<script>delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection</script>"
+    start = _DOCTYPE.match(html)
+    head = start.end() if start else 0  # what stands before it would change how the page is drawn
+    return html[:head] + guard + html[head:]
+
+
+def _sources(scripts: Sequence[str]) -> str:
+    return " ".join(_source(one) for one in scripts) or "'none'"
 
 
 @functools.lru_cache(maxsize=100)
@@ -331,6 +354,7 @@ class _Drawer:
     def __init__(self) -> None:
         self.scripts: dict[str, None] = {}
         self._depth = 0
+        self._cells = 0  # how many cells of tables are around what is drawn
         self._given = {
             "draw": self.draw,
             "cell": self._cell,
@@ -341,6 +365,7 @@ class _Drawer:
             "yaml_lines": highlight.yaml_lines,
             "headline": headline,
             "need": self._need,
+            "reach": self._reach,
         }
         self._macros: dict[str, Any] = {}
 
@@ -372,13 +397,28 @@ class _Drawer:
     def _cell(self, value: Any) -> Any:
         """Return what stands in a cell of a table."""
         if isinstance(value, Component):
-            return self.draw(value)
+            return self._in_cell(value)
         if isinstance(value, bool) or value is None or isinstance(value, str):
             return clean(str(value))
         return number_text(value)
 
     def _rows_json(self, table: Table) -> Markup:
-        return rows_json(table, self.draw)
+        return rows_json(table, self._in_cell)
+
+    def _in_cell(self, component: Component) -> Markup:
+        self._cells += 1
+        try:
+            return self.draw(component)
+        finally:
+            self._cells -= 1
+
+    def _reach(self, text: Any) -> Markup:
+        """Have the keyboard reach text that may need scrolling; in a cell, lines are broken."""
+        lines = str(text).splitlines()
+        long = len(lines) > _FEW_LINES or (
+            not self._cells and any(len(line) > _SHORT_LINE for line in lines)
+        )
+        return Markup(' tabindex="0"') if long else Markup("")
 
 
 def _number_columns(table: Table) -> set[int]:
@@ -404,7 +444,8 @@ def _json_text(value: Any) -> str:
 
 
 def _data_url(image: Any) -> str:
-    return f"data:{image.media};base64,{base64.b64encode(image.src).decode()}"
+    media = image.media if image.media in MEDIA else "image/png"
+    return f"data:{media};base64,{base64.b64encode(image.src).decode()}"
 
 
 def _chart_data(chart: VegaChart) -> Markup:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
+
+ADDRESS = re.compile(r"https?://|mailto:|[^:/?#]*(?:[/?#]|$)", re.IGNORECASE)
+"""What a link may lead to: pages, mail, or without a scheme a place beside the card, or in it."""
+_PICTURE = re.compile(r"data:image/(?:gif|png|jpeg|webp|svg\+xml)[;,]", re.IGNORECASE)
 
 
 def to_html(text: str) -> Markup:
@@ -18,8 +23,11 @@ def to_html(text: str) -> Markup:
 @functools.cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.validateLink = lambda url: bool(ADDRESS.match(url) or _PICTURE.match(url))  # type: ignore[method-assign]
     parser.add_render_rule("image", _image)
     parser.add_render_rule("link_open", _link)
+    parser.add_render_rule("fence", _fence)
+    parser.add_render_rule("code_block", _code_block)
     for kind in ("th_open", "td_open"):
         parser.add_render_rule(kind, _cell)
     return parser
@@ -30,7 +38,7 @@ def _image(self: Any, tokens: list[Token], number: int, options: Any, env: Any) 
     token = tokens[number]
     source = str(token.attrGet("src") or "")
     token.attrSet("alt", token.content)
-    if source.startswith("data:image/"):
+    if _PICTURE.match(source):
         return str(self.renderToken(tokens, number, options, env))
     link = Token("link_open", "a", 1, attrs={"href": source, "rel": "noopener noreferrer"})
     opened = self.renderToken([link], 0, options, env)
@@ -38,8 +46,24 @@ def _image(self: Any, tokens: list[Token], number: int, options: Any, env: Any) 
 
 
 def _link(self: Any, tokens: list[Token], number: int, options: Any, env: Any) -> str:
-    tokens[number].attrSet("rel", "noopener noreferrer")
+    token = tokens[number]
+    token.attrSet("rel", "noopener noreferrer")
+    if not ADDRESS.match(str(token.attrGet("href"))):  # a picture is no place to go to
+        del token.attrs["href"]
     return str(self.renderToken(tokens, number, options, env))
+
+
+def _fence(self: Any, *what: Any) -> str:
+    return _reached(type(self).fence(self, *what))
+
+
+def _code_block(self: Any, *what: Any) -> str:
+    return _reached(type(self).code_block(self, *what))
+
+
+def _reached(html: str) -> str:
+    """Have the keyboard reach code, which may need scrolling."""
+    return html.replace("<pre>", '<pre tabindex="0">', 1)
 
 
 def _cell(self: Any, tokens: list[Token], number: int, options: Any, env: Any) -> str:

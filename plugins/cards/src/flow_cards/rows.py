@@ -54,6 +54,8 @@ def rows_json(table: Table, draw: Callable[[Component], Markup]) -> Markup:
 
 
 def _cell(value: Any, draw: Callable[[Component], Markup]) -> Any:
+    if type(value) is float:  # most cells of a large table
+        return value if _is_plain(value) else [_number(value), number_text(value)]
     if isinstance(value, str):
         return clean(value)
     if value is None or isinstance(value, bool):
@@ -67,10 +69,9 @@ def _is_plain(value: float) -> bool:
     """Whether the script writes this number as we do: a few need their text, such as 3.0."""
     if isinstance(value, int):
         return abs(value) < 10**14
-    if not 0.001 <= abs(value) < 1e10 or value.is_integer():
-        return False
-    decimals = repr(value).partition(".")[2]
-    return not (len(decimals) == 5 and decimals[-1] == "5")  # rounded to even here, up there
+    # What lies in the midst of two numbers of four decimals, which is rounded to even here and up
+    # there, is an odd multiple of 1/32.
+    return 0.001 <= abs(value) < 1e14 and not (32 * value).is_integer()
 
 
 def _number(value: float) -> float | str | None:

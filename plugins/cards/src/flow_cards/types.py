@@ -47,7 +47,8 @@ def blank(task: CardTask) -> Iterator[Component]:
 def html(task: CardTask) -> HtmlPage | list[Component]:
     """An artifact that holds HTML, as the page.
 
-    Options: ``attribute``, the name of the artifact (``html``).
+    Options: ``attribute``, the name of the artifact (``html``); ``scripts``, whether the page's
+    scripts run (True).
     """
     name = str(task.options.get("attribute", "html"))
     if name not in task and task.state in ("queued", "running"):
@@ -59,7 +60,7 @@ def html(task: CardTask) -> HtmlPage | list[Component]:
         found = bytes(found).decode("utf-8", "replace")
     if not isinstance(found, str):
         raise TypeError(f"The artifact '{name}' is {type(found).__name__}, and no HTML text")
-    return HtmlPage(found)
+    return HtmlPage(found, scripts=bool(task.options.get("scripts", True)))
 
 
 def error(task: CardTask) -> Iterator[Component]:

@@ -9,12 +9,21 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from flow_cards.finding import Found, Target, find_cards, follow
 from flow_cards.live import View
-from flow_cards.storage import Added, Place, StoredCard, cards_folder, cards_of, read_added
+from flow_cards.storage import (
+    Added,
+    Place,
+    StoredCard,
+    cards_folder,
+    cards_of,
+    parse_key,
+    read_added,
+    run_cards_folder,
+)
 from flow_core.api import OK_STATES, AttemptState, NotFound, RunState, seen_state
 
 if TYPE_CHECKING:
@@ -28,6 +37,7 @@ _PAGE = 1000
 _FRESH = 3.0
 _LOGS_EVERY = 2.0
 _OPEN = (AttemptState.QUEUED, AttemptState.RUNNING)
+_MAKING = 120.0
 _UNKNOWN = "?"
 _TIMEOUT = 45.0
 _LONGEST = 3600.0
@@ -116,6 +126,59 @@ class Overview(NamedTuple):
     whole: tuple[StoredCard, ...] = ()
 
 
+class MadeCards:
+    """The cards that the tasks of a run have left. Only at the first look all are listed; later ones
+    ask for the tasks that have ended since, or whose cards were not made yet.
+
+    Args:
+        session: where they lie.
+        run: the run.
+    """
+
+    def __init__(self, session: Session, run: RunRecord) -> None:
+        self._session = session
+        self._target = Target(run.flow, run.run)
+        self._of: dict[int, tuple[Any, list[Found]]] | None = None
+        graph = session.run_document(run.flow, run.run).graph
+        self.steps = {n for n, step in graph["steps"].items() if "card" in step["decorators"]}
+
+    def look(self, records: Mapping[int, AttemptRecord], *, run_over: bool) -> list[Found]:
+        """Return them by task.
+
+        Args:
+            records: the last attempt of each task.
+            run_over: whether the run has ended.
+        """
+        if self._of is None:
+            self._of = self._all(records)
+        for task, record in records.items():
+            if record.state not in _OPEN and self._may_have_new(record, run_over):
+                target = Target(*self._target[:2], record.step, task)
+                self._of[task] = (record[4:6], self._find(target))
+        return [one for task in sorted(self._of) for one in self._of[task][1]]
+
+    def _all(self, records: Mapping[int, AttemptRecord]) -> dict[int, tuple[Any, list[Found]]]:
+        found: dict[int, tuple[Any, list[Found]]] = {}
+        for one in self._find(self._target):
+            if one.card.step:
+                task = int(one.pathspec.rpartition("/")[2])
+                stamp = records[task][4:6] if task in records else None
+                found.setdefault(task, (stamp, []))[1].append(one)
+        return found
+
+    def _find(self, target: Target) -> list[Found]:
+        return find_cards(self._session.metadata, self._session.store, target)
+
+    def _may_have_new(self, record: AttemptRecord, run_over: bool) -> bool:
+        assert self._of is not None
+        if record.step not in self.steps and record.state is not AttemptState.REUSED:
+            return False
+        stamp, found = self._of.get(record.task, (None, []))
+        if stamp == record[4:6] and (found or record.state is AttemptState.REUSED):
+            return False
+        return stamp != record[4:6] or not run_over or _is_recent(record)
+
+
 class RunWatch:
     """Watches the cards of a run.
 
@@ -129,17 +192,23 @@ class RunWatch:
         self._session = session
         self.flow, self.run = flow, run
         self._known: dict[tuple[Place, int], tuple[str, str]] = {}
+        self._made: tuple[str, MadeCards] | None = None
         self.look = Looked(self._look, poll)
 
     def _look(self) -> Overview:
         run = self._record()
         if run is None:
             return Overview()
-        target = Target(run.flow, run.run)
-        found = find_cards(self._session.metadata, self._session.store, target)
-        whole = tuple(one.card for one in found if not one.card.step)
-        steps = self._steps(run, [one for one in found if one.card.step])
-        return Overview(run, seen_state(run), steps, whole)
+        if self._made is None or self._made[0] != run.pathspec:
+            self._made = (run.pathspec, MadeCards(self._session, run))
+            self._known.clear()
+        state = seen_state(run)
+        return Overview(run, state, self._steps(run, state, self._made[1]), self._whole(run))
+
+    def _whole(self, run: RunRecord) -> tuple[StoredCard, ...]:
+        prefix = run_cards_folder(run.flow, run.run)
+        found = (parse_key(prefix + name) for name in self._session.store.folders(prefix))
+        return tuple(card for card in found if card is not None)
 
     def _record(self) -> RunRecord | None:
         metadata = self._session.metadata
@@ -149,10 +218,14 @@ class RunWatch:
         latest = [run for flow in flows for run in metadata.runs(flow, limit=1)]
         return max(latest, key=lambda run: run.created_at, default=None)
 
-    def _steps(self, run: RunRecord, found: Sequence[Found]) -> tuple[StepCards, ...]:
+    def _steps(self, run: RunRecord, state: str, made: MadeCards) -> tuple[StepCards, ...]:
         records = {record.task: record for record in self._attempts(run)}
+        run_over = state != RunState.RUNNING.value
+        found = made.look(records, run_over=run_over)
         entries: dict[str, list[Entry]] = {}
-        for entry in [*self._running(run, records), *_made(found, records)]:
+        running = [] if run_over else [*self._running(records, made.steps)]
+        being_made = _being_made(found, records, made.steps)
+        for entry in [*running, *being_made, *_made(found, records)]:
             entries.setdefault(entry.step, []).append(entry)
         steps = self._session.metadata.steps(run.flow, run.run)
         return tuple(
@@ -168,13 +241,11 @@ class RunWatch:
                 return
             after = page[-1].task
 
-    def _running(self, run: RunRecord, records: dict[int, AttemptRecord]) -> Iterator[Entry]:
-        running = [r for r in records.values() if r.state is AttemptState.RUNNING]
-        if not running or seen_state(run) != RunState.RUNNING.value:
-            return
-        graph = self._session.run_document(run.flow, run.run).graph["steps"]
-        for record in running:
-            if "card" in graph[record.step]["decorators"]:
+    def _running(
+        self, records: Mapping[int, AttemptRecord], steps: Collection[str]
+    ) -> Iterator[Entry]:
+        for record in records.values():
+            if record.state is AttemptState.RUNNING and record.step in steps:
                 yield from self._cards_of_running(record)
 
     def _cards_of_running(self, record: AttemptRecord) -> Iterator[Entry]:
@@ -183,18 +254,7 @@ class RunWatch:
         numbers = sorted(int(n[:-5]) for n in names if n.endswith(".json") and n[:-5].isdigit())
         for number in numbers or [0]:
             kind, identity = self._kind(place, number) if numbers else (_UNKNOWN, "")
-            yield Entry(
-                record.step,
-                record.task,
-                record.attempt,
-                number,
-                record.indices,
-                kind,
-                identity,
-                record.state.value,
-                True,
-                None,
-            )
+            yield _entry(record, number, kind, identity)
 
     def _kind(self, place: Place, number: int) -> tuple[str, str]:
         """Return type and id of a card that was refreshed; they do not change."""
@@ -205,25 +265,43 @@ class RunWatch:
         return self._known[place, number]
 
 
-def _made(found: Sequence[Found], records: dict[int, AttemptRecord]) -> Iterator[Entry]:
+def _being_made(
+    found: Sequence[Found], records: Mapping[int, AttemptRecord], steps: Collection[str]
+) -> Iterator[Entry]:
+    """Yield an entry for each task that has ended a moment ago, and whose card will soon be there."""
+    have = {int(one.pathspec.rpartition("/")[2]) for one in found}
+    for record in records.values():
+        ended = record.state not in (*_OPEN, AttemptState.REUSED)
+        if ended and record.step in steps and record.task not in have and _is_recent(record):
+            yield _entry(record, 0, _UNKNOWN, "")
+
+
+def _is_recent(record: AttemptRecord) -> bool:
+    return time.time() - (record.finished_at or 0.0) < _MAKING
+
+
+def _entry(record: AttemptRecord, number: int, kind: str, identity: str) -> Entry:
+    known = record.started_at and record.finished_at
+    return Entry(
+        record.step,
+        record.task,
+        record.attempt,
+        number,
+        record.indices,
+        kind,
+        identity,
+        record.state.value,
+        record.state is AttemptState.RUNNING,
+        record.finished_at - record.started_at if known else None,  # type: ignore[operator]
+    )
+
+
+def _made(found: Sequence[Found], records: Mapping[int, AttemptRecord]) -> Iterator[Entry]:
     for one in found:
-        step, task = one.pathspec.split("/")[2:]
-        record, card = records.get(int(task)), one.card
-        if record is not None and record.state is AttemptState.RUNNING:
+        record, card = records.get(int(one.pathspec.rpartition("/")[2])), one.card
+        if record is None or record.state is AttemptState.RUNNING:
             continue  # it was tried before: what runs now is listed
-        known = record is not None and record.started_at and record.finished_at
-        yield Entry(
-            step,
-            int(task),
-            record.attempt if record is not None else card.attempt,
-            card.number,
-            record.indices if record is not None else (),
-            card.type,
-            card.id,
-            record.state.value if record is not None else "",
-            False,
-            record.finished_at - record.started_at if known else None,  # type: ignore[operator, union-attr]
-        )
+        yield _entry(record, card.number, card.type, card.id)
 
 
 # --- a card -------------------------------------------------------------------------------------

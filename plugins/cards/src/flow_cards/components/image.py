@@ -15,6 +15,8 @@ _MAGIC = (
     (b"GIF89a", "image/gif"),
     (b"BM", "image/bmp"),
 )
+MEDIA = frozenset({*(media for _, media in _MAGIC), "image/webp", "image/svg+xml"})
+"""The media types that are shown."""
 
 
 @dataclass(frozen=True)

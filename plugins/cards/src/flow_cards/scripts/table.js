@@ -118,6 +118,13 @@
     return [...(sign < 0 ? both.reverse() : both), nothing].flat();
   };
 
+  /* How long the text of a cell can be: to write each number of a large table takes time. */
+  const atMost = (cell) => {
+    if (typeof cell !== "number") return Infinity;
+    const digits = Math.max(1, Math.floor(Math.log10(Math.abs(cell))) + 1);
+    return (cell < 0) + digits + Math.floor((digits - 1) / 3) + (Number.isInteger(cell) ? 0 : 5);
+  };
+
   const heightOf = (row) => row.getBoundingClientRect().height; // with fractions of a pixel
 
   const tableCell = (cell, text) => {
@@ -161,7 +168,8 @@
       const longest = Array.from({ length: columns }, () => [0, -1]);
       for (let index = 0; index < rows.count; index++) {
         rows.cells(index).forEach((cell, column) => {
-          const length = cell && cell.html ? 0 : rows.text(index, column).length;
+          if ((cell && cell.html) || atMost(cell) <= longest[column][0]) return;
+          const length = rows.text(index, column).length;
           if (length > longest[column][0]) longest[column] = [length, index];
         });
       }
