@@ -79,6 +79,8 @@ class TestWhatComesWithPython:
             ({"a": 1}, "{'a': 1}"),
             ({}, "{}"),
             (b"x", "b'x'"),
+            (np.float64(0.5), "0.5"),
+            (np.str_("a"), "'a'"),
             (LogisticRegression(), "LogisticRegression()"),
             (Broken(), "(Broken cannot be shown: RuntimeError)"),
         ],

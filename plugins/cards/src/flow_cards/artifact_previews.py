@@ -206,6 +206,8 @@ def _component(value: Component) -> Shown:
 
 def _of_numpy(value: Any) -> Shown | None:
     numpy = sys.modules["numpy"]
+    if isinstance(value, numpy.generic) and value.dtype.kind in "biufSU":
+        return show(value.item())
     if not isinstance(value, numpy.ndarray):
         return None
     return _array(numpy, value)

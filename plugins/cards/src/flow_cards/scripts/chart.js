@@ -39,7 +39,7 @@
     return {
       background: background ? known("paper") : null,
       font,
-      aria: false, // the drawing has one text as a whole
+      aria: false, // the drawing has one text as a whole; its marks have none
       padding: 4,
       title: { color: ink, subtitleColor: quiet, font, subtitleFont: font, fontSize: 14, fontWeight: 600, anchor: "start", offset: 12 },
       axis: { ...labels, ...sizes, domainColor: line, gridColor: line, tickColor: line, tickSize: 4, labelPadding: 6, titlePadding: 10 },
@@ -49,7 +49,7 @@
       legend: { ...labels, ...sizes, symbolStrokeWidth: 2 },
       header: { ...labels, ...sizes },
       view: { stroke: null, continuousHeight: 260 },
-      mark: { color: series[0], tooltip: true },
+      mark: { color: series[0], tooltip: true, aria: false },
       line: { strokeWidth: 2, strokeCap: "round", strokeJoin: "round" },
       area: { fillOpacity: 0.25, line: true },
       bar: { cornerRadiusEnd: 2 },
@@ -238,6 +238,9 @@
     show(aside) {
       const picture = aside.querySelector("svg.marks, canvas.marks");
       if (picture) {
+        for (const part of picture.querySelectorAll("[role]")) {
+          for (const name of ["role", "aria-label", "aria-roledescription"]) part.removeAttribute(name);
+        }
         picture.setAttribute("role", "img");
         picture.setAttribute("aria-label", this.given.alt);
       }
@@ -273,6 +276,8 @@
       const row = document.createElement("p");
       row.className = "controls";
       const source = document.createElement("pre");
+      source.className = "specification";
+      source.tabIndex = 0;
       source.hidden = true;
       const add = (text, act) => {
         const button = document.createElement("button");
@@ -299,7 +304,8 @@
         source.textContent = JSON.stringify(this.given.spec, null, 2);
         return source;
       });
-      this.figure.append(row, source);
+      this.drawing.after(row);
+      this.fallback.after(source);
     }
 
     async save(kind) {
