@@ -13,11 +13,13 @@ MOVIES = Path(__file__).parents[1] / "examples" / "movies"
 NO_GENRE = "(no genre)"
 
 pytest.importorskip("pandas")
+pytest.importorskip("jinja2")  # of flow-cards
 
 
 @pytest.fixture(scope="module")
 def demo(module_lab):
     """The demo's run, in a folder that is not the repository's."""
+    module_lab.tester.more_plugins = ["cards"]
     done = module_lab.python(MOVIES / "movies_flow.py", "run", timeout=120).check()
     return done, module_lab.left(1, "MoviesFlow")
 
@@ -76,8 +78,10 @@ def test_the_report(module_lab, demo):
     assert (
         "Refused: (no genre): ValueError: 275 films have no genre (attempt 3 of 3)" in done.stdout
     )
-    said = done.stdout.partition("Try next:\n")[2].strip().splitlines()
-    assert len(said) == 3
+    *said, empty, last = done.stdout.partition("Try next:\n")[2].strip().splitlines()
+    assert (len(said), empty) == (3, "")
+    (card,) = (module_lab.root / "runs/MoviesFlow/1/run-cards").iterdir()
+    assert last == f"Card of the run: {card}"
     assert said[1].strip() == ".venv/bin/flow logs MoviesFlow/1/quartiles"
 
 
@@ -96,7 +100,25 @@ def test_the_commands_to_try_next_work(module_lab, demo, number):
     module_lab.tester.command([*program, *arguments], timeout=120).check()
 
 
+def test_each_genre_and_the_table_have_a_card(module_lab, demo):
+    done, _ = demo
+    folder = module_lab.root / "runs/MoviesFlow/1"
+    pages = {page: page.read_text() for page in folder.glob("quartiles/*/*/cards/*.html")}
+    assert len(pages) == 15  # of each attempt
+    western = [text for text in pages.values() if ">Western</h1>" in text]
+    assert len(western) == 1
+    assert "How much these films earned" in western[0]
+    refused = [text for text in pages.values() if "275 films have no genre" in text]
+    assert len(refused) == 3
+    (table,) = folder.glob("join/*/*/cards/*.html")
+    assert "Worldwide gross by genre, millions of dollars" in table.read_text()
+    (whole,) = (folder / "run-cards").iterdir()
+    assert "each of genres" in whole.read_text()
+    assert f"Card of the run: {whole}" in done.stdout
+
+
 def test_the_report_without_a_run(lab):
+    lab.tester.more_plugins = ["cards"]
     done = lab.python(MOVIES / "report.py")
     assert done.returncode == 1
     assert "python movies_flow.py run" in done.stderr

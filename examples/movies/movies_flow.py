@@ -6,7 +6,8 @@ import io
 
 import pandas as pd
 
-from flow_core import FlowSpec, IncludeFile, Parameter, catch, current, retry, step
+from flow_cards import Markdown, Table, ValueBox, VegaChart
+from flow_core import FlowSpec, IncludeFile, Parameter, card, catch, current, retry, step
 
 NO_GENRE = "(no genre)"
 
@@ -15,7 +16,8 @@ class MoviesFlow(FlowSpec):
     """Compute the quartiles of the worldwide gross of 3,201 films, one task for each genre.
 
     Films without a genre form a group of their own, which the step refuses: the failure is tried
-    again, caught, and named in the report.
+    again, caught, and named in the report. Each genre leaves a card with a histogram, the join one
+    with the table of all.
     """
 
     movies = IncludeFile("movies", default="movies.csv", help="CSV file with the films")
@@ -32,6 +34,7 @@ class MoviesFlow(FlowSpec):
         print(f"{len(films):,} films in {len(self.genres)} groups")
         self.next(self.quartiles, foreach="genres")
 
+    @card
     @catch(var="refused")
     @retry(times=2)
     @step
@@ -47,8 +50,33 @@ class MoviesFlow(FlowSpec):
         known = gross[gross > 0]
         self.count, self.unknown = len(known), len(gross) - len(known)
         self.quartile_values = known.quantile([0.25, 0.5, 0.75]).tolist()
+        current.card.extend(self.histogram(known / 1e6))
         self.next(self.join)
 
+    def histogram(self, millions):
+        """Return what the card of a genre shows first: how many films earned how much."""
+        return [
+            Markdown(f"# {self.genre}"),
+            ValueBox("films with a known gross", self.count, f"{self.unknown} without"),
+            ValueBox("median, millions of dollars", round(millions.median(), 1)),
+            VegaChart(
+                {
+                    "data": {"values": [{"gross": gross} for gross in millions.round(3).tolist()]},
+                    "mark": "bar",
+                    "encoding": {
+                        "x": {
+                            "bin": {"maxbins": 40},
+                            "field": "gross",
+                            "title": "worldwide gross, millions of dollars",
+                        },
+                        "y": {"aggregate": "count", "title": "films"},
+                    },
+                },
+                title="How much these films earned",
+            ),
+        ]
+
+    @card
     @step
     def join(self, inputs):
         """Collect the genres into one table."""
@@ -58,12 +86,20 @@ class MoviesFlow(FlowSpec):
             [(i.genre, i.count, i.unknown, *i.quartile_values) for i in good],
             columns=["genre", "films", "unknown", "q1", "median", "q3"],
         ).sort_values("median", ascending=False, ignore_index=True)
+        current.card.append(Markdown("# Worldwide gross by genre, millions of dollars"))
+        current.card.append(Table(in_millions(self.table)))
         self.next(self.end)
 
     @step
     def end(self):
         """Say how many genres there are."""
         print(f"{len(self.table)} genres, {len(self.refused_groups)} group refused")
+
+
+def in_millions(table):
+    """Return the table with its quartiles in millions of dollars."""
+    quartiles = ["q1", "median", "q3"]
+    return table.assign(**(table[quartiles] / 1e6).round(1))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flow_core import Flow
+from flow_core import Flow, get_cards
 
 
 def main() -> int:
@@ -31,6 +31,8 @@ Run {run.pathspec} is stored in .flow. Try next:
   .venv/bin/flow logs {run.pathspec}/quartiles
   .venv/bin/python {file} run --smallest 100 --with retry:times=1
 """)
+    for card in get_cards(run):
+        print(f"Card of the run: {card.path}")
     return 0
 
 

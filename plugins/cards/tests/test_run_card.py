@@ -372,6 +372,24 @@ class TestCommand:
         assert past.flow("card", "run", *words).error == error
 
 
+class TestClient:
+    def test_get_cards_of_a_run(self, past):
+        file = past.write(
+            """
+            from flow_core import Run, get_cards
+
+            (card,) = get_cards(Run("F/1"))
+            print(repr(card), card.get() == open(card.path).read(), card.get_data())
+            print(len(get_cards("F/1", type="run")), len(get_cards("F/1", type="x")))
+            """,
+            "look.py",
+        )
+        assert past.python(file).check().stdout.splitlines() == [
+            "<Card run of F/1> True None",
+            "1 0",
+        ]
+
+
 class TestATypeOfSomebody:
     MODULE = """
         from flow_cards import Markdown

@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from flow_cards.finding import Found, follow, select
-from flow_cards.storage import read_added, read_html
+from flow_cards.storage import read_added, read_html, run_cards
 from flow_core.api import NotFound, UsageError, installed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Card:
         type: its type; ``error`` for one that says why another could not be made.
         id: its id, or None.
         hash: the first 20 digits of the SHA-256 of the page.
-        pathspec: the task that left it.
+        pathspec: the task that left it; of a card of a run, the run.
     """
 
     def __init__(self, store: Store, found: Found) -> None:
@@ -58,6 +58,8 @@ class Card:
 
     def get_data(self) -> Any:
         """Return what the step gave to ``current.card.refresh``; None when it gave nothing."""
+        if not self._found.card.step:
+            return None  # of a run
         return read_added(self._store, self._found.card.place, [self._found.card.number])[0].data
 
     def view(self) -> str:
@@ -107,26 +109,28 @@ class CardContainer(Sequence[Card]):
 def get_cards(
     task: Any, id: str | None = None, type: str | None = None, follow_resumed: bool = True
 ) -> CardContainer:
-    """Return the cards of a task.
+    """Return the cards of a task, or those of a run as a whole.
 
     Args:
-        task: a `Task` of the client, or its pathspec, ``Flow/run/step/task``.
+        task: a `Task` of the client, or its pathspec, ``Flow/run/step/task``; or a `Run`, ``Flow/run``.
         id, type: only those with this id, of this type.
         follow_resumed: of a task that was reused, whether to return the cards of the one that ran.
 
     Raises:
-        UsageError: it is no task.
-        ObjectNotFound: there is no such task.
+        UsageError: it is neither.
+        ObjectNotFound: there is no such task, or run.
 
     Since 0.1.
     """
     if isinstance(task, str):
-        from flow_core import Task  # of the client, which the kernel finds
+        from flow_core import Run, Task  # of the client, which the kernel finds
 
-        task = Task(task)
+        task = Run(task) if task.count("/") == 1 else Task(task)
     try:
-        flow, run, step, number = task.pathspec.split("/")
-        place = (flow, run, step, int(number), int(task.attempt))
+        place = task.pathspec.split("/")
+        if len(place) != 2:
+            flow, run, step, number = place
+            of_task = (flow, run, step, int(number), int(task.attempt))
         datastore, _ = task.stored_in
     except (AttributeError, ValueError):
         raise UsageError(
@@ -135,7 +139,10 @@ def get_cards(
             hint="get_cards('MyFlow/3/train/7'), get_cards(Task('MyFlow/3/train/7'))",
         ) from None
     store: Store = installed().open("flow.stores", datastore)
-    found = follow(store, place, follow_resumed=follow_resumed)
+    if len(place) == 2:
+        found = [Found(task.pathspec, card) for card in run_cards(store, *place)]
+    else:
+        found = follow(store, of_task, follow_resumed=follow_resumed)
     chosen = select(found, id=id, type=type)
     origin = next((one.origin for one in found), None)
     return CardContainer([Card(store, one) for one in chosen], origin)

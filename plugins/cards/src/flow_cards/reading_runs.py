@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import posixpath
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flow_cards.contract import CardLink, CardRun
 from flow_cards.finding import follow
 from flow_cards.reading import artifact_names, own_artifacts, read_values
-from flow_cards.storage import run_cards_prefix
+from flow_cards.storage import cards_of, run_cards_prefix
 from flow_core.api import OK_STATES, AttemptRecord, AttemptState, Failure, ManifestReader, RunState
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def read_run(session: Session, record: RunRecord) -> CardRun:
             else {}
         ),
         own=own_artifacts(end, names) if end is not None else (),
-        find=functools.cache(functools.partial(_links, store)),
+        find=functools.cache(functools.partial(_links, store, _with_cards(document.graph))),
     )
 
 
@@ -94,9 +94,19 @@ def _failures(store: Store, attempts: tuple[AttemptRecord, ...]) -> Mapping[str,
     return found
 
 
-def _links(store: Store, attempt: AttemptRecord) -> tuple[CardLink, ...]:
+def _with_cards(graph: Mapping[str, Any]) -> frozenset[str]:
+    """Return the steps whose tasks may have left cards: in others nobody need look for some."""
+    steps = graph.get("steps") or {}
+    return frozenset(name for name, node in steps.items() if "card" in node.get("decorators", ()))
+
+
+def _links(store: Store, steps: frozenset[str], attempt: AttemptRecord) -> tuple[CardLink, ...]:
+    if attempt.step not in steps:
+        return ()
+    place = (*attempt[:4], attempt.attempt)
+    if attempt.origin is None:
+        cards = cards_of(store, place)
+    else:
+        cards = [found.card for found in follow(store, place)]
     here = run_cards_prefix(attempt.flow, attempt.run)
-    return tuple(
-        CardLink(one.card.type, one.card.id, posixpath.relpath(one.card.key, here))
-        for one in follow(store, (*attempt[:4], attempt.attempt))
-    )
+    return tuple(CardLink(c.type, c.id, posixpath.relpath(c.key, here)) for c in cards)

@@ -25,7 +25,7 @@ from flow_core.api import AttemptRecord, duration
 
 _WORST_FIRST = ("failed", "running", "queued", "interrupted", "cancelled", "caught", "succeeded")
 _MOST_LINKS = 3
-_MOST_LOOKED_UP = 600
+_MOST_LOOKED_UP = 300
 
 
 def run(run: CardRun) -> Iterator[Component]:
@@ -236,13 +236,18 @@ def _cells(step: StepFacts, links: _Links) -> tuple[Any, ...]:
         step.name,
         len(step.tasks),
         states or "not started",
-        duration(sum(seconds)) if seconds else "",
-        duration(quantile(seconds, 0.5)) if len(seconds) > 1 else "",
-        duration(seconds[-1]) if len(seconds) > 1 else "",
-        duration(cpu) if cpu else "",
-        _memory(peak) if peak else "",
+        _unbroken(duration(sum(seconds)) if seconds else ""),
+        _unbroken(duration(quantile(seconds, 0.5)) if len(seconds) > 1 else ""),
+        _unbroken(duration(seconds[-1]) if len(seconds) > 1 else ""),
+        _unbroken(duration(cpu) if cpu else ""),
+        _unbroken(_memory(peak) if peak else ""),
         Markdown(" ".join(cards)) if cards else "",
     )
+
+
+def _unbroken(text: str) -> str:
+    """Return ``text`` so that no line ends within it."""
+    return text.replace(" ", "\u00a0")
 
 
 def _memory(size: float) -> str:
