@@ -65,6 +65,20 @@ class TestASmallOne:
         sort(seen, "bar")
         assert column(seen) == ["", "B9", "b10", "ä"]
 
+    def test_quantities_by_their_size(self, look):
+        order = [
+            ["2 h 05 min", "4 min 05 s", "13 ms", "2.4 s"],
+            ["1.5 MB", "900 kB", "2 GB", "12 B"],
+            ["+3 %", "-1,000 %", "1e3 %", "2 %"],
+        ]  # fmt: skip
+        seen = look(page(Table([*zip(*order, strict=True)], ["time", "size", "other"])))
+        sort(seen, "time")
+        assert column(seen, 0) == ["13 ms", "2.4 s", "4 min 05 s", "2 h 05 min"]
+        sort(seen, "size")
+        assert column(seen, 1) == ["12 B", "900 kB", "1.5 MB", "2 GB"]
+        sort(seen, "other")
+        assert column(seen, 2) == ["-1,000 %", "2 %", "+3 %", "1e3 %"]
+
     def test_it_has_no_filter(self, seen):
         assert seen.page.get_by_role("searchbox").count() == 0
 

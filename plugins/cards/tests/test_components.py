@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -118,8 +120,16 @@ class TestTable:
             np.int8(3),
         ]
         (found,) = Table([row]).data
-        assert found == (1, 2.5, True, None, "text", inner, "Decimal('1.5')", "[1, 2]", 0.5, 3)
+        assert found == (1, 2.5, True, None, "text", inner, "1.5", "[1, 2]", 0.5, 3)
         assert all(type(cell).__module__ != "numpy" for cell in found)
+
+    def test_dates_and_the_like_are_text(self):
+        when = datetime.fromisoformat("2026-01-02 03:04:00")
+        row = [when, when.date(), pd.Timestamp(when), np.datetime64("2026-01-02"), Path("a/b")]
+        (found,) = Table([row]).data
+        moment = "2026-01-02 03:04:00"
+        assert found == (moment, "2026-01-02", moment, "2026-01-02", "a/b")
+        assert Table([[pd.NaT, pd.NA, timedelta(hours=1)]]).data == ((None, None, "1:00:00"),)
 
     def test_rows_of_any_kind(self):
         assert Table(np.eye(2)).data == ((1.0, 0.0), (0.0, 1.0))

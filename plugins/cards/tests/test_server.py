@@ -153,6 +153,14 @@ class TestPages:
         )
         assert client.get(card["file"]).status == 200
 
+    def test_the_card_of_the_whole_run(self, client, made):
+        made.flow("card", "run", "F/1").check()
+        (card,) = client.json("/api/run/F/1")["cards"]
+        assert f'<a href="{card["url"]}">run</a>' in client.get("/run/F/1").text
+        html = client.get(card["url"]).text
+        link = re.search(r'href="\.\.(/work/5/0/cards/[^"]+)"', html)[1]
+        assert client.get(f"/runs/F/1{link}").status == 200
+
     def test_events_of_what_has_ended(self, client):
         ((name, id, data),) = client.events("/events/card/F/1/work/5/0?v=1", 1)
         assert (name, data["over"], data["sign"]) == ("made", True, "ended")
@@ -164,8 +172,7 @@ class TestPages:
     def test_events_bring_only_what_changed(self, client):
         ((name, id, data),) = client.events("/events/latest?v=1", 1)
         assert name == "parts"
-        ((_, html),) = data["parts"]
-        assert "12 cards" in html
+        assert "12 cards" in data["parts"][-1][1]
         state = re.search("state&#34;: &#34;([0-9a-f]+)", client.get("/").text)[1]
         assert state == id
         ((name, again, data),) = client.events(f"/events/latest?v=1&state={state}", 1)
@@ -216,6 +223,20 @@ class TestSafety:
         page = client.get("/card/F/1/work/5/0")
         assert "connect-src" not in page.text + page.headers["Content-Security-Policy"]
         assert "connect-src &#39;self&#39;" in client.get("/").text
+
+    def test_what_goes_wrong_is_said_once_and_the_server_lives_on(
+        self, client, monkeypatch, capsys
+    ):
+        def fail(*_):
+            raise RuntimeError("of a provider")
+
+        watch = client.server.run_watch("F", "1")
+        monkeypatch.setattr(watch, "look", fail)
+        for path in ("/run/F/1", "/api/run/F/1", "/events/run/F/1"):
+            answer = client.get(path)
+            assert (answer.status, answer.text) == (500, "Sorry: RuntimeError: of a provider\n")
+        assert capsys.readouterr().err == "card server: RuntimeError: of a provider\n"
+        assert client.get("/").status == 200
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
     def test_only_reading(self, client, method):

@@ -274,7 +274,8 @@ class CardType(Protocol):
 
     It is called in a process of its own, after the task, with the code of the flow loaded. It
     changes nothing, prints nothing, and gives the same for the same data. What it raises is shown in
-    the card's stead. It makes something of every task, also of one that failed and has no artifacts.
+    the card's stead. It makes something of every task, also of one that failed and has no artifacts;
+    while a task runs and somebody watches, it is called now and then with its ``state``, ``running``.
     Suite: `flow_cards.testing.CardSuite`.
     """
 

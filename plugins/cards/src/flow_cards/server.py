@@ -22,6 +22,7 @@ import json
 import re
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from flow_cards import pages
+from flow_cards.children import line_of
 from flow_cards.live import View
 from flow_cards.live_link import LiveLink
 from flow_cards.storage import parse_key, read_html
@@ -144,6 +146,7 @@ class CardServer(ThreadingHTTPServer):
         self._runs: OrderedDict[Any, RunWatch] = OrderedDict()
         self._cards: OrderedDict[Any, CardWatch] = OrderedDict()
         self._states: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._told: set[str] = set()
         self._link = LiveLink(session)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -167,7 +170,18 @@ class CardServer(ThreadingHTTPServer):
         self._link.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Let clients go away; whatever else goes wrong is said by the handler."""
+        """Let clients go away; say what else goes wrong."""
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, OSError):
+            self.tell(error)
+
+    def tell(self, error: BaseException) -> None:
+        """Say on standard error what went wrong, in one line, once."""
+        line = f"card server: {line_of(error)}"
+        with self._lock:
+            known, self._told = line in self._told, {*self._told, line}
+        if not known:
+            sys.stderr.write(f"{line}\n")
 
     @property
     def url(self) -> str:
@@ -260,9 +274,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: CardServer
     protocol_version = "HTTP/1.1"
     timeout = 60
+    _begun = False
 
     def do_GET(self) -> None:
         """Answer."""
+        self._begun = False
         try:
             self._answer()
         except Refused as refused:
@@ -271,8 +287,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_error_page(missing)
         except FlowError as error:  # of the store or the index, which may be back soon
             self._send_text(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-        except (BrokenPipeError, ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError):
             self.close_connection = True  # the client went away
+        except Exception as error:  # a mistake of ours, or of a provider: the server lives on
+            self.server.tell(error)
+            self.close_connection = True
+            if not self._begun:
+                self._send_text(HTTPStatus.INTERNAL_SERVER_ERROR, f"Sorry: {line_of(error)}")
 
     def version_string(self) -> str:
         """Say no versions."""
@@ -289,7 +310,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_text(HTTPStatus(status), message or HTTPStatus(status).phrase)
 
     def _answer(self) -> None:
-        parts = urlsplit(self.path)
+        try:
+            parts = urlsplit(self.path)
+        except ValueError:
+            raise Refused(HTTPStatus.BAD_REQUEST, "This is no address") from None
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self._check_host()
         if self._take_token(parts.path, query):
@@ -447,7 +471,7 @@ class _Handler(BaseHTTPRequestHandler):
         given = self.headers.get("Last-Event-ID") or query.get("state", [""])[-1]
         last = given if _STATE.fullmatch(given) else ""
         state = look()  # a card that there is not is an error, and no stream
-        self.close_connection = True
+        self.close_connection = self._begun = True
         self.send_response(HTTPStatus.OK)
         self._send_headers({"Content-Type": "text/event-stream", "Connection": "close"})
         self.end_headers()

@@ -121,11 +121,6 @@ def cards_folder(place: Place) -> str:
     return attempt_prefix(*place) + _FOLDER
 
 
-def run_cards_folder(flow: str, run: str) -> str:
-    """Return below what the cards of a run as a whole lie."""
-    return run_prefix(flow, run) + "run-cards/"
-
-
 def parse_key(key: str) -> StoredCard | None:
     """Return the card that lies, or would lie, under a key; None when that is none of a card."""
     if whole := _RUN_KEY.match(key):

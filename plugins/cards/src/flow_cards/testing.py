@@ -459,6 +459,10 @@ class CardSuite:
         failure = Failure("error", "ValueError", "no good", "Traceback …\nValueError: no good")
         self.check(self.draw(self.task(state="failed", failure=failure, artifacts={})))
 
+    def test_draws_a_task_that_still_runs(self) -> None:
+        """As ``flow card server`` does: there are no artifacts yet."""
+        self.check(self.draw(self.task(state="running", artifacts={}, finished=0.0)))
+
     def test_draws_a_task_that_was_killed(self) -> None:
         failure = Failure("killed", "", "killed by SIGKILL")
         self.check(

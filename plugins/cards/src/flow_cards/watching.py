@@ -20,9 +20,8 @@ from flow_cards.storage import (
     StoredCard,
     cards_folder,
     cards_of,
-    parse_key,
     read_added,
-    run_cards_folder,
+    run_cards,
 )
 from flow_core.api import OK_STATES, AttemptState, NotFound, RunState, seen_state
 
@@ -203,12 +202,8 @@ class RunWatch:
             self._made = (run.pathspec, MadeCards(self._session, run))
             self._known.clear()
         state = seen_state(run)
-        return Overview(run, state, self._steps(run, state, self._made[1]), self._whole(run))
-
-    def _whole(self, run: RunRecord) -> tuple[StoredCard, ...]:
-        prefix = run_cards_folder(run.flow, run.run)
-        found = (parse_key(prefix + name) for name in self._session.store.folders(prefix))
-        return tuple(card for card in found if card is not None)
+        whole = tuple(run_cards(self._session.store, run.flow, run.run))
+        return Overview(run, state, self._steps(run, state, self._made[1]), whole)
 
     def _record(self) -> RunRecord | None:
         metadata = self._session.metadata

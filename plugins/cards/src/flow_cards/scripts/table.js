@@ -9,7 +9,8 @@
   const FILTERED = 10; // tables of more rows have a box to filter them
   const PRINTED = 100;
   const TALLEST = 160; // pixels of a row with pictures and the like
-  const NUMBER = /^[-+]?(\d{1,3}(,\d{3})+|\d+)?(\.\d+)?(e[-+]?\d+)?\s*%?$/i;
+  const QUANTITY = /^([-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(%|µs|ms|s|min|h|d|B|kB|MB|GB|TB)?$/;
+  const UNITS = { µs: 1e-6, ms: 1e-3, min: 60, h: 3600, d: 86400, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
   const collator = new Intl.Collator(undefined, { numeric: true });
   const make = (tag, names = {}) => Object.assign(document.createElement(tag), names);
   const grouped = (digits) => digits.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
@@ -84,16 +85,22 @@
     };
   };
 
+  /* The number that a text stands for: 12,345, 7 %, 4 min 05 s, 1.5 MB; NaN for other texts. */
+  const numberIn = (text) => text.split(/(?<=[a-z])\s+(?=\d)/).reduce((sum, part) => {
+    const [, digits, unit] = QUANTITY.exec(part) || [];
+    return digits ? sum + Number(digits.replaceAll(",", "")) * (UNITS[unit] || 1) : NaN;
+  }, 0);
+
   /* By what the rows of a column are sorted: numbers before texts, nothing at the end. */
   const ranksOf = (rows, column) => {
     const keys = Array.from({ length: rows.count }, (_, row) => rows.key(row, column));
     const isText = (key) => typeof key === "string" && key !== "";
-    const numeric = keys.every((key) => !isText(key) || (NUMBER.test(key) && /\d/.test(key)));
+    const numeric = keys.every((key) => !isText(key) || !Number.isNaN(numberIn(key)));
     const texts = numeric ? [] : inOrder([...new Set(keys.filter(isText))]);
     const rank = new Map(texts.map((text, index) => [text, index]));
     const kinds = new Uint8Array(rows.count), values = new Float64Array(rows.count);
     keys.forEach((key, row) => {
-      const number = isText(key) && numeric ? Number(key.replace(/[,%\s]/g, "")) : key;
+      const number = isText(key) && numeric ? numberIn(key) : key;
       kinds[row] = isText(number) ? 1 : typeof number === "number" && !Number.isNaN(number) ? 0 : 2;
       values[row] = kinds[row] === 0 ? number : kinds[row] === 1 ? rank.get(number) : 0;
     });
