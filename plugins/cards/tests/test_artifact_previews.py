@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
 import json
+import math
+import struct
 import subprocess
 import sys
+import time
 
 import altair as alt
 import matplotlib.figure
@@ -41,6 +45,7 @@ from flow_cards import (
 from flow_cards.artifact_previews import show
 from flow_cards.artifacts import Room, values_shown
 from flow_cards.components import as_component
+from flow_cards.plotly_charts import numbers
 from flow_cards.png import png
 from flow_cards.testing import PAGE_LIMIT, Page, card_task, values
 from flow_cards.types import default
@@ -74,6 +79,8 @@ class TestWhatComesWithPython:
             ({"a": 1}, "{'a': 1}"),
             ({}, "{}"),
             (b"x", "b'x'"),
+            (np.float64(0.5), "0.5"),
+            (np.str_("a"), "'a'"),
             (LogisticRegression(), "LogisticRegression()"),
             (Broken(), "(Broken cannot be shown: RuntimeError)"),
         ],
@@ -108,6 +115,19 @@ class TestWhatComesWithPython:
         assert line == "60 numbers"
         assert facts_of(block)["max"] == 2.5
         assert isinstance(facts_of(block)["values"], Sparkline)
+
+    def test_numbers_of_any_size(self):
+        for huge in (10**400, -(10**400), 1e308, float("inf")):
+            line, block = show([huge] * 10)
+            assert line == "10 numbers"
+            assert Page(render(lambda task, block=block: [block], card_task())).problems == []
+
+    def test_a_long_list_of_numbers(self):
+        began = time.process_time()
+        facts = facts_of(show(list(range(3_000_000))).block)
+        assert (facts["length"], facts["max"]) == (3_000_000, 999_999)
+        assert facts["of these"] == "the first 1,000,000"
+        assert time.process_time() - began < 2
 
     def test_a_large_dict(self):
         line, block = show({f"k{n}": "v" * 50 for n in range(20)})
@@ -198,6 +218,24 @@ class TestArrays:
                 facts_of(show(value).block) if value.size > 12 else {"shape": "0 \xd7 20 \xd7 3"}
             )
         assert {name: facts[name] for name in expected} == expected
+
+    def test_a_tensor(self):
+        class Tensor:
+            __module__ = "torch"
+            dtype, shape, device = "torch.float32", (4, 5), "cpu"
+
+            def detach(self):
+                return self
+
+            def cpu(self):
+                return self
+
+            def numpy(self):
+                return np.arange(20.0).reshape(4, 5)
+
+        line, block = show(Tensor())
+        assert line == "torch.float32 4 \xd7 5 on cpu"
+        assert facts_of(block)["max"] == 19
 
     @pytest.mark.parametrize(
         "value", [np.array(["a"] * 20), np.array([object] * 20), np.ones(20) * 1j]
@@ -359,6 +397,11 @@ class TestPlotly:
     def test_a_large_one_is_thinned(self):
         (spec,) = self.specs(FIGURES["many"]())
         assert len(spec["layer"][0]["data"]["values"]) <= 20_000
+
+    def test_packed_numbers(self):
+        packed = base64.b64encode(struct.pack("<4d", 1, 2, 3, math.nan)).decode()
+        assert numbers({"dtype": "f8", "bdata": packed})[:3] == [1, 2, 3]
+        assert numbers({"dtype": "f8", "bdata": packed, "shape": "2, 2"})[0] == [1, 2]
 
     def test_what_is_not_drawn_is_told(self):
         figure = go.Figure([go.Scatter3d(x=[1], y=[1], z=[1]), go.Scatter(x=[1, 2], y=[1, 2])])

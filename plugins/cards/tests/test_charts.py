@@ -350,6 +350,19 @@ class TestInABrowser:
         assert found.locator(".fallback").first.locator("td").first.inner_text() == "Drama"
         assert found.locator("svg.marks").count() == 1
 
+    def test_nobody_is_kept_out(self, look):
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = self.drawn(look(page(VegaChart(LINE, True), VegaChart(BARS, True))), 2)
+        for name in ("Data", "Specification"):
+            found.get_by_role("button", name=name).last.click()
+        violations = Axe().run(found).response["violations"]
+        assert [
+            (one["id"], one["nodes"])
+            for one in violations
+            if one["impact"] in ("serious", "critical")
+        ] == []
+
     def test_it_is_as_wide_as_there_is_room(self, look):
         fixed = {**BARS, "width": 700}
         found = self.drawn(look(page(VegaChart(LINE), VegaChart(fixed)), width=1000), 2)
@@ -369,6 +382,12 @@ class TestInABrowser:
         assert all(width < 370 for width in widths())
         assert found.evaluate("document.documentElement.scrollWidth") == 390
 
+    def test_on_paper_it_is_light(self, look):
+        found = self.drawn(look(page(VegaChart(LINE)), dark=True), 1)
+        found.emulate_media(media="print", color_scheme="dark")
+        color = "getComputedStyle(document.querySelector('.mark-line path')).stroke"
+        assert found.evaluate(color) == "rgb(208, 98, 11)"
+
     def test_its_buttons(self, look):
         found = self.drawn(look(page(VegaChart(BARS, show_controls=True))), 1)
         for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
@@ -380,7 +399,19 @@ class TestInABrowser:
         found.get_by_role("button", name="Data").click()
         assert found.locator("td").first.is_visible()
         found.get_by_role("button", name="Specification").click()
-        assert '"mark": "bar"' in found.locator(".controls + pre").inner_text()
+        assert '"mark": "bar"' in found.locator(".specification").inner_text()
+        found.evaluate(
+            """() => {
+                const old = document.querySelector(".part");
+                const fresh = old.cloneNode(true);
+                fresh.querySelectorAll(".controls, .specification").forEach((one) => one.remove());
+                const note = fresh.querySelector(".fallback .note");
+                note.insertAdjacentHTML("beforeend", '<span class="unscripted"></span>');
+                flowCard.replace(old, fresh);
+            }"""
+        )
+        assert found.locator("td").first.is_visible()  # what was opened stays open
+        assert '"mark": "bar"' in found.locator(".specification").inner_text()
 
     def test_a_live_page_shows_new_data_without_a_gap(self, look):
         seen = look(page(VegaChart(BARS)))

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import math
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from importlib import resources
 
@@ -127,6 +129,23 @@ class TestSafety:
         (policy,) = [a["content"] for _, a in found.tags if a.get("http-equiv") == POLICY]
         assert "default-src 'none'" in policy
         assert "http" not in policy
+
+
+def test_a_process_that_is_ready_has_all_that_a_usual_card_needs():
+    code = """
+import sys
+from flow_cards.drawing import get_ready, render
+from flow_cards.testing import card_task
+from flow_cards.types import default
+get_ready()
+before = set(sys.modules)
+steps = {"start": {"targets": ["train"]}, "train": {"targets": ["end"]}, "end": {"targets": []}}
+values = {"n": 1.5, "t": "a" * 500, "rows": [[1, "a"]] * 20, "map": {str(n): [n] * 9 for n in range(99)}}
+render(default, card_task(values, {"p": 1}, graph={"steps": steps}, logs={"stdout": "a"}, step_doc="*a*"))
+print(*sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 class TestContent:

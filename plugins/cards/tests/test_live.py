@@ -245,3 +245,76 @@ def test_a_type_that_hangs_or_crashes_shows_an_error_and_the_server_lives_on(tes
             until(page, f"document.body.innerText.includes('{said}')")
         page.goto(f"{url}card/F/1/start/1/2")
         until(page, "document.body.innerText.includes('at ')")
+
+
+CHART = """
+    import os, time
+    from flow_core import FlowSpec, card, current, step
+    from flow_cards import Markdown, VegaChart
+
+    def spec(count):
+        rows = [{"epoch": n, "loss": 1 / (n + 1)} for n in range(count)]
+        encoding = {
+            "x": {"field": "epoch", "type": "quantitative"},
+            "y": {"field": "loss", "type": "quantitative"},
+        }
+        return {"data": {"values": rows}, "mark": "point", "encoding": encoding}
+
+    class F(FlowSpec):
+        @card(refresh_interval=0.2)
+        @step
+        def start(self):
+            current.card.append(Markdown("# Live"))
+            current.card.refresh(force=True)
+            while not os.path.exists("chart"):
+                time.sleep(0.1)
+            chart = VegaChart(spec(1), title="Loss")
+            current.card.append(chart)
+            n = 1
+            while not os.path.exists("stop"):
+                n += 1
+                chart.update(spec(n))
+                current.card.refresh()
+                time.sleep(0.3)
+            self.points = n
+            self.next(self.end)
+
+        @step
+        def end(self):
+            pass
+
+    if __name__ == "__main__":
+        F()
+"""
+
+# Notes how often the page was without a drawing after it had one.
+WATCH_CHART = """() => {
+    window.gaps = 0;
+    window.counts = new Set();
+    new MutationObserver(() => {
+        const points = document.querySelectorAll(".drawing .mark-symbol.role-mark path").length;
+        window.counts.add(points);
+        if (window.counts.size > 2 && points === 0) window.gaps += 1;
+    }).observe(document.body, { subtree: true, childList: true });
+}"""
+
+
+def test_a_chart_gets_new_data_without_a_gap(tester, page):
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    file = tester.write(CHART)
+    with running(tester, file), served(tester) as (_, url):
+        page.goto(url)
+        page.get_by_role("link", name="start/1").click()
+        page.get_by_role("heading", name="Live", exact=True).wait_for()
+        page.evaluate(WATCH_CHART)
+        (tester.path / "chart").touch()  # what draws it comes into the page only now
+        until(page, "window.counts.size > 5")
+        assert page.evaluate("window.gaps") == 0
+        (tester.path / "stop").touch()
+        until(page, "document.querySelector('.live').textContent === 'ended'")
+        until(page, "document.querySelectorAll('.drawing svg.marks').length === 1")
+        assert page.evaluate("window.gaps") == 0
+        assert "points" in page.locator("main").inner_text()
+    assert problems == []

@@ -36,6 +36,7 @@ _CELL = 200
 _ROWS, _COLUMNS = 100, 30
 _SERIES_ROWS = 20
 _SAMPLE = 100_000
+_MOST_NUMBERS = 1_000_000
 _BARS = 30
 _SMALL_ARRAY = 12
 _LARGEST_PICTURE = 4_000_000
@@ -128,7 +129,7 @@ def _error(value: BaseException) -> Shown:
 def _sequence(value: Sequence[Any]) -> Shown:
     text = preview(value, _LINE + 1)
     first = value[:_ROWS]
-    if len(value) >= 8 and all(type(one) in (int, float) for one in value[: 10 * _SAMPLE]):
+    if len(value) >= 8 and all(type(one) in (int, float) for one in value[:_MOST_NUMBERS]):
         return Shown(f"{len(value):,} numbers", _numbers(value))
     rows = _rows_of(first)
     if rows is not None and (len(text) > 60 or len(value) > 2):
@@ -140,9 +141,12 @@ def _sequence(value: Sequence[Any]) -> Shown:
 
 
 def _numbers(values: Sequence[float]) -> Component:
-    known = [value for value in values if math.isfinite(value)]
+    first = values[:_MOST_NUMBERS]
+    known = [value for value in first if abs(value) < math.inf]
     facts: list[tuple[str, Any]] = [("length", len(values))]
-    if known:
+    if len(values) > len(first):
+        facts.append(("of these", f"the first {len(first):,}"))
+    if known and max(map(abs, known)) < 1e300:
         facts += [("min", min(known)), ("mean", sum(known) / len(known)), ("max", max(known))]
     return Facts([*facts, ("values", Sparkline(values[:_SAMPLE]))])
 
@@ -202,6 +206,8 @@ def _component(value: Component) -> Shown:
 
 def _of_numpy(value: Any) -> Shown | None:
     numpy = sys.modules["numpy"]
+    if isinstance(value, numpy.generic) and value.dtype.kind in "biufSU":
+        return show(value.item())
     if not isinstance(value, numpy.ndarray):
         return None
     return _array(numpy, value)

@@ -15,7 +15,7 @@ from flow_cards.previews import preview
 _MOST_VALUES = 200
 _TEXT = 500
 _OPEN = 6
-_ROOM = 900_000
+_ROOM = 700_000
 
 
 class Room:

@@ -24,7 +24,7 @@ from flow_cards import highlight, tree
 from flow_cards.components import Component, Table, kind_of
 from flow_cards.components.events import headline
 from flow_cards.components.image import MEDIA
-from flow_cards.contract import CardRun, CardTask, HtmlPage
+from flow_cards.contract import CardRun, CardTask, HtmlPage, Value
 from flow_cards.rows import raw_value, rows_json
 from flow_cards.wording import clean, number_text, size_text
 from flow_core.api import duration
@@ -273,6 +273,17 @@ def _templates() -> dict[str, str]:
 
 
 @functools.cache
+def _homes() -> dict[str, str]:
+    """Return in which template each macro is."""
+    return {
+        macro: name
+        for name, text in _templates().items()
+        if name.startswith("components/")
+        for macro in re.findall(r"{% macro (\w+)", text)
+    }
+
+
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=DictLoader(_templates()),
@@ -297,11 +308,40 @@ def _environment() -> Environment:
 
 
 def get_ready() -> None:
-    """Load what each drawing needs: for a process from which others are forked."""
-    environment = _environment()
-    for name in _templates():
-        environment.get_template(name)
-    _markdown("")
+    """Load what each drawing needs: for a process from which others are forked.
+
+    A card of the usual kind is drawn for that: so nothing that it needs can be forgotten here.
+    """
+    from flow_cards.types import default
+
+    steps = {"start": {"targets": ["end"], "kind": "start"}, "end": {"targets": [], "kind": "end"}}
+    values = {
+        name: Value(name, "", 0, functools.partial(_given, value))
+        for name, value in {
+            "n": 1,
+            "text": "a" * 999,
+            "rows": [["a", 1.5]] * 9,
+            "map": {1: 2},
+        }.items()
+    }
+    task = CardTask(
+        "F",
+        "1",
+        "start",
+        1,
+        started=1.0,
+        finished=2.0,
+        artifacts=values,
+        own=tuple(values),
+        logs={"stdout": "a"},
+        graph={"steps": steps},
+        step_doc="a",
+    )
+    render(default, task)
+
+
+def _given(value: Any) -> Any:
+    return value
 
 
 class _Drawer:
@@ -315,7 +355,7 @@ class _Drawer:
         self.scripts: dict[str, None] = {}
         self._depth = 0
         self._cells = 0  # how many cells of tables are around what is drawn
-        given = {
+        self._given = {
             "draw": self.draw,
             "cell": self._cell,
             "numbers": _number_columns,
@@ -328,10 +368,13 @@ class _Drawer:
             "reach": self._reach,
         }
         self._macros: dict[str, Any] = {}
-        for name in _templates():
-            if name.startswith("components/"):
-                module = _environment().get_template(name).make_module(given)
-                self._macros.update(vars(module))
+
+    def _macro(self, kind: str) -> Any:
+        """Return the macro of a component."""
+        if kind not in self._macros:
+            template = _environment().get_template(_homes()[kind])
+            self._macros.update(vars(template.make_module(self._given)))
+        return self._macros[kind]
 
     def _need(self, *names: str) -> str:
         """Have the page carry these scripts of ours."""
@@ -347,7 +390,7 @@ class _Drawer:
             kind = kind_of(component)
             if kind is None:
                 return Markup("").join(self.draw(part) for part in component.parts())
-            return Markup(self._macros[kind](component))
+            return Markup(self._macro(kind)(component))
         finally:
             self._depth -= 1
 

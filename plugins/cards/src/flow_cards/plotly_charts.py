@@ -335,6 +335,9 @@ _TO_PICTURE = (
 )
 
 
+_given_up: list[bool] = []  # that it took too long once: a card has not the time to wait again
+
+
 def picture(figure: Any, seconds: float = 15) -> bytes | None:
     """Return a figure as PNG, made by kaleido where it is installed; None when that does not work.
 
@@ -343,7 +346,7 @@ def picture(figure: Any, seconds: float = 15) -> bytes | None:
     import importlib.util
     import subprocess
 
-    if importlib.util.find_spec("kaleido") is None:
+    if _given_up or importlib.util.find_spec("kaleido") is None:
         return None
     try:
         done = subprocess.run(
@@ -354,6 +357,7 @@ def picture(figure: Any, seconds: float = 15) -> bytes | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
+        _given_up.append(True)
         return None
     return done.stdout if done.returncode == 0 else None
 

@@ -17,6 +17,7 @@ def default(task: CardTask) -> Iterator[Component]:
     Options: ``max_artifact_size``, the bytes above which an artifact is not read (200 MB);
     ``only_repr``, to show values as Python writes them, without tables, pictures and charts.
     """
+    room = Room()
     if task.failure is not None:
         yield failure_of(task)
     yield from task.components
@@ -25,8 +26,8 @@ def default(task: CardTask) -> Iterator[Component]:
     if task.graph.get("steps"):
         yield Section("Flow", [Graph(task.graph, task.step)])
     if task.parameters:
-        yield Section("Parameters", _shown(task, task.parameters, Room()))
-    yield from _artifacts(task)
+        yield Section("Parameters", _shown(task, task.parameters, room))
+    yield from _artifacts(task, room)
     logs = [Log(text, name) for name, text in task.logs.items() if text]
     if logs:
         yield Section("Log", logs)
@@ -85,13 +86,12 @@ def _limit(task: CardTask) -> int:
     return int(task.options.get("max_artifact_size", LARGE))
 
 
-def _artifacts(task: CardTask) -> Iterator[Component]:
+def _artifacts(task: CardTask, room: Room) -> Iterator[Component]:
     own = {*task.own}
     groups = (
         ("Artifacts", sorted(own & {*task.artifacts})),
         ("Artifacts of earlier steps", sorted({*task.artifacts} - own)),
     )
-    room = Room()
     for title, chosen in groups:
         if chosen:
             values = {n: task.artifacts[n] for n in chosen}

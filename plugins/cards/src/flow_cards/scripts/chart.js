@@ -39,7 +39,7 @@
     return {
       background: background ? known("paper") : null,
       font,
-      aria: false, // the drawing has one text as a whole
+      aria: false, // the drawing has one text as a whole; its marks have none
       padding: 4,
       title: { color: ink, subtitleColor: quiet, font, subtitleFont: font, fontSize: 14, fontWeight: 600, anchor: "start", offset: 12 },
       axis: { ...labels, ...sizes, domainColor: line, gridColor: line, tickColor: line, tickSize: 4, labelPadding: 6, titlePadding: 10 },
@@ -49,7 +49,7 @@
       legend: { ...labels, ...sizes, symbolStrokeWidth: 2 },
       header: { ...labels, ...sizes },
       view: { stroke: null, continuousHeight: 260 },
-      mark: { color: series[0], tooltip: true },
+      mark: { color: series[0], tooltip: true, aria: false },
       line: { strokeWidth: 2, strokeCap: "round", strokeJoin: "round" },
       area: { fillOpacity: 0.25, line: true },
       bar: { cornerRadiusEnd: 2 },
@@ -135,7 +135,9 @@
       this.fallback = figure.querySelector(".fallback");
       this.turn = 0;
       this.view = null;
+      this.failed = false; // then its data is shown in its place
       this.fallback.hidden = true;
+      this.drawing.classList.add("waiting");
       figure.querySelector(".unscripted").remove();
       this.takeOver();
       this.read();
@@ -170,7 +172,7 @@
         this.drawing.replaceChildren(...before.drawing.childNodes);
         this.view = before.view;
         before.view = null;
-        this.drawing.classList.add("drawn");
+        this.drawing.classList.replace("waiting", "drawn");
       }
       for (const chart of charts) if (!chart.figure.isConnected) chart.end();
       charts.add(this);
@@ -236,13 +238,17 @@
     show(aside) {
       const picture = aside.querySelector("svg.marks, canvas.marks");
       if (picture) {
+        for (const part of picture.querySelectorAll("[role]")) {
+          for (const name of ["role", "aria-label", "aria-roledescription"]) part.removeAttribute(name);
+        }
         picture.setAttribute("role", "img");
         picture.setAttribute("aria-label", this.given.alt);
       }
       aside.className = "";
       this.drawing.replaceChildren(aside);
-      this.drawing.classList.add("drawn");
-      this.fallback.hidden = true;
+      this.drawing.classList.replace("waiting", "drawn");
+      if (this.failed) this.fallback.hidden = true;
+      this.failed = false;
     }
 
     fail(error) {
@@ -252,7 +258,8 @@
       what.textContent = "The chart cannot be drawn.";
       note.append(what, ` Vega says: ${error && error.message ? error.message : error}`);
       this.drawing.replaceChildren(note);
-      this.drawing.classList.add("drawn");
+      this.drawing.classList.replace("waiting", "drawn");
+      this.failed = true;
       this.fallback.hidden = false;
     }
 
@@ -269,6 +276,8 @@
       const row = document.createElement("p");
       row.className = "controls";
       const source = document.createElement("pre");
+      source.className = "specification";
+      source.tabIndex = 0;
       source.hidden = true;
       const add = (text, act) => {
         const button = document.createElement("button");
@@ -276,21 +285,27 @@
         button.textContent = text;
         button.addEventListener("click", () => act(button));
         row.append(button);
+        return button;
+      };
+      const toggle = (text, what) => {
+        const button = add(text, () => {
+          const shown = what();
+          shown.hidden = !shown.hidden;
+          button.setAttribute("aria-expanded", String(!shown.hidden));
+        });
+        button.setAttribute("aria-expanded", "false");
       };
       add("Save as SVG", () => this.save("svg"));
       add("Save as PNG", () => this.save("png"));
       if (this.fallback.querySelector("table")) {
-        add("Data", (button) => {
-          this.fallback.hidden = !this.fallback.hidden;
-          button.setAttribute("aria-expanded", String(!this.fallback.hidden));
-        });
+        toggle("Data", () => this.fallback);
       }
-      add("Specification", (button) => {
+      toggle("Specification", () => {
         source.textContent = JSON.stringify(this.given.spec, null, 2);
-        source.hidden = !source.hidden;
-        button.setAttribute("aria-expanded", String(!source.hidden));
+        return source;
       });
-      this.figure.append(row, source);
+      this.drawing.after(row);
+      this.fallback.after(source);
     }
 
     async save(kind) {
@@ -313,5 +328,12 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const chart of charts) if (chart.figure.isConnected) chart.draw();
   });
-  flowCard.mount("figure.drawn-by-script", (figure) => new Chart(figure));
+  flowCard.mount("figure.drawn-by-script", (figure) => {
+    const chart = new Chart(figure);
+    const toggles = () => [...figure.querySelectorAll(".controls [aria-expanded]")];
+    return {
+      save: () => toggles().map((button) => button.getAttribute("aria-expanded") === "true"),
+      restore: (open) => toggles().forEach((button, n) => open[n] && !chart.failed && button.click()),
+    };
+  });
 })();
