@@ -88,7 +88,8 @@ class Client:
                 name, _, value = line.partition(": ")
                 lines[name] = value
             elif "event" in lines:
-                found.append((lines["event"], lines["id"], json.loads(lines["data"])))
+                if lines["event"] != "beat":
+                    found.append((lines["event"], lines["id"], json.loads(lines["data"])))
                 lines = {}
         answer.close()
         connection.close()

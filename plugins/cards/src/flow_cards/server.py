@@ -490,7 +490,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._event("same", last, {"sign": state.sign})
                 sign, said = state.sign, time.monotonic()
             elif time.monotonic() - said > _HEARTBEAT:
-                self._write(": all is well\n\n")
+                self._write("event: beat\ndata: all is well\n\n")
                 said = time.monotonic()
             if state.event == "made" and state.over:
                 return

@@ -14,6 +14,7 @@
   let source = null;
   let over = false;
   let waiting = 0;
+  let heard = 0;
   let work = Promise.resolve();
 
   const say = (state, text) => {
@@ -154,6 +155,10 @@
     clearTimeout(waiting);
     if (source) source.close();
     source = new EventSource(anew ? home.events : `${home.events}&state=${home.state}`);
+    heard = Date.now();
+    for (const name of ["parts", "made", "same", "beat"]) {
+      source.addEventListener(name, () => { heard = Date.now(); });
+    }
     source.addEventListener("parts", queue(update));
     source.addEventListener("made", queue(follow));
     source.addEventListener("same", (event) => say("on", JSON.parse(event.data).sign));
@@ -162,6 +167,11 @@
       else say("off", "disconnected, trying again");
     });
   }
+
+  // A network that has gone, as when a laptop slept, says nothing; the server does every 5 seconds.
+  setInterval(() => {
+    if (source && !over && !document.hidden && Date.now() - heard > 20000) retry();
+  }, 5000);
 
   sign.setAttribute("role", "status");
   say("off", "connecting");
