@@ -227,6 +227,20 @@ def test_in_a_browser_texts_fit_their_boxes_and_narrow_pages_scroll(look):
     assert seen.problems == []
 
 
+def test_in_a_browser_the_lit_step_of_a_large_graph_is_in_view(look):
+    names = [f"step_{n}" for n in range(60)]
+    steps = {name: {"targets": names[n + 1 : n + 2]} for n, name in enumerate(names)}
+    seen = look(drawn(Graph({"steps": steps}, "step_40")))
+    place, lit = seen.page.evaluate(
+        """() => ['figure.graph', '.lit'].map((one) => {
+            const box = document.querySelector(one).getBoundingClientRect();
+            return [box.left, box.right];
+        })"""
+    )
+    assert place[0] < lit[0] < lit[1] < place[1]
+    assert seen.problems == []
+
+
 def _on_edge(point, box):
     x, y = point
     beside = box.y - 0.1 <= y <= box.y + box.height + 0.1

@@ -42,6 +42,11 @@ class TestFewBars:
         assert "s/1, failed, 1.0 s: ValueError: x" in Page(html).text
         assert "s/1, attempt 1, succeeded, 1.0 s" in Page(html).text
 
+    def test_states_other_than_success_have_a_legend(self):
+        assert "legend" not in drawn(("s", [Bar("s/1", 0, 1)])).partition("</style>")[2]
+        html = drawn(("s", [Bar("s/1", 0, 1, "caught"), Bar("s/2", 0, 1)])).partition("</style>")[2]
+        assert html.index("</svg> succeeded") < html.index("</svg> caught")
+
     def test_links(self):
         html = drawn(("s", [Bar("s/1", 0, 1, link="../s/1/0/cards/x.html")]))
         assert '<a href="../s/1/0/cards/x.html"' in html

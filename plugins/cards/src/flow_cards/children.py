@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         error: why it failed, in one line; ``""`` = it did not.
-        text: the traceback, or what its process wrote before it died.
+        text: the traceback, or what its process wrote before it died; the text that a job returned.
     """
 
     error: str = ""
@@ -175,7 +175,9 @@ def finish(job: Callable[[], object], end: int) -> NoReturn:
     """Do a job, write its outcome to a descriptor, and end the process."""
     outcome = Outcome()
     try:
-        job()
+        returned = job()
+        if isinstance(returned, str):
+            outcome = Outcome(text=returned)
     except BaseException as error:  # whatever the code of others may raise, SystemExit too
         outcome = outcome_of(error)
     for stream in (sys.stdout, sys.stderr):

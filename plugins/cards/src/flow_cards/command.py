@@ -1,4 +1,4 @@
-"""The command ``card``: view, get, list, run, server."""
+"""The command ``card``: view, get, list, create, run, server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ def build(context: CommandContext) -> click.Command:
     """Make the click group."""
     return click.Group(
         "card",
-        commands=[_list(context), _view(context), _get(context), _run(context), _server(context)],
+        commands=[
+            _list(context),
+            _view(context),
+            _get(context),
+            _run(context),
+            _create(context),
+            _server(context),
+        ],
         help="Look at the cards that tasks have left. Which: a step of the latest run (train), or "
         "run/step, run/step/task; without the file of the flow with its name in front: "
         "MyFlow/3/train.",
@@ -52,18 +59,21 @@ def _list(context: CommandContext) -> click.Command:
 
 
 def _view(context: CommandContext) -> click.Command:
-    def view(pathspec: str | None, **chosen: Any) -> None:
+    def view(pathspec: str | None, as_json: bool, **chosen: Any) -> None:
         from flow_cards.client import open_in_browser
 
         session = context.session()
         found = _one(context, session, pathspec, chosen)
         path = open_in_browser(session.store, found)
-        context.echo(path)
+        if as_json:
+            context.echo(json.dumps({**_data(session, found), "path": path}, indent=2))
+        else:
+            context.echo(path)
 
     return click.Command(
         "view",
         callback=view,
-        params=[_pathspec(), *_filters()],
+        params=[_pathspec(), *_filters(), _json("Print JSON: what is known of it, and the path.")],
         help="Open a card in the browser, and print the path of its file.",
     )
 
@@ -144,6 +154,47 @@ def _run(context: CommandContext) -> click.Command:
 
 def _flow_of(context: CommandContext) -> str | None:
     return context.flow.__name__ if context.flow is not None else None
+
+
+def _create(context: CommandContext) -> click.Command:
+    def make(pathspec: str | None, **options: Any) -> None:
+        from flow_cards.create_command import create_cards
+
+        create_cards(context, pathspec, **options)
+
+    return click.Command(
+        "create",
+        callback=make,
+        params=[
+            _pathspec(),
+            click.Option(
+                ["--type"],
+                metavar="TYPE",
+                default="default",
+                show_default=True,
+                help="The type of card.",
+            ),
+            click.Option(
+                ["--id"], metavar="ID", help="Its id; a card that has it already is made anew."
+            ),
+            click.Option(
+                ["--options"],
+                metavar="JSON",
+                default="{}",
+                help="Options of the type, as in @card(options=…).",
+            ),
+            click.Option(
+                ["--timeout"],
+                type=float,
+                default=45.0,
+                show_default=True,
+                help="Seconds that making a card may take.",
+            ),
+            _json("Print JSON."),
+        ],
+        help="Make a card of a task that has ended, also of one without @card; of a step or a run: of "
+        "each of its tasks. Prints the paths of the files.",
+    )
 
 
 def _server(context: CommandContext) -> click.Command:

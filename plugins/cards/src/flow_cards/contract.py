@@ -183,6 +183,7 @@ class CardRun:
         user, host: who started it, and where.
         tags: its tags.
         started, finished: seconds since the epoch; 0 = not known, or not yet.
+        seen: when it was last heard of: its end, or the last sign of life of its launcher.
         origin: the run that it resumes, ``Flow/run``; ``""`` = none.
         failure: why it did not succeed; None where it did, or has not ended.
         parameters: its parameters by name.
@@ -206,6 +207,7 @@ class CardRun:
     tags: tuple[str, ...] = ()
     started: float = 0.0
     finished: float = 0.0
+    seen: float = 0.0
     origin: str = ""
     failure: Failure | None = None
     parameters: Mapping[str, Value] = field(default_factory=dict)

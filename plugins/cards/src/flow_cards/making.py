@@ -12,6 +12,8 @@ from flow_cards.storage import (
     Added,
     Place,
     StoredCard,
+    cards_of,
+    known_numbers,
     read_added,
     write_card,
     write_run_card,
@@ -86,6 +88,69 @@ def make_error_card(session: Session, place: Place, number: int, error: str, tex
     write_card(session.store, place, number, shown, html)
 
 
+def create_card(session: Session, place: Place, options: CardOptions) -> str:
+    """Make one more card of an attempt, or anew the one with the id of ``options``; return its key.
+
+    What the step added to a card is shown, too: to the one that is made anew; else to the only one to
+    which it added anything.
+
+    Raises:
+        NotFound: no plugin offers its type; the attempt left no record.
+        Exception: whatever its type raises.
+    """
+    from flow_cards.drawing import render
+
+    make = load_type(session.index, options.type)
+    number, added = _number_of(session, place, options)
+    html = render(make, _task(session, place, number, options, added))
+    return write_card(session.store, place, number, options, html)
+
+
+def _number_of(session: Session, place: Place, options: CardOptions) -> tuple[int, Added]:
+    """Return the number of a card that is to be made, and what is to be shown in it."""
+    numbers = known_numbers(session.store, place)
+    given = dict(zip(numbers, read_added(session.store, place, numbers), strict=True))
+    same = [card.number for card in cards_of(session.store, place) if card.id == options.id]
+    if options.id is not None and same:
+        return same[0], given[same[0]]
+    some = [added for added in given.values() if added.components]
+    own = 0
+    if session.flow is not None and place[2] in session.definition.steps:
+        own = len(cards_of_step(session, place[2]))  # these have their numbers, even if not made
+    return max(own, *(n + 1 for n in numbers), 0), some[0] if len(some) == 1 else Added()
+
+
+def failure_text(place: Place, options: CardOptions, outcome: Outcome) -> str:
+    """Return a sentence on a card that could not be made."""
+    name, where = options.id or options.type, "/".join(map(str, place[:4]))
+    return f"The card '{name}' of {where} could not be made: {outcome.error}"
+
+
+def _task(
+    session: Session, place: Place, number: int, options: CardOptions, added: Added | None = None
+) -> CardTask:
+    manifest = ManifestReader(session.store).one(*place)
+    if manifest is None:
+        raise NotFound(
+            f"The attempt {'/'.join(map(str, place))} has left no record",
+            where=session.store.url,
+            why="it was lost, or its run was removed",
+        )
+    document = session.run_document(*place[:2])
+    if added is None:
+        added = _added(session, manifest, number)
+    return read_task(session, document, manifest, options, added)
+
+
+def _added(session: Session, manifest: Manifest, number: int) -> Added:
+    place = (*manifest[:4], manifest.attempt)
+    (added,) = read_added(session.store, place, [number])
+    if added == Added() and manifest.state is AttemptState.CAUGHT and manifest.attempt:
+        # It ran none of the step's code, but stands for the attempt before, whose process died.
+        (added,) = read_added(session.store, (*place[:4], place[4] - 1), [number])
+    return added
+
+
 # --- cards of runs ------------------------------------------------------------------------------
 
 
@@ -132,30 +197,3 @@ def _run(session: Session, flow: str, run: str) -> CardRun:
             hint="flow runs",
         )
     return read_run(session, record)
-
-
-def failure_text(place: Place, options: CardOptions, outcome: Outcome) -> str:
-    """Return a sentence on a card that could not be made."""
-    name, where = options.id or options.type, "/".join(map(str, place[:4]))
-    return f"The card '{name}' of {where} could not be made: {outcome.error}"
-
-
-def _task(session: Session, place: Place, number: int, options: CardOptions) -> CardTask:
-    manifest = ManifestReader(session.store).one(*place)
-    if manifest is None:
-        raise NotFound(
-            f"The attempt {'/'.join(map(str, place))} has left no record",
-            where=session.store.url,
-            why="it was lost, or its run was removed",
-        )
-    document = session.run_document(*place[:2])
-    return read_task(session, document, manifest, options, _added(session, manifest, number))
-
-
-def _added(session: Session, manifest: Manifest, number: int) -> Added:
-    place = (*manifest[:4], manifest.attempt)
-    (added,) = read_added(session.store, place, [number])
-    if added == Added() and manifest.state is AttemptState.CAUGHT and manifest.attempt:
-        # It ran none of the step's code, but stands for the attempt before, whose process died.
-        (added,) = read_added(session.store, (*place[:4], place[4] - 1), [number])
-    return added

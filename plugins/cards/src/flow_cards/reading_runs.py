@@ -44,6 +44,7 @@ def read_run(session: Session, record: RunRecord) -> CardRun:
         tags=record.tags,
         started=record.created_at,
         finished=record.finished_at or 0.0,
+        seen=record.finished_at or record.heartbeat_at or record.created_at,
         origin=record.origin or "",
         failure=_failure(record),
         parameters=read_values(session, record.pathspec, document.parameters, "parameter"),

@@ -39,7 +39,7 @@ def run(run: CardRun) -> Iterator[Component]:
         yield Section("Flow", [_graph(run, steps, links)])
     if any(step.attempts for step in steps):
         yield Section(
-            "Timeline", [Timeline([_row(step, links) for step in steps if step.attempts])]
+            "Timeline", [Timeline([_row(run, step, links) for step in steps if step.attempts])]
         )
     if run.parameters:
         yield Section("Parameters", values_shown(run.parameters, room=Room()))
@@ -188,7 +188,7 @@ def _note(step: StepFacts) -> str:
     return took if count == 1 else f"{count:,} tasks, {took}"
 
 
-def _row(step: StepFacts, links: _Links) -> tuple[str, list[Bar]]:
+def _row(run: CardRun, step: StepFacts, links: _Links) -> tuple[str, list[Bar]]:
     """Return the bars of a step; where they are many, links for those that are named."""
     named = {*step.attempts}
     if len(step.attempts) > MANY:
@@ -200,7 +200,7 @@ def _row(step: StepFacts, links: _Links) -> tuple[str, list[Bar]]:
             continue  # waiting still, or it ran in another run
         name = f"{step.name}/{one.task}" + (f", attempt {one.attempt}" if one.attempt else "")
         link = links.of(one) if one in named else ""
-        end = one.finished_at or one.started_at
+        end = one.finished_at or max(run.seen, one.started_at)
         bars.append(Bar(name, one.started_at, end, one.state.value, link, one.message))
     return step.name, bars
 

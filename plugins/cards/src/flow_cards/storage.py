@@ -154,6 +154,12 @@ def _parse(key: str, size: int, modified: float) -> StoredCard | None:
     )
 
 
+def known_numbers(store: Store, place: Place) -> list[int]:
+    """Return the numbers of an attempt's cards, also of those that were not made yet, sorted."""
+    names = store.folders(attempt_prefix(*place) + _FOLDER)
+    return sorted({int(m[0]) for name in names if (m := re.match(r"\d+(?=-|\.json$)", name))})
+
+
 # --- cards of runs ------------------------------------------------------------------------------
 
 

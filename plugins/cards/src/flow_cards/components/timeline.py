@@ -20,6 +20,16 @@ _BINS = 32
 _NAMED = 5
 _MOST_ROWS = 300
 _BAD = ("failed", "cancelled", "interrupted")
+_STATES = (
+    "succeeded",
+    "failed",
+    "caught",
+    "reused",
+    "running",
+    "queued",
+    "cancelled",
+    "interrupted",
+)
 _STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300,
           600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)  # fmt: skip
 
@@ -117,7 +127,9 @@ class Timeline(Component):
         start = min((begin for begin, _ in spans), default=0.0)
         end = max((until for _, until in spans), default=0.0)
         scale = Scale(start, max(end - start, 1e-6))
-        return Drawn(tuple(_drawn(row, scale) for row in rows), tuple(_ticks(scale)), scale)
+        found = {bar.state for row in rows for bar in row.bars}
+        states = tuple(state for state in _STATES if state in found)
+        return Drawn(tuple(_drawn(row, scale) for row in rows), tuple(_ticks(scale)), states)
 
 
 class Scale(NamedTuple):
@@ -175,7 +187,7 @@ class Drawn(NamedTuple):
 
     rows: tuple[DrawnRow, ...]
     ticks: tuple[Tick, ...]
-    scale: Scale
+    states: tuple[str, ...]
 
 
 # --- from bars to what remains of them ----------------------------------------------------------

@@ -210,8 +210,9 @@
       const seen = Math.ceil(scroll.clientHeight / height) + 1;
       const at = Math.floor(scroll.scrollTop / height);
       if (at >= from && Math.min(order.length, at + seen) <= to && to > from && !printing) return;
-      const first = printing ? 0 : Math.max(0, Math.min(at, order.length) - seen);
-      const last = printing ? Math.min(order.length, PRINTED) : Math.min(order.length, at + 2 * seen);
+      const spare = Math.ceil(seen / 2); // above and below what is in view
+      const first = printing ? 0 : Math.max(0, Math.min(at, order.length) - spare);
+      const last = printing ? Math.min(order.length, PRINTED) : Math.min(order.length, at + seen + spare);
       // Rows that stay are not touched: so what is selected stays so.
       for (; from < Math.min(first, to); from++) above.nextSibling.remove();
       for (; to > Math.max(last, from); to--) below.previousSibling.remove();
