@@ -147,7 +147,7 @@ ALL = (
             "CardLink",
         ),
         "CardSuite",
-        ("card_task", "card_run"),
+        ("card_task", "card_run", "ComponentSuite"),
         "flow_cards",
         "flow_cards.testing",
     ),

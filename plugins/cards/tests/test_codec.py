@@ -25,6 +25,7 @@ from flow_cards import (
     Sparkline,
     Table,
     Tabs,
+    Template,
     ValueBox,
     VegaChart,
     YAMLViewer,
@@ -57,6 +58,7 @@ SIMPLE = st.one_of(
     st.builds(ValueBox, TEXT, TEXT | NUMBER),
     st.builds(JSONViewer, DATA, TEXT),
     st.builds(YAMLViewer, DATA | TEXT, TEXT, max_height=st.integers(1, 900)),
+    st.builds(Template, TEXT, st.dictionaries(TEXT, TEXT, max_size=2)),
     st.builds(ProgressBar, st.floats(1, 10), TEXT, st.floats(0, 10), TEXT, TEXT),
 )
 CELL = TEXT | NUMBER | st.booleans() | st.none()
@@ -89,7 +91,7 @@ def test_all_built_in_ones_are_tried():
     assert set(BUILT_IN) == {
         "Artifact", "Columns", "Error", "EventsTimeline", "Facts", "Graph", "Image", "JSONViewer",
         "Log", "Markdown", "Preview", "ProgressBar", "PythonCode", "Section", "Sparkline", "Table",
-        "Tabs", "Timeline", "ValueBox", "VegaChart", "YAMLViewer",
+        "Tabs", "Template", "Timeline", "ValueBox", "VegaChart", "YAMLViewer",
     }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from flow_cards import (
     Sparkline,
     Table,
     Tabs,
+    Template,
     Timeline,
     ValueBox,
     VegaChart,
@@ -76,6 +77,7 @@ def everywhere(text):
         Table([[text, Markdown(text), Log(text)]], [text] * 3, text),
         Section(text, [text], folded=True),
         Tabs({text: text}),
+        Template("<p title='{{ it }}'>{{ it }}</p>", {"it": text}),
         YAMLViewer(text, text),
         YAMLViewer({text: [text]}, text),
         Timeline(

@@ -15,7 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flow_cards import Component, Graph, Markdown, Section, Table, VegaChart, render
+from flow_cards import Component, Graph, Markdown, Section, Table, Template, VegaChart, render
 from flow_cards.codec import decode, encode
 from flow_cards.components import BUILT_IN
 from flow_cards.drawing import _Drawer
@@ -96,6 +96,8 @@ def made_for(texts: Sequence[str], url: str) -> Iterator[tuple[str, str, Compone
         steps = {first: {"doc": first, "kind": "linear", "targets": [second]}, second: {"doc": ""}}
         texts_of = {first: second, second: first}
         yield "Graph", "all of it", Graph({"steps": steps}, first, texts_of, texts_of, texts_of)
+    for text in texts[::3]:
+        yield "Template", "a value", Template("<p title='{{ it }}'>{{ it }}</p>", {"it": text})
     for spec in charts(texts, url):
         yield "VegaChart", "the specification", VegaChart(spec, show_controls=True)
 

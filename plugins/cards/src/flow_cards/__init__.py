@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from flow_cards.components import Sparkline as Sparkline
     from flow_cards.components import Table as Table
     from flow_cards.components import Tabs as Tabs
+    from flow_cards.components import Template as Template
     from flow_cards.components import Timeline as Timeline
     from flow_cards.components import ValueBox as ValueBox
     from flow_cards.components import VegaChart as VegaChart
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 _HOME = {
     "client": "Card CardContainer get_cards",
     "components": "Artifact Bar Columns Component Error EventsTimeline Facts Graph Image JSONViewer Log"
-    " Markdown Preview ProgressBar PythonCode Section Sparkline Table Tabs Timeline ValueBox VegaChart"
+    " Markdown Preview ProgressBar PythonCode Section Sparkline Table Tabs Template Timeline ValueBox VegaChart"
     " YAMLViewer",
     "contract": "ArtifactMissing CardLink CardRun CardTask CardType HtmlPage RunCardType Value",
     "decorator": "CardOptions card",

@@ -298,6 +298,7 @@ def _environment() -> Environment:
         clean=clean,
         data_url=_data_url,
         json_text=_json_text,
+        authored=_authored,
         markdown=_markdown,
         moment=_moment,
         number=number_text,
@@ -455,6 +456,12 @@ def _chart_data(chart: VegaChart) -> Markup:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
+
+
+def _authored(template: Any) -> Markup:
+    from flow_cards.authored import html_of  # few cards have one
+
+    return html_of(template.source, template.values)
 
 
 def _markdown(text: str) -> Markup:

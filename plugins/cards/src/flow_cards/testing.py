@@ -19,15 +19,17 @@ import selectors
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from importlib import resources
 from typing import Any
 
 import pytest
 
+from flow_cards.authored import TAGS
 from flow_cards.children import Children, Outcome
-from flow_cards.components import Markdown, Table
+from flow_cards.codec import decode, encode
+from flow_cards.components import Component, Markdown, Table
 from flow_cards.contract import GROUP, LARGE, CardRun, CardTask, CardType, Value
 from flow_cards.drawing import render, script
 from flow_cards.markdown import ADDRESS
@@ -180,7 +182,7 @@ _TAGS = frozenset(
         "ul",
     ]
 )
-_VOID = frozenset({"br", "hr", "img", "meta"})
+_VOID = frozenset({"br", "col", "hr", "img", "meta", "wbr"})
 _LOADS = frozenset(
     {"src", "srcset", "poster", "data", "background", "action", "formaction", "ping"}
 )
@@ -294,7 +296,7 @@ class Page(HTMLParser):
         """Note a tag."""
         attributes = {name: value or "" for name, value in attrs}
         self.tags.append((tag, attributes))
-        if tag not in _TAGS:
+        if tag not in _TAGS | TAGS:
             self.problems.append(f"the tag <{tag}>")
         for name, value in attributes.items():
             self._check(tag, name, value)
@@ -591,6 +593,77 @@ class CardSuite:
         assert outcomes == [Outcome()], outcomes
 
 
+class ComponentSuite:
+    """What every component must do. Since 0.1.
+
+        class TestScore(ComponentSuite):
+            component = Score
+            arguments = {"name": "accuracy", "value": 0.93}
+
+    Attributes:
+        component: the class.
+        arguments: arguments to make one, by name.
+    """
+
+    component: type[Component]
+    arguments: Mapping[str, Any] = {}
+
+    def make(self, **changes: Any) -> Component:
+        """Return one, with other arguments than those of the suite."""
+        made: Component = self.component(**{**self.arguments, **changes})
+        return made
+
+    def draw(self, component: Component) -> Page:
+        """Return what stands in a page with it; assert that it is sound."""
+        page = Page(render(lambda task: [component], card_task()))
+        assert not page.problems, page.problems
+        return page
+
+    def test_says_what_it_shows(self) -> None:
+        doc = vars(self.component).get("__doc__") or ""
+        made_up = doc.startswith(f"{self.component.__name__}(")  # by dataclass
+        assert doc.strip(), "its docstring says what it shows"
+        assert not made_up, "its docstring says what it shows"
+
+    def test_is_frozen_data(self) -> None:
+        params = getattr(self.component, "__dataclass_params__", None)
+        assert params is not None, "it is a dataclass"
+        assert params.frozen, "it is frozen: @dataclass(frozen=True)"
+
+    def test_draws(self) -> None:
+        shown = self.draw(self.make())
+        assert shown.tags
+
+    def test_gives_the_same_for_the_same_data(self) -> None:
+        assert encode(self.make()) == encode(self.make())
+
+    def test_shows_the_same_when_it_was_stored(self) -> None:
+        """It goes as JSON from the task to the process that draws it, and needs no code of its own there."""
+        made = self.make()
+        stored = decode(json.loads(json.dumps(encode(made))))
+        assert self.draw(stored).text.split() == self.draw(made).text.split()
+
+    def test_can_be_updated(self) -> None:
+        made = self.make()
+        names = {one.name for one in fields(made)}  # type: ignore[arg-type]
+        assert {*made.live} <= names, f"live names fields: {', '.join(sorted(names))}"
+        before = encode(made)
+        same = made.changed({name: getattr(made, name) for name in sorted(names)})
+        assert encode(same) == before
+        assert encode(made) == before, "a change changes the component itself"
+
+    def test_escapes_its_texts(self) -> None:
+        for text in HOSTILE:
+            try:
+                made = self.make(**poisoned(dict(self.arguments), text))
+            except (TypeError, ValueError):  # it refuses this text
+                continue
+            try:
+                self.draw(made)
+            except Exception as error:
+                raise AssertionError(f"{type(error).__name__} with {text!r}: {error}") from error
+
+
 def poisoned(value: Any, text: str) -> Any:
     """Return ``value`` with each text in it replaced."""
     if isinstance(value, str):
@@ -612,4 +685,14 @@ def _in_child(job: Callable[[], object], timeout: float, then: Callable[[Outcome
             children.end_overdue()
 
 
-__all__ = ["CANARY", "HOSTILE", "CardSuite", "Page", "card_run", "card_task", "render", "values"]
+__all__ = [
+    "CANARY",
+    "HOSTILE",
+    "CardSuite",
+    "ComponentSuite",
+    "Page",
+    "card_run",
+    "card_task",
+    "render",
+    "values",
+]

@@ -36,6 +36,7 @@ from flow_cards.components.measures import ProgressBar as ProgressBar
 from flow_cards.components.measures import ValueBox as ValueBox
 from flow_cards.components.preview import Preview as Preview
 from flow_cards.components.table import Table as Table
+from flow_cards.components.template import Template as Template
 from flow_cards.components.text import Artifact as Artifact
 from flow_cards.components.text import Error as Error
 from flow_cards.components.text import Log as Log
@@ -66,6 +67,7 @@ BUILT_IN: Mapping[str, type[Component]] = {
         Sparkline,
         Table,
         Tabs,
+        Template,
         Timeline,
         ValueBox,
         VegaChart,
