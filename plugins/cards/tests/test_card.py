@@ -248,12 +248,21 @@ class TestGetAndView:
             ("F/1/start/9", "Step F/1/start has no task 9", "its first tasks: 1"),
             ("1/start", "'1/start' names no task", "MyFlow/train   MyFlow/3/train   MyFlow/3/train/7"),
             ("F/1/2/3", "'F/1/2/3' names no task", "MyFlow/train   MyFlow/3/train   MyFlow/3/train/7"),
-            ("F/1/join", "F/1/join has no cards", "python my_flow.py run --with card"),
+            ("F/1/join", "F/1/join has no cards", "flow card create F/1/join"),
+            ("F/1/join/4/0", "F/1/join/4/0 has no cards", "flow card create F/1/join/4/0"),
+            ("F/1/join/4/3", "Task F/1/join/4 has no attempt 3", "F/1/join/4/0"),
+            ("F/1/join/4/0/1", "'F/1/join/4/0/1' names no task", "MyFlow/train   MyFlow/3/train   MyFlow/3/train/7"),
         ],
     )  # fmt: skip
     def test_what_is_not_there(self, past, pathspec, what, hint):
         shown = past.flow("card", "list", pathspec).error
         assert (shown["error"], shown["try"]) == (what, hint)
+
+    def test_of_an_attempt(self, past):
+        last = past.flow("card", "list", "F/1/work/2", "--json").check().stdout
+        assert past.flow("card", "list", "F/1/work/2/0", "--json").check().stdout == last
+        page = past.flow("card", "get", "F/2/work/2/0").check().stdout
+        assert page == past.flow("card", "get", "F/1/work/2").check().stdout
 
     def test_without_anything(self, past):
         shown = past.flow("card", "list").error

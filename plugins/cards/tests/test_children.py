@@ -11,6 +11,8 @@ import time
 import pytest
 
 from flow_cards.children import Children, Outcome
+from flow_cards.drawing import render
+from flow_cards.testing import card_task
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -31,6 +33,17 @@ def outcomes(*jobs, timeout=10.0):
 
 def test_one_that_goes_well():
     assert outcomes(lambda: None) == [Outcome()]
+
+
+def test_what_raises_in_the_code_of_others_is_shown_from_there_on():
+    def card(task):
+        raise ValueError("no good")
+
+    (found,) = outcomes(lambda: render(card, card_task()))
+    assert "in card" in found.text
+    assert "drawing.py" not in found.text
+    (found,) = outcomes(lambda: render(lambda task: 5, card_task()))
+    assert found.error.startswith("TypeError: The card type")
 
 
 def test_one_that_raises():

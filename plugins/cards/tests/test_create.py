@@ -125,10 +125,33 @@ class TestCreate:
         made = cards(past, "F/1/work")
         assert [(kind, name) for _, kind, name in made] == [("blank", "all")] * 3
 
-    def test_of_a_reused_task_it_is_that_of_the_one_that_ran(self, past):
-        done = past.flow("card", "create", "F/2/start", "--id", "again", "--json").check()
+    def test_without_an_id_the_one_of_the_type_is_made_anew(self, past):
+        create = ("card", "create", "F/1/work/4", "--type", "blank")
+        old = Path(past.flow(*create).check().stdout.strip())
+        new = Path(past.flow(*create, "--options", '{"title": "T"}').check().stdout.strip())
+        assert old.name.partition("-")[0] == new.name.partition("-")[0]
+        assert not old.exists()
+        assert cards(past, "F/1/work/4").count(("F/1/work/4", "blank", None)) == 1
+
+    def test_those_with_one_content_count_as_one(self, past):
+        for name in ("one", "two"):
+            past.flow("card", "create", "F/1/join", "--type", "blank", "--id", name).check()
+        found = json.loads(
+            past.flow("card", "list", "F/1/join", "--type", "blank", "--json").check().stdout
+        )
+        assert len({one["hash"] for one in found}) == 1
+        past.flow("card", "get", "F/1/join", "--type", "blank").check()
+
+    def test_reused_tasks_are_left_out(self, past):
+        before = cards(past, "F/1")
+        done = past.flow("card", "create", "F/2", "--type", "blank", "--id", "x", "--json").check()
+        assert {made["pathspec"].split("/")[1] for made in json.loads(done.stdout)} == {"2"}
+        assert "1 of 6 tasks were reused, and get no card here: they ran in F/1" in done.stderr
+        assert cards(past, "F/1") == before
+
+    def test_an_attempt(self, past):
+        done = past.flow("card", "create", "F/1/start/1/0", "--id", "tried", "--json").check()
         assert [made["pathspec"] for made in json.loads(done.stdout)] == ["F/1/start/1"]
-        assert ("F/2/start/1", "default", "again") in cards(past, "F/2/start")
 
 
 class TestWhatCannotBe:
@@ -156,6 +179,22 @@ class TestWhatCannotBe:
     def test_no_such_task(self, past):
         assert "has no task 99" in self.refused(past, "F/1/start/99", code=1)
 
+    def test_a_reused_task(self, past):
+        for which in ("F/2/start", "F/2/start/1"):
+            shown = past.flow("card", "create", which).error
+            assert shown == {
+                "error": f"{which} was reused: it ran as F/1/start/1",
+                "why": "a card of it would lie in that run, not in this one",
+                "try": "flow card create F/1/start/1",
+            }
+
+    def test_a_page_that_there_is_not(self, past):
+        done = past.flow("card", "create", "F/1/start/1", "--type", "html", "--id", "none")
+        assert done.returncode == 1
+        assert "The task has no artifact 'html', which would be the page" in done.stderr
+        assert "flow_cards" not in done.stderr
+        assert ("F/1/start/1", "html", "none") not in cards(past, "F/1/start")
+
     def test_a_card_that_hangs(self, past):
         past_file = past.path / "flow.py"
         done = past.python(past_file, "card", "create", "1/end", "--timeout", "0.7", "--id", "slow")
@@ -182,9 +221,10 @@ def test_a_task_that_runs(tester):
         class F(FlowSpec):
             @step
             def start(self):
-                command = [sys.executable, "-m", "flow_core", "card", "create", current.pathspec]
-                done = subprocess.run(command, capture_output=True, text=True)
-                print(done.returncode, done.stderr)
+                for name in ("create", "get"):
+                    command = [sys.executable, "-m", "flow_core", "card", name, current.pathspec]
+                    done = subprocess.run(command, capture_output=True, text=True)
+                    print(done.returncode, done.stderr)
                 self.next(self.end)
 
             @step
@@ -198,3 +238,6 @@ def test_a_task_that_runs(tester):
     said = tester.python(file, "run").check().stdout
     assert "F/1/start/1 is running" in said
     assert "card server" in said
+    assert "F/1/start/1 has no cards yet" in said
+    assert "F/1/start/1 still runs, and cards are stored when their task has ended" in said
+    assert "card server F/1" in said

@@ -148,7 +148,7 @@ def test_a_page_follows_its_task_to_the_end(tester, page, record_property):
         ages = sorted(wait_for_more(page, 5))
         record_property("seconds from refresh to page", ages)
         print("seconds from refresh to page:", [round(age, 2) for age in ages])
-        assert ages[len(ages) // 2] < 2  # 0.3 s where nothing else runs
+        assert ages[len(ages) // 2] < 2  # a loose bound: others use the machine, too
         assert page.locator(".live.on").inner_text() == "live"
 
         page.evaluate("window.scrollTo(0, 900)")

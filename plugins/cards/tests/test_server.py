@@ -321,6 +321,14 @@ class TestCommand:
             "try": f"--port {port + 1}, or --port 0 for any free one",
         }
 
+    @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
+    def test_a_host_that_is_not_this_machine(self, made, host):
+        shown = made.flow("card", "server", "--host", host).error
+        assert shown["error"] == f"The server of cards cannot listen at {host}:8324"
+        assert shown["where"] == "--host"
+        assert "another one runs" not in shown["why"]
+        assert shown["try"].startswith("--host 127.0.0.1")
+
     def test_others_need_a_token(self, made):
         done = made.flow("card", "server", "--host", "0.0.0.0", "--no-token")
         assert done.returncode == 2

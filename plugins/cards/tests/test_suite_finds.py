@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -211,3 +213,10 @@ def test_each_case_finds_something() -> None:
     # What these see is the drawing's own, which escapes all and makes the document.
     safe = {"test_is_a_document_that_needs_nothing_else", "test_escapes_options"}
     assert cases - {case for _, case in BROKEN} == safe
+
+
+def test_without_pytest_it_says_what_to_install():
+    code = "import sys; sys.modules['pytest'] = None; import flow_cards.testing"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.rstrip().endswith("pip install 'flow-cards[testing]'")
+    assert "ModuleNotFoundError: flow_cards.testing needs pytest" in done.stderr

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pytest
+
 from flow_cards import CardTask, Component, Markdown, Table
-from flow_cards.testing import CardSuite
+from flow_cards.testing import CardSuite, Page, card_task, render
+from flow_cards.types import default, html
+from flow_core.api import Failure, NotFound
 
 
 class TestDefault(CardSuite):
@@ -26,6 +30,39 @@ class TestError(CardSuite):
 class TestHtml(CardSuite):
     card = "html"
     artifacts = {"html": "<h1>Hello</h1>"}
+
+    def test_draws_a_task_without_artifacts(self) -> None:
+        """One that succeeded should have left the page."""
+        with pytest.raises(NotFound) as caught:
+            self.draw(self.task(artifacts={"htlm": "x"}))
+        assert caught.value.what == "The task has no artifact 'html', which would be the page"
+        assert caught.value.hint == "did you mean 'htlm'?"
+
+    def test_draws_a_task_of_which_hardly_anything_is_known(self) -> None:
+        task = CardTask("F", "1", "start", 1, state="running", options=self.options)
+        self.check(self.draw(task))
+
+    def test_of_a_failed_task_it_says_why(self) -> None:
+        failed = card_task(state="failed", failure=Failure("error", "ValueError", "no good"))
+        assert "ValueError: no good" in Page(render(html, failed)).text
+
+
+class TestLogs:
+    def test_the_traceback_is_shown_once(self) -> None:
+        trace = "Traceback (most recent call last):\n  in start\nValueError: no good"
+        failure = Failure("error", "ValueError", "no good", trace)
+        logs = {"stdout": "", "stderr": f"before\n{trace}\n"}
+        text = Page(render(default, card_task(state="failed", failure=failure, logs=logs))).text
+        assert text.count("in start") == 1
+        assert "before" in text
+
+    def test_a_long_one_is_shown_from_near_its_end(self) -> None:
+        logs = {"stdout": "".join(f"line {n}.\n" for n in range(5000))}
+        text = Page(render(default, card_task(logs=logs))).text
+        assert "line 4999." in text
+        assert "line 4800." in text
+        assert "line 4799." not in text
+        assert "the last 200 lines; all: flow logs" in text
 
 
 def confusion(task: CardTask) -> Iterator[Component]:

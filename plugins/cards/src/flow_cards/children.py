@@ -14,12 +14,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import IO, NamedTuple, NoReturn
 
 from flow_core.api import FlowError
 
 _CHUNK = 1 << 20
 _SAID = 4000
+_OURS = "flow_cards"
 
 
 class Outcome(NamedTuple):
@@ -193,7 +195,16 @@ def outcome_of(error: BaseException) -> Outcome:
     """Return the outcome of a job that raised."""
     if isinstance(error, FlowError):  # which says where, why, and what to do
         return Outcome(line_of(error), str(error))
+    frames = error.__traceback__
+    while frames is not None and _is_ours(frames):
+        frames = frames.tb_next
+    if frames is not None:  # else the mistake is ours
+        error = error.with_traceback(frames)
     return Outcome(line_of(error), "".join(traceback.format_exception(error)))
+
+
+def _is_ours(frames: TracebackType) -> bool:
+    return str(frames.tb_frame.f_globals.get("__name__")).partition(".")[0] == _OURS
 
 
 def line_of(error: BaseException) -> str:

@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from flow_cards.finding import Found, Target, find_cards, find_target, select
-from flow_core.api import Command, CommandContext, NotFound, UsageError, did_you_mean, harmless
+from flow_core.api import (
+    AttemptState,
+    Command,
+    CommandContext,
+    NotFound,
+    UsageError,
+    command_line,
+    did_you_mean,
+    harmless,
+)
 
 if TYPE_CHECKING:
     from flow_core.api import Session
 
 _SHOWN = 8
+_OPEN = (AttemptState.QUEUED, AttemptState.RUNNING)
 
 
 def build(context: CommandContext) -> click.Command:
@@ -175,7 +185,10 @@ def _create(context: CommandContext) -> click.Command:
                 help="The type of card.",
             ),
             click.Option(
-                ["--id"], metavar="ID", help="Its id; a card that has it already is made anew."
+                ["--id"],
+                metavar="ID",
+                help="Its id. A card that has it already is made anew; without, one of the same "
+                "type that has no id.",
             ),
             click.Option(
                 ["--options"],
@@ -193,7 +206,8 @@ def _create(context: CommandContext) -> click.Command:
             _json("Print JSON."),
         ],
         help="Make a card of a task that has ended, also of one without @card; of a step or a run: of "
-        "each of its tasks. Prints the paths of the files.",
+        "each of its tasks, without those that a resumed run took over. Prints the paths of the "
+        "files.",
     )
 
 
@@ -294,16 +308,37 @@ def _find(
         session.metadata, session.store, target, follow_resumed=chosen.pop("follow_resumed")
     )
     if not found:
-        raise NotFound(
-            f"{target} has no cards",
-            where=session.store.url,
-            why="its steps have no @card, or its tasks have not ended",
-            hint="python my_flow.py run --with card",
-        )
+        raise _no_cards(session, target)
     left = select(found, **chosen)
     if not left:
         _none_left(target, found, chosen)
     return target, left
+
+
+def _no_cards(session: Session, target: Target) -> NotFound:
+    flow, run, step, task, attempt = target
+    open_ones = session.metadata.attempts(
+        flow, run, step=step, task=task, states=_OPEN, limit=1, brief=True
+    )
+    if open_ones and attempt in (None, open_ones[0].attempt):
+        one = open_ones[0]
+        which = str(target) if task is not None else f"{one.step}/{one.task}"
+        return NotFound(
+            f"{target} has no cards yet",
+            where=session.store.url,
+            why=f"{which} still runs, and cards are stored when their task has ended",
+            hint=command_line(
+                session, "card", "server" + ("" if session.flow else f" {flow}/{run}")
+            ),
+        )
+    return NotFound(
+        f"{target} has no cards",
+        where=session.store.url,
+        why="this attempt has left none"
+        if attempt is not None
+        else "its steps have no @card, and it was not run --with card",
+        hint=command_line(session, "card", f"create {target}"),
+    )
 
 
 def _none_left(target: Target, found: Sequence[Found], chosen: dict[str, Any]) -> NoReturn:
@@ -324,6 +359,8 @@ def _one(
     whole = [one for one in found if not one.card.step]
     if len(found) == 1 or (len(whole) == 1 and not any(chosen.values())):
         return (whole or found)[0]
+    if len({(one.pathspec, one.card.hash) for one in found}) == 1:
+        return found[0]  # whichever it is, it is the same page
     tasks = list(dict.fromkeys(one.pathspec for one in found))
     if len(tasks) > 1:
         raise UsageError(
@@ -334,7 +371,7 @@ def _one(
     raise UsageError(
         f"{tasks[0]} has {len(found)} cards",
         why="one card at a time is shown",
-        hint="choose one: " + _some([_choice(one, found) for one in found]),
+        hint="choose one: " + _some([*dict.fromkeys(_choice(one, found) for one in found)]),
     )
 
 

@@ -17,6 +17,7 @@ from flow_core.api import (
     ManifestReader,
     NotFound,
     UsageError,
+    command_line,
     did_you_mean,
 )
 
@@ -42,7 +43,7 @@ def create_cards(
     """Make cards of tasks that have ended, and print where they lie.
 
     Raises:
-        UsageError: an option means nothing; no task is named; the task runs.
+        UsageError: an option means nothing; no task is named; the task runs, or was reused.
         NotFound: there is no such task, or no such type of cards.
         FlowError: cards could not be made; those that could are there.
     """
@@ -117,7 +118,7 @@ def _options(text: str) -> dict[str, Any]:
 
 
 def _ended(context: CommandContext, session: Session, target: Target) -> list[Place]:
-    """Return the last attempt of each task that has ended; of one that was reused, the one that ran."""
+    """Return the last attempt of each task that has ended, and has run in this run."""
     records = [*_records(session, target)]
     ended = [record for record in records if record.state not in _OPEN]
     if not ended:
@@ -131,22 +132,62 @@ def _ended(context: CommandContext, session: Session, target: Target) -> list[Pl
     left = len(records) - len(ended)
     if left:
         context.echo(f"{left:,} of {len(records):,} tasks run: they get no card", error=True)
+    return _own(context, session, target, ended)
+
+
+def _own(
+    context: CommandContext, session: Session, target: Target, ended: Sequence[AttemptRecord]
+) -> list[Place]:
+    """Leave out the tasks that were reused: a card of theirs would change another run."""
     manifests = ManifestReader(session.store)
-    return list(dict.fromkeys(_that_ran(manifests, record) for record in ended))
+    own: list[Place] = []
+    others: list[Place] = []
+    for record in ended:
+        place = _that_ran(manifests, record)
+        (own if place[:2] == (record.flow, record.run) else others).append(place)
+    if others and not own:
+        raise _all_reused(session, target, others)
+    if others:
+        runs = dict.fromkeys("/".join(place[:2]) for place in others)
+        context.echo(
+            f"{len(others):,} of {len(ended):,} tasks were reused, and get no card here: "
+            f"they ran in {', '.join(runs)}",
+            error=True,
+        )
+    return own
+
+
+def _all_reused(session: Session, target: Target, others: Sequence[Place]) -> UsageError:
+    flow, run, step, task, _ = others[0]
+    origin = f"{flow}/{run}/{step}/{task}"
+    if len(others) == 1:
+        what = f"{target} was reused: it ran as {origin}"
+    else:
+        origin = f"{flow}/{run}/{step}" if target.step is not None else f"{flow}/{run}"
+        what = f"The {len(others):,} tasks of {target} were reused: they ran in {flow}/{run}"
+    return UsageError(
+        what,
+        why="a card of it would lie in that run, not in this one",
+        hint=command_line(session, "card", f"create {origin}"),
+    )
 
 
 def _records(session: Session, target: Target) -> Iterator[AttemptRecord]:
-    flow, run, step, task = target
+    flow, run, step, task, attempt = target
+    every = attempt is not None
     after = -1
     while True:
-        page = session.metadata.attempts(flow, run, step=step, task=task, after=after, limit=_PAGE)
-        yield from page
+        page = session.metadata.attempts(
+            flow, run, step=step, task=task, all_attempts=every, after=after, limit=_PAGE
+        )
+        yield from (one for one in page if attempt in (None, one.attempt))
         if len(page) < _PAGE:
             return
         after = page[-1].task
 
 
 def _that_ran(manifests: ManifestReader, record: AttemptRecord) -> Place:
+    """Return the attempt itself; of one that was reused, the one that ran."""
     place: Place = record[:5]
     origin = record.origin
     while origin:

@@ -213,7 +213,7 @@ def _guarded(page: HtmlPage) -> str:
     """Return a page for the frame: under a policy of its own, and without what a policy does not reach
     in each browser: names that are looked up ahead, and connections of WebRTC."""
     html = str(page.html)  # also one that says of itself that it needs no escaping
-    policy = _FRAME + (_ANY_SCRIPT if page.scripts else "'none'") + "; webrtc 'block'"
+    policy = _FRAME + (_ANY_SCRIPT if page.scripts else "'none'")
     guard = (
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta http-equiv="x-dns-prefetch-control" content="off">'

@@ -23,12 +23,13 @@ _SHOWN = 5
 
 
 class Target(NamedTuple):
-    """A run, a step of it, or a task."""
+    """A run, a step of it, a task, or one attempt of it."""
 
     flow: str
     run: str
     step: str | None = None
     task: int | None = None
+    attempt: int | None = None
 
     def __str__(self) -> str:
         return "/".join(str(part) for part in self if part is not None)
@@ -56,26 +57,28 @@ def find_target(metadata: Metadata, pathspec: str | None, flow: str | None) -> T
 
     Args:
         metadata: the index.
-        pathspec: ``run``, ``step``, ``run/step`` or ``run/step/task``, with ``Flow/`` in front where
-            no flow is given. Without a run, the latest one that has started the step; None = the
+        pathspec: ``run``, ``step``, ``run/step``, ``run/step/task`` or ``run/step/task/attempt``,
+            with ``Flow/`` in front where no flow is given. Without a run, the latest one that has started the step; None = the
             latest run.
         flow: name of the flow whose file was given, or None.
 
     Raises:
         UsageError: it has another form.
-        NotFound: there is no such run, step or task.
+        NotFound: there is no such run, step, task or attempt.
     """
-    name, run, step, task = _parts(pathspec, flow)
+    name, run, step, task, attempt = _parts(pathspec, flow)
     if run is None:
         run = _latest_run(metadata, name, step)
     elif metadata.run(name, run) is None:
         raise _no_run(metadata, name, run)
-    target = Target(name, run, step, task)
+    target = Target(name, run, step, task, attempt)
     _check_started(metadata, target)
     return target
 
 
-def _parts(text: str | None, flow: str | None) -> tuple[str, str | None, str | None, int | None]:
+def _parts(
+    text: str | None, flow: str | None
+) -> tuple[str, str | None, str | None, int | None, int | None]:
     given = flow
     parts = text.strip("/").split("/") if text else []
     # Names of flows are identifiers, as those of steps; ids of runs begin with a digit.
@@ -86,14 +89,16 @@ def _parts(text: str | None, flow: str | None) -> tuple[str, str | None, str | N
         flow = parts.pop(0)
     run = parts.pop(0) if parts and parts[0][:1].isdigit() else None
     step = parts.pop(0) if parts and parts[0].isidentifier() else None
-    task = (
-        parts.pop(0)
-        if parts and run and step and parts[0].isascii() and parts[0].isdigit()
-        else None
-    )
+    task = _number(parts) if run and step else None
+    attempt = _number(parts) if task is not None else None
     if parts:
         raise _wrong_form(text, given)
-    return flow, run, step, int(task) if task is not None else None
+    return flow, run, step, task, attempt
+
+
+def _number(parts: list[str]) -> int | None:
+    """Take a number from the front, if one stands there."""
+    return int(parts.pop(0)) if parts and parts[0].isascii() and parts[0].isdigit() else None
 
 
 def _wrong_form(text: str | None, flow: str | None) -> UsageError:
@@ -141,8 +146,17 @@ def _no_run(metadata: Metadata, flow: str, run: str) -> NotFound:
 
 
 def _check_started(metadata: Metadata, target: Target) -> None:
-    flow, run, step, task = target
-    if step is None or metadata.attempts(flow, run, step=step, task=task, limit=1):
+    flow, run, step, task, attempt = target
+    if step is None:
+        return
+    if last := metadata.attempts(flow, run, step=step, task=task, limit=1):
+        if attempt is not None and attempt > last[0].attempt:
+            raise NotFound(
+                f"Task {last[0].pathspec} has no attempt {attempt}",
+                where=metadata.url,
+                why=f"its last one is {last[0].attempt}",
+                hint=f"{last[0].pathspec}/{last[0].attempt}",
+            )
         return
     steps = [s.step for s in metadata.steps(flow, run)]
     if step not in steps:
@@ -168,7 +182,7 @@ def find_cards(
     metadata: Metadata, store: Store, target: Target, *, follow_resumed: bool = True
 ) -> list[Found]:
     """Return the cards of a run, a step or a task: those of the run as a whole, then of each task
-    those of its last attempt that left any, by task and number.
+    those of its last attempt that left any, by task and number. Of an attempt: its own.
 
     Args:
         metadata: the index.
@@ -176,7 +190,10 @@ def find_cards(
         target: which run, step or task.
         follow_resumed: whether the cards of the tasks that were reused count as theirs.
     """
-    found = [Found(card.pathspec, card) for card in _last(cards_below(store, *target))]
+    if target.step is not None and target.task is not None and target.attempt is not None:
+        place = (target.flow, target.run, target.step, target.task, target.attempt)
+        return follow(store, place, follow_resumed=follow_resumed)
+    found = [Found(card.pathspec, card) for card in _last(cards_below(store, *target[:4]))]
     if follow_resumed:
         have = {one.card.task for one in found}
         found += _of_reused(metadata, store, target, have)
@@ -227,7 +244,7 @@ def _by_place(store: Store, flow: str, run: str) -> dict[Place, list[StoredCard]
 
 
 def _reused(metadata: Metadata, target: Target) -> Iterator[AttemptRecord]:
-    flow, run, step, task = target
+    flow, run, step, task, _ = target
     after = -1
     while True:
         page = metadata.attempts(

@@ -89,7 +89,8 @@ def make_error_card(session: Session, place: Place, number: int, error: str, tex
 
 
 def create_card(session: Session, place: Place, options: CardOptions) -> str:
-    """Make one more card of an attempt, or anew the one with the id of ``options``; return its key.
+    """Make one more card of an attempt, or anew the one with the id of ``options``, or with its type
+    where both have no id; return its key.
 
     What the step added to a card is shown, too: to the one that is made anew; else to the only one to
     which it added anything.
@@ -110,14 +111,21 @@ def _number_of(session: Session, place: Place, options: CardOptions) -> tuple[in
     """Return the number of a card that is to be made, and what is to be shown in it."""
     numbers = known_numbers(session.store, place)
     given = dict(zip(numbers, read_added(session.store, place, numbers), strict=True))
-    same = [card.number for card in cards_of(session.store, place) if card.id == options.id]
-    if options.id is not None and same:
-        return same[0], given[same[0]]
+    meant = _meant(options.id or "", options.type)
+    stored = cards_of(session.store, place)
+    same = [card.number for card in stored if _meant(card.id, card.type) == meant]
+    if same:  # of several without an id the last one: that is not in the place of a @card
+        return same[-1], given[same[-1]]
     some = [added for added in given.values() if added.components]
     own = 0
     if session.flow is not None and place[2] in session.definition.steps:
         own = len(cards_of_step(session, place[2]))  # these have their numbers, even if not made
     return max(own, *(n + 1 for n in numbers), 0), some[0] if len(some) == 1 else Added()
+
+
+def _meant(identity: str, kind: str) -> tuple[str, str]:
+    """Return by what a card is told from the others of its attempt."""
+    return (identity, "") if identity else ("", kind)
 
 
 def failure_text(place: Place, options: CardOptions, outcome: Outcome) -> str:

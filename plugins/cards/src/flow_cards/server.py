@@ -16,6 +16,7 @@ It reads, and changes nothing. The facts come from `flow_cards.watching`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hmac
 import ipaddress
 import json
@@ -51,6 +52,7 @@ _FIRST = 1.5
 _REMEMBERED = 50
 _WATCHED = 200
 _RETRY = 500
+_HOSTS = "--host 127.0.0.1 for this machine alone, --host 0.0.0.0 for others, too"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _RUN = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _RUN_PATH = re.compile(rf"/run/({_NAME})/({_RUN})")
@@ -237,13 +239,18 @@ def _of(kept: OrderedDict[Any, T], key: Any, make: Callable[[], T]) -> T:
 
 
 def _cannot_listen(host: str, port: int, error: Exception) -> UsageError:
+    what = f"The server of cards cannot listen at {host}:{port}"
     why = getattr(error, "strerror", None) or str(error)
-    return UsageError(
-        f"The server of cards cannot listen at {host}:{port}",
-        where="--host, --port",
-        why=f"{why}: maybe another one runs there",
-        hint=f"--port {port + 1 if 0 < port < 65535 else 8324}, or --port 0 for any free one",
-    )
+    another = f"--port {port + 1 if 0 < port < 65535 else 8324}, or --port 0 for any free one"
+    if isinstance(error, socket.gaierror):
+        why, where, hint = f"no address is known for '{host}': {why}", "--host", _HOSTS
+    elif getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+        why, where, hint = f"{why}: this machine does not have it", "--host", _HOSTS
+    elif getattr(error, "errno", None) == errno.EADDRINUSE:
+        why, where, hint = f"{why}: maybe another one runs there", "--host, --port", another
+    else:
+        where, hint = "--host, --port", another
+    return UsageError(what, where=where, why=why, hint=hint)
 
 
 def is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The conformance suite for types of cards: ``pip install pytest`` and subclass it.
+"""The conformance suite for types of cards: ``pip install 'flow-cards[testing]'``, and subclass it.
 
     class TestConfusion(CardSuite):
         card = "confusion"
@@ -24,7 +24,14 @@ from html.parser import HTMLParser
 from importlib import resources
 from typing import Any
 
-import pytest
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"flow_cards.testing needs pytest, which is not installed ({error}): "
+        "pip install 'flow-cards[testing]'",
+        name=error.name,
+    ) from None
 
 from flow_cards.authored import TAGS
 from flow_cards.children import Children, Outcome

@@ -8,7 +8,9 @@ from typing import Any
 from flow_cards.artifacts import Room, values_shown
 from flow_cards.components import Component, Error, Facts, Graph, Log, Markdown, Section
 from flow_cards.contract import LARGE, CardTask, HtmlPage, Value
-from flow_core.api import duration
+from flow_core.api import NotFound, did_you_mean, duration
+
+_LAST_LINES = 200
 
 
 def default(task: CardTask) -> Iterator[Component]:
@@ -28,7 +30,7 @@ def default(task: CardTask) -> Iterator[Component]:
     if task.parameters:
         yield Section("Parameters", _shown(task, task.parameters, room))
     yield from _artifacts(task, room)
-    logs = [Log(text, name) for name, text in task.logs.items() if text]
+    logs = [*_logs(task)]
     if logs:
         yield Section("Log", logs)
 
@@ -53,8 +55,15 @@ def html(task: CardTask) -> HtmlPage | list[Component]:
     name = str(task.options.get("attribute", "html"))
     if name not in task and task.state in ("queued", "running"):
         return [*task.components, Markdown("*The page is shown when the task has ended.*")]
+    if name not in task and task.failure is not None:  # it came to nothing before that
+        return [failure_of(task), *task.components]
     if name not in task:
-        return [Error("", f"The task has no artifact '{name}', which would be the page")]
+        raise NotFound(
+            f"The task has no artifact '{name}', which would be the page",
+            where=task.pathspec,
+            hint=did_you_mean(name, task.artifacts)
+            or f"self.{name} = '<h1>…', or @card(type='html', options={{'attribute': 'NAME'}})",
+        )
     found = task[name]
     if isinstance(found, (bytes, bytearray)):
         found = bytes(found).decode("utf-8", "replace")
@@ -101,6 +110,20 @@ def _artifacts(task: CardTask, room: Room) -> Iterator[Component]:
 def _shown(task: CardTask, values: Mapping[str, Value], room: Room) -> list[Component]:
     only_text = bool(task.options.get("only_repr", False))
     return values_shown(values, limit=_limit(task), only_text=only_text, room=room)
+
+
+def _logs(task: CardTask) -> Iterator[Component]:
+    for name, text in task.logs.items():
+        left = text.rstrip()
+        if task.failure is not None:  # the card shows it already, above all else
+            left = left.removesuffix(task.failure.traceback.rstrip()).rstrip()
+        lines = left.splitlines()
+        if len(lines) > _LAST_LINES:
+            end = "\n".join(lines[-_LAST_LINES:])
+            note = f"the last {_LAST_LINES} lines; all: flow logs {task.pathspec} --{name}"
+            yield Log(end, f"{name}: {note}")
+        elif lines:
+            yield Log(left + "\n", name)
 
 
 def _facts(task: CardTask) -> Iterator[tuple[str, Any]]:
