@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_what_raises_in_the_code_of_others_is_shown_from_there_on():
     def card(task):
         raise ValueError("no good")
 
-    (found,) = outcomes(lambda: render(card, card_task()))
+    (found,) = outcomes(partial(render, card, card_task()))
     assert "in card" in found.text
     assert "drawing.py" not in found.text
     (found,) = outcomes(lambda: render(lambda task: 5, card_task()))

@@ -21,7 +21,7 @@ from flow_core.api import FlowError
 
 _CHUNK = 1 << 20
 _SAID = 4000
-_OURS = "flow_cards"
+_OURS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 
 
 class Outcome(NamedTuple):
@@ -204,7 +204,7 @@ def outcome_of(error: BaseException) -> Outcome:
 
 
 def _is_ours(frames: TracebackType) -> bool:
-    return str(frames.tb_frame.f_globals.get("__name__")).partition(".")[0] == _OURS
+    return frames.tb_frame.f_code.co_filename.startswith(_OURS)
 
 
 def line_of(error: BaseException) -> str:
