@@ -94,6 +94,7 @@ class TestWhatComesWithPython:
         assert isinstance(block, Log)
         assert block.text.startswith("one\ntwo\n")
         assert len(block.text) == 10_000
+        assert show("a" * 1000).line == "1,000 characters, 1 line"
 
     def test_an_exception(self):
         assert show(ValueError("no good")) == (

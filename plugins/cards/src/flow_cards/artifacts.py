@@ -11,6 +11,7 @@ from flow_cards.artifact_previews import Shown, show
 from flow_cards.components import Component, Log, Preview, Table
 from flow_cards.contract import LARGE, Value
 from flow_cards.previews import preview
+from flow_cards.wording import size_text
 
 _MOST_VALUES = 200
 _TEXT = 500
@@ -88,7 +89,7 @@ def _line(shown: Shown) -> str:
 def _show(value: Value, limit: int, only_text: bool) -> Shown:
     if value.size > limit:
         digest = f", hash {value.hash}" if value.hash else ""
-        return Shown(f"(too large to be read here: {value.size:,} bytes{digest})")
+        return Shown(f"(too large to be read here: {size_text(value.size)}{digest})")
     try:
         loaded = value.value
     except Exception as problem:  # whatever loading it may raise

@@ -28,7 +28,7 @@ def default(task: CardTask) -> Iterator[Component]:
     if task.parameters:
         yield Section("Parameters", _shown(task, task.parameters, room))
     yield from _artifacts(task, room)
-    logs = [Log(text, name) for name, text in task.logs.items() if text]
+    logs = [Log(text, name, from_end=True) for name, text in task.logs.items() if text]
     if logs:
         yield Section("Log", logs)
 
