@@ -18,6 +18,7 @@ WRITES = {
     "run",
     "resume",
     "debug",
+    "card server",  # serves until it is ended
     "card view",  # opens a browser
     "code show",  # the bytes of a file
     "plugins stubs",  # writes a file of Python
@@ -27,6 +28,7 @@ WRITES = {
 READS: dict[str, tuple[list[str], type, str]] = {
     "card get": (["card", "get", "F/1/start"], dict, "hash html pathspec type"),
     "card list": (["card", "list", "F/1"], list, "attempt hash id origin pathspec type"),
+    "card run": (["card", "run", "F/1"], dict, "hash key path pathspec type"),
     "check": (["check", "flow.py"], dict, "flow problems steps"),
     "code checkout": (["code", "checkout", "F/1", "--to", "out"], dict, "files folder run"),
     "code diff": (["code", "diff", "F/1", "F/2"], dict, "files new old"),

@@ -325,7 +325,8 @@ class TestInABrowser:
             "marks": [{"type": "symbol", "from": {"data": "t"},
                        "encode": {"enter": {"x": {"signal": "datum.data * 10"}}}}],
         }  # fmt: skip
-        charts = [LINE, csv, usermeta, vega, image]
+        steps = {**BARS, "encoding": {"y": {"field": "genre"}, "x": {"field": "films"}}}
+        charts = [LINE, csv, usermeta, vega, image, steps]
         seen = look(page(*(VegaChart(spec) for spec in charts)))
         found = self.drawn(seen, len(charts))
         assert found.locator("svg.marks[role=img]").count() == len(charts)

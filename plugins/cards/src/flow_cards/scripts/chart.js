@@ -217,10 +217,10 @@
       delete spec.usermeta; // in which a specification could ask for a loader of its own
       delete spec.$schema;
       const config = look(resolved, background);
+      const fill = this.flexible && spec.autosize === undefined;
       if (this.flexible) {
         if (fits(spec, width)) config.axisXDiscrete = { labelAngle: 0 };
         spec.width = width;
-        if (spec.autosize === undefined) spec.autosize = { type: "fit-x", contains: "padding" };
       }
       return vegaEmbed(element, spec, {
         mode: this.mode,
@@ -232,6 +232,8 @@
         tooltip: tell,
         logLevel: ERRORS,
         config,
+        // Said of what Vega-Lite has made: itself, it warns where the height follows from the rows.
+        patch: (made) => (fill ? { ...made, autosize: { type: "fit-x", contains: "padding" } } : made),
       });
     }
 
