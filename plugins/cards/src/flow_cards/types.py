@@ -26,7 +26,7 @@ def default(task: CardTask) -> Iterator[Component]:
     if task.graph.get("steps"):
         yield Section("Flow", [Graph(task.graph, task.step)])
     if task.parameters:
-        yield Section("Parameters", _shown(task, task.parameters, room))
+        yield Section("Parameters", _shown(task, task.parameters, room, opened=0))
     yield from _artifacts(task, room)
     logs = [Log(text, name, from_end=True) for name, text in task.logs.items() if text]
     if logs:
@@ -88,19 +88,18 @@ def _limit(task: CardTask) -> int:
 
 def _artifacts(task: CardTask, room: Room) -> Iterator[Component]:
     own = {*task.own}
-    groups = (
-        ("Artifacts", sorted(own & {*task.artifacts})),
-        ("Artifacts of earlier steps", sorted({*task.artifacts} - own)),
-    )
-    for title, chosen in groups:
-        if chosen:
-            values = {n: task.artifacts[n] for n in chosen}
-            yield Section(title, _shown(task, values, room))
+    here = {n: task.artifacts[n] for n in sorted(own & {*task.artifacts})}
+    earlier = {n: task.artifacts[n] for n in sorted({*task.artifacts} - own)}
+    if here:
+        yield Section("Artifacts", _shown(task, here, room))
+    if earlier:
+        shown = _shown(task, earlier, room, opened=0, again=True)
+        yield Section("Artifacts of earlier steps", shown)
 
 
-def _shown(task: CardTask, values: Mapping[str, Value], room: Room) -> list[Component]:
+def _shown(task: CardTask, values: Mapping[str, Value], room: Room, **how: Any) -> list[Component]:
     only_text = bool(task.options.get("only_repr", False))
-    return values_shown(values, limit=_limit(task), only_text=only_text, room=room)
+    return values_shown(values, limit=_limit(task), only_text=only_text, room=room, **how)
 
 
 def _facts(task: CardTask) -> Iterator[tuple[str, Any]]:
