@@ -9,6 +9,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,13 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what opens a browser."""
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
 
 
 @pytest.fixture(scope="session")
@@ -183,3 +191,31 @@ def canary() -> Iterator[Canary]:
     bird = Canary()
     yield bird
     bird.close()
+
+
+_AXE = resources.files("axe_playwright_python").joinpath("axe.min.js")
+_RUN_AXE = """async () => {
+  const { violations } = await axe.run(document, { iframes: false });
+  return violations.filter((one) => ["serious", "critical"].includes(one.impact)).map((one) =>
+    `${one.id}: ${one.help}: ` + one.nodes.slice(0, 3).map((node) =>
+      `${node.html.slice(0, 200)} (${node.any.concat(node.all, node.none).map((c) => c.message).join("; ")})`
+    ).join(" | "));
+}"""
+
+
+@pytest.fixture
+def axe(look: Callable[..., Seen]) -> Callable[[str], dict[str, list[str]]]:
+    """Return a function: what axe-core finds serious or critical in a page, in both themes and widths."""
+
+    def find(html: str) -> dict[str, list[str]]:
+        found = {}
+        for dark in (False, True):
+            seen = look(html, dark=dark)
+            seen.page.evaluate(_AXE.read_text(encoding="utf-8") + "; undefined")
+            for width in (1100, 390):
+                seen.page.set_viewport_size({"width": width, "height": 800})
+                if problems := seen.page.evaluate(_RUN_AXE):
+                    found[f"dark={dark}, {width} px"] = problems
+        return found
+
+    return find

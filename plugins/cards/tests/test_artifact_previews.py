@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 import struct
 import subprocess
 import sys
@@ -94,6 +95,7 @@ class TestWhatComesWithPython:
         assert isinstance(block, Log)
         assert block.text.startswith("one\ntwo\n")
         assert len(block.text) == 10_000
+        assert show("a" * 1000).line == "1,000 characters, 1 line"
 
     def test_an_exception(self):
         assert show(ValueError("no good")) == (
@@ -475,6 +477,24 @@ class TestTheCard:
         html = Page(render(default, card_task({"bad": Bad(), "good": 3}))).text
         assert "(Bad cannot be shown: OSError: disk)" in html
         assert "good" in html
+
+    def test_long_parameters_are_folded(self):
+        html = render(default, card_task({"a": "own " * 200}, {"csv": "1,2\n" * 200, "n": 3}))
+        assert re.search(r'<details class="preview">\s*<summary><b>csv</b>', html)
+        assert re.search(r'<details class="preview" open>\s*<summary><b>a</b>', html)
+
+    def test_charts_of_earlier_steps_are_told_and_not_drawn_again(self):
+        chart = alt.Chart(pd.DataFrame({"x": [1, 2]})).mark_bar().encode(x="x:Q")
+        within = Section("both", [VegaChart(chart.to_dict())])
+        large = [["x" * 200] * 20 for _ in range(100)]
+        artifacts = {"chart": chart, "within": within, "rows": large, "frame": FRAME, "n": 3}
+        own = render(default, card_task(artifacts))
+        earlier = render(default, card_task(artifacts, own=()))
+        assert len(earlier) < 100_000 < len(own)
+        text = Page(earlier).text
+        assert "a chart of altair (not drawn again: it is of an earlier step)" in text
+        assert text.count("(not drawn again: it is of an earlier step)") == 3
+        assert re.search(r'<details class="preview">\s*<summary><b>frame</b>', earlier)
 
     def test_it_does_not_grow_beyond_its_limit(self):
         rng = np.random.default_rng(1)

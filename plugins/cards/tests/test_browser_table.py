@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from flow_cards import Markdown, ProgressBar, Section, Table, render
+from flow_cards import Log, Markdown, ProgressBar, Section, Table, render
 from flow_cards.testing import CANARY, HOSTILE, Page, card_task
 from flow_cards.wording import number_text
 
@@ -222,6 +222,31 @@ def test_numbers_are_written_as_python_writes_them(look):
     assert [text for one in found for text in one] == [number_text(n) for n in numbers]
     sort(seen, "x")
     assert column(seen)[0] == number_text(min(n for n in numbers if n == n))
+
+
+def test_numbers_of_a_column_have_as_many_decimals(look):
+    numbers = [n / 8 for n in range(300)]
+    seen = look(page(Table([[n, n] for n in numbers], ["x", "y"])))
+    sort(seen, "y")
+    sort(seen, "y")
+    assert column(seen, 1)[:10] == [number_text(n, 3) for n in numbers[::-1][:10]]
+    assert column(seen)[1] == "37.250"
+    assert seen.problems == []
+
+
+def test_a_log_is_seen_from_its_end(look):
+    text = "\n".join(f"line {n}" for n in range(500))
+    folded = Section("Logs", [Log(text, from_end=True)], folded=True)
+    seen = look(page(Log(text, from_end=True), Log(text), folded))
+    rest = (
+        "n => { const e = document.querySelectorAll('pre')[n];"
+        " return e.scrollHeight - e.clientHeight - e.scrollTop }"
+    )
+    assert seen.page.evaluate(rest, 0) < 2
+    assert seen.page.evaluate(rest, 1) > 1000
+    seen.page.get_by_text("Logs").click()
+    seen.page.wait_for_function(f"({rest})(2) < 2")
+    assert seen.problems == []
 
 
 def test_hostile_texts_in_the_data_stay_text(look):

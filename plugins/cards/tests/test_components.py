@@ -24,6 +24,7 @@ from flow_cards import (
     Table,
     ValueBox,
 )
+from flow_cards.codec import decode, encode
 from flow_cards.components import BUILT_IN, as_component, kind_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -82,8 +83,45 @@ class TestData:
         class Nothing(Component):
             pass
 
-        with pytest.raises(NotImplementedError, match=r"Nothing does not say its parts\(\)"):
+        said = (
+            "Nothing does not say what it is made of. "
+            "Write in its class: def parts(self): return [Markdown(...)]"
+        )
+        with pytest.raises(NotImplementedError) as caught:
             Nothing().parts()
+        assert str(caught.value) == said
+        shown = decode(encode(Nothing()))
+        assert shown.title == "The component Nothing cannot be shown"
+        assert shown.text == f"NotImplementedError: {said}"
+
+    def test_an_error_of_ones_own_starts_at_ones_own_line(self):
+        class Broken(Component):
+            def parts(self):
+                raise ValueError("no")
+
+        text = decode(encode(Broken())).text
+        assert text.startswith("Traceback")
+        assert text.endswith("ValueError: no")
+        assert text.count("File ") == 1
+        assert "test_components.py" in text
+
+    def test_one_that_is_no_dataclass(self):
+        class Badge(Component):
+            live = ("text",)
+
+            def __init__(self, text):
+                self.text = text
+
+            def parts(self):
+                return [Markdown(self.text)]
+
+        badge = Badge("a")
+        assert badge.changed({"text": "b"}).text == "b"
+        assert badge.text == "a"
+        assert decode(encode(badge)).children == (Markdown("a"),)
+        assert [*Badge(Markdown("x")).inside()] == [Markdown("x")]
+        with pytest.raises(TypeError, match="Badge has no field 'words': it has text"):
+            badge.changed({"words": "b"})
 
     def test_all_are_under_one_name_too(self):
         assert set(BUILT_IN) < set(flow_cards.__all__)
@@ -105,6 +143,21 @@ def test_markdown_is_dedented():
 
 
 class TestTable:
+    def test_rows_and_headers_of_other_lengths_are_filled(self):
+        assert Table([[1, 2], [3], 4], ["a"]).data == ((1, 2), (3, ""), (4, ""))
+        assert Table([[1, 2], [3]], ["a"]).headers == ("a", "")
+        assert Table([[1]], ["a", "b"]).data == ((1, ""),)
+        assert Table([[1, 2]]).headers == ()
+        assert Table().data == ()
+
+    @pytest.mark.parametrize(("value", "name"), [(5, "int"), ("abc", "str"), (b"a", "bytes")])
+    def test_what_is_no_list(self, value, name):
+        said = f"Table takes rows: lists of cells, or a DataFrame, not {name}"
+        with pytest.raises(TypeError, match=said):
+            Table(value)
+        with pytest.raises(TypeError, match=f"Table takes headers: a list of titles, not {name}"):
+            Table([[1]], value)
+
     def test_cells(self):
         inner = Markdown("x")
         row = [

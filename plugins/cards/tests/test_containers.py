@@ -102,7 +102,7 @@ class TestTabs:
         seen = look(page(self.TABS))
         seen.page.emulate_media(media="print")
         assert len(self.visible(seen)) == 3
-        assert [h.is_visible() for h in seen.page.locator(".panel > h3").all()] == [True] * 3
+        assert [h.is_visible() for h in seen.page.locator(".panel > h2").all()] == [True] * 3
         assert not seen.page.get_by_role("tab", name="One").is_visible()
 
     def test_a_live_page_keeps_the_tab(self, look):

@@ -238,6 +238,45 @@ def test_numbers(number, text):
     assert number_text(number) == text
 
 
+def test_numbers_below_each_other_have_as_many_decimals():
+    rows = [[1.0, 0.5, 1, 44_139_237.25], [0.3333, 2, 2, None], [1e-9, 0.25, 3, 133_473_461.5]]
+    html = page(Table(rows))
+    columns = zip(*[iter(re.findall("<td[^>]*>(.*?)</td>", html))] * 4, strict=True)
+    assert [*zip(*columns, strict=True)] == [
+        ("1.0000", "0.3333", "1e-09"),
+        ("0.5", "2", "0.25"),  # no column of floats
+        ("1", "2", "3"),
+        ("44,139,237.25", "None", "133,473,461.50"),
+    ]
+
+
+def test_sorted_by_what_more_decimals_would_say():
+    html = page(Table([[1.5], [0.123456]]))
+    assert re.findall("<td(.*)</td>", html) == [
+        ' class="number">1.5000',
+        ' class="number" data-value="0.123456">0.1235',
+    ]
+
+
+def test_headings_follow_each_other():
+    inner = [Tabs({"T": [Error("bad", "in tabs")]}), Section("Below", [Error("bad", "in both")])]
+    html = page(Error("bad", "at the top"), Section("S", inner), Error("bad", "after"))
+    assert re.findall(r"<h([2-6])>(.*?)</h\1>", html) == [
+        ("2", "at the top"),
+        ("2", "S"),
+        ("3", "T"),
+        ("4", "in tabs"),
+        ("3", "Below"),
+        ("4", "in both"),
+        ("2", "after"),
+    ]
+
+
+def test_headers_without_a_text_are_named_for_who_hears_them():
+    heads = re.findall("<th.*?>(?:<span.*?>)?([a-z0-9 ]+)<", page(Table([[1, 2, 3]], ["", "a"])))
+    assert heads == ["index", "a", "column 3"]
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2e13, "20.0 TB")]
 )

@@ -203,6 +203,42 @@ class TestContent:
         assert len(looked) < 100
         assert "1 of 10,000 failed" in html
         assert '<a href="../work/79/0/cards/0-default--x.html">work/79</a>' in html
+        assert "flow card list TrainFlow/3/work" in Page(html).text
+
+    @pytest.mark.parametrize(
+        ("tasks", "listed"), [(3, False), (4, True), (500, True), (501, False)]
+    )
+    def test_the_cards_of_all_tasks_are_listed(self, tasks, listed):
+        html = drawn(
+            attempts=tuple(attempt("work", 2 + n) for n in range(tasks)),
+            find=lambda one: (CardLink("default", "", f"../work/{one.task}.html"),),
+        )
+        text = Page(html).text
+        assert (f"Cards of work ({tasks})" in text) == listed
+        assert ("flow card list TrainFlow/3/work" in text) == (tasks > 500)
+        if tasks <= 500:
+            for number in range(2, 2 + tasks):
+                assert f'<a href="../work/{number}.html"' in html
+
+    def test_of_many_steps_no_more_cards_are_looked_up_than_a_far_store_can_bear(self):
+        looked = []
+
+        def find(one):
+            looked.append(one)
+            return (CardLink("default", "", f"../{one.task}.html"),)
+
+        tasks = [attempt(step, n) for n, step in enumerate(["start", "work"] * 400)]
+        text = Page(drawn(attempts=tuple(tasks), find=find)).text
+        assert len(looked) <= 600
+        assert "Cards of start (400)" in text
+        assert "All cards of work, 400 tasks: flow card list TrainFlow/3/work" in text
+
+    def test_no_list_where_there_are_no_cards(self):
+        tasks = [attempt("work", n) for n in range(600)]
+        for some in (tasks[:10], tasks):
+            text = Page(drawn(attempts=tuple(some))).text
+            assert "Cards of work" not in text
+            assert "flow card list" not in text
 
     @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
     def test_escapes_everything(self, text):

@@ -127,6 +127,9 @@ class TestPages:
         assert html.count('<a href="/card/F/1/work/') == 5
         assert "1 to 5 of 12" in html
 
+    def test_axe_finds_nothing_serious_in_the_list(self, client, axe):
+        assert axe(client.get("/").text) == {}
+
     def test_more_cards_than_are_listed_at_a_time(self, client):
         html = client.get("/?step=work&page=3").text
         assert html.count('<a href="/card/F/1/work/') == 2

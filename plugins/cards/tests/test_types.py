@@ -56,14 +56,6 @@ class TestLogs:
         assert text.count("in start") == 1
         assert "before" in text
 
-    def test_a_long_one_is_shown_from_near_its_end(self) -> None:
-        logs = {"stdout": "".join(f"line {n}.\n" for n in range(5000))}
-        text = Page(render(default, card_task(logs=logs))).text
-        assert "line 4999." in text
-        assert "line 4800." in text
-        assert "line 4799." not in text
-        assert "the last 200 lines; all: flow logs" in text
-
 
 def confusion(task: CardTask) -> Iterator[Component]:
     """How often each class was taken for each other one."""

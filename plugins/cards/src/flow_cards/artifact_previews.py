@@ -28,6 +28,7 @@ from flow_cards.components import (
     as_component,
 )
 from flow_cards.previews import preview, shorten
+from flow_cards.wording import count_text
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _LINE = 240
@@ -110,9 +111,9 @@ def _drawn_by_itself(value: Any) -> Shown | None:
 def _text(value: str) -> Shown:
     if len(value) <= _LINE and value.count("\n") < 3:
         return Shown(preview(value, _LINE))
-    lines = value.count("\n") + 1
+    lines = count_text(value.count("\n") + 1, "line")
     more = "" if len(value) <= _TEXT else f", the first {_TEXT:,}"
-    return Shown(f"{len(value):,} characters, {lines:,} lines{more}", Log(shorten(value, _TEXT)))
+    return Shown(f"{len(value):,} characters, {lines}{more}", Log(shorten(value, _TEXT)))
 
 
 def _bytes(value: bytes) -> Shown:
@@ -134,10 +135,10 @@ def _sequence(value: Sequence[Any]) -> Shown:
     rows = _rows_of(first)
     if rows is not None and (len(text) > 60 or len(value) > 2):
         note = "" if len(value) <= _ROWS else f"{_ROWS} of {len(value):,} rows"
-        return Shown(_count(len(value), "row"), Table(*rows, note))
+        return Shown(count_text(len(value), "row"), Table(*rows, note))
     if len(text) <= _LINE:
         return Shown(text)
-    return Shown(_count(len(value), "item"), _tree(value))
+    return Shown(count_text(len(value), "item"), _tree(value))
 
 
 def _numbers(values: Sequence[float]) -> Component:
@@ -179,7 +180,7 @@ def _mapping(value: Mapping[Any, Any]) -> Shown:
         return Shown(text)
     if not value:
         return Shown(text)
-    return Shown(_count(len(value), "key"), _tree(value))
+    return Shown(count_text(len(value), "key"), _tree(value))
 
 
 def _tree(value: Any) -> Component:
@@ -364,7 +365,7 @@ def _of_pyarrow(value: Any) -> Shown | None:
 
 def _frame(shape: tuple[int, int], types: Sequence[tuple[str, str]], table: Table) -> Shown:
     rows, columns = shape
-    line = f"{_count(rows, 'row')} {_TIMES} {_count(columns, 'column')}"
+    line = f"{count_text(rows, 'row')} {_TIMES} {count_text(columns, 'column')}"
     cells = tuple(tuple(_short_cell(cell) for cell in row) for row in table.data)
     extra = len(table.headers) - min(columns, _COLUMNS)  # the index of pandas
     heads = (
@@ -435,10 +436,6 @@ def _of_altair(value: Any) -> Shown | None:
     return Shown("a chart of altair", _fitting(VegaChart(value)))
 
 
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
-
-
 def _fitting(chart: VegaChart) -> Component:
     if len(chart.spec) <= _LARGEST_CHART:
         return chart
@@ -454,7 +451,7 @@ def _of_plotly(value: Any) -> Shown | None:
     from flow_cards.plotly_charts import picture, translate
 
     made = translate(value)
-    line = f"a figure of plotly, {_count(len(value.data), 'trace')}"
+    line = f"a figure of plotly, {count_text(len(value.data), 'trace')}"
     if made.left and (content := picture(value)):
         return Shown(line, Image(content))
     parts: list[Component] = [_fitting(VegaChart(spec)) for spec in made.specs]

@@ -8,14 +8,16 @@ from dataclasses import fields
 from typing import Any
 
 from flow_cards.artifact_previews import Shown, show
-from flow_cards.components import Component, Log, Preview, Table
+from flow_cards.components import Component, Log, Preview, Table, VegaChart
 from flow_cards.contract import LARGE, Value
 from flow_cards.previews import preview
+from flow_cards.wording import size_text
 
 _MOST_VALUES = 200
 _TEXT = 500
 _OPEN = 6
 _ROOM = 700_000
+_SMALL = 30_000  # characters of what is drawn again on each later card
 
 
 class Room:
@@ -50,7 +52,13 @@ def _size(value: Any) -> int:
 
 
 def values_shown(
-    values: Mapping[str, Value], *, limit: int = LARGE, only_text: bool = False, room: Room
+    values: Mapping[str, Value],
+    *,
+    limit: int = LARGE,
+    only_text: bool = False,
+    opened: int = _OPEN,
+    again: bool = False,
+    room: Room,
 ) -> list[Component]:
     """Return a table of values, and what there is to see of large ones.
 
@@ -58,19 +66,24 @@ def values_shown(
         values: artifacts or parameters, by name.
         limit: bytes above which a value is not read.
         only_text: whether to show them only as Python writes them.
+        opened: how many of the large ones are open at first.
+        again: whether the card of an earlier step shows them: then charts, and whatever else is large,
+            are only told.
         room: how much the card can still take.
     """
     rows: list[tuple[Any, ...]] = []
     blocks: list[Component] = []
     for value in itertools.islice(values.values(), _MOST_VALUES):
         shown = _show(value, limit, only_text)
+        if again and shown.block is not None and _is_heavy(shown.block):
+            shown = Shown(f"{_line(shown)} (not drawn again: it is of an earlier step)")
         if shown.block is not None and not room.take(shown.block):
             shown = Shown(f"{_line(shown)} (not shown: this card holds much already)")
         if shown.block is None:
             line = shown.line if isinstance(shown.line, Component) else Log(shown.line)
             rows.append((value.name, value.type, value.size, line))
         else:
-            is_open = len(blocks) < _OPEN
+            is_open = len(blocks) < opened
             blocks.append(
                 Preview(value.name, value.type, value.size, _line(shown), shown.block, is_open)
             )
@@ -81,6 +94,15 @@ def values_shown(
     return [*table, *blocks]
 
 
+def _is_heavy(block: Component) -> bool:
+    return _has_chart(block) or _size(block) > _SMALL
+
+
+def _has_chart(component: Component) -> bool:
+    """Whether what draws charts, which is large, must be in the page for it."""
+    return isinstance(component, VegaChart) or any(map(_has_chart, component.inside()))
+
+
 def _line(shown: Shown) -> str:
     return shown.line if isinstance(shown.line, str) else ""
 
@@ -88,7 +110,7 @@ def _line(shown: Shown) -> str:
 def _show(value: Value, limit: int, only_text: bool) -> Shown:
     if value.size > limit:
         digest = f", hash {value.hash}" if value.hash else ""
-        return Shown(f"(too large to be read here: {value.size:,} bytes{digest})")
+        return Shown(f"(too large to be read here: {size_text(value.size)}{digest})")
     try:
         loaded = value.value
     except Exception as problem:  # whatever loading it may raise

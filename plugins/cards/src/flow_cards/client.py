@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_cards.finding import Found, follow, select
 from flow_cards.storage import read_added, read_html, run_cards
+from flow_cards.wording import count_text
 from flow_core.api import NotFound, UsageError, installed
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class CardContainer(Sequence[Card]):
         return "".join(card._repr_html_() for card in self) or "<p>no cards</p>"
 
     def __repr__(self) -> str:
-        return f"<{len(self)} cards>"
+        return f"<{count_text(len(self), 'card')}>"
 
 
 def get_cards(

@@ -37,13 +37,26 @@ def _encode_component(component: Component, latest: Latest, depth: int) -> Any:
         try:
             shown = Section(None, tuple(shown.parts()))
         except Exception as error:  # whatever a person's own code may raise
-            shown = Error(error, f"The component {type(shown).__name__} cannot be shown")
+            title = f"The component {type(shown).__name__} cannot be shown"
+            shown = Error(_without_our_frames(error), title)
         kind = kind_of(shown)
     values = {f.name: getattr(shown, f.name) for f in fields(shown)}  # type: ignore[arg-type]
     return {
         "kind": kind,
         **{name: _encode_value(value, latest, depth + 1) for name, value in values.items()},
     }
+
+
+def _without_our_frames(error: Exception) -> Exception:
+    """Return an error whose traceback starts in the code of its author."""
+    trace = error.__traceback__
+    while trace is not None and _is_ours(trace.tb_frame.f_globals.get("__name__", "")):
+        trace = trace.tb_next
+    return error.with_traceback(trace)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "flow_cards"
 
 
 def _encode_value(value: Any, latest: Latest, depth: int) -> Any:

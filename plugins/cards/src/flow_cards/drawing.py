@@ -25,7 +25,7 @@ from flow_cards.components import Component, Table, kind_of
 from flow_cards.components.events import headline
 from flow_cards.components.image import MEDIA
 from flow_cards.contract import CardRun, CardTask, HtmlPage, Value
-from flow_cards.rows import raw_value, rows_json
+from flow_cards.rows import column_decimals, raw_value, rows_json
 from flow_cards.wording import clean, number_text, size_text
 from flow_core.api import duration
 
@@ -355,10 +355,13 @@ class _Drawer:
     def __init__(self) -> None:
         self.scripts: dict[str, None] = {}
         self._depth = 0
+        self._level = 1  # of the heading around what is drawn: that of the page
         self._cells = 0  # how many cells of tables are around what is drawn
         self._given = {
             "draw": self.draw,
             "cell": self._cell,
+            "decimals": column_decimals,
+            "level": lambda: self._level,
             "numbers": _number_columns,
             "raw": raw_value,
             "rows_json": self._rows_json,
@@ -387,21 +390,24 @@ class _Drawer:
         if self._depth > _DEEPEST:
             return Markup("<p>…</p>")
         self._depth += 1
+        level = self._level
         try:
             kind = kind_of(component)
+            self._level = min(6, level + _has_heading(component, kind))
             if kind is None:
                 return Markup("").join(self.draw(part) for part in component.parts())
             return Markup(self._macro(kind)(component))
         finally:
             self._depth -= 1
+            self._level = level
 
-    def _cell(self, value: Any) -> Any:
+    def _cell(self, value: Any, decimals: int = 0) -> Any:
         """Return what stands in a cell of a table."""
         if isinstance(value, Component):
             return self._in_cell(value)
         if isinstance(value, bool) or value is None or isinstance(value, str):
             return clean(str(value))
-        return number_text(value)
+        return number_text(value, decimals)
 
     def _rows_json(self, table: Table) -> Markup:
         return rows_json(table, self._in_cell)
@@ -420,6 +426,13 @@ class _Drawer:
             not self._cells and any(len(line) > _SHORT_LINE for line in lines)
         )
         return Markup(' tabindex="0"') if long else Markup("")
+
+
+def _has_heading(component: Any, kind: str | None) -> bool:
+    """Whether a component has headings of its own, below which stands what is in it."""
+    if kind == "Section":
+        return bool(component.title) and not component.folded
+    return kind in ("Error", "Tabs")
 
 
 def _number_columns(table: Table) -> set[int]:

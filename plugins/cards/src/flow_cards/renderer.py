@@ -31,6 +31,7 @@ from flow_cards.making import (
     run_failure_text,
 )
 from flow_cards.storage import Place
+from flow_cards.wording import count_text
 from flow_core.api import Session
 
 _ERROR_TIMEOUT = 30.0
@@ -193,7 +194,9 @@ class Renderer:
 
     def _report(self) -> None:
         if self.failed > _TOLD:
-            self.failures.append(f"{self.failed - _TOLD:,} more cards could not be made")
+            self.failures.append(
+                f"{count_text(self.failed - _TOLD, 'more card')} could not be made"
+            )
         _tell(self._end, self.failures)
 
 

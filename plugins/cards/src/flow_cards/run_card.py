@@ -25,7 +25,8 @@ from flow_core.api import AttemptRecord, duration
 
 _WORST_FIRST = ("failed", "running", "queued", "interrupted", "cancelled", "caught", "succeeded")
 _MOST_LINKS = 3
-_MOST_LOOKED_UP = 300
+_MOST_LISTED = 500
+_MOST_LOOKED_UP = 600  # each asks the store once, which may be far away
 
 
 def run(run: CardRun) -> Iterator[Component]:
@@ -42,10 +43,10 @@ def run(run: CardRun) -> Iterator[Component]:
             "Timeline", [Timeline([_row(run, step, links) for step in steps if step.attempts])]
         )
     if run.parameters:
-        yield Section("Parameters", values_shown(run.parameters, room=Room()))
+        yield Section("Parameters", values_shown(run.parameters, opened=0, room=Room()))
     yield from _artifacts(run)
     if any(step.attempts for step in steps):
-        yield Section("Steps", [_table(steps, links)])
+        yield Section("Steps", [_table(steps, links), *_all_cards(run, steps, links)])
 
 
 class StepFacts(NamedTuple):
@@ -118,6 +119,11 @@ class _Links:
             found = self._run.find(attempt)
             self._known[place] = address(found[0].address) if found else ""
         return self._known.get(place, "")
+
+    def can_find(self, attempts: Sequence[AttemptRecord]) -> bool:
+        """Whether the cards of all these can be looked up still."""
+        unknown = sum(one[:5] not in self._known for one in attempts)
+        return len(attempts) <= _MOST_LISTED and len(self._known) + unknown <= _MOST_LOOKED_UP
 
 
 # --- parts --------------------------------------------------------------------------------------
@@ -243,6 +249,22 @@ def _cells(step: StepFacts, links: _Links) -> tuple[Any, ...]:
         _unbroken(_memory(peak) if peak else ""),
         Markdown(" ".join(cards)) if cards else "",
     )
+
+
+def _all_cards(run: CardRun, steps: Sequence[StepFacts], links: _Links) -> Iterator[Component]:
+    """Yield links to the cards of the steps that have more than stand in the table."""
+    for step in steps:
+        if len(step.tasks) <= _MOST_LINKS:
+            continue
+        if links.can_find(step.tasks):
+            found = [(one.task, links.of(one)) for one in step.tasks]
+            cards = [f"[{step.name}/{task}]({link})" for task, link in found if link]
+            if cards:
+                title = f"Cards of {step.name} ({len(cards):,})"
+                yield Section(title, [Markdown(" ".join(cards))], folded=True)
+        elif any(map(links.of, step.tasks[:_MOST_LINKS])):
+            names = f"`flow card list {run.pathspec}/{step.name}`"
+            yield Markdown(f"All cards of {step.name}, {len(step.tasks):,} tasks: {names}")
 
 
 def _unbroken(text: str) -> str:

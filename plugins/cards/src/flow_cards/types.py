@@ -10,8 +10,6 @@ from flow_cards.components import Component, Error, Facts, Graph, Log, Markdown,
 from flow_cards.contract import LARGE, CardTask, HtmlPage, Value
 from flow_core.api import NotFound, did_you_mean, duration
 
-_LAST_LINES = 200
-
 
 def default(task: CardTask) -> Iterator[Component]:
     """What the task did: facts, what the step added, parameters, artifacts, the end of its log.
@@ -28,7 +26,7 @@ def default(task: CardTask) -> Iterator[Component]:
     if task.graph.get("steps"):
         yield Section("Flow", [Graph(task.graph, task.step)])
     if task.parameters:
-        yield Section("Parameters", _shown(task, task.parameters, room))
+        yield Section("Parameters", _shown(task, task.parameters, room, opened=0))
     yield from _artifacts(task, room)
     logs = [*_logs(task)]
     if logs:
@@ -97,19 +95,18 @@ def _limit(task: CardTask) -> int:
 
 def _artifacts(task: CardTask, room: Room) -> Iterator[Component]:
     own = {*task.own}
-    groups = (
-        ("Artifacts", sorted(own & {*task.artifacts})),
-        ("Artifacts of earlier steps", sorted({*task.artifacts} - own)),
-    )
-    for title, chosen in groups:
-        if chosen:
-            values = {n: task.artifacts[n] for n in chosen}
-            yield Section(title, _shown(task, values, room))
+    here = {n: task.artifacts[n] for n in sorted(own & {*task.artifacts})}
+    earlier = {n: task.artifacts[n] for n in sorted({*task.artifacts} - own)}
+    if here:
+        yield Section("Artifacts", _shown(task, here, room))
+    if earlier:
+        shown = _shown(task, earlier, room, opened=0, again=True)
+        yield Section("Artifacts of earlier steps", shown)
 
 
-def _shown(task: CardTask, values: Mapping[str, Value], room: Room) -> list[Component]:
+def _shown(task: CardTask, values: Mapping[str, Value], room: Room, **how: Any) -> list[Component]:
     only_text = bool(task.options.get("only_repr", False))
-    return values_shown(values, limit=_limit(task), only_text=only_text, room=room)
+    return values_shown(values, limit=_limit(task), only_text=only_text, room=room, **how)
 
 
 def _logs(task: CardTask) -> Iterator[Component]:
@@ -117,13 +114,8 @@ def _logs(task: CardTask) -> Iterator[Component]:
         left = text.rstrip()
         if task.failure is not None:  # the card shows it already, above all else
             left = left.removesuffix(task.failure.traceback.rstrip()).rstrip()
-        lines = left.splitlines()
-        if len(lines) > _LAST_LINES:
-            end = "\n".join(lines[-_LAST_LINES:])
-            note = f"the last {_LAST_LINES} lines; all: flow logs {task.pathspec} --{name}"
-            yield Log(end, f"{name}: {note}")
-        elif lines:
-            yield Log(left + "\n", name)
+        if left:
+            yield Log(left + "\n", name, from_end=True)
 
 
 def _facts(task: CardTask) -> Iterator[tuple[str, Any]]:

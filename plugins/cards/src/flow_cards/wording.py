@@ -6,18 +6,34 @@ import math
 
 from flow_core.api import harmless
 
+MOST_DECIMALS = 4
 
-def number_text(value: float) -> str:
-    """Return a number as people read it: ``12,345``, ``0.1235``, ``1.2e+20``."""
+
+def number_text(value: float, decimals: int = 0) -> str:
+    """Return a number as people read it: ``12,345``, ``0.1235``, ``1.2e+20``.
+
+    Args:
+        value: the number.
+        decimals: how many a float has, for numbers that stand below each other; 0 = as few as it needs.
+    """
     if isinstance(value, int):
         digits = value.bit_length() * 0.30103
         return f"{value:,}" if digits < 15 else f"{value:.6g}" if digits < 300 else "a huge integer"
     if not math.isfinite(value):
         return str(value)
     if 0.001 <= abs(value) < 1e15:
-        text = f"{value:,.4f}".rstrip("0")
+        if decimals:
+            return f"{value:,.{decimals}f}"
+        text = f"{value:,.{MOST_DECIMALS}f}".rstrip("0")
         return text + "0" if text.endswith(".") else text
-    return "0.0" if value == 0 else f"{value:.4g}"
+    return f"{0:.{decimals or 1}f}" if value == 0 else f"{value:.4g}"
+
+
+def decimals_of(value: float) -> int:
+    """Return how many decimals `number_text` writes of a number; 0 = it says it in another way."""
+    if not 0.001 <= abs(value) < 1e15:  # also nan
+        return 0
+    return 1 if value.is_integer() else len(number_text(value).partition(".")[2])
 
 
 def size_text(count: float) -> str:
@@ -27,6 +43,11 @@ def size_text(count: float) -> str:
             return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:,.1f} TB"
+
+
+def count_text(count: int, what: str) -> str:
+    """Return ``1 line``, ``12,345 lines``."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def clean(text: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, ClassVar
 
 
@@ -18,12 +18,15 @@ class Component:
 
     def parts(self) -> Iterable[Component]:
         """Return the components of which this one is made. Built-in ones are drawn as they are."""
-        raise NotImplementedError(f"{type(self).__name__} does not say its parts()")
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say what it is made of. Write in its class: "
+            "def parts(self): return [Markdown(...)]"
+        )
 
     def inside(self) -> Iterator[Component]:
         """Yield the components that stand in the fields of this one, such as the cells of a table."""
-        for one in fields(self):  # type: ignore[arg-type]
-            yield from _components_in(getattr(self, one.name))
+        for name in _field_names(self):
+            yield from _components_in(getattr(self, name))
 
     def update(self, *values: Any, **changes: Any) -> None:
         """Let cards of the running task show other data in the place of this component.
@@ -62,7 +65,7 @@ class Component:
         Raises:
             TypeError: there is no such field.
         """
-        known = {field.name for field in fields(self)}  # type: ignore[arg-type]
+        known = _field_names(self)
         unknown = [name for name in changes if name not in known]
         if unknown:
             raise TypeError(
@@ -75,7 +78,10 @@ class Component:
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Set all fields of a component that is being made. Fields not named have their default."""
-        for one in fields(self):  # type: ignore[arg-type]
+        if not is_dataclass(self):
+            self._set(**values)
+            return
+        for one in fields(self):
             default = None if one.default is MISSING else one.default
             object.__setattr__(self, one.name, values.get(one.name, default))
 
@@ -85,6 +91,13 @@ class Component:
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+
+def _field_names(component: Component) -> list[str]:
+    """Return the fields of a component; of a class that is no dataclass, what its objects hold."""
+    if is_dataclass(component):
+        return [one.name for one in fields(component)]
+    return list(vars(component))
 
 
 def _components_in(value: Any) -> Iterator[Component]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,9 +20,13 @@ class Table(Component):
 
     Attributes:
         data: the rows, or a DataFrame. A cell is text, a number, True, False, None, or a component;
-            anything else is shown as Python writes it. None = no rows.
+            anything else is shown as Python writes it. Rows with too few get empty ones. None = no
+            rows.
         headers: the titles of the columns.
         note: a line below it.
+
+    Raises:
+        TypeError: the rows, or the headers, are no list.
     """
 
     data: Any = ()
@@ -37,12 +42,14 @@ class Table(Component):
             table = type(self).from_dataframe(self.data)
             self._set(data=table.data, headers=table.headers, note=self.note or table.note)
             return
-        rows = () if self.data is None else self.data
-        heads = () if self.headers is None else self.headers
+        rows = _listed(self.data, "rows: lists of cells, or a DataFrame")
+        heads = tuple(str(head) for head in _listed(self.headers, "headers: a list of titles"))
         cells = (row if _is_row(row) else (row,) for row in rows)
+        data = tuple(tuple(as_cell(cell) for cell in row) for row in cells)
+        width = max(map(len, (heads, *data)))
         self._set(
-            data=tuple(tuple(as_cell(cell) for cell in row) for row in cells),
-            headers=tuple(str(head) for head in heads),
+            data=tuple(_filled(row, width) for row in data),
+            headers=_filled(heads, width) if heads else (),
         )
 
     @classmethod
@@ -76,6 +83,19 @@ class Table(Component):
 
 def is_frame(value: Any) -> bool:
     return all(hasattr(value, name) for name in ("columns", "shape", "head"))
+
+
+def _listed(value: Any, what: str) -> Iterable[Any]:
+    if value is None:
+        return ()
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"Table takes {what}, not {type(value).__name__}")
+    listed: Iterable[Any] = value
+    return listed
+
+
+def _filled(row: tuple[Any, ...], width: int) -> tuple[Any, ...]:
+    return row if len(row) == width else (*row, *[""] * (width - len(row)))
 
 
 def _is_row(value: Any) -> bool:

@@ -122,8 +122,10 @@ class Log(Component):
     Attributes:
         text: the text.
         title: what wrote it.
+        from_end: whether its end is seen first, where it needs scrolling.
     """
 
     text: str = ""
     title: str | None = None
+    from_end: bool = False
     live: ClassVar[tuple[str, ...]] = ("text",)

@@ -138,6 +138,16 @@ const flowCard = {
   },
 };
 
+/* What was written last is seen first. In what is folded, nothing scrolls before it is opened. */
+flowCard.mount("pre.from-end", (element) => {
+  const seen = new ResizeObserver(() => {
+    if (!element.clientHeight) return;
+    element.scrollTop = element.scrollHeight;
+    seen.disconnect();
+  });
+  element.scrollTop = element.scrollHeight;
+  if (!element.clientHeight) seen.observe(element);
+});
 flowCard.mount("details", (details) => ({
   save: () => details.open,
   restore: (open) => { details.open = open; },

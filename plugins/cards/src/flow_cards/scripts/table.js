@@ -16,10 +16,10 @@
   const grouped = (digits) => digits.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 
   /* A number as flow_cards.wording.number_text writes it. */
-  const numberText = (value) => {
+  const numberText = (value, digits) => {
     if (Number.isInteger(value)) return grouped(String(value));
-    const [whole, decimals] = value.toFixed(4).split(".");
-    return `${grouped(whole)}.${decimals.replace(/0+$/, "") || "0"}`;
+    const [whole, decimals] = value.toFixed(digits || 4).split(".");
+    return `${grouped(whole)}.${digits ? decimals : decimals.replace(/0+$/, "") || "0"}`;
   };
 
   /* What is read in a cell: without the data that a component carries for its script. */
@@ -54,8 +54,8 @@
     };
   };
 
-  /* Rows that are data. */
-  const dataRows = (data) => {
+  /* Rows that are data, and how many decimals the numbers of each column have. */
+  const dataRows = (data, decimals) => {
     const drawn = new Map(); // texts of cells that are HTML
     const parsed = (cell) => {
       if (!drawn.has(cell)) {
@@ -64,9 +64,9 @@
       }
       return drawn.get(cell);
     };
-    const text = (cell) => {
+    const text = (cell, column) => {
       if (typeof cell === "string") return cell;
-      if (typeof cell === "number") return numberText(cell);
+      if (typeof cell === "number") return numberText(cell, decimals[column]);
       if (cell == null) return "None";
       if (typeof cell === "boolean") return cell ? "True" : "False";
       return Array.isArray(cell) ? cell[1] : parsed(cell)[1];
@@ -74,7 +74,7 @@
     return {
       count: data.length,
       cells: (row) => data[row],
-      text: (row, column) => text(data[row][column]),
+      text: (row, column) => text(data[row][column], column),
       texts: (row) => data[row].map(text),
       key(row, column) {
         const cell = data[row][column];
@@ -255,7 +255,7 @@
     const table = figure.querySelector("table");
     const body = table.tBodies[0];
     const rows = figure.classList.contains("large")
-      ? drawing(figure, table, dataRows(flowCard.data(figure)))
+      ? drawing(figure, table, dataRows(flowCard.data(figure), (figure.dataset.decimals || "").split(" ").map(Number)))
       : standingRows(body);
     if (rows.count < 2) return null;
     const heads = table.tHead ? [...table.tHead.rows[0].cells] : [];

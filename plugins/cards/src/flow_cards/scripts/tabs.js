@@ -14,7 +14,7 @@
       panel.id = `panel-${count}`;
       button.id = `tab-${count}`;
       button.type = "button";
-      button.textContent = panel.querySelector(":scope > h3").textContent;
+      button.textContent = panel.querySelector(":scope > :is(h2, h3, h4, h5, h6)").textContent;
       button.setAttribute("role", "tab");
       button.setAttribute("aria-controls", panel.id);
       panel.setAttribute("role", "tabpanel");
