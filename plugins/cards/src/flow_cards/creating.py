@@ -130,10 +130,10 @@ class _Creator:
 def main() -> None:
     """Make the cards that standard input names."""
     from flow_cards.drawing import get_ready
+    from flow_cards.workshop import own_output
 
     given = json.load(sys.stdin)
-    end = os.dup(1)  # what others print goes to the error
-    os.dup2(2, 1)
+    end = own_output()
     creator = _Creator(given, end)
     if sys.argv[1:] == ["one"]:
         finish(partial(creator.make, given["places"][0]), end)

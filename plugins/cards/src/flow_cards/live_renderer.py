@@ -1,8 +1,7 @@
 """The process that draws cards of running tasks: ``python -m flow_cards.live_renderer``.
 
 `flow card server` starts it, and writes a line of JSON for each card that is to be drawn. It forks a
-child for each, with a limit of time, so that a card can neither hang nor crash the server, and answers
-with a line when the result lies in a file. It ends with its input.
+child for each, see `Workshop`, and answers with a line when the result lies in a file.
 """
 
 from __future__ import annotations
@@ -11,22 +10,19 @@ import contextlib
 import gc
 import json
 import os
-import selectors
 import sys
-from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from flow_cards.children import Children, Outcome, can_fork, finish
+from flow_cards.children import Outcome, can_fork, finish
 from flow_cards.drawing import get_ready
 from flow_cards.live import view_card
-from flow_cards.making import load_type
 from flow_cards.storage import Place
+from flow_cards.workshop import Workshop, first_message, own_output, yield_to_tasks
 from flow_core.api import Session, Settings
 
 _ERROR_TIMEOUT = 30.0
-_NICE = 5
 
 
 class Job(NamedTuple):
@@ -46,7 +42,7 @@ class Job(NamedTuple):
             json.dump(view._asdict(), file)
 
 
-class LiveRenderer:
+class LiveRenderer(Workshop):
     """Draws what it is told, some at a time.
 
     Args:
@@ -55,73 +51,32 @@ class LiveRenderer:
     """
 
     def __init__(self, first: Mapping[str, Any], end: int) -> None:
+        super().__init__(make_session(first), first["workers"])
         self._first = first
-        self._session = make_session(first)
         self._end = end
-        self._waiting: deque[Job] = deque()
-        self._selector = selectors.DefaultSelector()
-        self._children = Children(self._selector)
-        self._input = b""
-        self._kept: set[str] = set()
 
-    def serve(self, told: bytes) -> None:
-        """Draw until the server is gone. ``told`` is what was read of standard input already."""
-        self._hear_all(told)
-        os.set_blocking(0, False)
-        self._selector.register(0, selectors.EVENT_READ, None)
-        try:
-            while True:
-                self._start_some()
-                for key, _ in self._selector.select(self._children.wait_time()):
-                    if key.data is not None:
-                        key.data.readable(key.fd)
-                    elif not self._read():
-                        return
-                self._children.end_overdue()
-        finally:
-            self._children.kill()
+    def hear(self, message: Any) -> None:
+        """Take in what is to be drawn."""
+        self.waiting.append(Job(*message))
 
-    def _read(self) -> bool:
-        try:
-            chunk = os.read(0, 1 << 16)
-        except BlockingIOError:
-            return True
-        self._hear_all(chunk)
-        return bool(chunk)
-
-    def _hear_all(self, chunk: bytes) -> None:
-        *lines, self._input = (self._input + chunk).split(b"\n")
-        self._waiting.extend(Job(*json.loads(line)) for line in lines)
-
-    def _start_some(self) -> None:
-        while self._waiting and len(self._children) < self._first["workers"]:
-            self._start(self._waiting.popleft())
-
-    def _start(self, job: Job) -> None:
+    def start(self, job: Job) -> None:
+        """Start to draw a card."""
         timeout = float(job.facts["timeout"]) if job.failed is None else _ERROR_TIMEOUT
-        work: Any = partial(job.do, self._session, self._first["folder"])
+        work: Any = partial(job.do, self.session, self._first["folder"])
         if not can_fork():  # the code of the flow has started threads
             given = json.dumps({"first": self._first, "job": job}).encode()
             work = ([sys.executable, "-m", "flow_cards.live_renderer", "one"], given)
-        self._children.start(work, timeout, partial(self._ended, job))
+        self.children.start(work, timeout, partial(self._ended, job))
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
         if outcome.error and job.failed is None:
-            self._waiting.appendleft(job._replace(failed=outcome))
+            self.waiting.appendleft(job._replace(failed=outcome))
             return
         if not outcome.error and job.failed is None:
-            self._keep(str(job.facts["type"]))
+            self.keep(str(job.facts["type"]))
         answer = json.dumps([job.id, outcome.error]).encode() + b"\n"
         with contextlib.suppress(BrokenPipeError):
             os.write(self._end, answer)
-
-    def _keep(self, kind: str) -> None:
-        """Load a type of cards here, so that children need not: it has just been seen to work."""
-        if kind not in self._kept:
-            self._kept.add(kind)
-            with contextlib.suppress(Exception):  # then each child loads it for itself
-                load_type(self._session.index, kind)
-            gc.freeze()
 
 
 def make_session(first: Mapping[str, Any]) -> Session:
@@ -140,33 +95,19 @@ def make_session(first: Mapping[str, Any]) -> Session:
     return Session(settings=settings, plugins=first["plugins"])
 
 
-def _own_output() -> int:
-    """Keep standard output for the answers; what others print goes to the error."""
-    end = os.dup(1)
-    os.dup2(2, 1)
-    return end
-
-
 def main() -> None:
     """Serve the server, whose first line says what to open, see `LiveRenderer`."""
-    end = _own_output()
+    end = own_output()
     if sys.argv[1:] == ["one"]:
         given = json.load(sys.stdin)
         job = Job(*given["job"])
         finish(lambda: job.do(make_session(given["first"]), given["first"]["folder"]), end)
-    with contextlib.suppress(OSError):
-        os.nice(_NICE)  # tasks come first
-    told = b""
-    while b"\n" not in told:
-        chunk = os.read(0, 1 << 20)
-        if not chunk:
-            return  # the server is gone
-        told += chunk
-    line, _, rest = told.partition(b"\n")
-    renderer = LiveRenderer(json.loads(line), end)
+    yield_to_tasks()
+    first, told = first_message()
+    renderer = LiveRenderer(first, end)
     get_ready()
     gc.freeze()  # children need not copy what is there now
-    renderer.serve(rest)
+    renderer.serve(told)
 
 
 if __name__ == "__main__":
