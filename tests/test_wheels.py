@@ -177,7 +177,7 @@ class TestFreshEnvironment:
         fresh.pip("check")
         assert "Done: WheelFlow/" in fresh.check("python", "plain.py", "run")
         cards = json.loads(fresh.check("flow", "card", "list", "WheelFlow", "--json"))
-        assert [card["type"] for card in cards] == ["blank"]
+        assert [card["type"] for card in cards] == ["run", "blank"]
 
     def test_nothing_comes_from_the_repository(self, fresh):
         where = fresh.check("python", "-c", "import flow_core; print(flow_core.__file__)")

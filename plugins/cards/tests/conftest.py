@@ -58,9 +58,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running in this thread while a browser is open, in which asyncio.run
+# cannot be called: so not for the whole session, in which other tests follow.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Chromium, headless: one for all tests of a process. In CI it must be there."""
+    """Chromium, headless: one for all tests of a module. In CI it must be there."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         if os.environ.get("CI"):

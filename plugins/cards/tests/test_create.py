@@ -219,12 +219,13 @@ class TestWhatCannotBe:
 def test_a_task_that_runs(tester):
     file = tester.write(
         """
-        import subprocess, sys
+        import subprocess, sys, time
         from flow_core import FlowSpec, current, step
 
         class F(FlowSpec):
             @step
             def start(self):
+                time.sleep(1)  # by then the launcher has told the index of this task
                 for name in ("create", "get"):
                     command = [sys.executable, "-m", "flow_core", "card", name, current.pathspec]
                     done = subprocess.run(command, capture_output=True, text=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import threading
 import webbrowser
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from flow_core.api import UsageError, did_you_mean
 
@@ -45,27 +47,39 @@ def serve(
         most=max_cards,
         poll=poll,
     )
-    with server, _ended_by_signal(), contextlib.suppress(KeyboardInterrupt):
+    with server, _signal_to_end() as ended:
         context.echo(f"Cards of {_what(flow, number)}: {server.url}")
         _say_that_it_is_unknown(context, session, flow)
         context.echo("Ctrl-C ends it.")
         if open_browser:
             webbrowser.open(server.url)
-        server.serve_forever(poll_interval=0.1)
+        serving = threading.Thread(target=server.serve_forever, args=(0.1,))
+        serving.start()
+        os.read(ended, 1)
+        server.shutdown()
+        serving.join()
 
 
 @contextlib.contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    """Let SIGTERM end the server as Ctrl-C does."""
+def _signal_to_end() -> Iterator[int]:
+    """Yield a descriptor that can be read as soon as Ctrl-C or SIGTERM has come.
 
-    def interrupt(*_: Any) -> NoReturn:
-        raise KeyboardInterrupt
+    A handler that raises would do with less, but is not heard where Python cannot pass an exception on,
+    as when an object of a thread that has ended goes away: and requests are threads.
+    """
+    reading, writing = os.pipe()
 
-    earlier = signal.signal(signal.SIGTERM, interrupt)
+    def note(*_: Any) -> None:
+        os.write(writing, b".")
+
+    earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield reading
     finally:
-        signal.signal(signal.SIGTERM, earlier)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
 
 
 def _followed(
