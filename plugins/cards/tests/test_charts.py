@@ -452,3 +452,12 @@ class TestInABrowser:
         found.locator(".mark-rect path").first.hover()
         assert "<b>Drama</b>" in found.locator(".chart-tip").inner_text()
         assert seen.problems == []
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s", "D"])
+def test_times_of_numpy_are_times_in_any_unit(unit):
+    numpy = pytest.importorskip("numpy")
+    times = numpy.array(["2026-01-02"], dtype=f"datetime64[{unit}]")
+    spec = json.loads(VegaChart({"data": {"values": [{"t": times}, {"t": times[0]}]}}).spec)
+    rows = spec["data"]["values"]
+    assert rows == [{"t": ["2026-01-02T00:00:00"]}, {"t": "2026-01-02T00:00:00"}]

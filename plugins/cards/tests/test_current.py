@@ -138,9 +138,12 @@ class TestRefresh:
         card.append("b")
         card.refresh({"epoch": 1})
         assert len(written.calls) == 1
+        (waiting,) = (t for t in threading.enumerate() if t.name == "flow-cards-refresh")
         card.refresh(force=True)
         assert len(written.calls) == 2
         assert written.calls[-1][0].data == {"epoch": 1}
+        waiting.join(10)
+        assert not waiting.is_alive()  # nothing waits any more
 
     def test_one_that_comes_too_early_is_seen_at_the_end_of_the_interval(self, written):
         card = cards(written, {"refresh_interval": 0.3})

@@ -56,6 +56,7 @@ class Pace(Generic[T]):
                 self._start_thread()
                 return
             self._waiting = None
+            self._changed.notify_all()  # nothing waits any more: the thread ends
         self._do(number, state)
 
     def end(self) -> None:

@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from flow_cards.previews import readable_times
+
 _CODES = {"i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q",
           "f4": "f", "f8": "d"}  # fmt: skip
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
@@ -92,7 +94,7 @@ def numbers(values: Any) -> list[Any]:
             return [found[n * shape[1] : (n + 1) * shape[1]] for n in range(shape[0])]
         return found
     if hasattr(values, "tolist"):
-        values = values.tolist()
+        values = readable_times(values).tolist()
     return [_plain(value) for value in values] if isinstance(values, Iterable) else [values]
 
 
@@ -100,7 +102,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
-        value = value.item()
+        value = readable_times(value).item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value.isoformat() if hasattr(value, "isoformat") else value

@@ -46,3 +46,10 @@ def _written(writer: reprlib.Repr, value: Any) -> str:
         return writer.repr(value)
     # Arrays and tables shorten themselves, in lines that reprlib would cut in the middle.
     return repr(value)
+
+
+def readable_times(value: Any) -> Any:
+    """Return ``value``; an array of times of numpy in microseconds, since those of nanoseconds become
+    bare integers when the array becomes a list."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return value.astype("datetime64[us]") if kind == "M" and hasattr(value, "tolist") else value

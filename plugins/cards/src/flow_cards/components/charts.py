@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from flow_cards.components.base import Component
 from flow_cards.components.table import Table, is_frame
-from flow_cards.previews import shorten
+from flow_cards.previews import readable_times, shorten
 
 _MOST_ROWS = 50
 _MOST_COLUMNS = 8
@@ -156,7 +156,7 @@ def _plain(value: Any, depth: int) -> Any:
     if is_frame(value):
         return [_plain(row, depth + 1) for row in _records(value)]
     for name in ("isoformat", "tolist", "to_list"):  # times; arrays and numbers of numpy; series
-        if callable(convert := getattr(value, name, None)):
+        if callable(convert := getattr(readable_times(value), name, None)):
             return _plain(convert(), depth + 1)
     raise _Unfit(
         f"The specification of the chart holds what is no JSON: {type(value).__name__}.\n"
