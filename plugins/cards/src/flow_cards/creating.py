@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_cards.children import Children, Outcome, can_fork, finish
 from flow_cards.decorator import CardOptions
+from flow_cards.workshop import facts_of, make_session, own_output
 
 if TYPE_CHECKING:
     from flow_cards.storage import Place
@@ -51,11 +52,7 @@ def create(session: Session, places: Sequence[Place], card: CardOptions) -> Iter
         card: which card: ``type``, ``id``, ``options``, ``timeout``.
     """
     given = {
-        "first": {
-            "session": session.document if session.flow is not None else None,
-            "store": session.store.url,
-            "plugins": list(session.named_modules),
-        },
+        "first": facts_of(session),
         "places": places,
         "card": {n: getattr(card, n) for n in ("type", "id", "options", "timeout")},
         "workers": min(4, os.cpu_count() or 1),
@@ -85,8 +82,6 @@ class _Creator:
     """Makes cards, some at a time. What is given: see `create`."""
 
     def __init__(self, given: Mapping[str, Any], end: int) -> None:
-        from flow_cards.live_renderer import make_session
-
         self._given = given
         self._session = make_session(given["first"])
         self._end = end
@@ -130,7 +125,6 @@ class _Creator:
 def main() -> None:
     """Make the cards that standard input names."""
     from flow_cards.drawing import get_ready
-    from flow_cards.workshop import own_output
 
     given = json.load(sys.stdin)
     end = own_output()

@@ -1,7 +1,6 @@
 """Draws cards: what a type returns becomes a page of HTML that needs nothing but itself.
 
-All text is escaped by the templates. The page's policy (CSP) lets nothing be fetched, and nothing run
-but our own scripts, by their hashes; HTML of a person's own stands in a sandboxed frame.
+All text is escaped by the templates; what the page may do is said in `flow_cards.policy`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import base64
 import functools
 import gzip
-import hashlib
 import json
 import re
 import time
@@ -25,6 +23,7 @@ from flow_cards.components import Component, Table, kind_of
 from flow_cards.components.events import headline
 from flow_cards.components.image import MEDIA
 from flow_cards.contract import CardRun, CardTask, HtmlPage, Value
+from flow_cards.policy import guarded, policy_of
 from flow_cards.rows import column_decimals, raw_value, rows_json
 from flow_cards.wording import clean, number_text, size_text
 from flow_core.api import duration
@@ -35,12 +34,6 @@ if TYPE_CHECKING:
 _DEEPEST = 30
 _FEW_LINES = 5
 _SHORT_LINE = 30
-_DOCTYPE = re.compile(r"\s*(?:<!--.*?-->\s*)*<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
-_FRAME = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
-    "media-src data: blob:; base-uri 'none'; form-action 'none'; script-src "
-)
-_ANY_SCRIPT = "'unsafe-inline' 'unsafe-eval'"
 _HOME = "flow_cards"
 _PACKED = frozenset({"vega"})
 
@@ -83,7 +76,7 @@ def draw(card: Callable[[Made], Any], task: Made) -> Drawn:
     """Return what `render` makes a page of."""
     content: Any = card(task)
     if isinstance(content, HtmlPage):
-        return _drawn(list(task.components), _encodable(_guarded(content)))
+        return _drawn(list(task.components), _encodable(guarded(content)))
     shown: list[Component] = _listed(card, content)
     return _drawn([*shown, *_left(task, shown)])
 
@@ -160,9 +153,9 @@ def page(
         names = [*dict.fromkeys(["base", *names, "live"])]
     texts = [script(name) for name in names]
     style = _style()
-    policy = _policy(style, texts, framed=frame is not None)
-    if live is not None:
-        policy = _live_policy(style, framed=frame is not None)
+    # A live page may be told to show what needs other scripts of ours.
+    allowed = texts if live is None else [script(name) for name in script_names()]
+    policy = policy_of(style, allowed, framed=frame is not None, live=live is not None)
     text = (
         _environment()
         .get_template("page.html")
@@ -181,13 +174,6 @@ def page(
     return _encodable(text) + "\n"
 
 
-def _live_policy(style: str, *, framed: bool) -> str:
-    """Return the policy of a page that asks the server what is new, and may be told to show what needs
-    other scripts of ours."""
-    known = [script(name) for name in script_names()]
-    return _policy(style, known, framed=framed) + "; connect-src 'self'"
-
-
 def script_names() -> tuple[str, ...]:
     """Return the names of all scripts of ours."""
     files = (resources.files(_HOME) / "scripts").iterdir()
@@ -198,41 +184,6 @@ def script_names() -> tuple[str, ...]:
 def macros(name: str) -> Any:
     """Return the macros of a template, which draw pages of the server."""
     return _environment().get_template(name).module
-
-
-def _policy(style: str, scripts: Sequence[str], *, framed: bool) -> str:
-    if framed:  # what stands in the frame inherits the policy; see `_guarded` for its own
-        return _FRAME + _ANY_SCRIPT
-    return (
-        f"default-src 'none'; script-src {_sources(scripts)}; style-src {_source(style)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _guarded(page: HtmlPage) -> str:
-    """Return a page for the frame: under a policy of its own, and without what a policy does not reach
-    in each browser: names that are looked up ahead, and connections of WebRTC."""
-    html = str(page.html)  # also one that says of itself that it needs no escaping
-    policy = _FRAME + (_ANY_SCRIPT if page.scripts else "'none'")
-    guard = (
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta http-equiv="x-dns-prefetch-control" content="off">'
-    )
-    if page.scripts:
-        guard += "<script>delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection</script>"
-    start = _DOCTYPE.match(html)
-    head = start.end() if start else 0  # what stands before it would change how the page is drawn
-    return html[:head] + guard + html[head:]
-
-
-def _sources(scripts: Sequence[str]) -> str:
-    return " ".join(_source(one) for one in scripts) or "'none'"
-
-
-@functools.lru_cache(maxsize=100)
-def _source(text: str) -> str:
-    """Return how a policy names a script or a style that stands in the page."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flow_cards.live import View
-from flow_core.api import FlowError
+from flow_cards.workshop import facts_of
 
 if TYPE_CHECKING:
     from flow_cards.storage import Place
@@ -40,9 +40,7 @@ class LiveLink:
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="flow-cards-")
         self._first = {
-            "session": _document(session),
-            "store": session.store.url,
-            "plugins": list(session.named_modules),
+            **facts_of(session),
             "folder": self._folder.name,
             "workers": _WORKERS,
         }
@@ -150,15 +148,6 @@ class LiveLink:
         finally:
             with contextlib.suppress(OSError):
                 os.remove(path)
-
-
-def _document(session: Session) -> Any:
-    """Return the document of a session with a flow; None without, or when the flow is broken now: its
-    cards can be drawn all the same."""
-    try:
-        return session.document if session.flow is not None else None
-    except FlowError:
-        return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

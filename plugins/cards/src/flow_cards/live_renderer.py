@@ -19,8 +19,14 @@ from flow_cards.children import Outcome, can_fork, finish
 from flow_cards.drawing import get_ready
 from flow_cards.live import view_card
 from flow_cards.storage import Place
-from flow_cards.workshop import Workshop, first_message, own_output, yield_to_tasks
-from flow_core.api import Session, Settings
+from flow_cards.workshop import (
+    Workshop,
+    first_message,
+    make_session,
+    own_output,
+    yield_to_tasks,
+)
+from flow_core.api import Session
 
 _ERROR_TIMEOUT = 30.0
 
@@ -77,22 +83,6 @@ class LiveRenderer(Workshop):
         answer = json.dumps([job.id, outcome.error]).encode() + b"\n"
         with contextlib.suppress(BrokenPipeError):
             os.write(self._end, answer)
-
-
-def make_session(first: Mapping[str, Any]) -> Session:
-    """Return a session that reads what the server's one reads.
-
-    Args:
-        first: ``session``, the document of a session with the flow, or None; ``store``, the URL of
-            the store; ``plugins``, names of hook modules.
-    """
-    if first["session"] is not None:
-        # Without the code of the flow, which may want what is not here, less can be shown of values.
-        with contextlib.suppress(Exception):
-            return Session.from_document(first["session"])
-    settings = Settings(warn=lambda *_: None)  # the server has told
-    settings.override("datastore", first["store"], "server")
-    return Session(settings=settings, plugins=first["plugins"])
 
 
 def main() -> None:

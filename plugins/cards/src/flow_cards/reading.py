@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flow_cards.codec import decode
@@ -87,9 +87,7 @@ def read_task(
         tags=document.tags,
         foreach=tuple((frame.step, frame.index, frame.count) for frame in manifest.foreach),
         parameters=read_values(source, manifest.pathspec, document.parameters, "parameter"),
-        artifacts=read_values(
-            source, manifest.pathspec, {n: manifest.artifacts[n] for n in names}, "artifact"
-        ),
+        artifacts=read_artifacts(source, manifest, names),
         own=own_artifacts(manifest, names),
         components=tuple(decode(one) for one in added.components),
         options=dict(options.options),
@@ -105,6 +103,12 @@ def artifact_names(document: RunDocument, manifest: Manifest) -> list[str]:
     """Return the names of the artifacts of a task that a card shows, sorted: no parameters."""
     hidden = {*document.parameters, *document.constants}
     return sorted(n for n in manifest.artifacts if not n.startswith("_") and n not in hidden)
+
+
+def read_artifacts(source: Source, manifest: Manifest, names: Sequence[str]) -> Mapping[str, Value]:
+    """Return artifacts of a task by name."""
+    refs = {name: manifest.artifacts[name] for name in names}
+    return read_values(source, manifest.pathspec, refs, "artifact")
 
 
 def read_values(

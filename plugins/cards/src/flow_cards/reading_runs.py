@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_cards.contract import CardLink, CardRun
 from flow_cards.finding import follow
-from flow_cards.reading import artifact_names, own_artifacts, read_values
+from flow_cards.reading import artifact_names, own_artifacts, read_artifacts, read_values
 from flow_cards.storage import cards_of, run_cards_prefix
 from flow_core.api import OK_STATES, AttemptRecord, AttemptState, Failure, ManifestReader, RunState
 
@@ -52,11 +52,7 @@ def read_run(session: Session, record: RunRecord) -> CardRun:
         flow_doc=str(document.graph.get("doc") or ""),
         attempts=attempts,
         failures=_failures(store, attempts),
-        artifacts=(
-            read_values(session, end.pathspec, {n: end.artifacts[n] for n in names}, "artifact")
-            if end is not None
-            else {}
-        ),
+        artifacts=read_artifacts(session, end, names) if end is not None else {},
         own=own_artifacts(end, names) if end is not None else (),
         find=functools.cache(functools.partial(_links, store, _with_cards(document.graph))),
     )

@@ -21,6 +21,8 @@ from flow_cards.components import (
 from flow_cards.components.graph import address
 from flow_cards.components.timeline import MANY, quantile
 from flow_cards.contract import CardRun, Value
+from flow_cards.types import first_paragraph
+from flow_cards.wording import memory_text
 from flow_core.api import AttemptRecord, duration
 
 _WORST_FIRST = ("failed", "running", "queued", "interrupted", "cancelled", "caught", "succeeded")
@@ -35,7 +37,7 @@ def run(run: CardRun) -> Iterator[Component]:
     steps = steps_of(run)
     links = _Links(run)
     yield from _failures(run, links)
-    yield Section("Run", [*_said(run.flow_doc), Facts([*_facts(run, steps)])])
+    yield Section("Run", [*first_paragraph(run.flow_doc), Facts([*_facts(run, steps)])])
     if run.graph.get("steps"):
         yield Section("Flow", [_graph(run, steps, links)])
     if any(step.attempts for step in steps):
@@ -160,7 +162,7 @@ def _facts(run: CardRun, steps: Sequence[StepFacts]) -> Iterator[tuple[str, Any]
         yield "CPU time", duration(cpu)
     peak = max((one.peak_memory for one in run.attempts), default=0)
     if peak:
-        yield "Peak memory of a task", _memory(peak)
+        yield "Peak memory of a task", memory_text(peak)
     if run.host:
         yield "Machine", run.host
     if run.origin:
@@ -246,7 +248,7 @@ def _cells(step: StepFacts, links: _Links) -> tuple[Any, ...]:
         _unbroken(duration(quantile(seconds, 0.5)) if len(seconds) > 1 else ""),
         _unbroken(duration(seconds[-1]) if len(seconds) > 1 else ""),
         _unbroken(duration(cpu) if cpu else ""),
-        _unbroken(_memory(peak) if peak else ""),
+        _unbroken(memory_text(peak) if peak else ""),
         Markdown(" ".join(cards)) if cards else "",
     )
 
@@ -270,12 +272,3 @@ def _all_cards(run: CardRun, steps: Sequence[StepFacts], links: _Links) -> Itera
 def _unbroken(text: str) -> str:
     """Return ``text`` so that no line ends within it."""
     return text.replace(" ", "\u00a0")
-
-
-def _memory(size: float) -> str:
-    return f"{size / 1e6:,.0f} MB"
-
-
-def _said(doc: str) -> list[Component]:
-    first = doc.strip().partition("\n\n")[0]
-    return [Markdown(first)] if first else []

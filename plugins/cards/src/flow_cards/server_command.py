@@ -116,7 +116,8 @@ def _what(flow: str | None, run: str | None) -> str:
 
 
 def _token(session: Session, host: str, wanted: bool | None) -> str | None:
-    from flow_cards.server import is_loopback, new_token
+    from flow_cards.hosts import is_loopback
+    from flow_cards.server import new_token
 
     given = session.settings.script_environment().get("FLOW_CARDS_TOKEN") or ""
     if is_loopback(host) and not wanted and (wanted is False or not given):

@@ -8,6 +8,7 @@ from typing import Any
 from flow_cards.artifacts import Room, values_shown
 from flow_cards.components import Component, Error, Facts, Graph, Log, Markdown, Section
 from flow_cards.contract import LARGE, CardTask, HtmlPage, Value
+from flow_cards.wording import memory_text
 from flow_core.api import NotFound, did_you_mean, duration
 
 
@@ -21,8 +22,7 @@ def default(task: CardTask) -> Iterator[Component]:
     if task.failure is not None:
         yield failure_of(task)
     yield from task.components
-    said = [Markdown(_first_paragraph(task.step_doc))] if task.step_doc.strip() else []
-    yield Section("Task", [*said, Facts([*_facts(task)])])
+    yield Section("Task", [*first_paragraph(task.step_doc), Facts([*_facts(task)])])
     if task.graph.get("steps"):
         yield Section("Flow", [Graph(task.graph, task.step)])
     if task.parameters:
@@ -85,8 +85,7 @@ def failure_of(task: CardTask) -> Component:
     """Return what shows why a task failed."""
     failed = task.failure
     assert failed is not None
-    line = f"{failed.type}: {failed.message}" if failed.type else failed.message
-    return Error(failed.traceback or line, line)
+    return Error(failed.traceback or failed.summary, failed.summary)
 
 
 def _limit(task: CardTask) -> int:
@@ -127,12 +126,14 @@ def _facts(task: CardTask) -> Iterator[tuple[str, Any]]:
     if task.cpu_seconds:
         yield "CPU time", duration(task.cpu_seconds)
     if task.peak_memory:
-        yield "Peak memory", f"{task.peak_memory / 1e6:,.0f} MB"
+        yield "Peak memory", memory_text(task.peak_memory)
     if task.host:
         yield "Machine", task.host
     if task.tags:
         yield "Tags", ", ".join(task.tags)
 
 
-def _first_paragraph(doc: str) -> str:
-    return doc.strip().partition("\n\n")[0]
+def first_paragraph(doc: str) -> list[Component]:
+    """Return what shows the first paragraph of a docstring; nothing where there is none."""
+    first = doc.strip().partition("\n\n")[0]
+    return [Markdown(first)] if first else []

@@ -45,6 +45,11 @@ def size_text(count: float) -> str:
     return f"{count:,.1f} TB"
 
 
+def memory_text(count: float) -> str:
+    """Return ``1,234 MB``: in one unit, so that steps and tasks compare at a glance."""
+    return f"{count / 1e6:,.0f} MB"
+
+
 def count_text(count: int, what: str) -> str:
     """Return ``1 line``, ``12,345 lines``."""
     return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -13,11 +13,12 @@ import os
 import selectors
 import sys
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from flow_cards.children import Children
 from flow_cards.making import load_type
-from flow_core.api import Session
+from flow_core.api import FlowError, Session, Settings
 
 _NICE = 5
 
@@ -108,6 +109,34 @@ class Workshop:
             with contextlib.suppress(Exception):  # then each child loads it for itself
                 load_type(self.session.index, kind)
             gc.freeze()
+
+
+def facts_of(session: Session) -> dict[str, Any]:
+    """Return what `make_session` needs, as JSON data: the document of a session with the flow, or None
+    where it has none or the flow is broken now; the URL of the store; the names of hook modules."""
+    document = None
+    with contextlib.suppress(FlowError):  # cards can be made all the same
+        document = session.document if session.flow is not None else None
+    return {
+        "session": document,
+        "store": session.store.url,
+        "plugins": list(session.named_modules),
+    }
+
+
+def make_session(first: Mapping[str, Any]) -> Session:
+    """Return a session that reads what that of the other process reads.
+
+    Args:
+        first: see `facts_of`.
+    """
+    if first["session"] is not None:
+        # Without the code of the flow, which may want what is not here, less can be shown of values.
+        with contextlib.suppress(Exception):
+            return Session.from_document(first["session"])
+    settings = Settings(warn=lambda *_: None)  # the other process has told
+    settings.override("datastore", first["store"], "server")
+    return Session(settings=settings, plugins=first["plugins"])
 
 
 def own_output() -> int:

@@ -15,21 +15,8 @@ _HEIGHT = re.compile(r"\d+(\.\d+)?(px|rem|em|vh)")
 
 
 @dataclass(frozen=True, init=False)
-class JSONViewer(Component):
-    """Nested data as JSON, which the reader folds. What is more than 100 kB is cut; what JSON has not is
-    shown as Python writes it.
-
-    Args:
-        data: dicts, lists and values, at any depth.
-        title: a line above it.
-        collapsible: whether it can be folded.
-        max_height: how tall it may be before it scrolls: pixels, or ``"20rem"``; None = 32 rem.
-        show_copy_button: whether there is a button that copies it.
-
-    Attributes:
-        data: the data as a tree, see `flow_cards.tree`.
-        title, collapsible, max_height, show_copy_button: see above.
-    """
+class _Viewer(Component):
+    """What the viewers of nested data have in common."""
 
     data: Any = None
     title: str | None = None
@@ -47,7 +34,7 @@ class JSONViewer(Component):
         show_copy_button: bool = True,
     ) -> None:
         self._set(
-            data=as_tree(data),
+            **self._made(data),
             title=title,
             collapsible=bool(collapsible),
             max_height=_height(max_height),
@@ -56,7 +43,37 @@ class JSONViewer(Component):
 
     def changed(self, changes: Mapping[str, Any]) -> Component:
         """See `Component.changed`. ``data`` is any data, as for a new one."""
-        return super().changed(_with_tree(changes))
+        new = dict(changes)
+        if "data" in new:
+            new.update(self._made(new["data"]))
+        if "max_height" in new:
+            new["max_height"] = _height(new["max_height"])
+        return super().changed(new)
+
+    def _made(self, data: Any) -> dict[str, Any]:
+        """Return the fields that come of the data."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, init=False)
+class JSONViewer(_Viewer):
+    """Nested data as JSON, which the reader folds. What is more than 100 kB is cut; what JSON has not is
+    shown as Python writes it.
+
+    Args:
+        data: dicts, lists and values, at any depth.
+        title: a line above it.
+        collapsible: whether it can be folded.
+        max_height: how tall it may be before it scrolls: pixels, or ``"20rem"``; None = 32 rem.
+        show_copy_button: whether there is a button that copies it.
+
+    Attributes:
+        data: the data as a tree, see `flow_cards.tree`.
+        title, collapsible, max_height, show_copy_button: see above.
+    """
+
+    def _made(self, data: Any) -> dict[str, Any]:
+        return {"data": as_tree(data)}
 
     @property
     def text(self) -> str:
@@ -70,7 +87,7 @@ class JSONViewer(Component):
 
 
 @dataclass(frozen=True, init=False)
-class YAMLViewer(Component):
+class YAMLViewer(_Viewer):
     """Nested data as YAML, which the reader folds. What is more than 100 kB is cut.
 
     Args:
@@ -85,49 +102,16 @@ class YAMLViewer(Component):
     """
 
     data: str = ""
-    title: str | None = None
-    collapsible: bool = True
-    max_height: str | None = None
-    show_copy_button: bool = True
     note: str = ""
-    live: ClassVar[tuple[str, ...]] = ("data",)
 
-    def __init__(
-        self,
-        data: Any,
-        title: str | None = None,
-        collapsible: bool = True,
-        max_height: str | float | None = None,
-        show_copy_button: bool = True,
-    ) -> None:
+    def _made(self, data: Any) -> dict[str, Any]:
         text, note = _yaml_text(data)
-        self._set(
-            data=text,
-            title=title,
-            collapsible=bool(collapsible),
-            max_height=_height(max_height),
-            show_copy_button=bool(show_copy_button),
-            note=note,
-        )
-
-    def changed(self, changes: Mapping[str, Any]) -> Component:
-        """See `Component.changed`. ``data`` is text, or any data, as for a new one."""
-        changes = dict(changes)
-        if "data" in changes:
-            changes["data"], changes["note"] = _yaml_text(changes["data"])
-        if "max_height" in changes:
-            changes["max_height"] = _height(changes["max_height"])
-        return super().changed(changes)
+        return {"data": text, "note": note}
 
     @property
     def text(self) -> str:
         """The text."""
         return self.data
-
-
-def _with_tree(changes: Mapping[str, Any]) -> dict[str, Any]:
-    made = {"data": as_tree, "max_height": _height}
-    return {name: made[name](value) if name in made else value for name, value in changes.items()}
 
 
 def _yaml_text(data: Any) -> tuple[str, str]:
