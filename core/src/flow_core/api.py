@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from flow_core.index import installed as installed
     from flow_core.index import satisfies as satisfies
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
+    from flow_core.interfaces import Attributes as Attributes
     from flow_core.interfaces import Begun as Begun
     from flow_core.interfaces import Buffer as Buffer
     from flow_core.interfaces import Command as Command
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import GangCompute as GangCompute
     from flow_core.interfaces import Interpreter as Interpreter
     from flow_core.interfaces import Metadata as Metadata
+    from flow_core.interfaces import ObjectInfo as ObjectInfo
     from flow_core.interfaces import Output as Output
     from flow_core.interfaces import Parser as Parser
     from flow_core.interfaces import Runtime as Runtime
@@ -222,6 +224,12 @@ if TYPE_CHECKING:
     from flow_core.settings import Setting as Setting
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
+    from flow_core.store_rules import changed_meanwhile as changed_meanwhile
+    from flow_core.store_rules import check_attributes as check_attributes
+    from flow_core.store_rules import check_key as check_key
+    from flow_core.store_rules import check_prefix as check_prefix
+    from flow_core.store_rules import check_range as check_range
+    from flow_core.store_rules import refused_key as refused_key
     from flow_core.tags import change_tags as change_tags
     from flow_core.tags import check_tags as check_tags
     from flow_core.tags import stored_tags as stored_tags
@@ -254,8 +262,8 @@ _HOME = {
     "hook_order": "Place",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint GROUPS PluginIndex core_requirement installed satisfies",
-    "interfaces": "REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
-    " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited GangCompute Interpreter Metadata"
+    "interfaces": "Attributes REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
+    " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited GangCompute Interpreter Metadata ObjectInfo"
     " Output Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "library": "resume_flow run_flow",
@@ -285,6 +293,7 @@ _HOME = {
     "session": "Session",
     "settings": "Setting Settings state_folder",
     "launch": "launch_document python_command rebuild_runtime tell_begin",
+    "store_rules": "changed_meanwhile check_attributes check_key check_prefix check_range refused_key",
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
     "text": "duration harmless",

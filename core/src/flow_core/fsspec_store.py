@@ -16,12 +16,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flow_core.errors import StoreError, UsageError
-from flow_core.interfaces import REFRESH_AGE, StoreCapabilities, StoredObject
+from flow_core.interfaces import REFRESH_AGE, ObjectInfo, StoreCapabilities, StoredObject
+from flow_core.store_rules import (
+    changed_meanwhile,
+    check_attributes,
+    check_key,
+    check_prefix,
+    check_range,
+)
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-    from flow_core.interfaces import Buffer
+    from flow_core.interfaces import Attributes, Buffer
 
 _TEMPORARY = ".writing"
 """Folder, directly in the root, of objects that are not whole yet."""
@@ -32,6 +39,8 @@ _SPOOL = 8 << 20
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _LARGE = 16 << 20
 """Bytes from which a range is cut to the object's size first: some filesystems allocate it all."""
+_PIECE = 8 << 20
+"""Bytes of a piece of a stream."""
 _GLOB = re.compile(r"[*?\[]")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
@@ -131,15 +140,24 @@ class FsspecStore:
     def read_range(self, key: str, offset: int, length: int) -> bytes | None:
         """Return up to ``length`` bytes from ``offset``; None when the key is missing."""
         path = self._path(key)
-        if offset < 0 or length < 0:
-            raise StoreError(
-                f"Cannot read bytes {offset} to {offset + length} of '{key}'",
-                where=self.url,
-                why="offset and length are never negative",
-                hint="pass an offset and a length from 0 up",
-            )
+        check_range(key, offset, length, self.url)
         with self._reported(f"Cannot read '{key}' from the store"):
             return self._range(path, offset, length)
+
+    def stream(self, key: str) -> Iterator[Buffer] | None:
+        """Return the content in pieces of 8 MiB; None when the key is missing."""
+        path = self._path(key)
+        with self._reported(f"Cannot read '{key}' from the store"):
+            info = self._info(path)
+        return None if info is None else self._pieces(key, path, int(info["size"] or 0))
+
+    def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
+        """Yield size, time and, where there is one, etag of each object; None where there is none."""
+        for key in keys:
+            path = self._path(key)
+            with self._reported(f"Cannot look for '{key}'"):
+                info = self._info(path)
+            yield None if info is None else _described(key, info)
 
     def exists(self, keys: Sequence[str]) -> list[bool]:
         """Say for each key whether it exists."""
@@ -153,7 +171,7 @@ class FsspecStore:
 
     def folders(self, prefix: str = "") -> list[str]:
         """Return the distinct next parts of keys below ``prefix``, sorted."""
-        _check_prefix(prefix)
+        check_prefix(prefix)
         with self._reported(f"Cannot list '{prefix}'"):
             base = self._base + prefix
             names = {
@@ -197,6 +215,35 @@ class FsspecStore:
         finally:
             spool.close()
 
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write one object of any size; see `write` on ``create_only``.
+
+        Up to 8 MiB wait in memory, more in a temporary file of this machine.
+        """
+        check_attributes(attributes, self.url)
+        path = self._path(key)
+        if create_only and self.size(key) is not None:
+            return False
+        spool = _Spool()
+        try:
+            for chunk in chunks:
+                with self._reported("Cannot keep an object on its way to the store"):
+                    spool.add(bytes(chunk))
+            with self._reported(f"Cannot write '{key}' to the store"):
+                if create_only and self.capabilities.create_only:
+                    return self._create(path, spool.whole())
+                self._place(path, spool.send)
+                return True
+        finally:
+            spool.close()
+
     def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
         """Delete objects; missing ones are no error.
 
@@ -225,7 +272,7 @@ class FsspecStore:
     # --- parts ------------------------------------------------------------------------------
 
     def _path(self, key: str) -> str:
-        _check_key(key)
+        check_key(key, (_TEMPORARY,))
         return self._base + key
 
     @contextmanager
@@ -286,6 +333,16 @@ class FsspecStore:
                 raise
             return b""
         return content
+
+    def _pieces(self, key: str, path: str, size: int) -> Iterator[Buffer]:
+        offset = 0
+        while offset < size:
+            with self._reported(f"Cannot read '{key}' from the store"):
+                piece = self._range(path, offset, min(_PIECE, size - offset))
+            if not piece:
+                raise changed_meanwhile(key, self.url)
+            offset += len(piece)
+            yield piece
 
     def _refresh(self, path: str, age: float) -> bool:
         info = self._info(path)
@@ -369,7 +426,7 @@ class FsspecStore:
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Yield all objects whose key starts with ``prefix``, sorted by key."""
-        _check_prefix(prefix)
+        check_prefix(prefix)
         return self._list(prefix)
 
     def _list(self, prefix: str) -> Iterator[StoredObject]:
@@ -407,6 +464,14 @@ class _Spool:
         self._flush()
         filesystem.put_file(self._path, target)
 
+    def whole(self) -> bytes:
+        """Return all of it, for a filesystem that creates an object from memory only."""
+        if self._path is None:
+            return bytes(self._content)
+        self._flush()
+        with open(self._path, "rb") as spooled:
+            return spooled.read()
+
     def close(self) -> None:
         if self._path is not None:
             with suppress(OSError):
@@ -421,6 +486,15 @@ class _Spool:
         self._content.clear()
 
 
+def _described(key: str, info: dict[str, Any]) -> ObjectInfo:
+    return ObjectInfo(key, int(info["size"] or 0), _modified(info), etag=_etag(info))
+
+
+def _etag(info: dict[str, Any]) -> str | None:
+    value = next((info[name] for name in ("ETag", "etag") if info.get(name)), None)
+    return None if value is None else str(value).strip('"')
+
+
 def _modified(info: dict[str, Any]) -> float:
     """Return the time of the last change; 0 when the filesystem does not tell it."""
     value = next((info[name] for name in _TIMES if info.get(name) is not None), 0.0)
@@ -430,35 +504,3 @@ def _modified(info: dict[str, Any]) -> float:
         except ValueError:
             return 0.0
     return value.timestamp() if isinstance(value, datetime) else float(value)
-
-
-def _check_key(key: str) -> None:
-    framed = f"/{key}/"
-    if "//" in framed or "/./" in framed or "/../" in framed or "\0" in framed:
-        raise _refused(key, "a key is made of parts with '/' between; none is empty, '.' or '..'")
-    if framed.startswith(f"/{_TEMPORARY}/"):
-        raise _refused(key, "objects that are not whole yet lie there")
-    _check_encoding(key)
-
-
-def _check_prefix(prefix: str) -> None:
-    framed = f"/{prefix}"
-    if "//" in framed or "/./" in framed or "/../" in framed or "\0" in framed:
-        raise _refused(prefix, "a prefix is the beginning of a key, whose parts are never empty")
-    _check_encoding(prefix)
-
-
-def _check_encoding(key: str) -> None:
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        raise _refused(key, "it contains a character that has no UTF-8 form") from None
-
-
-def _refused(key: str, why: str) -> StoreError:
-    return StoreError(
-        "The store refuses a key",
-        where=f"key {key!r}",
-        why=why,
-        hint="use a relative key such as 'folder/name'",
-    )

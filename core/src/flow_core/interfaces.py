@@ -38,14 +38,17 @@ class StoreCapabilities(NamedTuple):
         shared: processes on other machines reach the same data by its URL.
         mappable: `Store.local_path` gives a file that a reader may map into memory.
         create_only: ``write(create_only=True)`` is atomic: of many writers exactly one wins.
-        forkable: an instance starts no thread and holds no connection, so that a server of tasks may
-            make one before it forks; told by the class. False is always safe: each task makes its own.
+        forkable: an instance starts no thread and holds no connection before it is first used, so
+            that a server of tasks may make one before it forks; told by the class. False is always
+            safe: each task makes its own.
+        attributes: it keeps `Attributes` beside the content of an object.
     """
 
     shared: bool = False
     mappable: bool = False
     create_only: bool = True
     forkable: bool = False
+    attributes: bool = False
 
 
 class StoredObject(NamedTuple):
@@ -54,6 +57,42 @@ class StoredObject(NamedTuple):
     key: str
     size: int
     modified: float
+
+
+class Attributes(NamedTuple):
+    """What a store may keep beside the content of an object, for other programs that read it.
+
+    Attributes:
+        content_type: media type, such as ``text/csv``; None = the service's default.
+        metadata: names of letters, digits and ``-`` → texts.
+
+    Since 0.1.
+    """
+
+    content_type: str | None = None
+    metadata: Mapping[str, str] = {}
+
+
+class ObjectInfo(NamedTuple):
+    """All that a store tells of an object without its content.
+
+    Attributes:
+        key: its key.
+        size: in bytes.
+        modified: time of the last change, seconds since the epoch.
+        attributes: what was kept beside it; empty for a store without the capability.
+        etag: the service's own name of this version of the object, or None.
+        encryption: how the service encrypts it (``AES256``, ``aws:kms``), or None if it does not tell.
+
+    Since 0.1.
+    """
+
+    key: str
+    size: int
+    modified: float
+    attributes: Attributes = Attributes()
+    etag: str | None = None
+    encryption: str | None = None
 
 
 class Store(Protocol):
@@ -80,6 +119,15 @@ class Store(Protocol):
     def read_range(self, key: str, offset: int, length: int) -> bytes | None:
         """Return up to ``length`` bytes from ``offset``; None when the key is missing."""
 
+    def stream(self, key: str) -> Iterator[Buffer] | None:
+        """Return the content in pieces, in order; None when the key is missing.
+
+        However large the object, few pieces of a few MiB are in memory at a time; a remote store
+        fetches some of them at once, ahead of the reader. All pieces are of one version of the
+        object: a `StoreError` says when it is replaced or deleted meanwhile. A piece may be changed,
+        or used again by the store, as soon as the next one is asked for. Since 0.1.
+        """
+
     def write(
         self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
     ) -> list[bool]:
@@ -100,6 +148,33 @@ class Store(Protocol):
         Returns:
             whether a new object came to be.
         """
+
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write one object of any size; few pieces of a few MiB are in memory at a time.
+
+        Args:
+            key: its key.
+            chunks: the content, in pieces of any sizes; each is taken before the next is asked for.
+                What they raise passes unchanged, and nothing is written.
+            create_only: write only where there is no object.
+            attributes: what to keep beside the content; only for a store with that capability.
+
+        Returns:
+            whether it was written: False only with ``create_only`` where the key existed. Then
+            ``chunks`` may not have been used up.
+
+        Since 0.1.
+        """
+
+    def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
+        """Yield what the store tells of each object, in order; None where there is none. Since 0.1."""
 
     def exists(self, keys: Sequence[str]) -> list[bool]:
         """Say for each key whether it exists."""

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from flow_core.interfaces import REFRESH_AGE, Buffer, Store, StoreCapabilities, StoredObject
+from flow_core.interfaces import (
+    REFRESH_AGE,
+    Attributes,
+    Buffer,
+    ObjectInfo,
+    Store,
+    StoreCapabilities,
+    StoredObject,
+)
 from flow_core.manifests import ManifestReader
 
 
@@ -18,6 +26,7 @@ def _both(own: StoreCapabilities, base: StoreCapabilities) -> StoreCapabilities:
         mappable=own.mappable and base.mappable,
         create_only=own.create_only,
         forkable=own.forkable and base.forkable,
+        attributes=own.attributes,
     )
 
 
@@ -87,6 +96,22 @@ class OverlayStore:
             return self.own.read_range(key, offset, length)
         return self.base.read_range(low, offset, length)
 
+    def stream(self, key: str) -> Iterator[Buffer] | None:
+        """Return the content in pieces; None when neither store has it."""
+        (low,) = self._lower([key])
+        return self.own.stream(key) if low is None else self.base.stream(low)
+
+    def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
+        """Yield what is told of each object, in order; None where neither store has it."""
+        lower = self._lower(keys)
+        base = iter(self.base.describe([low for low in lower if low is not None]))
+        own = iter(
+            self.own.describe([k for k, low in zip(keys, lower, strict=True) if low is None])
+        )
+        for key, low in zip(keys, lower, strict=True):
+            info = next(own if low is None else base)
+            yield info and info._replace(key=key)
+
     def write(
         self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
     ) -> list[bool]:
@@ -96,6 +121,17 @@ class OverlayStore:
     def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
         """Write an object to the own store."""
         return self.own.write_content(chunks, key)
+
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write an object to the own store; with ``create_only`` only what is there counts."""
+        return self.own.write_stream(key, chunks, create_only=create_only, attributes=attributes)
 
     def exists(self, keys: Sequence[str]) -> list[bool]:
         """Say for each key whether one of the stores has it."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from flow_core.errors import FlowError, NotFound, StoreError
+from flow_core.errors import FlowError, NotFound
 from flow_core.interfaces import (
     REFRESH_AGE,
+    Attributes,
     Buffer,
+    ObjectInfo,
     Store,
     StoreCapabilities,
     StoredObject,
@@ -28,7 +30,14 @@ from flow_core.records import (
     result_key,
     run_key,
 )
+from flow_core.store_rules import check_key, check_range
 from flow_core.tags import check_tags, stored_tags
+
+
+class _Object(NamedTuple):
+    content: bytes
+    modified: float
+    attributes: Attributes
 
 
 class MemoryStore:
@@ -40,11 +49,11 @@ class MemoryStore:
     Since 0.1.
     """
 
-    capabilities = StoreCapabilities(shared=False, mappable=False, create_only=True)
+    capabilities = StoreCapabilities(shared=False, create_only=True, attributes=True)
 
     def __init__(self, root: str | None = None) -> None:
         self.root = root or f"{id(self):x}"
-        self._objects: dict[str, tuple[bytes, float]] = {}
+        self._objects: dict[str, _Object] = {}
         self._lock = threading.Lock()
 
     @property
@@ -59,8 +68,7 @@ class MemoryStore:
 
     def read_range(self, key: str, offset: int, length: int) -> bytes | None:
         """Return up to ``length`` bytes from ``offset``; None when the key is missing."""
-        if offset < 0 or length < 0:
-            raise StoreError(f"Cannot read bytes {offset} to {offset + length} of '{key}'")
+        check_range(key, offset, length, self.url)
         content = self._read(key)
         return None if content is None else content[offset : offset + length]
 
@@ -77,6 +85,31 @@ class MemoryStore:
             if self.refresh(name):
                 break
         return written
+
+    def stream(self, key: str) -> Iterator[Buffer] | None:
+        """Return the content in one piece; None when the key is missing."""
+        content = self._read(key)
+        return None if content is None else iter([content])
+
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write one object, with what is to be kept beside it."""
+        content = b"".join([bytes(chunk) for chunk in chunks])
+        return self._write(key, content, create_only, attributes)
+
+    def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
+        """Yield what is known of each object, in order; None where there is none."""
+        for key in keys:
+            check_key(key)
+            with self._lock:
+                found = self._objects.get(key)
+            yield found and ObjectInfo(key, len(found.content), found.modified, found.attributes)
 
     def exists(self, keys: Sequence[str]) -> list[bool]:
         """Say for each key whether it exists."""
@@ -97,57 +130,53 @@ class MemoryStore:
         """Yield all objects whose key starts with ``prefix``, sorted by key."""
         with self._lock:
             found = sorted(item for item in self._objects.items() if item[0].startswith(prefix))
-        for key, (content, modified) in found:
+        for key, (content, modified, _) in found:
             yield StoredObject(key, len(content), modified)
 
     def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
         """Delete objects; missing ones are no error."""
         for key in keys:
-            _check_key(key)
+            check_key(key)
             with self._lock:
-                _, modified = self._objects.get(key, (b"", 0.0))
-                if older_than is None or modified < older_than:
-                    self._objects.pop(key, None)
+                found = self._objects.get(key)
+                if found and (older_than is None or found.modified < older_than):
+                    del self._objects[key]
 
     def refresh(self, key: str, age: float = REFRESH_AGE) -> bool:
         """Say whether an object exists, and let it count as changed now if it is old."""
-        _check_key(key)
+        check_key(key)
         with self._lock:
             if key not in self._objects:
                 return False
-            content, modified = self._objects[key]
-            if time.time() - modified >= age:
-                self._objects[key] = (content, time.time())
+            found = self._objects[key]
+            if time.time() - found.modified >= age:
+                self._objects[key] = found._replace(modified=time.time())
             return True
 
     def local_path(self, key: str) -> str | None:
         """Return None: there are no files."""
-        _check_key(key)
+        check_key(key)
         return None
 
     def _read(self, key: str) -> bytes | None:
-        _check_key(key)
+        check_key(key)
         with self._lock:
             found = self._objects.get(key)
-        return found[0] if found else None
+        return found.content if found else None
 
-    def _write(self, key: str, content: bytes, create_only: bool) -> bool:
-        _check_key(key)
+    def _write(
+        self,
+        key: str,
+        content: bytes,
+        create_only: bool,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        check_key(key)
         with self._lock:
             if create_only and key in self._objects:
                 return False
-            self._objects[key] = (content, time.time())
+            self._objects[key] = _Object(content, time.time(), attributes or Attributes())
             return True
-
-
-def _check_key(key: str) -> None:
-    if "\0" in key or any(part in ("", ".", "..") for part in key.split("/")):
-        raise StoreError(
-            "The store refuses a key",
-            where=f"key {key!r}",
-            why="a key is made of parts with '/' between; none is empty, '.' or '..'",
-            hint="use a relative key such as 'folder/name'",
-        )
 
 
 class MemoryMetadata:

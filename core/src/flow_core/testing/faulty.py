@@ -10,10 +10,19 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from flow_core.errors import StoreError, UsageError, did_you_mean
-from flow_core.interfaces import REFRESH_AGE, Buffer, Store, StoreCapabilities, StoredObject
+from flow_core.interfaces import (
+    REFRESH_AGE,
+    Attributes,
+    Buffer,
+    ObjectInfo,
+    Store,
+    StoreCapabilities,
+    StoredObject,
+)
 
 OPERATIONS = (
     "delete",
+    "describe",
     "exists",
     "folders",
     "list",
@@ -21,12 +30,14 @@ OPERATIONS = (
     "read_range",
     "refresh",
     "size",
+    "stream",
     "write",
     "write_content",
+    "write_stream",
 )
 """The names of all operations of a store that can be told to fail."""
 
-_TEARABLE = ("list", "read", "read_range", "write", "write_content")
+_TEARABLE = ("list", "read", "read_range", "stream", "write", "write_content", "write_stream")
 _HOW = Literal["fail", "lose", "tear", "during"]
 
 
@@ -197,6 +208,19 @@ class FaultyStore:
         with self._used("read_range", key) as use:
             return use.part_of(self.behind.read_range(key, offset, length))
 
+    def stream(self, key: str) -> Iterator[Buffer] | None:
+        """Return the content in pieces; None when the key is missing."""
+        with self._used("stream", key) as use:
+            pieces = self.behind.stream(key)
+        return pieces if pieces is None or not use.torn else use.start_of(pieces)
+
+    def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
+        """Yield what the store tells of each object, in order; None where there is none."""
+        for key in keys:
+            with self._used("describe", key):
+                (found,) = self.behind.describe([key])
+            yield found
+
     def write(
         self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
     ) -> list[bool]:
@@ -219,6 +243,22 @@ class FaultyStore:
                 self.behind.write([(name, use.part_of(content) or b"")])
                 return True
             return self.behind.write_content([content], lambda: name)
+
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write one object of any size; say whether it was written."""
+        with self._used("write_stream", key) as use:
+            if use.torn:
+                chunks = use.start_of(chunks)
+            return self.behind.write_stream(
+                key, chunks, create_only=create_only, attributes=attributes
+            )
 
     def exists(self, keys: Sequence[str]) -> list[bool]:
         """Say for each key whether it exists."""
@@ -317,6 +357,10 @@ class _Use:
             return content
         return content[: int(len(content) * self.keep)]
 
+    def start_of(self, pieces: Iterable[Buffer]) -> Iterator[Buffer]:
+        """Yield what is left of some content in pieces."""
+        yield self.part_of(b"".join([bytes(piece) for piece in pieces])) or b""
+
     def __enter__(self) -> _Use:
         for fault in self._faults:
             if fault.how in ("during", "fail"):
@@ -327,7 +371,7 @@ class _Use:
         if kind is not None:
             return
         for fault in self._faults:
-            read = fault.how == "tear" and self.operation in ("read", "read_range")
+            read = fault.how == "tear" and self.operation in ("read", "read_range", "stream")
             if fault.how in ("lose", "tear") and not read:
                 fault.act()
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 import pytest
 
 from flow_core.errors import StoreError
-from flow_core.interfaces import Buffer, Store
+from flow_core.interfaces import Attributes, Buffer, Store
 from flow_core.testing.processes import in_child, in_children
 
 T = TypeVar("T")
@@ -554,6 +554,80 @@ class StoreSuite:
         assert caught.value.hint, "the error says what a person can do"
 
     # --- read -------------------------------------------------------------------------------
+
+    # --- streams ----------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("size", [0, 1, 9 << 20])
+    def test_stream_gives_back_what_a_stream_wrote(self, store: Store, size: int) -> None:
+        pieces = [os.urandom(min(1 << 20, size - at)) for at in range(0, size, 1 << 20)]
+        assert store.write_stream("a/stream", pieces)
+        back = store.stream("a/stream")
+        assert back is not None
+        assert b"".join(bytes(piece) for piece in back) == b"".join(pieces)
+
+    def test_stream_of_missing_is_none(self, store: Store) -> None:
+        assert store.stream("nothing/here") is None
+
+    def test_stream_has_bounded_pieces(self, store: Store) -> None:
+        store.write([("large", bytes(20 << 20))])
+        pieces = store.stream("large")
+        assert pieces is not None
+        sizes = [memoryview(piece).nbytes for piece in pieces]
+        assert sum(sizes) == 20 << 20
+        if not self.in_process:
+            assert max(sizes) <= 16 << 20
+
+    def test_stream_create_only_keeps_the_first(self, store: Store) -> None:
+        assert store.write_stream("k", [b"first"], create_only=True)
+        assert not store.write_stream("k", [b"second"], create_only=True)
+        assert read_one(store, "k") == b"first"
+        assert store.write_stream("k", [b"th", b"ird"])
+        assert read_one(store, "k") == b"third"
+
+    def test_failure_between_chunks_of_a_stream_keeps_what_was_there(self, store: Store) -> None:
+        store.write([("k", b"old")])
+        with pytest.raises(Interrupted):
+            store.write_stream("k", one_after_another([bytes(HALF)] * 40, interrupt))
+        assert read_one(store, "k") == b"old"
+        with pytest.raises(Interrupted):
+            store.write_stream("new", one_after_another([b"half"], interrupt))
+        assert store.exists(["new"]) == [False]
+
+    def test_chunk_of_a_stream_may_be_used_again(self, store: Store) -> None:
+        buffer = bytearray(5)
+
+        def chunks() -> Iterator[Buffer]:
+            for word in (b"first", b"secon", b"third"):
+                buffer[:] = word
+                yield buffer
+
+        assert store.write_stream("k", chunks())
+        assert read_one(store, "k") == b"firstseconthird"
+
+    def test_describe(self, store: Store) -> None:
+        before = time.time()
+        store.write([("a/b", b"12345"), ("a/empty", b"")])
+        found = [*store.describe(["a/b", "missing", "a/empty"])]
+        assert [info and (info.key, info.size) for info in found] == [
+            ("a/b", 5),
+            None,
+            ("a/empty", 0),
+        ]
+        assert found[0] is not None
+        assert before - 5 < found[0].modified < time.time() + 5
+
+    def test_attributes_are_kept_or_refused(self, store: Store) -> None:
+        wanted = Attributes("text/csv; charset=utf-8", {"made-by": "ada", "empty": "x y"})
+        if not store.capabilities.attributes:
+            with pytest.raises(StoreError):
+                store.write_stream("k", [b"1,2"], attributes=wanted)
+            assert store.exists(["k"]) == [False]
+            return
+        assert store.write_stream("k", [b"1,2"], attributes=wanted)
+        (found,) = store.describe(["k"])
+        assert found is not None
+        assert found.attributes == wanted
+        assert read_one(store, "k") == b"1,2"
 
     def test_missing_is_none(self, store: Store) -> None:
         assert read_one(store, "missing") is None

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from flow_core.api import (
     REFRESH_AGE,
+    ObjectInfo,
     StoreCapabilities,
     StoredObject,
     StoreError,
+    check_attributes,
     state_folder,
 )
 from flow_store_local.faults import Reported, store_error
@@ -34,11 +36,12 @@ from flow_store_local.files import (
 from flow_store_local.keys import check_key, check_prefix, is_reserved
 
 if TYPE_CHECKING:
-    from flow_core.api import Buffer
+    from flow_core.api import Attributes, Buffer
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)  # the latter for Windows
 _READ = os.O_RDONLY | _CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC
+_PIECE = 1 << 20
 _ABANDONED = 2 * 86400.0
 """Seconds after which a half-written file is taken for that of a dead process."""
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -104,14 +107,8 @@ class LocalStore:
 
     def size(self, key: str) -> int | None:
         """Return the size of an object in bytes; None when it is missing."""
-        path = self._path(key)
-        try:
-            found = os.stat(path)
-        except _MISSING:
-            return None
-        except OSError as error:
-            raise store_error(error, f"Cannot look for '{key}'", path) from error
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        found = self._stat(key)
+        return None if found is None else found.st_size
 
     def folders(self, prefix: str = "") -> list[str]:
         """Return the distinct next parts of keys below ``prefix``, sorted."""
@@ -129,6 +126,35 @@ class LocalStore:
         """Return the path of the file that holds ``key``; neither it nor its folder need exist."""
         return self._path(key)
 
+    def stream(self, key: str) -> Iterator[Buffer] | None:
+        """Return the content in pieces of 1 MiB; None when the key is missing."""
+        path = self._path(key)
+        try:
+            file = os.open(path, _READ)
+        except _MISSING:
+            return None
+        except OSError as error:
+            raise store_error(error, f"Cannot read '{key}' from the store", path) from error
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            return self._pieces(key, path, file)
+        os.close(file)
+        return None
+
+    def _pieces(self, key: str, path: str, file: int) -> Iterator[Buffer]:
+        try:
+            while piece := os.read(file, _PIECE):
+                yield piece
+        except OSError as error:
+            raise store_error(error, f"Cannot read '{key}' from the store", path) from error
+        finally:
+            os.close(file)
+
+    def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
+        """Yield size and time of each object, in order; None where there is none."""
+        for key in keys:
+            found = self._stat(key)
+            yield None if found is None else ObjectInfo(key, found.st_size, found.st_mtime)
+
     # --- writing ----------------------------------------------------------------------------
 
     def write(
@@ -143,23 +169,23 @@ class LocalStore:
         The key is taken for a name of the content: an object that differs from it is damaged, and
         is replaced.
         """
-        what = "Cannot write an object to the store"
-        with Reported(what, self.root):
-            temporary, file = self._open_temporary()
-        try:
-            try:
-                # What ``chunks`` raises is not the store's to explain, so it passes unchanged.
-                write_chunks(chunks, file, Reported(what, self.root))
-                with Reported(what, self.root):
-                    self._sync(file)
-            finally:
-                os.close(file)
-            path = self._path(key())
-            with Reported(what, path):
-                return self._publish(temporary, path, move_content)
-        except BaseException:
-            remove(temporary)
-            raise
+        return self._write_chunks(chunks, key, move_content, "an object")
+
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write one object of any size; files have no attributes."""
+        check_attributes(attributes, self.url)
+        path = self._path(key)
+        if create_only and os.path.exists(path):
+            return False
+        move = move_new if create_only else move_over
+        return self._write_chunks(chunks, lambda: key, move, f"'{key}'")
 
     def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
         """Delete objects; missing ones are no error. Folders that become empty go too."""
@@ -189,6 +215,16 @@ class LocalStore:
         check_key(key)
         return f"{self.root}/{key}"
 
+    def _stat(self, key: str) -> os.stat_result | None:
+        path = self._path(key)
+        try:
+            found = os.stat(path)
+        except _MISSING:
+            return None
+        except OSError as error:
+            raise store_error(error, f"Cannot look for '{key}'", path) from error
+        return found if stat.S_ISREG(found.st_mode) else None
+
     def _read(self, key: str, offset: int, length: int | None) -> bytes | None:
         path = self._path(key)
         try:
@@ -212,6 +248,31 @@ class LocalStore:
             except BaseException:
                 remove(temporary)
                 raise
+
+    def _write_chunks(
+        self,
+        chunks: Iterable[Buffer],
+        key: Callable[[], str],
+        move: Callable[[str, str], bool],
+        name: str,
+    ) -> bool:
+        what = f"Cannot write {name} to the store"
+        with Reported(what, self.root):
+            temporary, file = self._open_temporary()
+        try:
+            try:
+                # What ``chunks`` raises is not the store's to explain, so it passes unchanged.
+                write_chunks(chunks, file, Reported(what, self.root))
+                with Reported(what, self.root):
+                    self._sync(file)
+            finally:
+                os.close(file)
+            path = self._path(key())
+            with Reported(what, path):
+                return self._publish(temporary, path, move)
+        except BaseException:
+            remove(temporary)
+            raise
 
     def _open_temporary(self) -> tuple[str, int]:
         if self._to_be_swept_by == os.getpid():
