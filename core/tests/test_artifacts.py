@@ -21,8 +21,8 @@ from flow_core.artifacts import (
     ALIGN,
     MAGIC,
     ArtifactStore,
-    compress_if_it_pays,
 )
+from flow_core.blobs import compress_if_it_pays
 from flow_core.errors import ArtifactError, Declined, FormatError, IntegrityError
 from flow_core.index import EntryPoint, PluginIndex
 from flow_core.interfaces import StoreCapabilities
@@ -329,7 +329,8 @@ class TestItems:
         items = [{"n": n, "pad": "x" * size} for n in range(10)]
         ref, count = artifacts.save_items("items", iter(items))
         assert count == 10
-        assert ref.inline is (size == 1)
+        # Where a blob costs a request, more of them travel in the manifest.
+        assert ref.inline is (size == 1 or not artifacts.store.capabilities.mappable)
         assert [artifacts.load_item(ref, n, count, WHAT) for n in range(10)] == items
 
     def test_none_at_all(self, artifacts):
@@ -340,11 +341,11 @@ class TestItems:
         assert (count, artifacts.load_item(ref, 9_999, count, WHAT)) == (10_000, 9_999)
 
     def test_any_damage_is_detected(self, artifacts):
-        ref, count = artifacts.save_items("items", [os.urandom(2500) for _ in range(3)])
+        ref, count = artifacts.save_items("items", [os.urandom(25_000) for _ in range(3)])
         (raw,) = artifacts.store.read([blob_key(ref.hash)])
         rows = len(raw) - 3 * 32
         for position in (10, rows + 32 + 1, rows + 32 + 9, rows + 32 + 20):
-            offset = position if position >= rows else position + 2600
+            offset = position if position >= rows else position + 26_000
             damaged = bytearray(raw)
             damaged[offset] ^= 0x10
             rewrite(artifacts, ref, lambda _, new=damaged: bytes(new))
@@ -356,7 +357,7 @@ class TestItems:
             artifacts.load_item(ref, 1, count, WHAT)
 
     def test_a_missing_table(self, artifacts, tmp_path):
-        ref, count = artifacts.save_items("items", [bytes(3000)] * 2)
+        ref, count = artifacts.save_items("items", [bytes(40_000)] * 2)
         artifacts.store.delete([blob_key(ref.hash)])
         for path in tmp_path.glob("blobs_*"):
             path.unlink()

@@ -8,7 +8,7 @@ from flow_core.records import blob_key
 from flow_core.testing import MemoryStore
 
 HEAD = "from flow_core import FlowSpec, step, Parameter\n"
-BIG = "list(range(5000))"
+BIG = "list(range(9000))"
 
 
 def branches(a="pass", b="pass", join="pass", start="pass", before=""):
@@ -306,7 +306,7 @@ class TestLaziness:
         )
         assert outcome.error is None
         assert store.blobs_read() == []
-        assert outcome.artifact("end", "big") == list(range(5000))
+        assert outcome.artifact("end", "big") == list(range(9000))
 
     def test_what_was_read_but_not_changed_is_not_written_again(self, flowtester):
         store = CountingStore()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flow_core.alone import task_command as task_command
     from flow_core.artifacts import ArtifactStore as ArtifactStore
     from flow_core.binding import RunReader as RunReader
+    from flow_core.blob_cache import open_cache as open_cache
     from flow_core.cli import Front as Front
     from flow_core.cli import log_size_option as log_size_option
     from flow_core.cli import main as main
@@ -242,6 +243,7 @@ if TYPE_CHECKING:
 _HOME = {
     "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
+    "blob_cache": "open_cache",
     "binding": "RunReader",
     "cli": "Front log_size_option main run_id_file_option take_log_size",
     "pickling": "PickleSerializer",

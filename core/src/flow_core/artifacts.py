@@ -18,26 +18,70 @@ import itertools
 import math
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
-from flow_core.errors import ArtifactError, Declined, FormatError, IntegrityError
+from flow_core.blobs import LARGE, Blobs, damaged, hash_of, verify
+from flow_core.errors import ArtifactError, Declined, FormatError
 from flow_core.index import PluginIndex
 from flow_core.interfaces import Buffer, Serializer, Store
-from flow_core.records import ArtifactRef, blob_key
+from flow_core.records import ArtifactRef
 from flow_core.text import type_name
+
+if TYPE_CHECKING:
+    from flow_core.blob_cache import BlobCache
 
 MAGIC = b"FLOWART1"
 ALIGN = 64
 CHUNK = 1 << 20
-_MAPPED = 1 << 20
-"""Bytes from which a blob is mapped: each mapping holds a file descriptor, of which a process has a
-thousand, and a join may read more arrays than that. Smaller ones are as soon read."""
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ITEMS_AT_ONCE = 256 << 10
+"""Bytes of all items of a foreach up to which a task reads them at once, instead of its own by two
+requests."""
+_WIDE, _WIDE_ITEMS, _ROOM = 4, 16, 32
+"""What travels in a manifest of a store that is no disk of this machine, in multiples of
+``inline_limit``: of one value, of the items of a foreach, of all values. See docs/design/0028."""
+_MOST_WAITING = 32 << 20
 _ROW = struct.Struct("<QQ16s")
 _IMMUTABLE = (str, bytes, int, float, bool, complex, type(None))
+
+
+class Batch:
+    """The values of one manifest: what travels in it, and small blobs that are written together.
+
+    Made by `ArtifactStore.batch`.
+    """
+
+    def __init__(self, blobs: Blobs, limit: int, wide: int, room: int) -> None:
+        self._blobs = blobs
+        self._limit = limit
+        self._wide = wide
+        self._room = room
+        self._waiting: dict[str, bytes] = {}
+
+    def has_room(self, size: int) -> bool:
+        """Whether a packed value of ``size`` bytes travels in the manifest; then its room is used."""
+        if size <= self._limit:
+            return True
+        if size > min(self._wide, self._room):
+            return False
+        self._room -= size
+        return True
+
+    def add(self, packed: bytes) -> str:
+        """Let a small blob be written with the others, by `flush` at the latest; return its hash."""
+        digest = blake3(packed).hexdigest()
+        self._waiting[digest] = packed
+        if sum(map(len, self._waiting.values())) > _MOST_WAITING:
+            self.flush()
+        return digest
+
+    def flush(self) -> None:
+        """Write what waits, at the same time; a reference counts only after that."""
+        if self._waiting:
+            self._blobs.put_small(self._waiting)
+            self._waiting = {}
 
 
 class ArtifactStore:
@@ -48,6 +92,7 @@ class ArtifactStore:
         index: where serializers of plugins are found.
         inline_limit: bytes up to which a packed value is kept in its reference.
         prefer: tags of serializers that are asked first.
+        cache: what this machine keeps of the blobs, as from `open_cache`; None = nothing.
     """
 
     def __init__(
@@ -56,11 +101,28 @@ class ArtifactStore:
         index: PluginIndex,
         inline_limit: int = 4096,
         prefer: Sequence[str] = (),
+        cache: BlobCache | None = None,
     ) -> None:
         self.store = store
+        self._blobs = Blobs(store, cache)
         self._inline_limit = inline_limit
         self._prefer = tuple(prefer)
         self._serializers = _Serializers(index)
+        self._items: tuple[str, Buffer] = ("", b"")
+
+    def batch(self, inherited: Mapping[str, ArtifactRef], *, wide: bool = True) -> Batch:
+        """Return what the values of one manifest are saved with, one after the other.
+
+        Args:
+            inherited: references that travel in it already.
+            wide: whether larger values may travel in it too, where a blob costs a request. They are
+                copied into each manifest that inherits them.
+        """
+        limit = self._inline_limit
+        if self.store.capabilities.mappable or not wide:
+            return Batch(self._blobs, limit, limit, 0)
+        taken = sum(ref.size for ref in inherited.values() if self._is_wide(ref))
+        return Batch(self._blobs, limit, _WIDE * limit, _ROOM * limit - taken)
 
     def save(
         self,
@@ -68,6 +130,7 @@ class ArtifactStore:
         value: Any,
         previous: ArtifactRef | None = None,
         prefer: Sequence[str] = (),
+        batch: Batch | None = None,
     ) -> ArtifactRef:
         """Store ``value`` and return the reference to it.
 
@@ -77,6 +140,7 @@ class ArtifactStore:
             previous: the reference that the value was loaded from: when it has not changed since,
                 nothing is written.
             prefer: tags of serializers that are asked before all others.
+            batch: with what else it is written; None = it is in the store on return.
 
         Raises:
             ArtifactError: the value cannot be stored; names the path to the part that cannot.
@@ -88,16 +152,43 @@ class ArtifactStore:
         order = self._serializers.for_value(value, (*prefer, *self._prefer))
         serializer, parts = _dump(order, name, value)
         size = _packed_size(parts)
-        if size <= self._inline_limit:
+        if batch.has_room(size) if batch else size <= self._inline_limit:
             packed = b"".join(_pack(parts))
             text = _to_text(packed)
             digest = blake3(packed).hexdigest()
             return ArtifactRef(digest, size, kind, serializer.tag, True, text)
+        known = None
         if previous is not None and previous.size == size and not previous.inline:
-            digest = _hash(_pack(parts))
-            if digest == previous.hash:
+            known = hash_of(_pack(parts, LARGE), size)
+            if known == previous.hash:
                 return previous
-        return ArtifactRef(self._put(_pack(parts)), size, kind, serializer.tag)
+        if batch is not None and size <= LARGE and not self.store.capabilities.mappable:
+            digest = batch.add(b"".join(_pack(parts)))
+        else:
+            longest = CHUNK if self.store.capabilities.mappable else LARGE
+            digest = self._blobs.put(lambda: _pack(parts, longest), size, known)
+        return ArtifactRef(digest, size, kind, serializer.tag)
+
+    def narrowed(self, table: Mapping[str, ArtifactRef], batch: Batch) -> dict[str, ArtifactRef]:
+        """Return references of which only those of small values travel with a value.
+
+        A value that was worth a place in one manifest is not worth one in each of a thousand.
+
+        Args:
+            table: references by name.
+            batch: what the other values become blobs with.
+        """
+        return {
+            name: ref._replace(
+                hash=batch.add(binascii.a2b_base64(ref.value)), inline=False, value=None
+            )
+            if self._is_wide(ref)
+            else ref
+            for name, ref in table.items()
+        }
+
+    def _is_wide(self, ref: ArtifactRef) -> bool:
+        return ref.inline and ref.serializer != "json" and ref.size > self._inline_limit
 
     def load(self, ref: ArtifactRef, what: str) -> Any:
         """Return the value behind ``ref``. ``what`` names it in errors: ``artifact 'x' of …``.
@@ -111,9 +202,9 @@ class ArtifactStore:
             return ref.value
         if ref.inline:
             content: Buffer = bytearray(binascii.a2b_base64(ref.value))
-            _verify(content, ref.hash, ref.size, what, "its manifest")
+            verify(content, ref.hash, ref.size, what, "its manifest")
         else:
-            content = self._content(ref.hash, ref.size, what)
+            content = self._blobs.get(ref.hash, ref.size, what)
         serializer = self._serializers.for_tag(ref.serializer, what)
         parts = unpack(content, what)
         try:
@@ -172,16 +263,36 @@ class ArtifactStore:
         small: list[Buffer] = []
         for chunk in stream:
             small.append(chunk)
-            if total > self._inline_limit:
-                break
+            if total > LARGE:
+                digest = self._blobs.put_stream(itertools.chain(small, stream))
+                return _items_ref(digest, total, rows)
         size = total + len(rows) * _ROW.size
-        if total <= self._inline_limit and size <= 2 * self._inline_limit:
+        if self._items_travel(total, size):
             packed = b"".join(small)
             text = _to_text(packed)
             ref = ArtifactRef(blake3(packed).hexdigest(), size, "items", "items", True, text)
             return ref, len(rows)
-        digest = self._put_stream(itertools.chain(small, stream))
-        return ArtifactRef(digest, total + len(rows) * _ROW.size, "items", "items"), len(rows)
+        return _items_ref(self._put_items(small, size), total, rows)
+
+    def _items_travel(self, total: int, size: int) -> bool:
+        """Whether the items of a foreach travel in the manifest of the task that splits, which each
+        of its tasks reads anyway; as a blob they cost each of them a request more."""
+        limit = self._inline_limit
+        if self.store.capabilities.mappable:
+            return total <= limit and size <= 2 * limit
+        return size <= _WIDE_ITEMS * limit
+
+    def _put_items(self, content: Iterable[Buffer], size: int) -> str:
+        if not self._read_at_once(size):
+            return self._blobs.put_stream(content)
+        packed = b"".join(content)
+        digest = blake3(packed).hexdigest()
+        self._blobs.put_small({digest: packed})
+        return digest
+
+    def _read_at_once(self, size: int) -> bool:
+        """Whether the items of a foreach, of ``size`` bytes, are a blob that is read as a whole."""
+        return size <= _ITEMS_AT_ONCE and not self.store.capabilities.mappable
 
     def load_item(self, ref: ArtifactRef, index: int, count: int, what: str) -> Any:
         """Return item ``index`` of ``count``; errors as `load`."""
@@ -191,7 +302,7 @@ class ArtifactStore:
         offset, length, digest = _row(ref, index, count, read)
         packed = read(offset, length) if offset + length <= ref.size else b""
         if len(packed) != length or blake3(packed).digest(16) != digest:
-            raise _damaged(what, "its bytes do not have the hash that belongs to them", ref.hash)
+            raise damaged(what, "its bytes do not have the hash that belongs to them", ref.hash)
         try:
             return pickle.loads(packed)
         except Exception as error:
@@ -202,99 +313,49 @@ class ArtifactStore:
         return _row(ref, index, count, self._item_reader(ref, what))[2].hex()
 
     def _item_reader(self, ref: ArtifactRef, what: str) -> Callable[[int, int], bytes]:
-        if ref.inline:
-            packed = binascii.a2b_base64(ref.value)
-            return lambda offset, length: packed[offset : offset + length]
+        whole = self._all_items(ref, what)
+        if whole is not None:
+            return lambda offset, length: bytes(whole[offset : offset + length])
 
         def read(offset: int, length: int) -> bytes:
-            piece = self.store.read_range(blob_key(ref.hash), offset, length)
+            piece = self._blobs.part(ref.hash, offset, length)
             if piece is None:
-                raise _damaged(what, "it is missing", ref.hash)
+                raise damaged(what, "it is missing", ref.hash)
             return piece
 
         return read
+
+    def _all_items(self, ref: ArtifactRef, what: str) -> memoryview | None:
+        """Return all items of a foreach, where they came with the manifest or are read at once."""
+        if not ref.inline and not self._read_at_once(ref.size):
+            return None
+        digest, content = self._items
+        if digest != ref.hash:
+            if ref.inline:
+                content = binascii.a2b_base64(ref.value)
+            else:
+                content = self._blobs.get(ref.hash, ref.size, what)
+            self._items = (ref.hash, content)  # a task asks for the hash of its item, too
+        return memoryview(content)
 
     # --- raw bytes ------------------------------------------------------------------------------
 
     def put_bytes(self, data: bytes) -> str:
         """Store raw bytes, such as a code snapshot; return their hash."""
-        digest = blake3(data).hexdigest()
-        key = blob_key(digest)
-        size = self.store.size(key)
-        sound = size == len(data)
-        if sound and self.store.capabilities.mappable:  # elsewhere reading it back costs too much
-            sound = next(iter(self.store.read([key]))) == data
-        if not (sound and self.store.refresh(key)):
-            self.store.write([(key, data)], create_only=size is None)
-        return digest
+        return self._blobs.put_raw(data)
 
     def get_bytes(self, digest: str, what: str) -> bytes:
         """Return raw bytes by their hash; `IntegrityError` when missing or damaged."""
-        return bytes(self._content(digest, None, what))
+        return bytes(self._blobs.get(digest, None, what))
 
-    # --- blobs ----------------------------------------------------------------------------------
+    def read_ahead(self, refs: Iterable[ArtifactRef]) -> None:
+        """Read values that will be loaded soon, at the same time, as far as they are small."""
+        self._blobs.ahead({ref.hash: ref.size for ref in refs if not ref.inline})
 
-    def _put(self, chunks: Iterable[Buffer]) -> str:
-        if self.store.capabilities.mappable:
-            return self._put_stream(chunks)
-        packed = b"".join(chunks)
-        digest = blake3(packed).hexdigest()
-        content = compress_if_it_pays(packed)
-        # Without a shared disk only the size is compared: reading it back costs as much as writing.
-        key = blob_key(digest)
-        if self.store.size(key) != len(content) or not self.store.refresh(key):
-            self.store.write([(key, content)])
-        return digest
 
-    def _put_stream(self, chunks: Iterable[Buffer]) -> str:
-        hasher = blake3()
-
-        def hashed() -> Iterator[Buffer]:
-            for chunk in chunks:
-                hasher.update(chunk)
-                yield chunk
-
-        self.store.write_content(hashed(), lambda: blob_key(hasher.hexdigest()))
-        return hasher.hexdigest()
-
-    def _content(self, digest: str, size: int | None, what: str) -> Buffer:
-        mapped = self.store.capabilities.mappable and size is not None and size >= _MAPPED
-        content = self._map(digest) if mapped else None
-        if content is None:
-            content = self._fetch(digest, size)
-        if content is None:
-            raise _damaged(what, "it is missing", digest)
-        _verify(content, digest, size, what, f"blob {digest[:16]}…")
-        return content
-
-    def _map(self, digest: str) -> Buffer | None:
-        """Return a view of the file; None where it cannot be had: reading tells why, or succeeds."""
-        import mmap
-
-        path = self.store.local_path(blob_key(digest))
-        assert path is not None, "a mappable store gives local paths"
-        try:
-            with open(path, "rb") as file:
-                # Copy-on-write: a step may change the value in place, the blob stays as it is.
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-        except (OSError, ValueError):  # missing, empty, or too many open files
-            return None
-
-    def _fetch(self, digest: str, size: int | None) -> Buffer | None:
-        raw = next(iter(self.store.read([blob_key(digest)])))
-        if raw is None:
-            return None
-        # Raw bytes of unknown size are never compressed, but may be a zstd frame themselves.
-        if size is not None and raw[:4] == _ZSTD_MAGIC:
-            import zstandard
-
-            try:
-                if zstandard.frame_content_size(raw) != size:
-                    return b""  # a damaged head may claim any size: nothing is allocated for it
-                raw = zstandard.ZstdDecompressor().decompress(raw)
-            except zstandard.ZstdError:
-                return b""  # a damaged frame; it fails verification
-        return bytearray(raw)
+def _items_ref(digest: str, total: int, rows: Sequence[bytes]) -> tuple[ArtifactRef, int]:
+    size = total + len(rows) * _ROW.size
+    return ArtifactRef(digest, size, "items", "items"), len(rows)
 
 
 def _row(
@@ -404,8 +465,8 @@ def _packed_size(parts: Sequence[Buffer]) -> int:
     return _offsets(parts)[-1] + memoryview(parts[-1]).nbytes
 
 
-def _pack(parts: Sequence[Buffer]) -> Iterator[Buffer]:
-    """Yield the container in pieces of at most `CHUNK` bytes, without copying big parts."""
+def _pack(parts: Sequence[Buffer], longest: int = CHUNK) -> Iterator[Buffer]:
+    """Yield the container in pieces of at most ``longest`` bytes, without copying big parts."""
     offsets = _offsets(parts)
     head = bytearray(MAGIC + struct.pack("<II", len(parts), 0))
     for offset, part in zip(offsets, parts, strict=True):
@@ -416,8 +477,8 @@ def _pack(parts: Sequence[Buffer]) -> Iterator[Buffer]:
         if offset > position:
             yield bytes(offset - position)
         view = memoryview(part)
-        for start in range(0, view.nbytes, CHUNK):
-            yield view[start : start + CHUNK]
+        for start in range(0, view.nbytes, longest):
+            yield view[start : start + longest]
         position = offset + view.nbytes
 
 
@@ -425,7 +486,7 @@ def unpack(content: Buffer, what: str) -> list[memoryview]:
     """Return the parts of a container as views of ``content``, which must be verified already."""
     view = memoryview(content)
     if bytes(view[:7]) != MAGIC[:7]:
-        raise _damaged(what, "it is no artifact container", "")
+        raise damaged(what, "it is no artifact container", "")
     if bytes(view[:8]) != MAGIC:
         raise FormatError(
             f"{what[:1].upper()}{what[1:]} has a newer format",
@@ -435,47 +496,6 @@ def unpack(content: Buffer, what: str) -> list[memoryview]:
     (count, _) = struct.unpack_from("<II", view, 8)
     table = [struct.unpack_from("<QQ", view, 16 + 16 * n) for n in range(count)]
     return [view[offset : offset + length] for offset, length in table]
-
-
-def _hash(chunks: Iterable[Buffer]) -> str:
-    hasher = blake3()
-    for chunk in chunks:
-        hasher.update(chunk)
-    return hasher.hexdigest()
-
-
-def _verify(content: Buffer, digest: str, size: int | None, what: str, where: str) -> None:
-    length = memoryview(content).nbytes
-    if size is not None and length != size:
-        raise _damaged(what, f"it has {length} bytes instead of {size}", digest, where)
-    hasher = blake3(max_threads=blake3.AUTO) if length > 64 * CHUNK else blake3()
-    hasher.update(content)
-    if hasher.hexdigest() != digest:
-        raise _damaged(what, "its bytes do not have the hash that names them", digest, where)
-
-
-def _damaged(what: str, why: str, digest: str, where: str | None = None) -> IntegrityError:
-    return IntegrityError(
-        f"The stored data of {what} is damaged",
-        where=where or (f"blob {digest}" if digest else None),
-        why=why,
-        hint="restore it from a copy of the store, or run the step again (resume)",
-    )
-
-
-def compress_if_it_pays(packed: bytes) -> bytes:
-    """Return a zstd frame when a sample of 64 KiB shrinks by a tenth, else the bytes themselves.
-
-    Raw content never begins with zstd's magic number: containers begin with their own.
-    """
-    import zstandard
-
-    compressor = zstandard.ZstdCompressor(level=3)
-    middle = max(0, len(packed) // 2 - 32768)
-    sample = packed[middle : middle + 65536]
-    if len(compressor.compress(sample)) > 0.9 * len(sample):
-        return packed
-    return compressor.compress(packed)
 
 
 def _to_text(packed: bytes) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from flow_core.artifacts import ArtifactStore
@@ -40,6 +40,11 @@ from flow_core.reuse import PLACE, Merge, Reads, place, short, structure
 from flow_core.text import type_name
 
 _BATCH = 128
+_FIRST_BATCH = 16
+"""A loop that ends soon has read no more than this of a store where each costs a request."""
+_KEPT_BYTES = 64 << 20
+_AHEAD = 64
+_AHEAD_BYTES = 32 << 20
 _UNORDERED = frozenset({"dict", "set", "frozenset"})
 
 
@@ -206,13 +211,23 @@ class ReadBinding:
 class BranchBinding(ReadBinding):
     """A branch of a join, which notes what the join reads of it."""
 
-    def __init__(self, reader: RunReader, manifest: Manifest, number: int, reads: Reads) -> None:
+    def __init__(
+        self,
+        reader: RunReader,
+        manifest: Manifest,
+        number: int,
+        reads: Reads,
+        read_ahead: Callable[[str, int], None],
+    ) -> None:
         super().__init__(reader, manifest.artifacts, manifest.foreach, manifest.pathspec)
         self._number = number
         self._reads = reads
+        self._read_ahead = read_ahead
 
     def artifact(self, name: str) -> Any:
         self._reads.note_branch(name, self._number, short(self.table.get(name)))
+        if name in self.table and not self.table[name].inline:
+            self._read_ahead(name, self._number)
         return super().artifact(name)
 
     def parameter(self, parameter: Parameter) -> Any:
@@ -561,20 +576,24 @@ class FlowBinding(ReadBinding):
         Returns:
             the table, and the error of the first artifact that cannot be stored (the others are).
         """
-        table = dict(self.table)
+        artifacts = self.reader.artifacts
+        splits = self.node.kind in (FOREACH, PARALLEL)  # each of its tasks inherits the table
+        batch = artifacts.batch(self.table, wide=not splits)
+        table = artifacts.narrowed(self.table, batch) if splits else dict(self.table)
         failed: ArtifactError | None = None
         for name, value in flow.__dict__.items():
             if not is_stored(type(flow), name):
                 continue
             previous = self.table.get(name)
-            if previous and self.reader.artifacts.unchanged(value, self._loaded.get(name, self)):
+            if previous and artifacts.unchanged(value, self._loaded.get(name, self)):
                 continue
             try:
-                table[name] = self.reader.artifacts.save(name, value, previous, prefer)
+                table[name] = artifacts.save(name, value, previous, prefer, batch)
             except ArtifactError as error:
                 table.pop(name, None)
                 error.where = self._place()
                 failed = failed or error
+        batch.flush()
         return table, failed
 
     def changed(self, flow: FlowSpec, table: Mapping[str, ArtifactRef]) -> frozenset[str]:
@@ -589,7 +608,8 @@ class FlowBinding(ReadBinding):
             for name, value in flow.__dict__.items()
             if name in table and self._loaded.get(name, self) is not value
         )
-        other = (name for name, ref in table.items() if self._inherited.get(name) != ref)
+        inherited = self._inherited
+        other = (n for n, ref in table.items() if short(inherited.get(n)) != short(ref))
         return frozenset((*assigned, *other))
 
     def trace(self, flow: FlowSpec, table: Mapping[str, ArtifactRef]) -> Trace | None:
@@ -691,6 +711,11 @@ class Inputs:
         self._split = (step, task, attempt)  # of use when there are no inputs
         self._alive: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._owner: FlowSpec | None = None
+        self._remote = not reader.artifacts.store.capabilities.mappable
+        self._kept: dict[int, Manifest] = {}
+        self._kept_bytes = 0
+        self._last = -1
+        self._read_until: dict[str, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         return len(self._refs)
@@ -701,7 +726,7 @@ class Inputs:
         number = range(len(self))[number]  # IndexError, and negative numbers, as for a list
         found = self._alive.get(number)
         if found is None:
-            found = self._view(number, self._reader.manifest(self._refs[number]))
+            found = self._view(number, self._manifest(number))
         return found
 
     def __iter__(self) -> Iterator[Any]:
@@ -742,11 +767,60 @@ class Inputs:
 
     def _manifests(self) -> Iterator[Manifest]:
         """Yield the manifest of each input, reading many at a time."""
-        for start in range(0, len(self._refs), _BATCH):
-            yield from self._reader.manifests(self._refs[start : start + _BATCH])
+        start, size = 0, _FIRST_BATCH if self._remote else _BATCH
+        while start < len(self._refs):
+            end = min(start + size, len(self._refs))
+            yield from self._some(range(start, end))
+            start, size = end, min(2 * size, _BATCH)
+
+    def _manifest(self, number: int) -> Manifest:
+        """Return one manifest; who asks for one after the other gets many read at a time."""
+        if not self._remote:
+            return self._reader.manifest(self._refs[number])
+        follows, self._last = number == self._last + 1 and number > 0, number
+        end = min(number + _BATCH, len(self._refs)) if follows else number + 1
+        if number not in self._kept:
+            return next(self._some(range(number, end)))
+        return self._kept[number]
+
+    def _some(self, numbers: range) -> Iterator[Manifest]:
+        """Yield manifests, and keep what a request would be needed for, as far as memory allows."""
+        missing = [n for n in numbers if n not in self._kept]
+        read = self._reader.manifests([self._refs[n] for n in missing])
+        if not self._remote:
+            yield from read
+            return
+        found = dict(zip(missing, read, strict=True))
+        for number, manifest in found.items():
+            self._keep(number, manifest)
+        for number in numbers:
+            yield self._kept[number] if number in self._kept else found[number]
+
+    def _keep(self, number: int, manifest: Manifest) -> None:
+        if self._kept_bytes > _KEPT_BYTES:
+            return
+        self._kept[number] = manifest
+        self._kept_bytes += 2000 + sum(r.size for r in manifest.artifacts.values() if r.inline)
+
+    def _read_ahead(self, name: str, number: int) -> None:
+        """Read an artifact of many branches at the same time, once it was read of two in a row."""
+        last, until = self._read_until.get(name, (-2, 0))
+        self._read_until[name] = (number, until)
+        if not self._remote or number != last + 1 or number < until:
+            return
+        refs: list[ArtifactRef] = []
+        until = number
+        while until in self._kept and len(refs) < _AHEAD:
+            ref = self._kept[until].artifacts.get(name)
+            refs += [ref] if ref is not None else []
+            until += 1
+            if sum(ref.size for ref in refs) > _AHEAD_BYTES:
+                break
+        self._read_until[name] = (number, until)
+        self._reader.artifacts.read_ahead(refs)
 
     def _view(self, number: int, manifest: Manifest) -> Any:
-        binding = BranchBinding(self._reader, manifest, number, self._reads)
+        binding = BranchBinding(self._reader, manifest, number, self._reads, self._read_ahead)
         view = bind(self._cls, binding)
         self._alive[number] = view
         return view

@@ -374,10 +374,17 @@ class Runtime(Protocol):
         """Keep the content of a ``run.json``, which attempts in this process, and in children that
         are forked from it later, then need not read from the store."""
 
-    def run_attempt(self, task: TaskSpec, begin: Callable[[], object] | None = None) -> int:
+    def run_attempt(
+        self,
+        task: TaskSpec,
+        begin: Callable[[], object] | None = None,
+        committed: Callable[[bytes], object] | None = None,
+    ) -> int:
         """Run one attempt in this process and return its exit status. For forked children.
 
-        ``begin`` is called when the body of the step begins: see `Begun`.
+        ``begin`` is called when the body of the step begins: see `Begun`. ``committed`` is called
+        with the stored form of the manifest when that is in the store, so that the provider can
+        pass it on: see `Exited.manifest`. It must not raise.
         """
 
     def setting(self, name: str) -> Any:

@@ -387,10 +387,11 @@ class Session:
     def artifacts(self) -> ArtifactStore:
         """Artifacts in the store."""
         from flow_core.artifacts import ArtifactStore  # commands that only look do without
+        from flow_core.blob_cache import open_cache
 
-        return ArtifactStore(
-            self.store, self.index, self.settings["inline_limit"], self._preferred_serializers()
-        )
+        limit, prefer = self.settings["inline_limit"], self._preferred_serializers()
+        cache = open_cache(self.store, self.settings)
+        return ArtifactStore(self.store, self.index, limit, prefer, cache)
 
     def _preferred_serializers(self) -> list[str]:
         """Return the tags of the setting, all of which are installed."""
@@ -563,7 +564,12 @@ class Session:
         """Return a setting's value."""
         return self.settings[name]
 
-    def run_attempt(self, task: TaskSpec, begin: Callable[[], object] | None = None) -> int:
+    def run_attempt(
+        self,
+        task: TaskSpec,
+        begin: Callable[[], object] | None = None,
+        committed: Callable[[bytes], object] | None = None,
+    ) -> int:
         """Run one attempt in this process; see `flow_core.task.TaskRunner`."""
         runner = self._runner
         if runner is None or runner.run != (task.flow, task.run):
@@ -573,7 +579,7 @@ class Session:
             if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
                 adopted = self.run_document(task.flow, task.run)
             runner = TaskRunner(self, adopted)
-        return runner.run_attempt(task, begin)
+        return runner.run_attempt(task, begin, committed)
 
     def get_ready(self) -> None:
         """Import what each attempt would import for itself, and make what each would make."""
@@ -618,7 +624,8 @@ class Session:
         name = self.settings["datastore"].partition("://")[0]
         if ("store", name) not in self._providers:
             self.index.find("flow.stores", name)
-        _ = self.settings["inline_limit"], self._preferred_serializers()
+        _ = self.settings["inline_limit"], self.settings["blob_cache_size"]
+        _ = self._preferred_serializers()
 
     def _check_plan(self, plan: TaskPlan) -> None:
         capabilities: ComputeCapabilities = self.compute(plan.compute).capabilities

@@ -234,12 +234,18 @@ class TaskRunner:
         self._reader = RunReader(session.artifacts, document)
         self._reserved = ReservedNames.of(self._flow, session.graph.nodes)
 
-    def run_attempt(self, spec: TaskSpec, begin: Callable[[], object] | None = None) -> int:
+    def run_attempt(
+        self,
+        spec: TaskSpec,
+        begin: Callable[[], object] | None = None,
+        committed: Callable[[bytes], object] | None = None,
+    ) -> int:
         """Run one attempt and commit its manifest.
 
         Args:
             spec: which attempt.
             begin: called when all is ready, what plugins do ahead too, and the body begins.
+            committed: called with the manifest as it is stored, when it is.
 
         Returns:
             exit status: 0 = the flow goes on, 1 = the attempt failed (both committed), 75 = the
@@ -252,13 +258,13 @@ class TaskRunner:
         try:
             flow, binding = self.bind(task)
         except FlowError as raised:
-            return _commit(task, started, used, _failed(task, raised), raised)
+            return _commit(task, started, used, _failed(task, raised), raised, committed)
         try:
             error = run_body(self.session, task, flow)
             manifest, shown = settle(task, flow, binding, error)
         finally:
             current.end()
-        return _commit(task, started, used, manifest, shown)
+        return _commit(task, started, used, manifest, shown, committed)
 
     def context(self, spec: TaskSpec, begin: Callable[[], object] | None = None) -> TaskContext:
         """Return what hooks get of an attempt."""
@@ -395,6 +401,7 @@ def _commit(
     used: float,
     manifest: Manifest,
     error: BaseException | None,
+    tell: Callable[[bytes], object] | None,
 ) -> int:
     if error is not None:
         _show(task, error)
@@ -406,9 +413,8 @@ def _commit(
         peak_memory=peak_memory,
     )
     try:
-        committed = task.session.store.write([(manifest.key, manifest.encode())], create_only=True)[
-            0
-        ]
+        content = manifest.encode()
+        (committed,) = task.session.store.write([(manifest.key, content)], create_only=True)
     except (StoreError, TypeError, ValueError) as refused:  # a note that is no JSON is a TypeError
         sys.stderr.write(f"The result of {task.spec.pathspec} could not be stored.\n{refused}\n")
         return EXIT_NOT_COMMITTED
@@ -418,6 +424,8 @@ def _commit(
             f"attempt {task.spec.attempt} was settled already.\n"
         )
         return EXIT_NOT_COMMITTED
+    if tell is not None:
+        tell(content)
     return EXIT_OK if manifest.ok else EXIT_FAILED
 
 

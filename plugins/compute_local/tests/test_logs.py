@@ -49,7 +49,8 @@ def test_a_log_is_brought_to_the_store(logs):
     store = MemoryStore()
     write(logs[0], b"text")
     for log in logs:
-        log.settle(store, 100)
+        store.write(log.objects(100))
+        log.close()
     assert list(store.read(["stdout", "stderr"])) == [b"text", None]
     assert [log.size() for log in logs] == [0, 0]
 
@@ -57,7 +58,7 @@ def test_a_log_is_brought_to_the_store(logs):
 def test_a_long_log_loses_its_middle(logs):
     store = MemoryStore()
     write(logs[0], b"a" * 1_000_000 + b"b" * 8_000_000 + b"c" * 1_000_000)
-    logs[0].settle(store, 2_000_000)
+    store.write(logs[0].objects(2_000_000))
     (kept,) = store.read(["stdout"])
     first, note, last = kept.split(b"\n")
     assert (first, last) == (b"a" * 1_000_000, b"c" * 1_000_000)

@@ -57,8 +57,13 @@ class StepsRuntime:
     def adopt_run(self, document: bytes) -> None:
         """There is no run."""
 
-    def run_attempt(self, task: TaskSpec, begin: Callable[[], object] | None = None) -> int:
-        """Call the function named like the step."""
+    def run_attempt(
+        self,
+        task: TaskSpec,
+        begin: Callable[[], object] | None = None,
+        committed: Callable[[bytes], object] | None = None,
+    ) -> int:
+        """Call the function named like the step. It commits nothing."""
         import importlib
 
         step: Step = getattr(importlib.import_module(self.module), task.step)

@@ -63,9 +63,10 @@ class SettingsSource:
     @cached_property
     def artifacts(self) -> ArtifactStore:
         """The artifacts in the store."""
-        from flow_core.api import ArtifactStore
+        from flow_core.api import ArtifactStore, open_cache
 
-        return ArtifactStore(self.store, self._index)
+        cache = open_cache(self.store, self.settings)
+        return ArtifactStore(self.store, self._index, cache=cache)
 
     def run_document(self, flow: str, run: str) -> RunDocument:
         """Return the ``run.json`` of a run; `NotFound` when there is none."""

@@ -19,18 +19,26 @@ from flow_core.api import Runtime, TaskSpec
 class LaunchedAttempt:
     """One attempt in the launcher, until its end was told."""
 
-    __slots__ = ("link", "logs", "mark", "number", "pid", "task", "window")
+    __slots__ = ("link", "logs", "manifest", "mark", "number", "pid", "settled", "task", "window")
 
     def __init__(
-        self, number: int, mark: str, task: TaskSpec, logs: tuple[Log, Log], limit: int
+        self,
+        number: int,
+        mark: str,
+        task: TaskSpec,
+        logs: tuple[Log, Log],
+        limit: int,
+        manifest: str | None = None,
     ) -> None:
         self.number = number
         self.task = task
         self.mark = mark
         self.link: Link | None = None
         self.logs = logs
+        self.manifest = manifest
         self.window = Window(limit)
         self.pid = 0
+        self.settled = False
 
 
 class Link:

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from flow_core.api import Store, encode_times, times_key
+from flow_core.api import encode_times, times_key
 
 STREAMS = ("stdout", "stderr")
 CHUNK = 1 << 16
@@ -70,16 +70,22 @@ class Log:
             if len(self.times) > _MOST_TIMES:
                 del self.times[-2::-2]  # every other one, never the last
 
-    def settle(self, store: Store, limit: int) -> None:
-        """Bring the finished log into the store, cut to ``limit`` bytes; remove an empty one."""
+    def objects(self, limit: int) -> list[tuple[str, bytes]]:
+        """Return what the store lacks of the finished log, cut to ``limit`` bytes: keys, contents."""
         size = self.size()
+        found = []
         if self.times and size <= limit:
-            store.write([(times_key(self.key), encode_times(self.times))])
+            found.append((times_key(self.key), encode_times(self.times)))
         if size > limit:
-            store.write([(self.key, self.cut(size, limit))])
+            found.append((self.key, self.cut(size, limit)))
         elif size and not self.stored:
-            store.write([(self.key, self.read(0))])
-        if not (self.stored and size):
+            found.append((self.key, self.read(0)))
+        return found
+
+    def close(self) -> None:
+        """Remove the file, once the store has all of it; one of the store's own stays if it is not
+        empty."""
+        if not (self.stored and self.size()):
             self.remove()
 
     def cut(self, size: int, limit: int) -> bytes:

@@ -36,7 +36,8 @@ class Order(TypedDict):
 
     ``task`` is the JSON form of the `TaskSpec`, ``name`` its pathspec with the attempt, ``mark``
     what its processes are known by, ``stdout`` and ``stderr`` the files for its output,
-    ``runtime`` as in the `TaskCommand`, ``fresh`` whether it needs an interpreter of its own, ``timed`` whether it is told when its body begins.
+    ``runtime`` as in the `TaskCommand`, ``fresh`` whether it needs an interpreter of its own, ``timed`` whether it is told when its body begins,
+    ``manifest`` the file that gets a copy of what it has committed, or None.
     """
 
     task: dict[str, Any]
@@ -49,6 +50,7 @@ class Order(TypedDict):
     runtime: str | None
     fresh: bool
     timed: bool
+    manifest: str | None
 
 
 class Ending(NamedTuple):

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from flow_compute_local import forking, gangs
+from flow_compute_local import forking, gangs, manifests
 from flow_compute_local.link import LaunchedAttempt, Link
 from flow_compute_local.logs import MEGABYTE, STREAMS, Log
 from flow_compute_local.protocol import Ending, Order
@@ -104,8 +104,9 @@ class LocalCompute:
         """Send the attempt to the server of its interpreter; return its number."""
         self._last_number += 1
         number = self._last_number
+        logs = self._make_logs(task)
         attempt = LaunchedAttempt(
-            number, f"{self._token}-{number}", task, self._make_logs(task), self._limit
+            number, f"{self._token}-{number}", task, logs, self._limit, manifests.place(logs[0])
         )
         self._attempts[number] = attempt
         try:
@@ -223,6 +224,7 @@ class LocalCompute:
 
     def _digest(self) -> Iterator[Update]:
         """Yield updates until all news are used up, or enough output for one time is collected."""
+        self._settle_ended()
         size = 0
         while self._news and size < _BATCH:
             link, message = self._news.popleft()
@@ -274,6 +276,7 @@ class LocalCompute:
         if any(ending.written):
             yield from self._output(attempt)
             self._settle(attempt)
+        manifest = manifests.take(attempt.manifest, attempt.task)
         self._forget(attempt)
         yield Exited(
             number,
@@ -285,16 +288,40 @@ class LocalCompute:
             ending.cpu_seconds,
             ending.peak_memory,
             tuple(ending.notes),
+            manifest,
         )
 
     def _output(self, attempt: LaunchedAttempt) -> Iterator[Output]:
         for stream, data in attempt.window.take(attempt.logs):
             yield Output(attempt.number, stream, data, time.time())
 
+    def _settle_ended(self) -> None:
+        """Bring the logs of all attempts that have ended by now into the store at the same time.
+
+        Where each of them takes the time of a request, the launcher would do nothing else.
+        """
+        numbers = [message[1] for _, message in self._news if message[0] == "exited"]
+        ended = [self._attempts[n] for n in numbers if not self._attempts[n].settled]
+        if len(ended) > 1:
+            self._write_logs(ended)
+
     def _settle(self, attempt: LaunchedAttempt) -> None:
-        assert self._store is not None
+        if not attempt.settled:
+            self._write_logs([attempt])
         for log in attempt.logs:
-            log.settle(self._store, self._limit)
+            log.close()
+
+    def _write_logs(self, attempts: Sequence[LaunchedAttempt]) -> None:
+        assert self._store is not None
+        objects: list[tuple[str, bytes]] = []
+        for attempt in attempts:
+            for log in attempt.logs:
+                objects += log.objects(self._limit)
+            attempt.settled = True
+            if sum(len(content) for _, content in objects) > _BATCH:
+                break  # the others have their turn
+        if objects:
+            self._store.write(objects)
 
     def _forget(self, attempt: LaunchedAttempt) -> None:
         del self._attempts[attempt.number]
@@ -359,6 +386,7 @@ def _order(attempt: LaunchedAttempt, command: TaskCommand) -> Order:
         "runtime": command.runtime,
         "fresh": own and forking.needs_fresh_interpreter(command.variables),
         "timed": command.timed,
+        "manifest": attempt.manifest,
     }
 
 

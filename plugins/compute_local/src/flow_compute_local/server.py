@@ -28,6 +28,7 @@ from flow_compute_local.attempts import (
     peak_memory,
     used_up,
 )
+from flow_compute_local.manifests import leave_copy
 from flow_compute_local.protocol import Decoder, Ending, Order, encode
 from flow_compute_local.sheets import Sheets
 from flow_core.api import TaskSpec, tell_begin
@@ -276,7 +277,9 @@ class Server:
             child.enter(order, self._pid, attempt.title, out, err)
             task = TaskSpec.from_json(order["task"])
             tell = None if begin is None else partial(tell_begin, begin)
-            return int(self._runtime.run_attempt(task, tell))
+            copy = order["manifest"]
+            committed = None if copy is None else partial(leave_copy, copy)
+            return int(self._runtime.run_attempt(task, tell, committed))
 
         try:
             status = child.run(body)
