@@ -273,13 +273,16 @@ class StoreIndex:
         self.problems = []
         with self._lock:
             self._looked.clear()
+            before = {r[:2]: r for flow in self._behind.flows() for r in self._all(flow)}
             waiting = [(flow, run) for flow in self.flows() for run in self._follow_flow(flow)]
             changed = 0
             for done, place in enumerate(waiting):
                 if tell is not None:
                     tell(done, len(waiting))
                 try:
-                    changed += self._follow_run(*place)
+                    self.run(*place)
+                    self._bring_attempts(*place)
+                    changed += _changed(before.get(place), self._behind.run(*place))
                 except FlowError as error:
                     self._note(error, run_key(*place))
             if tell is not None and waiting:
@@ -294,22 +297,16 @@ class StoreIndex:
         waiting = self._unknown(flow)
         while waiting:
             self._take_in(flow, waiting, _BATCH)
-        return [run.run for run in self._behind.runs(flow, limit=_ALL)]
+        return [run.run for run in self._all(flow)]
 
-    def _follow_run(self, flow: str, run: str) -> bool:
-        place = (flow, run)
-        before = self._behind.run(flow, run)
-        self.run(flow, run)
-        had = bool(self._behind.attempts(flow, run, limit=1))
-        self._bring_attempts(flow, run)
-        has = bool(self._behind.attempts(flow, run, limit=1))
-        return self._behind.run(*place) != before or has != had
+    def _all(self, flow: str) -> list[RunRecord]:
+        return self._behind.runs(flow, limit=_ALL)
 
     def _drop_flows(self) -> None:
         there = set(self.flows())
         for flow in self._behind.flows():
             if flow not in there:
-                for run in self._behind.runs(flow, limit=_ALL):
+                for run in self._all(flow):
                     self._behind.remove_run(flow, run.run)
 
     def _is_stale(self, *what: str) -> bool:
@@ -325,7 +322,7 @@ class StoreIndex:
         if not self._is_stale("runs", flow):
             return self._waiting[flow]
         # First what is known, then what is there: who registers a run has written it to the store.
-        known = {run.run for run in self._behind.runs(flow, limit=_ALL)}
+        known = {run.run for run in self._all(flow)}
         there = set(self._store.folders(f"runs/{flow}/"))
         for run in known - there:
             self._behind.remove_run(flow, run)
@@ -514,6 +511,13 @@ def _record(flow: str, run: str, start: bytes, end: bytes | None) -> RunRecord:
     return record._replace(
         state=result.state, finished_at=result.finished_at, message=result.message
     )
+
+
+def _changed(old: RunRecord | None, new: RunRecord | None) -> bool:
+    """Whether a run is new, or not as it was, but for signs of life."""
+    if old is None or new is None:
+        return old is not new
+    return new._replace(heartbeat_at=None) != old._replace(heartbeat_at=None)
 
 
 def _number(run: str) -> int:
