@@ -174,20 +174,21 @@ class BlobCache:
         try:
             os.write(number, b"." * -(-size // _UNIT))
             if os.fstat(number).st_size * _UNIT >= due:
-                self._sweep_alone(number)
+                self._sweep_alone(number, due)
         finally:
             os.close(number)
 
-    def _sweep_alone(self, counter: int) -> None:
-        """Sweep, unless somebody else does."""
+    def _sweep_alone(self, counter: int, due: float) -> None:
+        """Sweep, unless somebody else does; who does so sweeps up what others add meanwhile, too."""
         import fcntl
 
         path = os.path.join(self.folder, _LOCK)
         lock = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(counter, 0)
-            self.sweep()
+            while os.fstat(counter).st_size * _UNIT >= due:
+                os.ftruncate(counter, 0)
+                self.sweep()
         except BlockingIOError:
             pass
         finally:
