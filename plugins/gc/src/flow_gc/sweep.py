@@ -12,6 +12,7 @@ from flow_core.api import (
     AttemptState,
     RunRecord,
     attempt_prefix,
+    files_prefix,
     numbers_prefix,
     run_key,
     run_prefix,
@@ -73,6 +74,8 @@ def _remove_run(store: Store, metadata: Metadata, flow: str, run: str) -> None:
     """Remove a run: nobody finds it, then it is none any more, then its parts go."""
     metadata.remove_run(flow, run)
     store.delete([run_key(flow, run)])
+    # Before the last of its parts, by which the next gc finds a run that went only half.
+    store.delete([entry.key for entry in store.list(files_prefix(flow, run))])
     store.delete([entry.key for entry in store.list(run_prefix(flow, run))])
 
 
