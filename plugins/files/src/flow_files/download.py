@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flow_files.errors import FilesInvalidRange, FilesURLError, of_disk
+from flow_files.errors import FilesError, FilesInvalidRange, FilesURLError, of_disk
 from flow_files.objects import FileRange, RangeInfo
 from flow_files.parallel import in_order
 from flow_files.scratch import SMALL, Scratch
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 _PIECE = 8 << 20
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | (_READ & ~os.O_RDONLY)
-_MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class Wanted(NamedTuple):
@@ -104,43 +105,98 @@ def _is_local(store: Store, key: str) -> bool:
 
 
 def _whole(store: Store, target: Target, scratch: Scratch, meter: Meter) -> Fetched | None:
-    path = store.local_path(target.key)
-    if path is not None:
-        found = _from_file(path, target.name, scratch, meter)
-        if found is not None:
-            return found
+    with _local_file(store, target.key) as source:
+        if source is not None:
+            return _from_file(source, target.name, scratch, meter)
     pieces = store.stream(target.key)
     return None if pieces is None else _collect(pieces, target.name, scratch, meter)
 
 
-def _from_file(path: str, name: str, scratch: Scratch, meter: Meter) -> Fetched | None:
-    """Read, or copy inside of the system, the file that holds an object; None if there is none.
+def save(store: Store, target: Target, path: str, meter: Meter) -> int | None:
+    """Write an object to a new file of this machine; return its size, None where there is none."""
+    with _local_file(store, target.key) as source:
+        if source is not None:
+            return _copy(source, path, meter)
+    pieces = store.stream(target.key)
+    return None if pieces is None else _write(path, [], iter(pieces), meter)
 
-    It is not linked: who changes what was downloaded must not change the store.
+
+@contextmanager
+def new_file(path: str, replace: bool) -> Iterator[str]:
+    """Give the path of a temporary file, which gets its name when it is whole.
+
+    Args:
+        path: its name then; folders are made.
+        replace: whether it may replace a file.
+
+    Raises:
+        FilesError: there is one already, or the disk does not take it.
     """
+    temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.part"
     try:
-        source = os.open(path, _READ)
-    except (*_MISSING, PermissionError):
-        return None  # the store says in its own words what it is
-    try:
-        facts = os.fstat(source)
-        if not stat.S_ISREG(facts.st_mode):
-            return None
-        size = facts.st_size
-        if scratch.may_hold(size, size):
-            blob = os.read(source, size)
-            meter.add(len(blob))
-            return Fetched(len(blob), blob, None)
-        copy = scratch.path(name)
-        return Fetched(_copy(source, copy, size, meter), None, copy)
+        try:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            yield temporary
+            if replace:
+                os.replace(temporary, path)
+            else:
+                _move_new(temporary, path)
+        except FileExistsError as error:
+            raise FilesError(
+                f"'{path}' exists", why="what is there is not replaced", hint="--force replaces it"
+            ) from error
+        except OSError as error:
+            raise of_disk(error, path) from error
     finally:
-        os.close(source)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
 
 
-def _copy(source: int, path: str, size: int, meter: Meter) -> int:
+def _move_new(temporary: str, path: str) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without links: then two of the same name at once are not told apart
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        os.rename(temporary, path)
+
+
+@contextmanager
+def _local_file(store: Store, key: str) -> Iterator[int | None]:
+    """Open the file of this machine that holds an object; None if there is none.
+
+    It is never linked: who changes what was downloaded must not change the store.
+    """
+    path = store.local_path(key)
+    try:
+        source = os.open(path, _READ) if path is not None else None
+    except OSError:
+        source = None  # there is none; or the store says in its own words what is wrong
+    try:
+        is_file = source is not None and stat.S_ISREG(os.fstat(source).st_mode)
+        yield source if is_file else None
+    finally:
+        if source is not None:
+            os.close(source)
+
+
+def _from_file(source: int, name: str, scratch: Scratch, meter: Meter) -> Fetched:
+    size = os.fstat(source).st_size
+    if scratch.may_hold(size, size):
+        blob = os.read(source, size)
+        meter.add(len(blob))
+        return Fetched(len(blob), blob, None)
+    path = scratch.path(name)
+    return Fetched(_copy(source, path, meter), None, path)
+
+
+def _copy(source: int, path: str, meter: Meter) -> int:
+    """Copy an open file to a new one, inside of the system where it can; return its size."""
     try:
         with open(path, "xb", 0) as file:
-            done = _copy_inside(source, file.fileno(), size, meter)
+            done = _copy_inside(source, file.fileno(), os.fstat(source).st_size, meter)
             while piece := os.read(source, _PIECE):  # what the system could not copy by itself
                 file.write(piece)
                 meter.add(len(piece))

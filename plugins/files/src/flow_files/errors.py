@@ -82,11 +82,11 @@ def of_disk(error: OSError, path: str) -> FilesError:
             "The disk is full: what is downloaded does not fit",
             where=path,
             why=error.strerror,
-            hint="free space there, or name another folder: Files(…, temporary='/big/disk')",
+            hint="free space there, or name a folder on another disk: Files(…, temporary='/big')",
         )
     return FilesError(
-        "A temporary file cannot be written",
+        "A file cannot be written",
         where=path,
         why=error.strerror or str(error),
-        hint="name another folder: Files(…, temporary='/other/folder')",
+        hint="name another folder; that of temporary files: Files(…, temporary='/other/folder')",
     )

@@ -103,13 +103,13 @@ class Locator:
         if self.root is None:
             url = _checked_url(key)
             root, inside = _split(url)
-            return Target(self._store(root), _checked_key(inside, url), url, None, url)
+            return Target(self._store(root), checked_key(inside, url), url, None, url)
         if key is None:
             url = self.root.url
             root, inside = _split(url)
-            return Target(self._store(root), _checked_key(inside, url), url, url, "")
+            return Target(self._store(root), checked_key(inside, url), url, url, "")
         self._refuse_url(key)
-        inside = self.root.base + _checked_key(key, self.root.url)
+        inside = self.root.base + checked_key(key, self.root.url)
         return Target(self.root.store, inside, f"{self.root.url}/{key}", self.root.url, key)
 
     def folder(self, key: Any) -> Folder:
@@ -122,7 +122,7 @@ class Locator:
             if key is None or key == "":
                 return Folder(self.root.store, self.root.base, self.root.url)
             self._refuse_url(key)
-            inside = _checked_key(key.removesuffix("/"), self.root.url)
+            inside = checked_key(key.removesuffix("/"), self.root.url)
             url = f"{self.root.url}/{inside}"
             return Folder(self.root.store, f"{self.root.base}{inside}/", url)
         if key is None:
@@ -133,7 +133,7 @@ class Locator:
             return Folder(self._store(url), "", url)
         root, inside = _split(url)
         assert scheme
-        return Folder(self._store(root), _checked_key(inside, url) + "/", url)
+        return Folder(self._store(root), checked_key(inside, url) + "/", url)
 
     def _refuse_url(self, key: Any) -> None:
         assert self.root is not None
@@ -186,7 +186,8 @@ def _needs_root() -> FilesURLError:
     )
 
 
-def _checked_key(key: Any, where: str) -> str:
+def checked_key(key: Any, where: str) -> str:
+    """Return a key, if it can be one; `FilesURLError` otherwise."""
     if not isinstance(key, str):
         raise FilesURLError(
             f"A key is text, not {type(key).__name__}",

@@ -37,6 +37,7 @@ class Meter:
         items: how many objects there are; None = not known.
         size: how many bytes; None = not known.
         shown: whether anything may be told.
+        summary: whether the end is told, too.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class Meter:
         size: int | None = None,
         *,
         shown: bool = True,
+        summary: bool = True,
     ) -> None:
         self._verb, self._done = verb, done
         self._all_items, self._all_bytes = items, size
         self._items = self._bytes = 0
         self._shown = shown
+        self._at_end = summary
         self._lock = threading.Lock()
         self._start = time.monotonic()
         self._next = self._start + _PATIENCE
@@ -66,7 +69,7 @@ class Meter:
             sys.stderr.write("\r\x1b[K")
         in_task = current.is_running_flow and not self._drawn
         patience = _PATIENCE_IN_TASKS if in_task else _PATIENCE
-        if kind is None and self._items and taken > patience and self._may_tell():
+        if kind is None and self._at_end and self._items and taken > patience and self._may_tell():
             sys.stderr.write(self._summary(taken) + "\n")
         sys.stderr.flush()
 
@@ -82,6 +85,11 @@ class Meter:
         with self._lock:
             self._items += 1
         self.add(size)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes were counted."""
+        return self._bytes
 
     def _may_tell(self) -> bool:
         return self._shown and not Settings()["quiet"]

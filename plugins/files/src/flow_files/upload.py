@@ -29,7 +29,8 @@ class Upload(NamedTuple):
     Attributes:
         target: where.
         content: its content, or None.
-        source: the open file, or the path of a local one, that has it otherwise.
+        source: what has it otherwise: an open file, the path of a local one, or a function that
+            yields its pieces.
         attributes: what is kept beside it, or None.
     """
 
@@ -215,6 +216,8 @@ def _pieces(item: Upload) -> Iterator[Buffer]:
                     yield piece
         except OSError as error:
             raise of_source(error, item.source) from error
+    elif callable(item.source):
+        yield from item.source()
     else:
         yield from _read(item.source, item.target.url)
 
