@@ -36,6 +36,8 @@ class Run(Container[Step]):
 
     Args:
         pathspec: ``Flow/run``.
+        store: where to read it from, a URL such as ``s3://bucket/prefix``, a folder, or a name; None =
+            what is read anyway.
 
     Raises:
         UsageError: the pathspec has another form.
@@ -48,9 +50,9 @@ class Run(Container[Step]):
     __slots__ = ("_record",)
     _record: RunRecord
 
-    def __init__(self, pathspec: str) -> None:
+    def __init__(self, pathspec: str, *, store: str | None = None) -> None:
         flow, run = split("Run", pathspec)
-        found = Run._find(reader(), flow, run)
+        found = Run._find(reader(store), flow, run)
         self._reader, self._record = found._reader, found._record
 
     @classmethod

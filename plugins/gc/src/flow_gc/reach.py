@@ -86,7 +86,8 @@ def references(store: Store, entries: Iterable[Entry]) -> set[bytes]:
     loses what somebody does.
     """
     found: set[bytes] = set()
-    keys = [entry for entry in entries if entry.key.rpartition("/")[2] not in _LOGS]
+    named = (entry for entry in entries if entry.key.rpartition("/")[2] not in _LOGS)
+    keys = [entry for entry in named if entry.size]
     for start in range(0, len(keys), _BATCH):
         batch = keys[start : start + _BATCH]
         small = [entry.key for entry in batch if entry.size <= _LARGE]
