@@ -212,3 +212,42 @@ def _of_run(file: Path, key: str) -> list[ArtifactRef]:
         known = name in ("stdout", "stderr") and times in ("", "times")
         assert known, f"what is {key}?"
     return []
+
+
+# --- a store as a team has it ---------------------------------------------------------------------
+
+
+_FAR_STORE = '''
+from flow_store_local.store import LocalStore
+
+
+class FarStore(LocalStore):
+    """Keeps what it keeps in a folder, and tells nobody where."""
+
+    capabilities = LocalStore.capabilities._replace(shared=True, mappable=False)
+
+    @property
+    def url(self):
+        return f"far://{self.root}"
+
+    def local_path(self, key):
+        super().local_path(key)
+'''
+
+
+def _install_far_store(folder: Path) -> Path:
+    """Write a distribution with the store ``far`` to ``folder``, for PYTHONPATH; return it."""
+    info = folder / "flow_far-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: flow-far\nVersion: 1.0\nRequires-Dist: flow-core>=0.1,<1\n\n"
+    )
+    (info / "entry_points.txt").write_text("[flow.stores]\nfar = flow_far:FarStore\n")
+    (folder / "flow_far.py").write_text(_FAR_STORE)
+    return folder
+
+
+@pytest.fixture
+def far_site(tmp_path: Path) -> Path:
+    """A folder for PYTHONPATH with the store ``far``: as a bucket, but without a server."""
+    return _install_far_store(tmp_path / "site")

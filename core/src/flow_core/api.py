@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flow_core.alone import task_command as task_command
     from flow_core.artifacts import ArtifactStore as ArtifactStore
     from flow_core.binding import RunReader as RunReader
+    from flow_core.binding import run_reader as run_reader
     from flow_core.cli import Front as Front
     from flow_core.cli import log_size_option as log_size_option
     from flow_core.cli import main as main
@@ -197,12 +198,15 @@ if TYPE_CHECKING:
     from flow_core.records import advance_run as advance_run
     from flow_core.records import attempt_prefix as attempt_prefix
     from flow_core.records import blob_key as blob_key
+    from flow_core.records import files_prefix as files_prefix
+    from flow_core.records import heartbeat_key as heartbeat_key
     from flow_core.records import manifest_key as manifest_key
     from flow_core.records import numbers_prefix as numbers_prefix
     from flow_core.records import pack_inputs as pack_inputs
     from flow_core.records import result_key as result_key
     from flow_core.records import run_key as run_key
     from flow_core.records import run_prefix as run_prefix
+    from flow_core.records import tag_marks_prefix as tag_marks_prefix
     from flow_core.records import tags_prefix as tags_prefix
     from flow_core.records import unpack_inputs as unpack_inputs
     from flow_core.reuse import Facts as Facts
@@ -221,9 +225,13 @@ if TYPE_CHECKING:
     from flow_core.secret_sources import SecretSource as SecretSource
     from flow_core.secret_sources import SecretsProvider as SecretsProvider
     from flow_core.session import Session as Session
+    from flow_core.settings import OWN_INDEX as OWN_INDEX
     from flow_core.settings import Setting as Setting
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
+    from flow_core.store_index import Followed as Followed
+    from flow_core.store_index import StoreIndex as StoreIndex
+    from flow_core.store_index import open_store_index as open_store_index
     from flow_core.store_rules import changed_meanwhile as changed_meanwhile
     from flow_core.store_rules import check_attributes as check_attributes
     from flow_core.store_rules import check_key as check_key
@@ -242,7 +250,7 @@ if TYPE_CHECKING:
 _HOME = {
     "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
-    "binding": "RunReader",
+    "binding": "RunReader run_reader",
     "cli": "Front log_size_option main run_id_file_option take_log_size",
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
@@ -282,8 +290,8 @@ _HOME = {
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
     " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Trace Transition"
     " advance_attempt"
-    " advance_run attempt_prefix blob_key manifest_key numbers_prefix pack_inputs result_key run_key run_prefix"
-    " tags_prefix unpack_inputs",
+    " advance_run attempt_prefix blob_key files_prefix heartbeat_key manifest_key numbers_prefix pack_inputs result_key run_key run_prefix"
+    " tag_marks_prefix tags_prefix unpack_inputs",
     "definition": "Decorated FlowDefinition StepDefinition",
     "fingerprint": "CodeReader Files Fingerprint Part changed_code code_changes plain_value",
     "flowfile": "load_flow",
@@ -291,7 +299,8 @@ _HOME = {
     "run": "RunDraft RunOption RunRequest adopt_parameters collect_code command_line draft_run index_lacks keep_code",
     "secret_sources": "SecretSource SecretsProvider",
     "session": "Session",
-    "settings": "Setting Settings state_folder",
+    "settings": "OWN_INDEX Setting Settings state_folder",
+    "store_index": "Followed StoreIndex open_store_index",
     "launch": "launch_document python_command rebuild_runtime tell_begin",
     "store_rules": "changed_meanwhile check_attributes check_key check_prefix check_range refused_key",
     "tags": "change_tags check_tags stored_tags",

@@ -145,7 +145,11 @@ def _may_hold(name: str, task: int) -> bool:
 
 
 def list_manifests(
-    store: Store, flow: str, run: str, problems: list[str] | None = None
+    store: Store,
+    flow: str,
+    run: str,
+    problems: list[str] | None = None,
+    known: set[str] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Yield key and stored form of all manifests of a run, packed ones too.
 
@@ -153,13 +157,18 @@ def list_manifests(
         store: where the run lies.
         flow, run: which run.
         problems: one sentence is added for each pack that cannot be read; None = it is raised.
+        known: keys of objects that are not read; what is read is added. None = all are read.
 
     Since 0.1.
     """
     # A listing of everything below costs a remote store far less than one of each folder.
     prefix = run_prefix(flow, run)
     keys = (o.key for o in store.list(prefix) if _is_record(o.key[len(prefix) :]))
+    if known is not None:
+        keys = (key for key in keys if key not in known)
     while batch := list(itertools.islice(keys, _BATCH)):
+        if known is not None:
+            known.update(batch)
         for key, content in zip(batch, store.read(batch), strict=True):
             if content is None:
                 continue  # deleted since it was listed

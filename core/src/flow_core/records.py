@@ -577,6 +577,21 @@ class RunDocument(NamedTuple):
                 texts[name] = json_text(ref.value) or ""
         return {name: text for name, text in sorted(texts.items()) if text}
 
+    def record(self, state: RunState) -> RunRecord:
+        """Return what an index keeps of the run, as far as it is fixed when the run starts."""
+        return RunRecord(
+            self.flow,
+            self.run,
+            state,
+            self.created_at,
+            user=self.user,
+            host=str(self.info.get("host", "")),
+            origin=self.origin,
+            tags=self.tags,
+            system_tags=self.system_tags,
+            parameters=tuple(self.parameter_texts.items()),
+        )
+
     def encode(self) -> bytes:
         """Return the stored form: a line ``flow-run FORMAT HASH``, then a JSON document."""
         return seal("flow-run", self._asdict())
@@ -638,6 +653,11 @@ class TagRevision(NamedTuple):
         """The store key under which it lies."""
         return f"{tags_prefix(self.flow, self.run)}{self.number}"
 
+    @property
+    def mark(self) -> str:
+        """The store key of the empty object that tells of it: ``tags/Flow/run/number-HASH``."""
+        return f"{tag_marks_prefix(self.flow)}{self.run}/{self.number}-{tags_hash(self.tags)}"
+
     def encode(self) -> bytes:
         """Return the stored form: a line ``flow-tag-revision FORMAT HASH``, then a JSON document."""
         return seal("flow-tag-revision", self._asdict())
@@ -648,6 +668,13 @@ class TagRevision(NamedTuple):
         data = unseal("flow-tag-revision", raw, key)
         tags = tuple(data["tags"])
         return cls(data["flow"], data["run"], data["number"], tags, data["changed_at"])
+
+
+def tags_hash(tags: Iterable[str]) -> str:
+    """Return a short hash of a set of tags, as it stands in `TagRevision.mark`."""
+    from blake3 import blake3
+
+    return blake3("\n".join(sorted(tags)).encode()).hexdigest()[:16]
 
 
 # --- keys of the store ------------------------------------------------------------------------
@@ -673,10 +700,28 @@ def result_key(flow: str, run: str) -> str:
     return f"runs/{flow}/{run}/finished.json"
 
 
+def files_prefix(flow: str, run: str) -> str:
+    """``files/Flow/run/``: what people put beside a run, and not below it, since its content is
+    theirs: nobody looks for references in it. It goes with the run. Since 0.1."""
+    return f"files/{flow}/{run}/"
+
+
 def numbers_prefix(flow: str) -> str:
     """Below this lie empty objects named after numbers of runs that were removed: none is given
     again, so the highest one is kept."""
     return f"numbers/{flow}/"
+
+
+def heartbeat_key(flow: str, run: str) -> str:
+    """Key of the last sign of life of a launcher whose store is shared: the time when it was written
+    counts. No step can have a name with a dot."""
+    return f"runs/{flow}/{run}/heartbeat.json"
+
+
+def tag_marks_prefix(flow: str) -> str:
+    """Below this lies an empty object for each run whose tags were changed: who looks for runs by
+    their tags elsewhere sees it by one listing. See `TagRevision.mark`."""
+    return f"tags/{flow}/"
 
 
 def tags_prefix(flow: str, run: str) -> str:

@@ -203,9 +203,11 @@ def _claim(session: Session, document: RunDocument) -> RunDocument:
     number = max(taken, default=0) + 1
     if not session.store.capabilities.create_only:
         number = time.time_ns() // 1000  # ordered by time, and unlikely to clash
+    # An index that belongs to this store alone follows it; another one may know runs of several.
+    alone = session.settings.index_is_apart(session.metadata_names)
     while True:
         claimed = document._replace(run=str(number))
-        if session.metadata.run(claimed.flow, claimed.run) is not None:
+        if not alone and session.metadata.run(claimed.flow, claimed.run) is not None:
             number += 1  # the index knows a run of this number, from another store
             continue
         item = (run_key(claimed.flow, claimed.run), claimed.encode())
@@ -427,20 +429,8 @@ def _system_tags(user: str) -> tuple[str, ...]:
 
 
 def _run_record(document: RunDocument) -> RunRecord:
-    return RunRecord(
-        flow=document.flow,
-        run=document.run,
-        state=RunState.CREATED,
-        created_at=document.created_at,
-        user=document.user,
-        host=document.info["host"],
-        pid=os.getpid(),
-        origin=document.origin,
-        tags=document.tags,
-        system_tags=document.system_tags,
-        heartbeat_at=document.created_at,
-        parameters=tuple(document.parameter_texts.items()),
-    )
+    record = document.record(RunState.CREATED)
+    return record._replace(pid=os.getpid(), heartbeat_at=document.created_at)
 
 
 def _write_run_id(path: str, run: str) -> None:

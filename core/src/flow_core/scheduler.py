@@ -16,10 +16,10 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from flow_core.errors import StateError
+from flow_core.errors import StateError, StoreError
 from flow_core.gang import Ended, Gang, is_whole, notice, too_few_workers
 from flow_core.graph import FOREACH, PARALLEL, SPLIT, SWITCH, Node
 from flow_core.interfaces import (
@@ -64,6 +64,7 @@ from flow_core.records import (
     TaskStarted,
     advance_attempt,
     advance_run,
+    heartbeat_key,
     manifest_key,
     pack_inputs,
     result_key,
@@ -1014,6 +1015,15 @@ class Scheduler:
         if now - self._heartbeat > _HEARTBEAT_SECONDS:
             self._heartbeat = now
             self._session.metadata.update_run(self._flow, self._run, heartbeat_at=now)
+            self._give_sign(now)
+
+    def _give_sign(self, now: float) -> None:
+        """Let other machines see in a shared store that the run goes on."""
+        store = self._session.store
+        if store.capabilities.shared:
+            content = str(now).encode()
+            with suppress(StoreError):  # what tasks and launcher need of it, tells why
+                store.write([(heartbeat_key(self._flow, self._run), content)])
 
     def _flush(self) -> None:
         self._commit_reused()  # first: the index knows nothing that is not in the store

@@ -379,9 +379,31 @@ class Session:
     @cached_property
     def metadata(self) -> Metadata:
         """The metadata provider that the settings choose, see `Settings.index_place`."""
-        place = self.settings.index_place(self.index.names("flow.metadata"))
-        metadata: Metadata = self.open_provider("metadata", place)
+        return self.open_metadata(lambda: self.store)
+
+    def open_metadata(self, store: Callable[[], Store]) -> Metadata:
+        """Open the index that the settings choose, as an object of its own.
+
+        Args:
+            store: returns the store of the settings; called where the index belongs to it alone.
+
+        Since 0.1.
+        """
+        names = self.metadata_names
+        if self.settings.index_is_apart(names):
+            from flow_core.store_index import open_store_index  # most stores have one beside them
+
+            return open_store_index(
+                self.settings, names, store(), lambda text: self.open_provider("metadata", text)
+            )
+        metadata: Metadata = self.open_provider("metadata", self.settings.index_place(names))
         return metadata
+
+    @property
+    def metadata_names(self) -> list[str]:
+        """The names of all metadata providers that there are. Since 0.1."""
+        ready = (name for kind, name in self._providers if kind == "metadata")
+        return sorted({*self.index.names("flow.metadata"), *ready})
 
     @cached_property
     def artifacts(self) -> ArtifactStore:

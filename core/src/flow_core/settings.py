@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from flow_core.deprecation import Deprecation, FlowDeprecation
 
 
+OWN_INDEX = "store"
+"""The value of ``metadata`` that means the index which belongs to the store, whatever else was
+chosen; as ``store://…`` it is the URL of one that is apart from its store."""
+
+
 class Setting(NamedTuple):
     """The declaration of one setting. ``choices`` is empty when any value of the type will do,
     ``minimum`` the smallest number allowed; a ``secret`` value is never shown; ``deprecated`` tells a
@@ -51,7 +56,7 @@ def _account() -> str:
 def _declarations() -> tuple[Setting, ...]:
     return (
         Setting("datastore", "local", "Store: a name, or a URL like s3://bucket/prefix.", str),
-        Setting("metadata", "local", "Metadata provider: a name, or name://place.", str),
+        Setting("metadata", "local", "Metadata provider: a name, name://place, or store.", str),
         Setting("compute", "local", "Compute provider of steps that name none.", str),
         Setting("max_workers", _cpus(), "Tasks that run at the same time.", int, (), 1),
         Setting("max_log_size", 10.0, "Megabytes kept of each output stream of a task.", float),
@@ -242,16 +247,36 @@ class Settings:
             named = named or self._environment.get(variable, "")
         return named or _account()
 
-    def index_place(self, providers: Collection[str]) -> str:
+    def index_is_apart(self, providers: Collection[str]) -> bool:
+        """Whether the store has no index beside it, and nobody has chosen one, out of ``providers``.
+
+        flow-core then keeps one for this store on this machine: see `flow_core.store_index`.
+        Since 0.1.
+        """
+        place, source = self.lookup("metadata")
+        chosen = source != "default" and place.partition("://")[0] != OWN_INDEX
+        store: str = self["datastore"]
+        return not chosen and store.partition("://")[0] not in providers
+
+    def index_place(self, providers: Collection[str], store_url: str = "") -> str:
         """Return the text that names the index, out of ``providers``.
 
-        When nobody has chosen one, it lies with the store where there is a provider of its name.
+        When nobody has chosen one, it lies with the store where there is a provider of its name;
+        else in a folder of its own for each store, below `cache_folder`.
+
+        Args:
+            providers: names of metadata providers.
+            store_url: what tells the store from all others, for an index that is apart from it.
         """
         place: str
         place, source = self.lookup("metadata")
         store: str = self["datastore"]
-        beside = source == "default" and store.partition("://")[0] in providers
-        return store if beside else place
+        if source != "default" and place.partition("://")[0] != OWN_INDEX:
+            return place
+        if store.partition("://")[0] in providers:
+            return store
+        folder = os.path.join(self.cache_folder(), "indexes", _folder_name(store_url))
+        return f"{self._declaration('metadata').default}://{folder}"
 
     def cache_folder(self) -> str:
         """Return the person's folder for what can be made again: ``~/.cache/flow``."""
@@ -375,6 +400,14 @@ def _without_password(text: str) -> str:
     name, colon, _ = account.partition(":")
     hidden = found and at and colon and "/" not in account
     return f"{scheme}://{name}:***@{host}" if hidden else text
+
+
+def _folder_name(url: str) -> str:
+    """``s3://bucket/a b`` → ``s3-bucket-a-b-0f3c…``: for people and, by its end, for one store."""
+    from blake3 import blake3
+
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in _without_password(url))
+    return "-".join([*words.split(), blake3(url.encode()).hexdigest()[:12]])[-100:]
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:

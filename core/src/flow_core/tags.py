@@ -135,6 +135,9 @@ def _write(
             number = max(number, time.time_ns() // 1000)  # unlikely to clash with another's
         revision = TagRevision(flow, run, number, tuple(sorted(new)), time.time())
         if store.write([(revision.key, revision.encode())], create_only=True)[0]:
+            store.write([(revision.mark, b"")])
+            if latest.number:
+                store.delete([latest.mark])
             return revision
 
 

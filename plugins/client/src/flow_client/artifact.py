@@ -19,6 +19,8 @@ class DataArtifact(Entity):
     Args:
         pathspec: ``Flow/run/step/task/artifact``.
         attempt: number of the attempt; None = the latest.
+        store: where to read it from, a URL such as ``s3://bucket/prefix``, a folder, or a name; None =
+            what is read anyway.
 
     Raises:
         UsageError: the pathspec has another form.
@@ -33,9 +35,11 @@ class DataArtifact(Entity):
     _ref: ArtifactRef
     _task: Task
 
-    def __init__(self, pathspec: str, attempt: int | None = None) -> None:
+    def __init__(
+        self, pathspec: str, attempt: int | None = None, *, store: str | None = None
+    ) -> None:
         *task, name = split("DataArtifact", pathspec)
-        found = _task("/".join(task), attempt)[name]
+        found = _task("/".join(task), attempt, store)[name]
         self._reader, self._task = found._reader, found._task
         self._name, self._ref = name, found._ref
 
@@ -133,7 +137,7 @@ class DataArtifact(Entity):
         return artifact_table(self)
 
 
-def _task(pathspec: str, attempt: int | None) -> Task:
+def _task(pathspec: str, attempt: int | None, store: str | None) -> Task:
     from flow_client.task import Task
 
-    return Task(pathspec, attempt)
+    return Task(pathspec, attempt, store=store)

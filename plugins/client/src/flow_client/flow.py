@@ -38,6 +38,8 @@ class Flow(Container[Run]):
 
     Args:
         pathspec: name of the flow.
+        store: where to read it from, a URL such as ``s3://bucket/prefix``, a folder, or a name; None =
+            what is read anyway.
 
     Raises:
         UsageError: it is no name of a flow.
@@ -49,9 +51,9 @@ class Flow(Container[Run]):
 
     __slots__ = ("_name",)
 
-    def __init__(self, pathspec: str) -> None:
+    def __init__(self, pathspec: str, *, store: str | None = None) -> None:
         (name,) = split("Flow", pathspec)
-        self._reader = reader()
+        self._reader = reader(store)
         self._name = name
         if next(self._records(page=1), None) is None:
             raise missing(self._reader, name)
@@ -185,8 +187,8 @@ class Flows:
     ``for flow in flows()``, ``flows()["MyFlow"]``, ``"MyFlow" in flows()``. Since 0.1.
     """
 
-    def __init__(self) -> None:
-        self._reader = reader()
+    def __init__(self, store: str | None = None) -> None:
+        self._reader = reader(store)
 
     @property
     def flows(self) -> list[Flow]:
@@ -224,9 +226,16 @@ class Flows:
         return flows_table(self)
 
 
-def flows() -> Flows:
-    """Return the flows that have runs in the namespace, by name: iterate, or take one. Since 0.1."""
-    return Flows()
+def flows(*, store: str | None = None) -> Flows:
+    """Return the flows that have runs in the namespace, by name: iterate, or take one.
+
+    Args:
+        store: where to read it from, a URL such as ``s3://bucket/prefix``, a folder, or a name; None =
+            what is read anyway.
+
+    Since 0.1.
+    """
+    return Flows(store)
 
 
 def missing(source: Reader, name: str) -> ObjectNotFound:

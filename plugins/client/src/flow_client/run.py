@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flow_client.flow import Flow
     from flow_client.reader import Reader
     from flow_client.task import Task
-    from flow_core.api import RunDocument, Session, Store, TaskContext
+    from flow_core.api import RunDocument, Session, TaskContext
 
 ENDED = frozenset({"succeeded", "failed", "interrupted"})
 LOST = "lost"
@@ -36,6 +36,8 @@ class Run(Container[Step]):
 
     Args:
         pathspec: ``Flow/run``.
+        store: where to read it from, a URL such as ``s3://bucket/prefix``, a folder, or a name; None =
+            what is read anyway.
 
     Raises:
         UsageError: the pathspec has another form.
@@ -48,9 +50,9 @@ class Run(Container[Step]):
     __slots__ = ("_record",)
     _record: RunRecord
 
-    def __init__(self, pathspec: str) -> None:
+    def __init__(self, pathspec: str, *, store: str | None = None) -> None:
         flow, run = split("Run", pathspec)
-        found = Run._find(reader(), flow, run)
+        found = Run._find(reader(store), flow, run)
         self._reader, self._record = found._reader, found._record
 
     @classmethod
@@ -271,12 +273,6 @@ class Run(Container[Step]):
             remove=removed,
         )
         self._record = self._record._replace(tags=tags)
-
-    @property
-    def store(self) -> Store:
-        """The store that holds what the run left, for tools that read it whole. Since 0.1."""
-        store: Store = self._reader.session.store
-        return store
 
     # --- what came of it ------------------------------------------------------------------------
 

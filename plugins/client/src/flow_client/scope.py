@@ -44,8 +44,13 @@ _scope = _Scope()
 _using: ContextVar[Reader | None] = ContextVar("flow_client_using", default=None)
 
 
-def reader() -> Reader:
-    """Return what is to be read: `using`, `metadata`, the task's session, or that of the settings."""
+def reader(store: str | None = None) -> Reader:
+    """Return what is to be read: `using`, `metadata`, the task's session, or that of the settings.
+
+    With ``store`` always what reads from that store, and from the index which belongs to it.
+    """
+    if store is not None:
+        return reader_at(_url(store), _own_index())
     return _using.get() or _scope.chosen or _task_reader() or _default_reader()
 
 
@@ -139,6 +144,9 @@ def metadata(place: str, datastore: str | None = None) -> str:
         datastore: the store, in the same forms; None = that of the same name and place if there is
             such a provider, else that of the settings.
 
+        A store that has no index beside it, such as ``"s3://bucket/prefix"``, may stand for its own
+        index, which is kept on this machine.
+
     Returns:
         the URL of the index. Nothing is read yet: what cannot be reached is an error when it is.
 
@@ -153,6 +161,8 @@ def metadata(place: str, datastore: str | None = None) -> str:
     if datastore is None:
         beside = index.partition("://")[0] in installed().names("flow.stores")
         datastore = index if beside else Settings()["datastore"]
+        if beside and index.partition("://")[0] not in installed().names("flow.metadata"):
+            index = _own_index()
     chosen = reader_at(_url(datastore), index)
     url = chosen.session.metadata.url
     _scope.chosen = chosen
@@ -168,6 +178,12 @@ def default_metadata() -> str:
     """Read again what the settings of the folder say, or the task's own; return its URL. Since 0.1."""
     _scope.chosen = None
     return get_metadata()
+
+
+def _own_index() -> str:
+    from flow_core.api import OWN_INDEX
+
+    return OWN_INDEX
 
 
 def _url(place: str) -> str:

@@ -10,6 +10,8 @@ from flow_core.api import NotFound, RunDocument, Settings, installed, run_key
 if TYPE_CHECKING:
     from flow_core.api import ArtifactStore, Metadata, Store
 
+_INDEX = "flow.metadata"
+
 
 class Source(Protocol):
     """What the client needs. A `flow_core.api.Session` is one."""
@@ -55,9 +57,15 @@ class SettingsSource:
     @cached_property
     def metadata(self) -> Metadata:
         """The index."""
-        group = "flow.metadata"
-        place = self.settings.index_place(self._index.names(group))
-        metadata: Metadata = self._index.open(group, place)
+        names = self._index.names(_INDEX)
+        if self.settings.index_is_apart(names):
+            from flow_core.api import open_store_index
+
+            return open_store_index(self.settings, names, self.store, self._open_index)
+        return self._open_index(self.settings.index_place(names))
+
+    def _open_index(self, place: str) -> Metadata:
+        metadata: Metadata = self._index.open(_INDEX, place)
         return metadata
 
     @cached_property

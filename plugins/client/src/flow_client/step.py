@@ -26,6 +26,8 @@ class Step(Container[Task]):
 
     Args:
         pathspec: ``Flow/run/step``.
+        store: where to read it from, a URL such as ``s3://bucket/prefix``, a folder, or a name; None =
+            what is read anyway.
 
     Raises:
         UsageError: the pathspec has another form.
@@ -40,9 +42,9 @@ class Step(Container[Task]):
     _run: Run
     _summary: StepSummary | None
 
-    def __init__(self, pathspec: str) -> None:
+    def __init__(self, pathspec: str, *, store: str | None = None) -> None:
         flow, run, name = split("Step", pathspec)
-        found = Step._find(_run(f"{flow}/{run}"), name)
+        found = Step._find(_run(f"{flow}/{run}", store), name)
         self._reader, self._run, self._name = found._reader, found._run, name
         self._summary = found._summary
 
@@ -232,7 +234,7 @@ class Step(Container[Task]):
         return self._summary
 
 
-def _run(pathspec: str) -> Run:
+def _run(pathspec: str, store: str | None) -> Run:
     from flow_client.run import Run
 
-    return Run(pathspec)
+    return Run(pathspec, store=store)

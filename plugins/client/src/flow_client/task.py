@@ -77,6 +77,8 @@ class Task(Container[DataArtifact]):
     Args:
         pathspec: ``Flow/run/step/task``.
         attempt: number of the attempt, from 0; None = the latest.
+        store: where to read it from, a URL such as ``s3://bucket/prefix``, a folder, or a name; None =
+            what is read anyway.
 
     Raises:
         UsageError: the pathspec has another form, or the attempt is no number.
@@ -93,9 +95,11 @@ class Task(Container[DataArtifact]):
     _record: AttemptRecord
     _step: Step
 
-    def __init__(self, pathspec: str, attempt: int | None = None) -> None:
+    def __init__(
+        self, pathspec: str, attempt: int | None = None, *, store: str | None = None
+    ) -> None:
         flow, run, step, task = split("Task", pathspec)
-        found = Task._find(_step(f"{flow}/{run}", step), task, attempt)
+        found = Task._find(_step(f"{flow}/{run}", step, store), task, attempt)
         self._reader, self._step = found._reader, found._step
         self._record, self._attempt, self._manifest = found._record, attempt, None
         self._page = None
@@ -586,11 +590,11 @@ def _nested(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return one[:depth] == other[:depth]
 
 
-def _step(run: str, name: str) -> Step:
+def _step(run: str, name: str, store: str | None) -> Step:
     from flow_client.run import Run
     from flow_client.step import Step
 
-    return Step._find(Run(run), name)
+    return Step._find(Run(run, store=store), name)
 
 
 def _missing(step: Step, name: str) -> ObjectNotFound:

@@ -71,19 +71,7 @@ def _read_run(store: Store, flow: str, run: str) -> RunRecord | None:
     start, end = store.read(keys)
     if start is None:
         return None
-    document = RunDocument.decode(start, keys[0])
-    record = RunRecord(
-        flow,
-        run,
-        RunState.RUNNING,
-        document.created_at,
-        user=document.user,
-        host=str(document.info.get("host", "")),
-        origin=document.origin,
-        tags=document.tags,
-        system_tags=document.system_tags,
-        parameters=tuple(document.parameter_texts.items()),
-    )
+    record = RunDocument.decode(start, keys[0]).record(RunState.RUNNING)
     if end is None:
         return record
     result = RunResult.decode(end, keys[1])

@@ -6,9 +6,11 @@ itself it reads from BASE: blobs, and the records of the tasks on whose results 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flow_core.api import (
+    OWN_INDEX,
     NotFound,
     OverlayStore,
     RunDocument,
@@ -16,6 +18,7 @@ from flow_core.api import (
     Store,
     UsageError,
     installed,
+    open_store_index,
     run_key,
 )
 
@@ -73,12 +76,11 @@ def open_index(root: str | None = None) -> Any:
     Args:
         root: text of the store or of the index of real runs; None = that of the settings.
     """
-    text = root
-    if text is None:
-        names = [name for name in installed().names(INDEX) if name != NAME]
-        text = Settings().index_place(names)
-    name = text.partition("://")[0]
-    if name == NAME or name not in installed().group(INDEX):
+    text = root if root is not None else _index_of_settings()
+    name, _, place = text.partition("://")
+    if name == OWN_INDEX and place:  # of a store that has none beside it
+        text = f"{_default('metadata')}://{place}"
+    elif name == NAME or name not in installed().group(INDEX):
         text = _default("metadata")
     real = installed().open(INDEX, text)
     try:
@@ -86,6 +88,20 @@ def open_index(root: str | None = None) -> Any:
     finally:
         real.close()
     return installed().open(INDEX, place)
+
+
+def _index_of_settings() -> str:
+    settings = Settings()
+    names = [name for name in installed().names(INDEX) if name != NAME]
+    store = _chosen("datastore")
+    settings.override("datastore", store, NAME)
+    if not settings.index_is_apart(names):
+        return settings.index_place(names)
+    return str(
+        open_store_index(
+            settings, names, installed().open(STORE, store), partial(installed().open, INDEX)
+        ).url
+    )
 
 
 def _chosen(setting: str) -> str:

@@ -148,8 +148,7 @@ def _find(session: Session, pathspec: str) -> tuple[Earlier, RunDocument]:
             hint="leave out --datastore, and name a task of a real run",
         )
     store = session.open_provider("store", settings["datastore"])
-    place = settings.index_place(session.index.names("flow.metadata"))
-    index = session.open_provider("metadata", place)
+    index = session.open_metadata(lambda: store)
     try:
         earlier = find_attempt(index, store, pathspec, session.flow.__name__)
         url = index.url
