@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from flow_core.testing import StoreSuite
@@ -14,11 +12,13 @@ class TestS3Store(StoreSuite):
     """The suite, on SeaweedFS."""
 
     refresh_is_safe = False  # S3 deletes without a look at the time
+    time_step = 1.1
 
     @pytest.fixture
-    def store(self, monkeypatch) -> S3Store:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:6104")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testkey")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testsecret")
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
-        return S3Store("flow-test/" + os.urandom(6).hex())
+    def store(self, bucket, monkeypatch) -> S3Store:
+        for name, value in bucket.environment().items():
+            monkeypatch.setenv(name, value)
+        return S3Store(bucket.root)
+
+    @pytest.mark.skip("SeaweedFS lists folders that had an object; S3 has none")
+    def test_emptied_folder_disappears(self, store: S3Store) -> None: ...

@@ -220,7 +220,7 @@ def response_fault(status: int, body: str) -> Fault:
     code = found[1] if found else ""
     words = _WORDS.search(body)
     kind = _CODES.get(code) or _STATUS.get(status, "server" if status >= 500 else "other")
-    if code.startswith("KMS") or code.startswith("Kms"):
+    if code.startswith(("KMS", "Kms")):
         kind = "encryption"
     return Fault(kind, _plain(words[1]) if words else "", status, code, body)
 

@@ -43,7 +43,9 @@ def _load_copy() -> None:
     with tempfile.TemporaryDirectory(prefix="flow-") as folder:
         copy = shutil.copy(path, folder)
         # The linker knows a library by its file: only another file is loaded once more.
-        spec = spec_from_file_location(_EXTENSION, copy, loader=ExtensionFileLoader(_EXTENSION, copy))
+        spec = spec_from_file_location(
+            _EXTENSION, copy, loader=ExtensionFileLoader(_EXTENSION, copy)
+        )
         assert spec is not None
         assert spec.loader is not None
         module = module_from_spec(spec)

@@ -322,9 +322,7 @@ class ObjectStore:
             lambda client: client.list_with_delimiter(base or None),
         )
         paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
-        names = {
-            unescape(path[len(base) :].rstrip("/")) for path in paths if path.startswith(base)
-        }
+        names = {unescape(path[len(base) :].rstrip("/")) for path in paths if path.startswith(base)}
         return sorted(names - {"", ".writing"} if not prefix else names - {""})
 
     def local_path(self, key: str) -> str | None:

@@ -27,7 +27,9 @@ class S3Store(ObjectStore):
     Since 0.1.
     """
 
-    def __init__(self, root: str | None = None, *, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, root: str | None = None, *, settings: Mapping[str, Any] | None = None
+    ) -> None:
         found = Settings()
         declare(found)
         self._settings = {
@@ -48,6 +50,7 @@ class S3Store(ObjectStore):
         config: dict[str, Any] = {"virtual_hosted_style_request": not endpoint}
         if endpoint:
             config["endpoint"] = endpoint
+        config["copy_if_not_exists"] = "multipart"
         config["checksum_algorithm"] = "sha256"
         return client(
             self.bucket,
