@@ -74,7 +74,11 @@ class TestObjects:
 
     def test_ranges(self, s3):
         s3.put("k", BIG)
-        parts = [S3GetObject("k", 5, 10), S3GetObject("k", 0, -7), S3GetObject("k", 100, 20_000_000)]
+        parts = [
+            S3GetObject("k", 5, 10),
+            S3GetObject("k", 0, -7),
+            S3GetObject("k", 100, 20_000_000),
+        ]
         found = s3.get_many(parts)
         assert [f.blob for f in found] == [BIG[5:15], BIG[-7:], BIG[100:20_000_100]]
         assert found[1].range_info == (len(BIG), len(BIG) - 7, 7)

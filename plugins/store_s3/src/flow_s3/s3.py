@@ -139,9 +139,7 @@ class S3(Files):
         self._begin(place, tmproot, progress)
 
     @staticmethod
-    def _check_roots(
-        run: Any, s3root: str | None, bucket: str | None, prefix: str | None
-    ) -> None:
+    def _check_roots(run: Any, s3root: str | None, bucket: str | None, prefix: str | None) -> None:
         given = {"run": run, "s3root": s3root, "bucket": bucket}
         names = [name for name, value in given.items() if value is not None]
         if len(names) > 1:
@@ -262,9 +260,7 @@ def _settings_of(
                 f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(usable),
             )
         if meaning.setting is None:
-            raise _refused(
-                f"{argument} cannot have '{name}'", meaning.why, meaning.hint
-            )
+            raise _refused(f"{argument} cannot have '{name}'", meaning.why, meaning.hint)
         setting, translated = meaning.setting(value)
         found[setting] = translated
     return found
