@@ -71,7 +71,7 @@ class ObjectStore:
 
     Requests that fail by what passes by itself are repeated, with growing rests of random length,
     for ``patience`` seconds; while the service has never answered, connections that do not come
-    about are repeated for three seconds only. Nothing else is repeated.
+    about are repeated for two seconds only. Nothing else is repeated.
 
     Clients and threads are made on first use, and anew in a forked child: an instance may go
     through a fork at any time.
