@@ -1,8 +1,13 @@
 """What holds for all tests of the repository."""
 
 import signal
+import sys
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
+
+sys.path.append(str(Path(__file__).parent / "tests"))
+pytest_plugins = ["servers"]  # real servers, for the tests of all distributions
 
 # A shell may have it ignored (`nohup make test`), and what a test starts would inherit that.
 if hasattr(signal, "SIGHUP"):

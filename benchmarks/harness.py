@@ -69,6 +69,9 @@ class Bench:
         ours, rival: the tools.
         folder: emptied before each row.
         quick: fewer runs, smaller sizes.
+
+    Attributes:
+        variables: environment variables that all commands of a row get.
     """
 
     def __init__(self, ours: Tool, rival: Tool, folder: Path, *, quick: bool = False) -> None:
@@ -78,6 +81,8 @@ class Bench:
         self.quick = quick
         self.folder = folder
         self.notes: list[str] = []
+        self.variables: dict[str, str] = {}
+        self._number = 0
 
     def enter(self, row: str) -> None:
         """Give the next row an empty folder."""
@@ -93,6 +98,11 @@ class Bench:
         """Add a sentence for the page."""
         self.notes.append(text)
         print(f"      {text}", flush=True)
+
+    def next_number(self) -> int:
+        """Return a number that was not given before."""
+        self._number += 1
+        return self._number
 
     # --- flows --------------------------------------------------------------------------------
 
@@ -135,7 +145,7 @@ class Bench:
         home = self.root / "home"
         home.mkdir(parents=True, exist_ok=True)
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
-        return {**kept, "HOME": str(home), "USER": "bench", "LOGNAME": "bench"}
+        return {**kept, "HOME": str(home), "USER": "bench", "LOGNAME": "bench", **self.variables}
 
 
 def measure(

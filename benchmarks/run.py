@@ -28,6 +28,7 @@ ROWS = (
     "commands",
     "plugins",
     "array",
+    "s3",
     "untouched",
     "client",
     "scheduler",

@@ -1,0 +1,57 @@
+"""Real servers for the tests of all distributions, as fixtures: a plugin of pytest for this repository.
+
+One server of a kind serves the whole run of pytest, whatever the number of its workers; it starts with
+the first test that asks for it, and is killed at the end, also when pytest itself is killed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from servers.s3 import Bucket, S3Server
+from servers.sharing import begin, end
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the place where the workers find each other's servers."""
+    begin()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Kill the servers, if this is the process that all others came from."""
+    end()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> S3Server:
+    """A real S3 server (SeaweedFS): it checks signatures, checksums and conditions."""
+    return S3Server.shared()
+
+
+@pytest.fixture(scope="session")
+def _bucket_of_worker(s3_server: S3Server) -> Bucket:
+    return s3_server.make_bucket(f"tests-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def bucket(_bucket_of_worker: Bucket) -> Bucket:
+    """An empty place on a real S3 server: a prefix of its own in a bucket. See `Bucket`."""
+    return _bucket_of_worker._replace(prefix=uuid.uuid4().hex[:12])
+
+
+@pytest.fixture
+def new_bucket(s3_server: S3Server) -> Iterator[Callable[[], Bucket]]:
+    """Return a function that makes a bucket of its own: dear, for tests of what buckets do."""
+    made: list[Bucket] = []
+
+    def make() -> Bucket:
+        made.append(s3_server.make_bucket(f"own-{uuid.uuid4().hex[:12]}"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        s3_server.delete_bucket(each)
