@@ -188,12 +188,11 @@ class _Job:
         )
         have = {e.key: e.size for prefix in prefixes for e in self.copier.target.list(prefix)}
         late = (run_key(flow, run), heartbeat_key(flow, run), result_key(flow, run))
-        tagged = any(key.startswith(tags_prefix(flow, run)) for key in have)
-        marks = (
-            (prefixes[2], tags_prefix(flow, run)) if tagged else ()
-        )  # its tags have a life of their own
+        tags = (tag_marks_prefix(flow), tags_prefix(flow, run))
+        # The tags of a run that is there whole have a life of their own.
+        own = tags if whole and any(key.startswith(tags) for key in have) else ()
         found = (e for prefix in prefixes for e in self.copier.source.list(prefix))
-        keys = [(e.key, e.size) for e in found if e.key not in late and not e.key.startswith(marks)]
+        keys = [(e.key, e.size) for e in found if e.key not in late and not e.key.startswith(own)]
         ends = [(e.key, e.size) for e in self.copier.source.list(late[2]) if e.key == late[2]]
         self.copy(keys, have, whole=whole)
         self.copy(ends, have, whole=whole)
