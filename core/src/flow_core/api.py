@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flow_core.alone import task_command as task_command
     from flow_core.artifacts import ArtifactStore as ArtifactStore
     from flow_core.binding import RunReader as RunReader
+    from flow_core.binding import run_reader as run_reader
     from flow_core.cli import Front as Front
     from flow_core.cli import log_size_option as log_size_option
     from flow_core.cli import main as main
@@ -198,6 +199,7 @@ if TYPE_CHECKING:
     from flow_core.records import advance_run as advance_run
     from flow_core.records import attempt_prefix as attempt_prefix
     from flow_core.records import blob_key as blob_key
+    from flow_core.records import files_prefix as files_prefix
     from flow_core.records import heartbeat_key as heartbeat_key
     from flow_core.records import manifest_key as manifest_key
     from flow_core.records import numbers_prefix as numbers_prefix
@@ -249,7 +251,7 @@ if TYPE_CHECKING:
 _HOME = {
     "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
-    "binding": "RunReader",
+    "binding": "RunReader run_reader",
     "cli": "Front log_size_option main run_id_file_option take_log_size",
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
@@ -289,7 +291,7 @@ _HOME = {
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
     " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Trace Transition"
     " advance_attempt"
-    " advance_run attempt_prefix blob_key heartbeat_key manifest_key numbers_prefix pack_inputs result_key run_key run_prefix"
+    " advance_run attempt_prefix blob_key files_prefix heartbeat_key manifest_key numbers_prefix pack_inputs result_key run_key run_prefix"
     " tag_marks_prefix tags_prefix unpack_inputs",
     "definition": "Decorated FlowDefinition StepDefinition",
     "fingerprint": "CodeReader Files Fingerprint Part changed_code code_changes plain_value",

@@ -17,6 +17,7 @@ from flow_core.errors import (
     MergeError,
     NotFound,
     TransitionError,
+    UsageError,
     did_you_mean,
     near_misses,
 )
@@ -48,6 +49,28 @@ def bind(cls: type[FlowSpec], binding: Any) -> FlowSpec:
     flow = object.__new__(cls)
     flow.__dict__[BINDING] = binding
     return flow
+
+
+def run_reader(flow: object) -> RunReader:
+    """Return what reads the run of a flow object: of ``self`` in a step, or an element of ``inputs``.
+
+    Args:
+        flow: the object.
+
+    Raises:
+        UsageError: it is no flow object of a task.
+
+    Since 0.1.
+    """
+    if not isinstance(flow, FlowSpec) or BINDING not in flow.__dict__:
+        name = flow.__name__ if isinstance(flow, type) else f"a {type_name(flow)}"
+        raise UsageError(
+            f"{name} is in no run",
+            why="only a step's self, and the elements of its inputs, are",
+            hint="pass self, in a step of a flow that runs",
+        )
+    reader: RunReader = flow.__dict__[BINDING].reader
+    return reader
 
 
 class RunReader:

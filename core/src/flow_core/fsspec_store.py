@@ -149,7 +149,7 @@ class FsspecStore:
         path = self._path(key)
         with self._reported(f"Cannot read '{key}' from the store"):
             info = self._info(path)
-        return None if info is None else self._pieces(key, path, int(info["size"] or 0))
+        return None if info is None else self._pieces(key, path, info)
 
     def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
         """Yield size, time and, where there is one, etag of each object; None where there is none."""
@@ -334,12 +334,14 @@ class FsspecStore:
             return b""
         return content
 
-    def _pieces(self, key: str, path: str, size: int) -> Iterator[Buffer]:
-        offset = 0
+    def _pieces(self, key: str, path: str, info: dict[str, Any]) -> Iterator[Buffer]:
+        offset, size, version = 0, int(info["size"] or 0), _version(info)
         while offset < size:
             with self._reported(f"Cannot read '{key}' from the store"):
                 piece = self._range(path, offset, min(_PIECE, size - offset))
-            if not piece:
+                # A look behind each piece: it is of the version that is still there.
+                now = self._info(path)
+            if not piece or now is None or _version(now) != version:
                 raise changed_meanwhile(key, self.url)
             offset += len(piece)
             yield piece
@@ -488,6 +490,11 @@ class _Spool:
 
 def _described(key: str, info: dict[str, Any]) -> ObjectInfo:
     return ObjectInfo(key, int(info["size"] or 0), _modified(info), etag=_etag(info))
+
+
+def _version(info: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what another version of an object has not, as far as the filesystem tells."""
+    return _etag(info), info.get("ino"), _modified(info), info.get("created"), info["size"]
 
 
 def _etag(info: dict[str, Any]) -> str | None:

@@ -700,6 +700,12 @@ def result_key(flow: str, run: str) -> str:
     return f"runs/{flow}/{run}/finished.json"
 
 
+def files_prefix(flow: str, run: str) -> str:
+    """``files/Flow/run/``: what people put beside a run, and not below it, since its content is
+    theirs: nobody looks for references in it. It goes with the run. Since 0.1."""
+    return f"files/{flow}/{run}/"
+
+
 def numbers_prefix(flow: str) -> str:
     """Below this lie empty objects named after numbers of runs that were removed: none is given
     again, so the highest one is kept."""

@@ -14,7 +14,14 @@ from urllib.parse import quote, unquote
 import pytest
 
 from flow_core.errors import StoreError
-from flow_core.interfaces import Buffer, Store, StoreCapabilities, StoredObject
+from flow_core.interfaces import (
+    Attributes,
+    Buffer,
+    ObjectInfo,
+    Store,
+    StoreCapabilities,
+    StoredObject,
+)
 from flow_core.testing import FaultyStore, MemoryStore, StoreSuite, failures
 
 # --- in memory: each breaks one promise -----------------------------------------------------
@@ -557,6 +564,194 @@ class LeavesFiles(MemoryStore):
 
 _OPEN: list[int] = []
 
+# --- of streams -------------------------------------------------------------------------------
+
+
+class _Stream(MemoryStore):
+    """Changes what is read as a stream."""
+
+    def stream(self, key: str) -> Iterator[Buffer] | None:
+        pieces = super().stream(key)
+        return None if pieces is None else self.changed(key, b"".join(map(bytes, pieces)))
+
+    def changed(self, key: str, content: bytes) -> Iterator[Buffer]:
+        return iter([content])
+
+
+class StreamsNoEnd(_Stream):
+    """Gives whole pieces only."""
+
+    def changed(self, key: str, content: bytes) -> Iterator[Buffer]:
+        whole = len(content) - len(content) % (1 << 16)
+        return iter([content[:whole]])
+
+
+class StreamsOutOfOrder(_Stream):
+    """Gives pieces that are fetched at the same time as they come."""
+
+    def changed(self, key: str, content: bytes) -> Iterator[Buffer]:
+        return iter([content[10 << 20 :], content[: 10 << 20]])
+
+
+class StreamsByRange(_Stream):
+    """Asks for one range after another, of whatever is there by then."""
+
+    def changed(self, key: str, content: bytes) -> Iterator[Buffer]:
+        for start in range(0, len(content), 1 << 19):
+            time.sleep(0)
+            yield self.read_range(key, start, 1 << 19) or b""
+
+
+class StreamsNothing(MemoryStore):
+    """Takes a missing object for an empty one."""
+
+    def stream(self, key: str) -> Iterator[Buffer] | None:
+        return super().stream(key) or iter([])
+
+
+class StreamsThread(_Stream):
+    """Fetches ahead in a thread that waits for a reader for ever."""
+
+    def changed(self, key: str, content: bytes) -> Iterator[Buffer]:
+        threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
+        return iter([content])
+
+
+class _WriteStream(MemoryStore):
+    """Has streams on its own `write`."""
+
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        self.wanted(attributes)
+        (written,) = self.write([(key, self.content(key, chunks))], create_only=create_only)
+        return written
+
+    def wanted(self, attributes: Attributes | None) -> None:
+        pass
+
+    def content(self, key: str, chunks: Iterable[Buffer]) -> bytes:
+        return b"".join(map(bytes, chunks))
+
+
+class ForgetsAttributes(_WriteStream):
+    """Keeps no attributes, and says that it does."""
+
+
+class KeepsStreamHalves(_WriteStream):
+    def content(self, key: str, chunks: Iterable[Buffer]) -> bytes:
+        whole = b""
+        for chunk in chunks:
+            whole += bytes(chunk)
+            self.write([(key, whole)])
+        return whole
+
+
+class KeepsStreamChunks(_WriteStream):
+    def content(self, key: str, chunks: Iterable[Buffer]) -> bytes:
+        return b"".join(map(bytes, [*chunks]))
+
+
+class OverwritesStreams(MemoryStore):
+    """Heeds create_only of a stream no more than that of a race."""
+
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        return super().write_stream(key, chunks, attributes=attributes)
+
+
+class LooksFirstForStreams(OverwritesStreams):
+    """Looks whether the key is free before it takes the chunks."""
+
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        if create_only and self.exists([key])[0]:
+            return False
+        return super().write_stream(key, chunks, attributes=attributes)
+
+
+class KeepsAttributes(MemoryStore):
+    """Keeps the attributes of an object for the one that replaces it."""
+
+    def _write(
+        self,
+        key: str,
+        content: bytes,
+        create_only: bool,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        old = self._objects.get(key)
+        return super()._write(
+            key, content, create_only, attributes or (old.attributes if old else None)
+        )
+
+
+class DescribesWhatIsThere(MemoryStore):
+    """Leaves out what is missing."""
+
+    def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
+        return (info for info in super().describe(keys) if info)
+
+
+# --- of many ------------------------------------------------------------------------------------
+
+
+class ReadsEachOnce(MemoryStore):
+    """Puts what it fetches into a dict."""
+
+    def read(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        return super().read([*dict.fromkeys(keys)])
+
+
+class ShortRanges(MemoryStore):
+    """Gives as much of a range as one answer holds."""
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes | None:
+        return super().read_range(key, offset, min(length, 1 << 20))
+
+
+class ThousandFolders(MemoryStore):
+    """Looks at the first page for folders."""
+
+    def folders(self, prefix: str = "") -> list[str]:  # type: ignore[valid-type, unused-ignore]
+        return super().folders(prefix)[:1000]
+
+
+class QuotesFolders(MemoryStore):
+    """Gives folders as a URL has them."""
+
+    def folders(self, prefix: str = "") -> list[str]:  # type: ignore[valid-type, unused-ignore]
+        return [quote(name) for name in super().folders(prefix)]
+
+
+class ReplacesFolders(MemoryStore):
+    """Makes room for an object where there is a folder."""
+
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
+        listed = [*items]
+        self.delete([o.key for key, _ in listed for o in self.list(f"{key}/")])
+        return super().write(listed, create_only=create_only)
+
+
 # --- in files, for what happens when a process dies -------------------------------------------
 
 
@@ -629,6 +824,19 @@ class Files:
 
     def local_path(self, key: str) -> str | None:
         return None
+
+
+class StreamedFiles(Files):
+    """Writes streams at their place, and reads them in one piece."""
+
+    def stream(self, key: str) -> Iterator[Buffer] | None:
+        (content,) = self.read([key])
+        return None if content is None else iter([content])
+
+    def write_stream(self, key: str, chunks: Iterable[Buffer], **more: Any) -> bool:
+        with open(self._path(key), "wb", 0) as file:
+            file.writelines(chunks)
+        return True
 
 
 class LooksFirstFiles(Files):
@@ -775,6 +983,27 @@ BROKEN: list[tuple[type[Any], str]] = [
     (Files, "test_killed_while_overwriting"),
     (Files, "test_killed_while_creating"),
     (StaysLocked, "test_write_again_after_a_failure"),
+    (StreamsNoEnd, "test_stream_gives_back_what_a_stream_wrote"),
+    (StreamsNothing, "test_stream_of_missing_is_none"),
+    (StreamedFiles, "test_stream_has_bounded_pieces"),
+    (StreamedFiles, "test_killed_in_the_middle_of_a_stream"),
+    (OverwritesStreams, "test_stream_create_only_keeps_the_first"),
+    (LooksFirstForStreams, "test_threads_race_for_a_key_with_streams"),
+    (KeepsStreamHalves, "test_failure_between_chunks_of_a_stream_keeps_what_was_there"),
+    (KeepsStreamChunks, "test_chunk_of_a_stream_may_be_used_again"),
+    (StreamsOutOfOrder, "test_large_stream_comes_back_whole"),
+    (StreamsByRange, "test_stream_never_mixes_two_versions"),
+    (StreamsByRange, "test_streams_are_read_while_others_replace_the_object"),
+    (StreamsThread, "test_stream_may_be_left_before_its_end"),
+    (DescribesWhatIsThere, "test_describe"),
+    (ForgetsAttributes, "test_attributes_are_kept_or_refused"),
+    (KeepsAttributes, "test_attributes_go_with_their_content"),
+    (ReadsEachOnce, "test_many_keys_with_missing_ones_among_them"),
+    (ShortRanges, "test_large_range_over_the_end"),
+    (Normalises, "test_forms_of_unicode_are_different_keys"),
+    (ReplacesFolders, "test_key_below_another_one"),
+    (ThousandFolders, "test_more_than_a_page"),
+    (QuotesFolders, "test_folders_of_odd_names"),
     (CollectsItems, "test_killed_between_items"),
     (CollectsItems, "test_failure_between_items_leaves_whole_objects"),
 ]

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flow_client
-from flow_core.api import installed
+from flow_core.api import files_prefix, installed, run_prefix
 from flow_gc.plan import make_plan
 from flow_gc.policy import Policy
 from flow_gc.sweep import carry_out
@@ -117,6 +117,7 @@ def make(past: Any, history: list[Made]) -> None:
         past.run(run.number, *run.texts, flow=run.flow, tags=tags)
         for task, (origin, held) in enumerate(run.reused, len(run.texts) + 1):
             past.attempt(run.number, task, held, flow=run.flow, origin=origin)
+        past.store.write([(files_prefix(run.flow, run.number) + "a/b", run.number.encode())])
 
 
 def expected(history: list[Made], policy: Policy) -> list[Made]:
@@ -159,12 +160,16 @@ def check_whole(past: Any, history: list[Made]) -> list[tuple[str, str]]:
                     task = run["work"][number]
                     assert task.data.x == value
                     assert task.stdout == written(history, made, number)
+                assert [*past.store.read([files_prefix(flow.id, run.id) + "a/b"])] == [
+                    run.id.encode()
+                ]
                 found.append((flow.id, run.id))
     return found
 
 
 def check_nothing_else(past: Any, stay: list[Made]) -> None:
-    prefixes = tuple(f"runs/{run.flow}/{run.number}/" for run in stay)
+    places = [(run.flow, run.number) for run in stay]
+    prefixes = tuple(kind(*place) for place in places for kind in (run_prefix, files_prefix))
     held = {t for run in stay for t in (*run.texts, *(t for _, t in run.reused))}
     rest = [o.key for o in past.store.list() if not o.key.startswith((*prefixes, "blobs/"))]
     assert all(key.startswith("numbers/") for key in rest), rest

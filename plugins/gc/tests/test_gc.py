@@ -135,6 +135,23 @@ class TestBlobs:
         assert past.store.folders("notes/") == ["3"]
         assert make_plan(past.store, past.metadata, policy, [finder]).empty
 
+    def test_files_go_with_their_run(self, past: Any) -> None:
+        past.run("1", "old")
+        past.run("2", "new")
+        digest = past.session.artifacts.save("x", NOISE).hash
+        content = f"{digest} " * 1000
+        for run in ("1", "2", "3"):  # the third one is not there
+            past.store.write([(f"files/F/{run}/a/report", content.encode())])
+        blobs = past.blobs()
+        shown = "\n".join(past.gc("--keep-last", "1", "--yes", "--margin", "0"))
+        assert [o.key for o in past.store.list("files/")] == [
+            "files/F/2/a/report",
+            "files/F/3/a/report",
+        ]
+        assert "1 run and" in shown
+        assert "66 kB" in shown  # the file counts
+        assert past.blobs() < blobs, "what a file says keeps no blob"
+
     def test_a_large_record_is_read_in_pieces(self, past: Any, monkeypatch: Any) -> None:
         past.run("1")
         digests = [past.session.artifacts.put_bytes(bytes([n]) * 100) for n in range(40)]

@@ -7,11 +7,12 @@ import itertools
 import mmap
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -224,6 +225,24 @@ class StoreSuite:
                 use()
             assert caught.value.what, "the error says what is wrong"
         assert list(store.list()) == [], "nothing was written for a refused key"
+
+    def test_forms_of_unicode_are_different_keys(self, store: Store) -> None:
+        if sys.platform == "darwin" and store.capabilities.mappable:
+            pytest.skip("the filesystems of this system take them for one")
+        keys = ["k/\u00e9", "k/e\u0301", "k/\ufb01", "k/fi", "k/\u212b", "k/\u00c5"]
+        store.write([(key, key.encode()) for key in keys])
+        assert list(store.read(keys)) == [key.encode() for key in keys]
+        assert [o.key for o in store.list()] == sorted(keys)
+
+    def test_key_below_another_one(self, store: Store) -> None:
+        store.write([("a/b", b"below")])
+        try:
+            store.write([("a", b"above")])
+        except StoreError:  # where objects are files
+            assert store.exists(["a"]) == [False]
+        else:
+            assert read_one(store, "a") == b"above"
+        assert read_one(store, "a/b") == b"below", "what was there is there still"
 
     # --- write ------------------------------------------------------------------------------
 
@@ -553,8 +572,6 @@ class StoreSuite:
         assert caught.value.where or caught.value.why, "the error says where, or why"
         assert caught.value.hint, "the error says what a person can do"
 
-    # --- read -------------------------------------------------------------------------------
-
     # --- streams ----------------------------------------------------------------------------
 
     @pytest.mark.parametrize("size", [0, 1, 9 << 20])
@@ -604,6 +621,86 @@ class StoreSuite:
         assert store.write_stream("k", chunks())
         assert read_one(store, "k") == b"firstseconthird"
 
+    def test_large_stream_comes_back_whole(self, store: Store) -> None:
+        wrote, read = hashlib.sha256(), hashlib.sha256()
+
+        def chunks() -> Iterator[bytes]:
+            piece = os.urandom(1 << 20)
+            for number in range(100):
+                chunk = number.to_bytes(4, "big") + piece
+                wrote.update(chunk)
+                yield chunk
+
+        assert store.write_stream("large", chunks())
+        assert store.size("large") == 100 * ((1 << 20) + 4)
+        pieces = store.stream("large")
+        assert pieces is not None
+        for piece in pieces:
+            read.update(piece)
+        assert read.digest() == wrote.digest(), "nothing is lost, doubled or in another order"
+
+    @pytest.mark.parametrize("then", ["replaced", "deleted"])
+    def test_stream_never_mixes_two_versions(self, store: Store, then: str) -> None:
+        old, new = b"o" * (40 << 20), b"n" * (40 << 20)
+        store.write([("key", old)])
+        pieces = store.stream("key")
+        assert pieces is not None
+        found = bytearray(next(pieces))
+        store.write([("key", new)]) if then == "replaced" else store.delete(["key"])
+        with suppress(StoreError):  # which says that it changed
+            for piece in pieces:
+                found += piece
+            # A bool, since a difference of megabytes takes long to draw.
+            whole = found == old
+            assert whole, "without an error it is all of the version that it began with"
+
+    def test_streams_are_read_while_others_replace_the_object(self, store: Store) -> None:
+        contents = [letter * (HALF * 8) for letter in (b"a", b"b", b"c")]
+        store.write([("key", contents[0])])
+        with meanwhile(lambda turn: store.write_stream("key", [contents[turn % 3]])) as turns:
+            for _ in turns:
+                pieces = store.stream("key")
+                assert pieces is not None, "an object that is replaced is always there"
+                with suppress(StoreError):  # which says that it changed
+                    whole = b"".join(bytes(piece) for piece in pieces) in contents
+                    assert whole, "a mixture of two contents was read"
+
+    def test_stream_may_be_left_before_its_end(self, store: Store) -> None:
+        store.write([("large", bytes(20 << 20))])
+        pieces = store.stream("large")
+        assert pieces is not None
+        assert next(pieces)
+        del pieces
+        assert store.write_stream("large", [b"small"])
+        assert read_one(store, "large") == b"small"
+
+    def test_threads_race_for_a_key_with_streams(self, store: Store) -> None:
+        self._needs_create_only(store)
+        start = threading.Barrier(self.racers)
+
+        def claim(number: int) -> list[bool]:
+            start.wait()
+            content = b"%d" % number
+            return [
+                store.write_stream(f"race/{race}", slowly(content), create_only=True)
+                for race in range(3)
+            ]
+
+        with ThreadPoolExecutor(self.racers) as pool:
+            results = list(pool.map(claim, range(self.racers)))
+        self._check_winners(store, results)
+
+    def test_killed_in_the_middle_of_a_stream(self, store: Store) -> None:
+        self._needs_processes()
+        store.write([("k", b"old")])
+        chunks = [b"x" * HALF] * 40
+        self._kill(lambda: store.write_stream("k", one_after_another(chunks, die)))
+        assert read_one(store, "k") == b"old", "what is half written replaces nothing"
+        self._kill(lambda: store.write_stream("new", one_after_another(chunks, die)))
+        assert [o.key for o in store.list()] == ["k"], "what is half written is no object"
+        assert store.write_stream("new", chunks, create_only=True) is True
+        assert store.size("new") == HALF * 40
+
     def test_describe(self, store: Store) -> None:
         before = time.time()
         store.write([("a/b", b"12345"), ("a/empty", b"")])
@@ -629,6 +726,17 @@ class StoreSuite:
         assert found.attributes == wanted
         assert read_one(store, "k") == b"1,2"
 
+    def test_attributes_go_with_their_content(self, store: Store) -> None:
+        if not store.capabilities.attributes:
+            pytest.skip("this store keeps no attributes")
+        store.write_stream("k", [b"1,2"], attributes=Attributes(None, {"made-by": "ada"}))
+        store.write_stream("k", [b"other"])
+        (found,) = store.describe(["k"])
+        assert found is not None
+        assert found.attributes.metadata == {}, "they were those of what is gone"
+
+    # --- read -------------------------------------------------------------------------------
+
     def test_missing_is_none(self, store: Store) -> None:
         assert read_one(store, "missing") is None
         assert read_one(store, "deep/er/missing") is None
@@ -637,6 +745,22 @@ class StoreSuite:
         store.write([("a", b"1"), ("b", b"2")])
         keys = ["b", "missing", "a", "b", "a/below", "a"]
         assert list(store.read(keys)) == [b"2", None, b"1", b"2", None, b"1"]
+
+    def test_many_keys_with_missing_ones_among_them(self, store: Store) -> None:
+        store.write([(f"k/{number}", b"%d" % number) for number in range(0, 300, 3)])
+        keys = [f"k/{number}" for number in range(300)] * 2
+        wanted = [None if number % 3 else b"%d" % number for number in range(300)] * 2
+        assert list(store.read(keys)) == wanted
+        assert store.exists(keys) == [content is not None for content in wanted]
+        sizes = [info and info.size for info in store.describe(keys)]
+        assert sizes == [content and len(content) for content in wanted]
+
+    def test_large_range_over_the_end(self, store: Store) -> None:
+        content = os.urandom((9 << 20) + 5)
+        store.write([("large", content)])
+        assert store.read_range("large", 1 << 20, 1 << 40) == content[1 << 20 :]
+        assert store.read_range("large", 8 << 20, 1 << 20) == content[8 << 20 : 9 << 20]
+        assert store.read_range("large", len(content) - 1, 5 << 20) == content[-1:]
 
     def test_folder_is_no_object(self, store: Store) -> None:
         store.write([("a/b/c", b"1")])
@@ -731,6 +855,22 @@ class StoreSuite:
     def test_numbers_are_sorted_as_text(self, store: Store) -> None:
         store.write([(f"runs/F/{i}/run.json", b"") for i in (1, 2, 10)])
         assert store.folders("runs/F/") == ["1", "10", "2"]
+
+    def test_more_than_a_page(self, store: Store) -> None:
+        # Services list, and delete, a thousand at a time.
+        keys = [f"many/{number:04}/object" for number in range(1100)]
+        assert store.write([(key, b"x") for key in keys]) == [True] * 1100
+        assert [o.key for o in store.list("many/")] == keys
+        assert store.folders("many/") == [f"{number:04}" for number in range(1100)]
+        store.delete(keys)
+        assert list(store.list()) == []
+
+    def test_folders_of_odd_names(self, store: Store) -> None:
+        names = ["a b", "größe", "%2F", "a+b", "new\nline", "back\\slash", "a&b=c", ".hidden", "#"]
+        store.write([(f"top/{name}/below", b"") for name in names])
+        assert store.folders("top/") == sorted(names)
+        for name in names:
+            assert store.folders(f"top/{name}/") == ["below"]
 
     # --- delete -----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from flow_core.api import FlowError, NotFound
 
 if TYPE_CHECKING:
     from flow_client.reader import Reader
+    from flow_core.api import Store
 
 C = TypeVar("C", bound="Entity")
 
@@ -41,6 +42,12 @@ class Entity:
     def stored_in(self) -> tuple[str, str]:
         """The URLs of the store and the index that it was read from."""
         return self._reader.place
+
+    @property
+    def store(self) -> Store:
+        """The store that holds what the run left, for tools that read it whole. Since 0.1."""
+        store: Store = self._reader.session.store
+        return store
 
     @property
     def tags(self) -> frozenset[str]:

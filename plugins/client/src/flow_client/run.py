@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flow_client.flow import Flow
     from flow_client.reader import Reader
     from flow_client.task import Task
-    from flow_core.api import RunDocument, Session, Store, TaskContext
+    from flow_core.api import RunDocument, Session, TaskContext
 
 ENDED = frozenset({"succeeded", "failed", "interrupted"})
 LOST = "lost"
@@ -273,12 +273,6 @@ class Run(Container[Step]):
             remove=removed,
         )
         self._record = self._record._replace(tags=tags)
-
-    @property
-    def store(self) -> Store:
-        """The store that holds what the run left, for tools that read it whole. Since 0.1."""
-        store: Store = self._reader.session.store
-        return store
 
     # --- what came of it ------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flow_gc import journal
 from flow_gc.policy import Choice, Policy, choose
-from flow_gc.reach import Entry, Finder, Folder, blobs, folders, others, references, useless
+from flow_gc.reach import Entry, Finder, Folder, blobs, files, folders, others, references, useless
 
 if TYPE_CHECKING:
     from flow_core.api import Metadata, Store
@@ -20,7 +20,7 @@ class Going(NamedTuple):
     """A run that goes.
 
     Attributes:
-        size: bytes below it.
+        size: bytes below it, and of the files beside it.
         reached: the hashes that it names.
         cut_short: whether it was decided before: a gc was cut short.
     """
@@ -116,6 +116,8 @@ def make_plan(
     sorting = _Sorting(choice, journals, choice.horizon(policy.margin))
     for folder in folders(store):
         sorting.add(store, folder)
+    for place, size in files(store).items():
+        sorting.add_files(place, size)
     sorting.reached |= references(store, others(store))
     reached = sorting.reached | sorting.open_reached
     freed, later, size = _sort_blobs(store, reached, sorting, policy)
@@ -175,6 +177,14 @@ class _Sorting:
             self.reached |= references(store, folder.entries)
         else:
             self.open_reached |= references(store, folder.entries)
+
+    def add_files(self, place: Place, size: int) -> None:
+        """Count the files beside a run; those of a run that is not there stay, whosever they are."""
+        if place in self.going:
+            going = self.going[place]
+            self.going[place] = going._replace(size=going.size + size)
+        else:
+            self.kept_size += size
 
 
 def _sort_blobs(

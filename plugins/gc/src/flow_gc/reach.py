@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BLOBS = "blobs/"
 RUNS = "runs/"
+FILES = "files/"
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _LOGS = ("stdout", "stderr")
 _BATCH = 200
@@ -66,6 +67,17 @@ def folders(store: Store, flow: str = "", run: str = "") -> Iterator[Folder]:
         yield Folder(name, number, tuple(Entry(*entry) for _, entry in group))
 
 
+def files(store: Store) -> dict[tuple[str, str], int]:
+    """Return the bytes of the files beside each run, whether there is such a run or not."""
+    sizes: dict[tuple[str, str], int] = {}
+    for entry in store.list(FILES):
+        parts = entry.key.split("/", 3)
+        if len(parts) == 4:
+            place = parts[1], parts[2]
+            sizes[place] = sizes.get(place, 0) + entry.size
+    return sizes
+
+
 def references(store: Store, entries: Iterable[Entry]) -> set[bytes]:
     """Return the hashes that objects name, as bytes.
 
@@ -102,9 +114,12 @@ def _pieces(store: Store, entry: Entry) -> Iterator[bytes]:
 
 
 def others(store: Store) -> Iterator[Entry]:
-    """Yield what lies neither below runs nor among the blobs: that of plugins."""
+    """Yield what lies neither below runs nor among the blobs: that of plugins.
+
+    Files that people put beside runs name no blobs, and may be of any size: nobody reads them.
+    """
     for name in store.folders():
-        if f"{name}/" not in (BLOBS, RUNS, "gc/"):
+        if f"{name}/" not in (BLOBS, RUNS, FILES, "gc/"):
             for entry in store.list(name):
                 if entry.key == name or entry.key.startswith(f"{name}/"):
                     yield Entry(*entry)

@@ -12,6 +12,7 @@ from flow_core.api import (
     AttemptState,
     RunRecord,
     attempt_prefix,
+    files_prefix,
     numbers_prefix,
     run_key,
     run_prefix,
@@ -74,7 +75,12 @@ def _remove_run(store: Store, metadata: Metadata, flow: str, run: str) -> None:
     """Remove a run: nobody finds it, then it is none any more, then its parts go."""
     metadata.remove_run(flow, run)
     store.delete([run_key(flow, run)])
-    parts = (run_prefix(flow, run), f"{tag_marks_prefix(flow)}{run}/")
+    # By what lies below it the next gc finds a run that went only half: that goes last.
+    parts = (
+        files_prefix(flow, run),
+        f"{tag_marks_prefix(flow)}{run}/",
+        run_prefix(flow, run),
+    )
     store.delete([entry.key for prefix in parts for entry in store.list(prefix)])
 
 
