@@ -828,8 +828,9 @@ class Inputs:
     def _read_ahead(self, name: str, number: int) -> None:
         """Read an artifact of many branches at the same time, once it was read of two in a row."""
         last, until = self._read_until.get(name, (-2, 0))
-        self._read_until[name] = (number, until)
-        if not self._remote or number != last + 1 or number < until:
+        follows = number == last + 1
+        self._read_until[name] = (number, until if follows else 0)  # else a loop begins anew
+        if not self._remote or not follows or number < until:
             return
         refs: list[ArtifactRef] = []
         until = number
