@@ -1,0 +1,50 @@
+"""How long, and how often, a request is repeated."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flow_objectstore.faults import Fault
+
+FIRST_WAIT = 0.1
+"""Seconds before the first repetition, at most; each further one may wait twice as long."""
+LONGEST_WAIT = 5.0
+UNREACHED = 3.0
+"""Seconds within which a service must be reached for the first time."""
+
+
+class Patience:
+    """What is left of the time for one request with its repetitions.
+
+    Args:
+        seconds: from now on.
+        reached: whether the service has answered this process before: if not, it is likely that
+            its address is wrong, and a person waits for that answer.
+    """
+
+    __slots__ = ("_begun", "_reached", "_seconds", "tries")
+
+    def __init__(self, seconds: float, reached: bool) -> None:
+        self._begun = time.monotonic()
+        self._seconds = seconds
+        self._reached = reached
+        self.tries = 0
+
+    def wait(self, fault: Fault) -> bool:
+        """Rest before a repetition; False when there shall be none."""
+        if not fault.transient:
+            return False
+        self.tries += 1
+        seconds = self._seconds
+        if fault.is_connection and not self._reached:
+            seconds = min(seconds, UNREACHED)
+        # Anything between nothing and the bound: many that failed together do not come back so.
+        bound = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self.tries - 1, 10))
+        rest = random.uniform(bound / 10, bound)
+        if time.monotonic() - self._begun + rest >= seconds:
+            return False
+        time.sleep(rest)
+        return True

@@ -1,0 +1,799 @@
+"""The base class of stores on object storage."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from flow_core.api import (
+    REFRESH_AGE,
+    Attributes,
+    ObjectInfo,
+    StoreCapabilities,
+    StoredObject,
+    StoreError,
+    changed_meanwhile,
+    check_key,
+    check_prefix,
+    check_range,
+)
+from flow_objectstore.faults import KINDS, Fault, fault_of
+from flow_objectstore.keys import escape, unescape
+from flow_objectstore.library import note_use
+from flow_objectstore.patience import Patience
+from flow_objectstore.pieces import PIECE, Spool, parts_of, taken
+from flow_objectstore.process import PIECES, REQUESTS, InProcess
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from flow_core.api import Buffer
+
+T = TypeVar("T")
+
+_FIRST = 4 << 20
+"""Bytes of an object that are fetched ahead of its turn, when many are read."""
+_WAITING = 64 << 20
+"""Bytes of small objects that are on their way to the service at the same time."""
+_ASKS = 256 << 10
+"""Bytes from which content is worth the question whether it is there already."""
+_PAGE = 1000
+_BATCH = 1000
+_WRITER = "flowwriter"
+"""Name of the metadata that tells whose a new object is, when the answer got lost."""
+_CONTENT_TYPE = "Content-Type"
+_UNSURE = frozenset(("timeout", "reset", "server", "truncated", "damaged", "no-answer"))
+"""Faults after which the service may have done what it was asked."""
+_TOLD_APART = frozenset(("denied", "missing", "wrong-region", "other"))
+"""Faults whose reason stands in the response's content, which a look (HEAD) does not have."""
+
+
+class Truncated(Exception):
+    """Less arrived than was announced."""
+
+
+class _First(NamedTuple):
+    """The beginning of an object, and what is needed to fetch the rest of the same version."""
+
+    content: Any
+    size: int
+    etag: str | None
+
+
+class ObjectStore:
+    """A store on object storage, through obstore; a plugin subclasses it for one service.
+
+    A subclass makes the client in `make_client`, says in `explain` what the service's errors mean,
+    and may override `upload` and `renew`, where its service can do better.
+
+    Requests that fail by what passes by itself are repeated, with growing rests of random length,
+    for ``patience`` seconds; while the service has never answered, connections that do not come
+    about are repeated for three seconds only. Nothing else is repeated.
+
+    Clients and threads are made on first use, and anew in a forked child: an instance may go
+    through a fork at any time.
+
+    Args:
+        url: the URL by which another process opens the same store.
+        prefix: what stands before the keys in the bucket: ``""``, or parts with ``/`` behind each.
+        patience: seconds for one request with its repetitions.
+
+    Attributes:
+        url: as the argument.
+        base: the prefix as the service knows it.
+        patience: as the argument; may be changed at any time.
+
+    Since 0.1.
+    """
+
+    capabilities = StoreCapabilities(shared=True, create_only=True, forkable=True, attributes=True)
+    bulk_delete = True
+    """Whether a deletion of many is one request, in which missing objects are no errors."""
+
+    def __init__(self, url: str, prefix: str = "", *, patience: float = 60.0) -> None:
+        self.url = url
+        self.base = escape(prefix)
+        self.patience = patience
+        self._own = InProcess(self.make_client)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}>"
+
+    # --- for subclasses ---------------------------------------------------------------------
+
+    def make_client(self, large: bool) -> Any:
+        """Return an obstore store of the bucket, without a prefix.
+
+        It repeats nothing itself (``retry_config={"max_retries": 0}``), unless ``large``: that one
+        is for uploads of many parts, whose requests may take minutes.
+        """
+        raise NotImplementedError
+
+    def explain(self, fault: Fault, what: str, where: str) -> StoreError:
+        """Return the error for a person; override it for the words of a service.
+
+        Args:
+            fault: what went wrong.
+            what: what failed, one sentence.
+            where: the object, or the store.
+        """
+        why = KINDS[fault.kind] + (f": {fault.text}" if fault.text else "")
+        return StoreError(what, where=where, why=why, hint="check the store's URL and settings")
+
+    def where(self, key: str | None = None) -> str:
+        """Return the place of an object, or of the store, for people."""
+        return self.url if key is None else f"{self.url}/{key}"
+
+    def upload(
+        self,
+        key: str,
+        parts: Iterator[bytes],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write a large object from its parts, as `write_stream` does.
+
+        This one lets obstore upload them; with ``create_only`` to another key first, from which the
+        service copies it if there is none.
+        """
+        path = self.path(key)
+        target = f"{self.base}.writing/{os.urandom(12).hex()}" if create_only else path
+        source = _Watched(parts)
+        kept = _kept(attributes)
+
+        def send(client: Any) -> None:
+            try:
+                client.put(
+                    target,
+                    source,
+                    attributes=kept,
+                    use_multipart=True,
+                    chunk_size=PIECE,
+                    max_concurrency=PIECES,
+                )
+            except BaseException:
+                if source.error is not None:
+                    raise _Chunks(source.error) from None
+                raise
+
+        what = f"Cannot write '{key}' to the store"
+        try:
+            self.ask(what, key, send, large=True, repeat=False)
+        except _Chunks as failed:
+            raise failed.error from None
+        if not create_only:
+            return True
+        try:
+            return self.ask(
+                what,
+                key,
+                lambda client: client.copy(target, path, overwrite=False) or True,
+                answers={"exists": False, "changed": False},
+            )
+        finally:
+            self._delete_one(key, target)
+
+    def renew(self, key: str, info: ObjectInfo) -> bool:
+        """Let an object count as changed now; False when it is gone.
+
+        This one reads it and writes it again.
+        """
+        pieces = self.stream(key)
+        if pieces is None:
+            return False
+        return self.write_stream(key, pieces, attributes=info.attributes)
+
+    @property
+    def own(self) -> InProcess:
+        """What this store has in this process."""
+        own = self._own
+        if own.process != os.getpid():
+            own.leave()
+            self._own = own = InProcess(self.make_client)
+        return own
+
+    def path(self, key: str) -> str:
+        """Return the key in the bucket of an object; `StoreError` for a key that none may have."""
+        check_key(key)
+        return self.base + escape(key)
+
+    def ask(
+        self,
+        what: str,
+        key: str | None,
+        call: Callable[[Any], T],
+        *,
+        answers: Mapping[str, T] | None = None,
+        large: bool = False,
+        repeat: bool = True,
+    ) -> T:
+        """Make a request, and repeat it as long as that may help.
+
+        Args:
+            what: what fails if it fails, one sentence.
+            key: of the object.
+            call: makes the request with a client of obstore's.
+            answers: kinds of faults (`KINDS`) that are answers → the result then.
+            large: whether it gets the client for large uploads.
+            repeat: whether it can be made again.
+
+        Raises:
+            StoreError: it failed.
+        """
+        own = self.own
+        client = own.client(large)
+        note_use()
+        patience: Patience | None = None
+        while True:
+            try:
+                answer = call(client)
+            except (StoreError, _Chunks):
+                raise
+            except Exception as error:  # obstore's are of several kinds
+                fault = _fault(error)
+                own.reached = own.reached or fault.status > 0
+                if answers and fault.kind in answers:
+                    own.found = True
+                    return answers[fault.kind]
+                patience = patience or Patience(self.patience, own.reached)
+                if repeat and patience.wait(fault):
+                    continue
+                raise self.explain(fault, what, self.where(key)) from error
+            own.reached = own.found = True
+            return answer
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def read(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        """Yield the content of each key, in order; None where there is none.
+
+        Many are fetched at the same time, of each up to 4 MiB ahead of its turn.
+        """
+        if len(keys) < 2:
+            for key in keys:
+                yield self._whole(key, self._first(key, PIECE))
+            return
+        firsts = self._ahead(lambda key: self._first(key, _FIRST), keys)
+        for key, first in zip(keys, firsts, strict=True):
+            yield self._whole(key, first)
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes | None:
+        """Return up to ``length`` bytes from ``offset``; None when the key is missing."""
+        path = self.path(key)
+        check_range(key, offset, length, self.url)
+        if not length:
+            return None if self.size(key) is None else b""
+        first = min(length, PIECE)
+        begin = self._fetch_first(key, path, offset, first)
+        if begin is None or length <= PIECE or begin.size <= offset + first:
+            return None if begin is None else bytes(begin.content)
+        end = min(begin.size, offset + length)
+        rest = self._pieces(key, begin, offset + first, end)
+        return b"".join((begin.content, *rest))
+
+    def stream(self, key: str) -> Iterator[Buffer] | None:
+        """Return the content in pieces of 8 MiB, eight of them ahead; None when it is missing."""
+        first = self._first(key, PIECE)
+        return None if first is None else self._stream(key, first)
+
+    def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
+        """Yield what the service tells of each object, in order; None where there is none."""
+        if len(keys) < 2:
+            return map(self.look, keys)
+        return self._ahead(self.look, keys)
+
+    def exists(self, keys: Sequence[str]) -> list[bool]:
+        """Say for each key whether it exists."""
+        return [info is not None for info in self.describe(keys)]
+
+    def size(self, key: str) -> int | None:
+        """Return the size of an object in bytes; None when it is missing."""
+        info = self.look(key)
+        return None if info is None else info.size
+
+    def look(self, key: str) -> ObjectInfo | None:
+        """Return what the service tells of one object; None when it is missing."""
+        path = self.path(key)
+        what = f"Cannot look for '{key}'"
+        try:
+            found: Any = self.ask(what, key, lambda client: _head(client, path), repeat=True)
+        except StoreError as error:
+            fault = _fault(error.__cause__) if error.__cause__ else None
+            if fault is None or fault.status == 0 or fault.code or fault.kind not in _TOLD_APART:
+                raise
+            if fault.kind != "missing" or not self.own.found:
+                self._find_reason(what, key, path)
+            if fault.kind != "missing":
+                raise
+            return None
+        return _described(key, found)
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Return the distinct next parts of keys below ``prefix``, sorted."""
+        check_prefix(prefix)
+        base = self.base + escape(prefix)
+        found = self.ask(
+            f"Cannot list '{prefix}'",
+            prefix or None,
+            lambda client: client.list_with_delimiter(base or None),
+        )
+        paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
+        names = {unescape(path[len(base) :].rstrip("/")) for path in paths if path.startswith(base)}
+        return sorted(names - {"", ".writing"} if not prefix else names - {""})
+
+    def local_path(self, key: str) -> str | None:
+        """Return None: nothing is a file of this machine."""
+        check_key(key)
+        return None
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def write(
+        self, items: Iterable[tuple[str, Buffer]], *, create_only: bool = False
+    ) -> list[bool]:
+        """Write each (key, content), many at the same time; say for each whether it was written."""
+        source = iter(items)
+        taken_up = [item for _, item in zip(range(2), source, strict=False)]
+        if len(taken_up) < 2:
+            return [self._write(key, taken(content), create_only) for key, content in taken_up]
+        written = _Writing(self, create_only)
+        try:
+            for key, content in taken_up:
+                written.add(key, taken(content))
+            taken_up.clear()
+            for key, content in source:
+                written.add(key, taken(content))
+        finally:
+            written.finish()
+        return written.results()
+
+    def write_content(self, chunks: Iterable[Buffer], key: Callable[[], str]) -> bool:
+        """Write one object whose key is known only when ``chunks`` is used up.
+
+        Up to 8 MiB wait in memory, more in a temporary file of this machine. Small content is
+        written at once, unless there is an object; for larger content the service is asked first.
+        An object of another size is damaged, and replaced.
+        """
+        spool = Spool()
+        try:
+            # What ``chunks`` and ``key`` raise is not the store's to explain: it passes unchanged.
+            for chunk in chunks:
+                _add(spool, chunk, self.url)
+            name = key()
+            self.path(name)
+            if spool.size >= _ASKS and self._has(name, spool.size):
+                return False
+            if self._send(name, spool.parts(), create_only=spool.size < _ASKS):
+                return True
+            if self._has(name, spool.size):
+                return False
+            return self._send(name, spool.parts())
+        finally:
+            spool.close()
+
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write one object of any size: up to 8 MiB in one request, more in parts, eight at a time."""
+        self.path(key)
+        return self._send(key, parts_of(chunks), create_only=create_only, attributes=attributes)
+
+    def delete(self, keys: Iterable[str], *, older_than: float | None = None) -> None:
+        """Delete objects; missing ones are no error.
+
+        With ``older_than`` each is looked at right before the deletion of its batch of up to 1000.
+        """
+        batch: dict[str, str] = {}
+        for key in keys:
+            batch[key] = self.path(key)
+            if len(batch) == _BATCH:
+                self._delete(batch, older_than)
+                batch = {}
+        if batch:
+            self._delete(batch, older_than)
+
+    def refresh(self, key: str, age: float = REFRESH_AGE) -> bool:
+        """Say whether an object exists; one that is old is renewed by the service."""
+        info = self.look(key)
+        if info is None:
+            return False
+        return time.time() - info.modified < age or self.renew(key, info)
+
+    # --- parts: reading ---------------------------------------------------------------------
+
+    def _first(self, key: str, length: int) -> _First | None:
+        return self._fetch_first(key, self.path(key), 0, length)
+
+    def _fetch_first(self, key: str, path: str, offset: int, length: int) -> _First | None:
+        answers: dict[str, _First | None] = {"missing": None, "empty": _First(b"", 0, None)}
+        return self.ask(
+            f"Cannot read '{key}' from the store",
+            key,
+            lambda client: _fetch(client, path, offset, offset + length, None),
+            answers=answers,
+        )
+
+    def _whole(self, key: str, first: _First | None) -> bytes | None:
+        for _ in range(3):
+            if first is None or first.size <= len(first.content):
+                return None if first is None else bytes(first.content)
+            try:
+                rest = self._pieces(key, first, len(first.content), first.size)
+                return b"".join((first.content, *rest))
+            except _Changed:
+                first = self._first(key, PIECE)
+        raise changed_meanwhile(key, self.url)
+
+    def _stream(self, key: str, first: _First) -> Iterator[Buffer]:
+        size, begin = first.size, len(first.content)
+        rest = self._pieces(key, first, begin, size) if begin < size else iter(())
+        piece = memoryview(first.content)
+        del first
+        if size:
+            yield piece
+        del piece
+        try:
+            for content in rest:
+                yield memoryview(content)
+        except _Changed:
+            raise changed_meanwhile(key, self.url) from None
+
+    def _pieces(self, key: str, first: _First, begin: int, end: int) -> Iterator[Any]:
+        """Yield the bytes from ``begin`` to ``end`` of one version of an object, in pieces."""
+        path, etag = self.path(key), first.etag
+        what = f"Cannot read '{key}' from the store"
+
+        def piece(at: int) -> Any:
+            until = min(at + PIECE, end)
+            found = self.ask(
+                what,
+                key,
+                lambda client: _fetch(client, path, at, until, etag),
+                answers={"missing": None, "changed": None, "empty": None},
+            )
+            if found is None or len(found.content) != until - at:
+                raise _Changed
+            return found.content
+
+        return self._ahead(piece, range(begin, end, PIECE), PIECES)
+
+    def _ahead(
+        self, call: Callable[[Any], T], items: Iterable[Any], most: int | None = None
+    ) -> Iterator[T]:
+        """Yield ``call(item)`` of each item in order, with some of them done ahead.
+
+        Args:
+            call: what is done, in threads.
+            items: what it is done with.
+            most: how many pieces at a time; None = these are small requests.
+        """
+        own = self.own
+        pool = own.requests if most is None else own.pieces
+        doing: deque[Future[T]] = deque()
+        rest = iter(items)
+        try:
+            for item in rest:
+                doing.append(pool.submit(call, item))
+                if len(doing) >= (most or REQUESTS):
+                    yield doing.popleft().result()
+            while doing:
+                yield doing.popleft().result()
+        finally:
+            for future in doing:
+                future.cancel()
+
+    def _find_reason(self, what: str, key: str, path: str) -> None:
+        """Ask again in a way whose answer has a reason: raise it, if it is one for an error."""
+        self.ask(
+            what,
+            key,
+            lambda client: _fetch(client, path, 0, 1, None),
+            answers={"missing": None, "empty": None},
+        )
+
+    # --- parts: writing ---------------------------------------------------------------------
+
+    def _write(self, key: str, content: bytes, create_only: bool) -> bool:
+        if len(content) > 2 * PIECE and not create_only:
+            return self._send(key, parts_of([content]))
+        return self.put(key, content, create_only=create_only)
+
+    def _send(
+        self,
+        key: str,
+        parts: Iterator[bytes],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write an object from its parts: one of them in one request."""
+        first = next(parts)
+        second = next(parts, None)
+        if second is None:
+            return self.put(key, first, create_only=create_only, attributes=attributes)
+        if create_only and self.look(key) is not None:
+            return False
+        together = _chained(first, second, parts)
+        del first, second  # which are large
+        return self.upload(key, together, create_only=create_only, attributes=attributes)
+
+    def put(
+        self,
+        key: str,
+        content: bytes,
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write an object in one request; say whether it was written."""
+        path = self.path(key)
+        what = f"Cannot write '{key}' to the store"
+        kept = _kept(attributes)
+        large = len(content) > _ASKS
+        if not create_only:
+            self.ask(what, key, lambda client: _put(client, path, content, kept), large=large)
+            return True
+        writer = os.urandom(8).hex()
+        kept = {**(kept or {}), _WRITER: writer}
+        unsure = False
+
+        def create(client: Any) -> bool:
+            nonlocal unsure
+            try:
+                client.put(path, content, attributes=kept, mode="create", use_multipart=False)
+            except Exception as error:
+                fault = _fault(error)
+                if unsure and fault.kind in ("exists", "changed"):
+                    return self.is_by(client, path, writer)
+                unsure = unsure or fault.kind in _UNSURE
+                raise
+            return True
+
+        answers = {"exists": False, "changed": False}
+        return self.ask(what, key, create, answers=answers, large=large)
+
+    def is_by(self, client: Any, path: str, writer: str) -> bool:
+        """Whether an object is the one that ``writer`` wrote, though the answer got lost."""
+        try:
+            found = _head(client, path)
+        except FileNotFoundError:
+            return True  # written, and deleted since
+        return bool(found.attributes.get(_WRITER) == writer)
+
+    def _has(self, key: str, size: int) -> bool:
+        """Whether there is an object of this size; it is refreshed."""
+        info = self.look(key)
+        if info is None or info.size != size:
+            return False
+        return time.time() - info.modified < REFRESH_AGE or self.renew(key, info)
+
+    def _delete(self, paths: Mapping[str, str], older_than: float | None) -> None:
+        if older_than is not None:
+            found = self.describe(list(paths))
+            old = {info.key for info in found if info is not None and info.modified < older_than}
+            paths = {key: path for key, path in paths.items() if key in old}
+        if len(paths) == 1 or not self.bulk_delete:
+            for _ in self._ahead(lambda key: self._delete_one(key, paths[key]), paths):
+                pass
+        elif paths:
+            self.ask(
+                f"Cannot delete {len(paths)} objects",
+                None,
+                lambda client: client.delete(list(paths.values())),
+            )
+
+    def _delete_one(self, key: str, path: str) -> None:
+        self.ask(
+            f"Cannot delete '{key}'",
+            key,
+            lambda client: client.delete(path),
+            answers={"missing": None},
+        )
+
+    # --- listing (last, since the name hides the type from the annotations below it) --------
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield all objects whose key starts with ``prefix``, sorted by key, page by page.
+
+        Keys with control characters or ``\\`` are sorted among those of their page (1000 objects).
+        """
+        check_prefix(prefix)
+        return self._list(self.base + escape(prefix))
+
+    def _list(self, start: str) -> Iterator[StoredObject]:
+        folder, slash, begin = start.rpartition("/")
+        for page in self._pages(folder + slash, _before(start) if begin else None):
+            found = [entry for entry in page if entry["path"].startswith(start)]
+            yield from sorted(map(self._stored, found))
+            last = page[-1]["path"]
+            if last > start and not last.startswith(start):
+                return
+
+    def _pages(self, folder: str, last: str | None) -> Iterator[Sequence[Any]]:
+        """Yield the objects behind ``last``; a listing that breaks off goes on where it was."""
+        stream: Any = None
+
+        def next_page(client: Any) -> Sequence[Any]:
+            nonlocal stream
+            try:
+                stream = stream or client.list(folder or None, offset=last, chunk_size=_PAGE)
+                page: Sequence[Any] = next(stream, ())
+            except BaseException:
+                stream = None
+                raise
+            return page
+
+        while page := self.ask(f"Cannot list '{folder}'", None, next_page):
+            yield page
+            if len(page) < _PAGE:
+                return
+            last = page[-1]["path"]
+
+    def _stored(self, entry: Any) -> StoredObject:
+        key = unescape(entry["path"][len(self.base) :])
+        return StoredObject(key, entry["size"], entry["last_modified"].timestamp())
+
+
+class _Changed(Exception):
+    """The object is not the one any more whose beginning was read."""
+
+
+class _Chunks(Exception):
+    """What the caller's chunks raised, on its way through obstore."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+class _Watched:
+    """Chunks for obstore, which remember what they raised."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self.error: BaseException | None = None
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._parts)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+class _Writing:
+    """Many small objects on their way: few of them wait, and those of one key in order."""
+
+    def __init__(self, store: ObjectStore, create_only: bool) -> None:
+        self._store = store
+        self._create_only = create_only
+        self._pool = store.own.requests
+        self._done: list[Future[bool]] = []
+        self._waiting: deque[tuple[Future[bool], int]] = deque()
+        self._bytes = 0
+        self._last: dict[str, Future[bool]] = {}
+
+    def add(self, key: str, content: bytes) -> None:
+        check_key(key)
+        if key in self._last:
+            self._last[key].exception()  # the later one wins, so the earlier one comes first
+        future = self._pool.submit(self._store._write, key, content, self._create_only)
+        self._done.append(future)
+        self._last[key] = future
+        self._waiting.append((future, len(content)))
+        self._bytes += len(content)
+        while self._bytes > _WAITING or len(self._waiting) > 2 * REQUESTS:
+            self._wait()
+
+    def finish(self) -> None:
+        while self._waiting:
+            self._wait()
+
+    def results(self) -> list[bool]:
+        return [future.result() for future in self._done]
+
+    def _wait(self) -> None:
+        future, size = self._waiting.popleft()
+        future.exception()
+        self._bytes -= size
+
+
+def _fault(error: BaseException) -> Fault:
+    return Fault("truncated", str(error)) if isinstance(error, Truncated) else fault_of(error)
+
+
+def _fetch(client: Any, path: str, begin: int, end: int, etag: str | None) -> _First:
+    """Return the bytes from ``begin`` to ``end``, or fewer at the end of the object."""
+    options: dict[str, Any] = {"range": (begin, end)}
+    if etag:
+        options["if_match"] = etag
+    found = client.get(path, options=options)
+    content = found.bytes()
+    first, last = found.range
+    if len(content) != last - first:
+        raise Truncated(f"{len(content)} bytes of {last - first}")
+    return _First(content, found.meta["size"], found.meta["e_tag"])
+
+
+def _head(client: Any, path: str) -> Any:
+    return client.get(path, options={"head": True})
+
+
+def _put(client: Any, path: str, content: bytes, kept: dict[str, str] | None) -> None:
+    client.put(path, content, attributes=kept, use_multipart=False)
+
+
+def _kept(attributes: Attributes | None) -> dict[str, str] | None:
+    """Return attributes as obstore wants them."""
+    if attributes is None or not (attributes.content_type or attributes.metadata):
+        return None
+    kept = dict(attributes.metadata)
+    if attributes.content_type:
+        kept[_CONTENT_TYPE] = attributes.content_type
+    return kept
+
+
+def _described(key: str, found: Any) -> ObjectInfo:
+    kept = dict(found.attributes)
+    content_type = kept.pop(_CONTENT_TYPE, None)
+    kept.pop(_WRITER, None)
+    metadata = {name: text for name, text in kept.items() if name not in _OTHERS}
+    meta = found.meta
+    etag = meta["e_tag"].strip('"') if meta["e_tag"] else None
+    return ObjectInfo(
+        key,
+        meta["size"],
+        meta["last_modified"].timestamp(),
+        Attributes(content_type, metadata),
+        etag,
+    )
+
+
+_OTHERS = frozenset(
+    (
+        "Cache-Control",
+        "Content-Disposition",
+        "Content-Encoding",
+        "Content-Language",
+        "Storage-Class",
+    )
+)
+
+
+def _chained(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    waiting = [second, first]
+    del first, second
+    while waiting:
+        yield waiting.pop()
+    yield from rest
+
+
+def _before(start: str) -> str:
+    """Return a text behind which all texts with this beginning come, and few others."""
+    return start[:-1] + chr(max(ord(start[-1]) - 1, 0x20)) + "\U0010fffd"
+
+
+def _add(spool: Spool, chunk: Buffer, url: str) -> None:
+    try:
+        spool.add(chunk)
+    except OSError as error:
+        raise StoreError(
+            "Cannot keep an object on its way to the store",
+            where=f"a temporary file, for {url}",
+            why=error.strerror or str(error),
+            hint="free space there, or choose another folder: export TMPDIR=/other/folder",
+        ) from error

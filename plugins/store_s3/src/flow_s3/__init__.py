@@ -1,0 +1,1 @@
+"""flow-s3: keeps flow artifacts in S3, and in what speaks its language."""
