@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from flow_core.environments import EnvironmentLock as EnvironmentLock
     from flow_core.environments import ReadyEnvironment as ReadyEnvironment
     from flow_core.environments import this_platform as this_platform
+    from flow_core.errors import AccessDenied as AccessDenied
     from flow_core.errors import ArtifactError as ArtifactError
     from flow_core.errors import CommandFailed as CommandFailed
     from flow_core.errors import Declined as Declined
@@ -257,7 +258,7 @@ _HOME = {
     "context": "current",
     "deprecation": "Deprecation FlowDeprecation RemovedInFlow1 RemovedInFlow2 deprecated overdue",
     "environments": "EnvironmentBuilder EnvironmentLock ReadyEnvironment this_platform",
-    "errors": "ArtifactError CommandFailed Declined DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
+    "errors": "AccessDenied ArtifactError CommandFailed Declined DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NoEnvironment NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
     "exports": "own_names",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from flow_core.api import AccessDenied, StoreError
+
 
 class Fault(NamedTuple):
     """What went wrong.
@@ -80,6 +82,8 @@ TRANSIENT = frozenset(
         "server",
     )
 )
+
+_REFUSALS = frozenset(("denied", "bad-key", "bad-secret", "expired", "no-credentials"))
 
 # Codes of S3, Azure and Google → kind.
 _CODES = {
@@ -163,6 +167,8 @@ _STATUS = {
 }
 # What stands in the chain of errors below a request without a response → kind; the first counts.
 _CHAIN = (
+    ("BareRedirect", "wrong-region"),
+    ("redirect without LOCATION", "wrong-region"),
     ("ConnectionRefused", "refused"),
     ("dns error", "unknown-host"),
     ("InvalidCertificate", "tls"),
@@ -186,12 +192,19 @@ _CODE = re.compile(r"<Code>\s*([\w.]+)\s*</Code>")
 _WORDS = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
 _BODY = re.compile(r'body: Some\(\s*"(.*)",\s*\)', re.DOTALL)
 _SYSTEM = re.compile(r'(?:message|error): "([^"]+)"')
+_METADATA = re.compile(
+    r"http://[\d.]+/(?:latest/(?:api/token|meta-data)|v2/credentials|metadata/identity)"
+    r"|metadata\.google\.internal|External \w+ credential provider"
+)
+"""Where machines and containers are asked for credentials."""
 _TAIL = "\n\nDebug source:"
 
 
 def fault_of(error: BaseException) -> Fault:
     """Return what an exception of obstore tells."""
     text = str(error)
+    if _METADATA.search(text.partition("\n")[0]):
+        return Fault("no-credentials", _first_line(text))
     status = _status(text)
     if status:
         return response_fault(status, _body(text))
@@ -259,3 +272,10 @@ def _plain(text: str) -> str:
     for sign, meaning in (("&#39;", "'"), ("&quot;", '"'), ("&lt;", "<"), ("&gt;", ">")):
         text = text.replace(sign, meaning)
     return " ".join(text.replace("&amp;", "&").split())
+
+
+def refused(fault: Fault, error: StoreError) -> StoreError:
+    """Return ``error``; where the credentials are refused, as an `AccessDenied`."""
+    if fault.kind not in _REFUSALS or isinstance(error, AccessDenied):
+        return error
+    return AccessDenied(error.what, where=error.where, why=error.why, hint=error.hint)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 FIRST_WAIT = 0.1
 """Seconds before the first repetition, at most; each further one may wait twice as long."""
 LONGEST_WAIT = 5.0
-UNREACHED = 3.0
+UNREACHED = 2.0
 """Seconds within which a service must be reached for the first time."""
 
 

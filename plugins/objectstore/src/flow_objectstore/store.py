@@ -20,7 +20,7 @@ from flow_core.api import (
     check_prefix,
     check_range,
 )
-from flow_objectstore.faults import KINDS, Fault, fault_of
+from flow_objectstore.faults import KINDS, Fault, fault_of, refused
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
 from flow_objectstore.patience import Patience
@@ -71,7 +71,7 @@ class ObjectStore:
 
     Requests that fail by what passes by itself are repeated, with growing rests of random length,
     for ``patience`` seconds; while the service has never answered, connections that do not come
-    about are repeated for three seconds only. Nothing else is repeated.
+    about are repeated for two seconds only. Nothing else is repeated.
 
     Clients and threads are made on first use, and anew in a forked child: an instance may go
     through a fork at any time.
@@ -242,7 +242,7 @@ class ObjectStore:
                 patience = patience or Patience(self.patience, own.reached)
                 if repeat and patience.wait(fault):
                     continue
-                raise self.explain(fault, what, self.where(key)) from error
+                raise refused(fault, self.explain(fault, what, self.where(key))) from error
             own.reached = own.found = True
             return answer
 

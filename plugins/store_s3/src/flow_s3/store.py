@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from flow_core.api import Settings, UsageError, check_key
+from flow_core.api import StoreError, UsageError, check_key
+from flow_objectstore.faults import Fault
 from flow_objectstore.library import load_store
 from flow_objectstore.store import ObjectStore
-from flow_s3.settings import declare
+from flow_s3.place import find_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ class S3Store(ObjectStore):
 
     Attributes:
         bucket: name of the bucket.
+        place: endpoint, region and credentials in use.
 
     Since 0.1.
     """
@@ -30,42 +31,23 @@ class S3Store(ObjectStore):
     def __init__(
         self, root: str | None = None, *, settings: Mapping[str, Any] | None = None
     ) -> None:
-        found = Settings()
-        declare(found)
-        self._settings = {
-            s.name: found[s.name] for s in found.declared() if s.name.startswith("s3_")
-        }
-        self._settings |= settings or {}
-        self.bucket, prefix = _parts(root or self._settings["s3_root"])
+        self.place = find_place(settings)
+        self.bucket, prefix = _parts(root or self.place.settings["s3_root"])
         url = f"s3://{self.bucket}/{prefix}".rstrip("/")
-        super().__init__(url, prefix, patience=self._settings["s3_retry_time"])
+        super().__init__(url, prefix, patience=self.place.settings["s3_retry_time"])
 
     def make_client(self, large: bool) -> Any:
         """Return an obstore client of the bucket."""
-        import os
+        place = self.place
+        if place.provider is None and not place.metadata and not place.settings["s3_anonymous"]:
+            raise self.explain(Fault("no-credentials"), "Cannot use the store", self.url)
+        return load_store("S3Store")(self.bucket, **place.client_arguments(self.bucket, large))
 
-        client = load_store("S3Store")
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        endpoint = self._settings["s3_endpoint_url"] or endpoint
-        config: dict[str, Any] = {"virtual_hosted_style_request": not endpoint}
-        if endpoint:
-            config["endpoint"] = endpoint
-        config["copy_if_not_exists"] = "multipart"
-        config["checksum_algorithm"] = "sha256"
-        return client(
-            self.bucket,
-            config=config,
-            client_options={
-                "allow_http": True,
-                "connect_timeout": timedelta(seconds=3),
-                "read_timeout": timedelta(seconds=120 if large else 20),
-                "timeout": timedelta(seconds=300),
-            },
-            retry_config={
-                "max_retries": 10 if large else 0,
-                "retry_timeout": timedelta(seconds=max(self._settings["s3_retry_time"], 0.001)),
-            },
-        )
+    def explain(self, fault: Fault, what: str, where: str) -> StoreError:
+        """Return the error for a person, in the words of S3."""
+        from flow_s3.faults import explained  # most runs need none
+
+        return explained(fault, what, where, self.place, self.bucket)
 
 
 def _parts(root: str) -> tuple[str, str]:
@@ -75,6 +57,7 @@ def _parts(root: str) -> tuple[str, str]:
         raise UsageError(
             "The store 's3' needs a bucket",
             where="--datastore s3",
+            why="neither the URL nor the setting s3_root names one",
             hint="--datastore s3://bucket/prefix, or set it once: FLOW_S3_ROOT=s3://bucket/prefix",
         )
     if prefix:

@@ -1,0 +1,171 @@
+"""Where buckets are, and how they are used: settings, variables and profiles, put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from flow_core.api import Settings, StoreError
+from flow_s3.credentials import Provider, find
+from flow_s3.profiles import Profiles
+from flow_s3.settings import declare
+
+_REGION = "us-east-1"
+
+
+class Place(NamedTuple):
+    """What a client needs to know.
+
+    Attributes:
+        settings: those of this plugin, by name.
+        endpoint: URL of the service; None = AWS.
+        region: of the bucket.
+        ca_bundle: file of certificates, or None.
+        provider: gives credentials; None = obstore finds those of the machine.
+        metadata: whether a machine may be asked for credentials.
+    """
+
+    settings: Mapping[str, Any]
+    endpoint: str | None
+    region: str
+    ca_bundle: str | None
+    provider: Provider | None
+    metadata: bool
+
+    @property
+    def address(self) -> str:
+        """The service, for people."""
+        return self.endpoint or f"AWS, region {self.region}"
+
+    def client_arguments(self, bucket: str, large: bool) -> dict[str, Any]:
+        """Return the arguments of obstore's class for ``bucket``; see `ObjectStore.make_client`."""
+        seconds = max(self.settings["s3_retry_time"], 0.001)
+        arguments: dict[str, Any] = {
+            "config": self._config(bucket),
+            "client_options": self._options(large),
+            "retry_config": {
+                "max_retries": 10 if large else 0,
+                "retry_timeout": timedelta(seconds=seconds),
+            },
+        }
+        if self.provider is not None:
+            arguments["credential_provider"] = self.provider
+        return arguments
+
+    def _config(self, bucket: str) -> dict[str, Any]:
+        settings = self.settings
+        config: dict[str, Any] = {
+            "region": self.region,
+            "virtual_hosted_style_request": not self._in_path(bucket),
+            "copy_if_not_exists": "multipart",
+            "conditional_put": "etag",
+        }
+        if self.endpoint:
+            config["aws_endpoint_url_s3"] = config["endpoint"] = self._url(bucket)
+        if settings["s3_checksum"] != "none":
+            config["checksum_algorithm"] = settings["s3_checksum"]
+        if settings["s3_encryption"]:
+            config["server_side_encryption"] = settings["s3_encryption"]
+        if settings["s3_kms_key"]:
+            config["sse_kms_key_id"] = settings["s3_kms_key"]
+        if settings["s3_requester_pays"]:
+            config["request_payer"] = True
+        if settings["s3_anonymous"]:
+            config["skip_signature"] = True
+        return config
+
+    def _in_path(self, bucket: str) -> bool:
+        style = self.settings["s3_path_style"]
+        # A certificate for *.s3.amazonaws.com holds for no name with a further dot.
+        return bool(style == "always" or (style == "auto" and (self.endpoint or "." in bucket)))
+
+    def _url(self, bucket: str) -> str:
+        assert self.endpoint is not None
+        if self._in_path(bucket):
+            return self.endpoint
+        scheme, _, host = self.endpoint.partition("://")
+        return f"{scheme}://{bucket}.{host}"
+
+    def _options(self, large: bool) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "allow_http": bool(self.endpoint and self.endpoint.startswith("http://")),
+            "connect_timeout": timedelta(seconds=3),
+            "read_timeout": timedelta(seconds=120 if large else 20),
+            "timeout": timedelta(seconds=300),
+            "user_agent": "flow-s3",
+        }
+        if not self.settings["s3_verify"]:
+            options["allow_invalid_certificates"] = True
+        elif self.ca_bundle:
+            options["root_certificate"] = _certificates(self.ca_bundle)
+        return options
+
+
+def find_place(
+    given: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> Place:
+    """Return what settings, variables and profiles say.
+
+    Args:
+        given: values of settings that are not to be looked up.
+        environment: variables; None = those of this process.
+    """
+    variables = os.environ if environment is None else environment
+    settings = {**_settings(environment), **(given or {})}
+    profiles = Profiles(variables)
+    named = settings["s3_profile"] or variables.get("AWS_PROFILE")
+    profile = profiles.get(named or "default", needed=bool(named))
+    region = (
+        settings["s3_region"]
+        or variables.get("AWS_REGION")
+        or variables.get("AWS_DEFAULT_REGION")
+        or profile.get("region")
+        or _REGION
+    )
+    ignored = variables.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true"
+    endpoint = settings["s3_endpoint_url"] or (
+        None
+        if ignored
+        else variables.get("AWS_ENDPOINT_URL_S3")
+        or variables.get("AWS_ENDPOINT_URL")
+        or profiles.endpoint(profile)
+    )
+    source = None
+    if not settings["s3_anonymous"]:
+        source = find(
+            profiles,
+            profile,
+            variables,
+            region=region,
+            role=settings["s3_role"],
+            chosen=bool(settings["s3_profile"]),
+        )
+    return Place(
+        settings,
+        endpoint.rstrip("/") if endpoint else None,
+        region,
+        settings["s3_ca_bundle"] or variables.get("AWS_CA_BUNDLE") or profile.get("ca_bundle"),
+        Provider(source) if source else None,
+        variables.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true",
+    )
+
+
+def _settings(environment: Mapping[str, str] | None) -> dict[str, Any]:
+    found = Settings(environment)
+    declare(found)
+    return {one.name: found[one.name] for one in found.declared() if one.name.startswith("s3_")}
+
+
+def _certificates(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise StoreError(
+            "The file of CA certificates cannot be read",
+            where=path,
+            why=error.strerror or str(error),
+            hint="name another: AWS_CA_BUNDLE, or the setting s3_ca_bundle",
+        ) from error
