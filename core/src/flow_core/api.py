@@ -139,6 +139,7 @@ if TYPE_CHECKING:
     from flow_core.logs import times_key as times_key
     from flow_core.manifests import ManifestReader as ManifestReader
     from flow_core.manifests import list_manifests as list_manifests
+    from flow_core.manifests import unpack_manifests as unpack_manifests
     from flow_core.options import Attached as Attached
     from flow_core.options import Decorator as Decorator
     from flow_core.options import FlowDecorator as FlowDecorator
@@ -278,7 +279,7 @@ _HOME = {
     "library": "resume_flow run_flow",
     "lint": "lint",
     "logs": "encode_times home_of_logs read_times time_of_byte times_key",
-    "manifests": "ManifestReader list_manifests",
+    "manifests": "ManifestReader list_manifests unpack_manifests",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
     "overlay": "OverlayStore",
