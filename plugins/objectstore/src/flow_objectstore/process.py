@@ -24,12 +24,14 @@ class InProcess:
 
     Attributes:
         process: its id.
+        used: whether a request was made.
         reached: whether the service has answered.
         found: whether it is known that the bucket is there.
     """
 
     def __init__(self, make_client: Callable[[bool], Any]) -> None:
         self.process = os.getpid()
+        self.used = False
         self.reached = False
         self.found = False
         self._make_client = make_client
@@ -65,6 +67,11 @@ class InProcess:
                 self._pools[name] = ThreadPoolExecutor(threads, f"flow-{name}")
             return self._pools[name]
 
-    def leave(self) -> None:
-        """Keep this from being taken apart, in a child."""
-        _inherited.append(self)
+    def in_child(self) -> InProcess:
+        """Return what a forked child has: clients that made no request go through a fork."""
+        new = InProcess(self._make_client)
+        if self.used:
+            _inherited.append(self)
+        else:
+            new._clients.update(self._clients)
+        return new

@@ -50,7 +50,7 @@ class Place(NamedTuple):
                 "retry_timeout": timedelta(seconds=seconds),
             },
         }
-        if self.provider is not None:
+        if self.provider is not None and self.provider.fixed is None:
             arguments["credential_provider"] = self.provider
         return arguments
 
@@ -62,6 +62,11 @@ class Place(NamedTuple):
             "copy_if_not_exists": "multipart",
             "conditional_put": "etag",
         }
+        if self.provider is not None and self.provider.fixed is not None:
+            keys = self.provider.fixed
+            config |= {"access_key_id": keys.key, "secret_access_key": keys.secret}
+            if keys.token:
+                config["session_token"] = keys.token
         if self.endpoint:
             config["aws_endpoint_url_s3"] = config["endpoint"] = self._url(bucket)
         if settings["s3_checksum"] != "none":
