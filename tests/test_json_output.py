@@ -53,6 +53,8 @@ READS: dict[str, tuple[list[str], type, str]] = {
     "show": (["show", "flow.py"], dict, "decorators parameters steps"),
     "spin": (["spin", "flow.py", "start"], dict, "artifacts earlier failure pathspec state"),
     "status": (["status"], dict, "flows index store user version"),
+    "store check": (["store", "check"], dict, "findings store"),
+    "store migrate": (["store", "migrate", "local", "local://to", "--dry-run"], dict, "copied"),
     "tag list": (["tag", "list", "--all"], list, "run tags"),
     "version": (["version"], dict, "flow_core plugins python"),
 }

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from flow_core.environments import EnvironmentLock as EnvironmentLock
     from flow_core.environments import ReadyEnvironment as ReadyEnvironment
     from flow_core.environments import this_platform as this_platform
+    from flow_core.errors import AccessDenied as AccessDenied
     from flow_core.errors import ArtifactError as ArtifactError
     from flow_core.errors import CommandFailed as CommandFailed
     from flow_core.errors import Declined as Declined
@@ -138,6 +139,7 @@ if TYPE_CHECKING:
     from flow_core.logs import times_key as times_key
     from flow_core.manifests import ManifestReader as ManifestReader
     from flow_core.manifests import list_manifests as list_manifests
+    from flow_core.manifests import unpack_manifests as unpack_manifests
     from flow_core.options import Attached as Attached
     from flow_core.options import Decorator as Decorator
     from flow_core.options import FlowDecorator as FlowDecorator
@@ -257,7 +259,7 @@ _HOME = {
     "context": "current",
     "deprecation": "Deprecation FlowDeprecation RemovedInFlow1 RemovedInFlow2 deprecated overdue",
     "environments": "EnvironmentBuilder EnvironmentLock ReadyEnvironment this_platform",
-    "errors": "ArtifactError CommandFailed Declined DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
+    "errors": "AccessDenied ArtifactError CommandFailed Declined DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NoEnvironment NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
     "exports": "own_names",
@@ -277,7 +279,7 @@ _HOME = {
     "library": "resume_flow run_flow",
     "lint": "lint",
     "logs": "encode_times home_of_logs read_times time_of_byte times_key",
-    "manifests": "ManifestReader list_manifests",
+    "manifests": "ManifestReader list_manifests unpack_manifests",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
     "overlay": "OverlayStore",

@@ -199,6 +199,10 @@ class StoreError(FlowError):
     failure_cause = "store"
 
 
+class AccessDenied(StoreError):
+    """The datastore refuses this to the person, or to the credentials that are used. Since 0.1."""
+
+
 class IntegrityError(StoreError):
     """Stored data is damaged: a blob is truncated, altered or missing, a manifest unreadable."""
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from flow_core.errors import StoreError, UsageError
+from flow_core.errors import AccessDenied, StoreError, UsageError
 from flow_core.interfaces import REFRESH_AGE, ObjectInfo, StoreCapabilities, StoredObject
 from flow_core.store_rules import (
     changed_meanwhile,
@@ -284,7 +284,8 @@ class FsspecStore:
             raise
         except Exception as error:  # each service has errors of its own, of no common kind
             text = (getattr(error, "strerror", None) or str(error)).strip()
-            raise StoreError(
+            kind = AccessDenied if isinstance(error, PermissionError) else StoreError
+            raise kind(
                 what,
                 where=self.url,
                 why=f"{type(error).__name__}: {text}" if text else type(error).__name__,

@@ -80,6 +80,10 @@ def unpack(content: bytes, key: str) -> dict[str, bytes]:
     )
 
 
+unpack_manifests = unpack
+"""Its name among those of all modules."""
+
+
 class ManifestReader:
     """Reads manifests, wherever they lie; the packs that were read last are kept.
 

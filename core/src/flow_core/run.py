@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core import __version__
-from flow_core.errors import ArtifactError, NotFound, RunFailed, UsageError, did_you_mean
+from flow_core.errors import (
+    ArtifactError,
+    NotFound,
+    RunFailed,
+    StoreError,
+    UsageError,
+    did_you_mean,
+)
 from flow_core.flowspec import constants
 from flow_core.index import hook_modules
 from flow_core.parameters import resolve_parameters
@@ -169,6 +177,24 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         values=_texts(session, parameters),
         environments=session.environments.record() if session.has_environments else {},
     )
+
+
+@contextmanager
+def store_is_told(session: Session) -> Iterator[None]:
+    """Say, where a shared store does not work when a run starts, that this is what is wrong: which
+    object it was that could not be written first, is no help."""
+    try:
+        yield
+    except StoreError as error:
+        store = session.__dict__.get("store")
+        if store is None or not store.capabilities.shared:
+            raise
+        raise StoreError(
+            "No task was started: the store cannot be used",
+            where=store.url,
+            why=error.why or error.what,
+            hint=error.hint,
+        ) from error
 
 
 def register_run(

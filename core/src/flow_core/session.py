@@ -681,7 +681,7 @@ class Session:
             FlowError: it could not be started.
             RunFailed: it ended without success; the run is recorded and can be resumed.
         """
-        from flow_core.run import describe_run, register_run, run_failed
+        from flow_core.run import describe_run, register_run, run_failed, store_is_told
         from flow_core.scheduler import Scheduler, interrupts_waiting
 
         self.share_process()
@@ -697,11 +697,13 @@ class Session:
         for name in sorted({p.compute for p in self.plans.values()}):
             self.compute(name).prepare(self)
         try:
-            document = describe_run(self, request)
+            with store_is_told(self):
+                document = describe_run(self, request)
             if self.has_environments:
                 self.environments.prepare()
             with interrupts_waiting():
-                document = register_run(self, document, request.run_id_file)
+                with store_is_told(self):
+                    document = register_run(self, document, request.run_id_file)
                 result = Scheduler(self, document, workers, chosen).execute()
         finally:
             self._close_computes()  # where the run did not come to its end, or even to its start

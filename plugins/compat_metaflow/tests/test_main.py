@@ -17,11 +17,11 @@ import pytest
             "old flows cannot leave cards yet",
         ),
         ("import metaflow\nmetaflow.batch", "metaflow.batch", "nothing runs steps on AWS Batch"),
-        ("import beside", "metaflow.S3", "a client for objects in S3"),
+        ("import beside", "metaflow.Deployer", "flow-argo"),
     ],
 )
 def test_what_is_not_offered_has_four_parts_and_no_traceback(old, text, what, why):
-    old.write("beside.py", "\nfrom metaflow import S3\n")
+    old.write("beside.py", "\nfrom metaflow import Deployer\n")
     old.write("script.py", text + "\n")
     done = old.call("script.py", "run")
     assert done.returncode == 1

@@ -7,7 +7,7 @@ import pytest
 
 import flow_core
 from flow_core.api import UsageError
-from flow_metaflow import finder
+from flow_metaflow import finder, names
 from flow_metaflow.commands import own_commands
 from flow_metaflow.names import MODULES, find_name, offered, why_missing
 
@@ -62,7 +62,6 @@ def test_each_name_is_there_or_says_why(metaflow, module):
             ["metaflow.cards is not", "cannot leave cards yet"],
         ),
         ("import metaflow.plugins.cards.card_client", ["old flows cannot leave cards yet"]),
-        ("from metaflow import S3", ["a client for objects in S3 does not exist yet"]),
         ("from metaflow import ArgoEvent", ["metaflow.ArgoEvent is not", "flow-argo"]),
         ("from metaflow.runner.deployer import Deployer", ["flow-argo"]),
         ("from metaflow import debug", ["part of the inside of Metaflow", "leave it out"]),
@@ -72,7 +71,6 @@ def test_each_name_is_there_or_says_why(metaflow, module):
         ),
         ("from metaflow import retri", ["metaflow.retri is not offered", "'retry'"]),
         ("from metaflow.exception import MetaflowExeption", ["did you mean", "MetaflowException"]),
-        ("from metaflow.plugins.datatools.s3 import S3", ["S3"]),
         ("import metaflow.procpoll", ["part of the inside of Metaflow"]),
         ("from metaflow.decorators import StepDecorator", ["extensions of Metaflow"]),
     ],
@@ -86,6 +84,16 @@ def test_what_is_not_offered_says_so_by_name(metaflow, statement, words):
     assert error.where == "<string>:1" or error.where.startswith(__file__)
     assert error.why
     assert error.hint
+
+
+def test_s3_needs_a_plugin(metaflow, monkeypatch):
+    monkeypatch.setitem(names._NEEDED, "flow_metaflow.datatools", "NoSuchName")
+    for module in ("metaflow", "metaflow.plugins.datatools.s3", "metaflow.datatools"):
+        assert "S3" not in offered(module)
+        with pytest.raises(ImportError, match="S3 is not offered") as caught:
+            exec(f"from {module} import S3", {})
+        assert caught.value.why == "no installed plugin of flow-core offers S3"
+        assert caught.value.hint == "pip install flow-s3"
 
 
 def test_names_can_be_asked_for(metaflow):

@@ -22,7 +22,7 @@ from flow_core import (
     FilesURLError,
     FileUpload,
 )
-from flow_core.api import StoreError, UsageError
+from flow_core.api import AccessDenied, StoreError, UsageError
 from flow_core.testing import MemoryStore
 from flow_files.attributes import decode_metadata, encode_metadata
 
@@ -511,7 +511,7 @@ class TestTrouble:
     def test_the_store_refuses(self):
         class Refusing(MemoryStore):
             def stream(self, key):
-                raise StoreError("No", where="w", why="y", hint="h") from PermissionError()
+                raise AccessDenied("No", where="w", why="y", hint="h")
 
             def write(self, items, **options):
                 raise StoreError("Unreachable", where="w", why="y", hint="h")
@@ -556,3 +556,29 @@ class TestTrouble:
             found = files.get("k")
             assert found.size == 64 << 20
             assert os.path.getsize(found.path) == 64 << 20
+
+
+class TestLevels:
+    def test_few_objects_are_one_listing(self):
+        class Watched(MemoryStore):
+            asked = 0
+
+            def describe(self, keys):
+                self.asked += 1
+                return super().describe(keys)
+
+        store = Watched("x")
+        with Files(root=store) as files:
+            files.put_many([(f"d{n % 3}/{n}", "x") for n in range(400)] + [("d0", "xy"), ("z", "")])
+            level = [(f.key, f.exists) for f in files.list_paths()]
+            assert level == [
+                ("d0", True),
+                ("d0", False),
+                ("d1", False),
+                ("d2", False),
+                ("z", True),
+            ]
+            assert store.asked == 0
+            files.put_many([(f"d1/{n}x", "x") for n in range(1000)])
+            assert [f.key for f in files.list_paths()] == ["d0", "d1", "d2", "z"]
+            assert store.asked == 1

@@ -11,7 +11,6 @@ from flow_core.api import FlowError, UsageError
 
 _CARDS = "old flows cannot leave cards yet (flow-cards makes them for flows of flow-core)"
 _ARGO = "flow-argo, which does not exist yet, will deploy flows"
-_DATATOOLS = "a client for objects in S3 does not exist yet (flow-s3)"
 _AIRFLOW = "nothing deploys flows to Airflow"
 _INTERNAL = "it is part of the inside of Metaflow, which flow-core does not have"
 _EXTENSION = "extensions of Metaflow are not loaded; plugins of flow-core take their place"
@@ -22,7 +21,6 @@ _BATCH = "nothing runs steps on AWS Batch; flow-kubernetes will run them elsewhe
 _HINTS = {
     _CARDS: "leave cards out: store what they show as artifacts, and read it with the client",
     _ARGO: "run the flow from your scheduler: python -m flow_metaflow FLOW.py run",
-    _DATATOOLS: "use boto3, or fsspec",
     _AIRFLOW: "run the flow from your scheduler: python -m flow_metaflow FLOW.py run",
     _KUBERNETES: "leave it out: the steps run on this machine",
     _BATCH: "leave it out: the steps run on this machine",
@@ -30,6 +28,8 @@ _HINTS = {
 """What to do instead, by the reason."""
 
 
+_NEEDED = {"flow_metaflow.datatools": "S3"}
+"""Module of ours → the name of flow_core without which it is not there."""
 _CONFIG = "metaflow.metaflow_config"
 _SHOWN = 20
 
@@ -108,10 +108,11 @@ _PARSERS = {
 _RUNNER = _own("runner", "Runner NBRunner")
 _DEPLOYER = _not(_ARGO, "Deployer NBDeployer DeployedFlow TriggeredRun ArgoEvent")
 _UTILITIES = _own("utilities", "parallel_map parallel_imap_unordered profile")
-_S3 = _not(
-    _DATATOOLS,
-    "S3 MetaflowS3Exception MetaflowS3URLException MetaflowS3NotFound MetaflowS3AccessDenied"
-    " MetaflowS3InvalidRange MetaflowS3InvalidObject MetaflowS3InsufficientDiskSpace",
+_S3 = _own(
+    "datatools",
+    "S3 S3GetObject S3PutObject S3Object MetaflowS3Exception MetaflowS3URLException"
+    " MetaflowS3NotFound MetaflowS3AccessDenied MetaflowS3InvalidRange MetaflowS3InvalidObject"
+    " MetaflowS3InsufficientDiskSpace",
 )
 _TRIGGER = {**_core("Trigger"), **_not(_INTERNAL, "MetaflowEvent")}
 _DECORATOR_ERRORS = dict.fromkeys(
@@ -142,7 +143,7 @@ MODULES: Mapping[str, Mapping[str, str]] = {
         **_DEPLOYER,
         **_UTILITIES,
         **_core("namespaced_event_name Trigger"),
-        **_not(_DATATOOLS, "S3"),
+        **_own("datatools", "S3"),
         **_not("the package metaflow-checkpoint extends Metaflow itself", "checkpoint model"),
         **_not("it extends Metaflow itself", "huggingface_hub torchrun deepspeed metaflow_ray mpi"),
         **_not("it extends Metaflow itself", "tensorflow_parallel slurm nvidia snowpark"),
@@ -256,7 +257,8 @@ def find_name(module: str, name: str) -> Any:
 def _exists(target: str) -> bool:
     """Whether a target is there: of flow-core's names only those of installed plugins are."""
     home, _, name = target.partition(":")
-    return home != "flow_core" or name in dir(importlib.import_module("flow_core"))
+    needed = name if home == "flow_core" else _NEEDED.get(home)
+    return needed is None or needed in dir(importlib.import_module("flow_core"))
 
 
 def _load(target: str) -> Any:
@@ -327,6 +329,8 @@ def why_missing(fullname: str) -> tuple[str, str]:
     module, _, name = fullname.rpartition(".")
     text = MODULES.get(module, {}).get(name, "")
     reason = text[1:] if text.startswith("!") else _of_module(fullname)
+    if text.partition(":")[0] in _NEEDED:
+        return "no installed plugin of flow-core offers S3", "pip install flow-s3"
     if text.startswith("flow_core:"):
         return f"no installed plugin of flow-core offers {name}", "flow plugins"
     known = {*_known(module)}

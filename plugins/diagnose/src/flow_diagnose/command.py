@@ -36,7 +36,7 @@ def build(context: CommandContext) -> click.Command:
             click.Option(
                 ["--timeout", "wait"],
                 type=click.FloatRange(min=0.1),
-                default=3.0,
+                default=4.0,  # seconds in which a store finds out why it does not answer
                 show_default=True,
                 metavar="SECONDS",
                 help="How long store, index and others may take to answer.",

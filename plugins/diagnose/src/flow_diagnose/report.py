@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -56,7 +56,17 @@ def examine(session: Session, flow: str | None, write: bool, limit: float) -> Fo
     for outcome in run_probes(asked, limit).values():
         lines += outcome.lines
         data.update(outcome.data)
-    return Found(tuple(lines), data)
+    return Found(tuple(_once(lines)), data)
+
+
+def _once(lines: Sequence[Diagnosis]) -> Iterator[Diagnosis]:
+    """Yield the lines; an index that follows its store does not repeat what is wrong with that."""
+    causes = {line.why for line in lines if line.subject == "store" and line.status == "fail"}
+    for line in lines:
+        if line.subject == "index" and line.status == "fail" and line.why and line.why in causes:
+            yield Diagnosis("index", "warn", "not looked at: it follows the store, which fails")
+        else:
+            yield line
 
 
 def json_lines(found: Found) -> Iterator[str]:

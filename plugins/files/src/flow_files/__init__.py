@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flow_files.objects import RangeInfo as RangeInfo
     from flow_files.places import Place as Place
     from flow_files.places import Target as Target
+    from flow_files.places import run_of as run_of
     from flow_files.tool import Files as Files
 
 _HOME = {
@@ -45,6 +46,7 @@ _HOME = {
     "Place": "places",
     "RangeInfo": "objects",
     "Target": "places",
+    "run_of": "places",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - computed, so that each name is written once

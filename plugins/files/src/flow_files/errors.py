@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flow_core.api import FlowError, NotFound, StoreError, UsageError
+from flow_core.api import AccessDenied, FlowError, NotFound, StoreError, UsageError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -50,19 +50,10 @@ def reported() -> Iterator[None]:
 
 def of_store(error: StoreError) -> FilesError:
     """Return the error of files for one of a store."""
-    kind = FilesAccessDenied if _is_denial(error) else FilesError
+    kind = FilesAccessDenied if isinstance(error, AccessDenied) else FilesError
     made = kind(error.what, where=error.where, why=error.why, hint=error.hint)
     made.failure_cause = error.failure_cause
     return made
-
-
-def _is_denial(error: StoreError) -> bool:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, PermissionError):
-            return True
-        cause = cause.__cause__
-    return False
 
 
 def missing(url: str, hint: str = "") -> FilesNotFound:

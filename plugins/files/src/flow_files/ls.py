@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from flow_core.api import Command, CommandContext, harmless
-from flow_files.attributes import FOLDER, is_beside
+from flow_files.attributes import is_beside
 from flow_files.errors import reported
+from flow_files.places import entries
 from flow_files.progress import size_text
 from flow_files.where import (
     Remote,
@@ -125,11 +126,9 @@ def _listed(remote: Remote, recursive: bool) -> list[Line]:
 
 def _level(remote: Remote) -> Iterator[Line]:
     folder = remote.folder()
-    names = [name for name in folder.store.folders(folder.prefix) if name != FOLDER]
-    infos = folder.store.describe([folder.prefix + name for name in names])
-    for name, info in zip(names, infos, strict=True):
-        url = f"{folder.url}/{name}"
-        yield Line(name, url, info.size, info.modified) if info else Line(f"{name}/", url)
+    for name, size, modified in entries(folder):
+        shown = name if size is not None else f"{name}/"
+        yield Line(shown, f"{folder.url}/{name}", size, modified)
 
 
 def _below(remote: Remote) -> Iterator[Line]:

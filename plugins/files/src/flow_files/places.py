@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core.api import (
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL).fullmatch
 _SHOWN = 5
+_FEW = 1000
+"""Objects that services list in one answer."""
 
 
 class Place(NamedTuple):
@@ -79,6 +82,35 @@ class Folder(NamedTuple):
         """Return one of the keys that were found."""
         name = key[len(self.prefix) :]
         return Target(self.store, key, f"{self.url}/{name}", self.url, name)
+
+
+class Entry(NamedTuple):
+    """What is directly in a folder: an object, or a folder, whose size is None."""
+
+    name: str
+    size: int | None = None
+    modified: float | None = None
+
+
+def entries(folder: Folder) -> Iterator[Entry]:
+    """Yield what is directly in a folder, by name.
+
+    A folder with few objects below it is listed whole, which is one request; otherwise the objects
+    of its level are looked at one by one. There an object hides a folder of its name.
+    """
+    few = list(itertools.islice(folder.store.list(folder.prefix), _FEW))
+    if len(few) < _FEW:
+        found: dict[tuple[str, bool], Entry] = {}
+        for stored in few:
+            name, slash, _ = stored.key[len(folder.prefix) :].partition("/")
+            entry = Entry(name) if slash else Entry(name, stored.size, stored.modified)
+            found.setdefault((name, bool(slash)), entry)
+        yield from (entry for entry in found.values() if entry.name != FOLDER)
+        return
+    names = [name for name in folder.store.folders(folder.prefix) if name != FOLDER]
+    infos = folder.store.describe([folder.prefix + name for name in names])
+    for name, info in zip(names, infos, strict=True):
+        yield Entry(name, info.size, info.modified) if info is not None else Entry(name)
 
 
 class Locator:

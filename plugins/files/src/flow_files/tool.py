@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from flow_files.attributes import FOLDER, attributes_of, describe, is_beside
+from flow_files.attributes import attributes_of, describe, is_beside
 from flow_files.download import Fetched, Wanted, fetch, wanted
 from flow_files.errors import FilesError, FilesURLError, missing, reported
 from flow_files.objects import Details, FileObject, FileRange, FileUpload
@@ -15,6 +15,7 @@ from flow_files.places import (
     Target,
     by_store,
     checked_keys,
+    entries,
     open_store,
     place_of_run,
     root_of,
@@ -260,11 +261,9 @@ class Files:
 
     def _level(self, key: Any) -> Iterator[FileObject]:
         folder = self._locator.folder(key)
-        names = [name for name in folder.store.folders(folder.prefix) if name != FOLDER]
-        keys = [folder.prefix + name for name in names]
-        for inside, info in zip(keys, folder.store.describe(keys), strict=True):
-            size = info.size if info is not None else None
-            yield self._object(folder.target(inside), self._scratch, size)
+        for entry in entries(folder):
+            target = folder.target(folder.prefix + entry.name)
+            yield self._object(target, self._scratch, entry.size)
 
     def _below(self, key: Any) -> Iterator[tuple[Target, StoredObject]]:
         folder = self._locator.folder(key)
@@ -357,18 +356,19 @@ class Files:
                     hint="give each key once, or put them one after the other",
                 )
             seen.add(target.url)
-            self._check_encryption(item.encryption, target)
+            if item.encryption is not None:
+                target = self._encrypted(target, item.encryption)
             attributes = attributes_of(item.content_type, item.metadata, target.url)
             yield upload_of(target, item.value, item.path, attributes)
 
-    def _check_encryption(self, encryption: str | None, target: Target) -> None:
-        if encryption is not None:
-            raise FilesURLError(
-                "The encryption of a single object cannot be chosen here",
-                where=target.url,
-                why="the store encrypts as its settings say",
-                hint="leave encryption out",
-            )
+    def _encrypted(self, target: Target, encryption: str) -> Target:
+        """Return a target whose store encrypts as is said; a subclass may know one."""
+        raise FilesURLError(
+            "The encryption of a single object cannot be chosen here",
+            where=target.url,
+            why="the store encrypts as its settings say",
+            hint="leave encryption out",
+        )
 
     def _meter(self, verb: str, done: str, items: int | None, size: int | None) -> Meter:
         return Meter(verb, done, items, size, shown=self._progress)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from flow_core.api import AccessDenied, StoreError
+
 
 class Fault(NamedTuple):
     """What went wrong.
@@ -80,6 +82,8 @@ TRANSIENT = frozenset(
         "server",
     )
 )
+
+_REFUSALS = frozenset(("denied", "bad-key", "bad-secret", "expired", "no-credentials"))
 
 # Codes of S3, Azure and Google → kind.
 _CODES = {
@@ -268,3 +272,10 @@ def _plain(text: str) -> str:
     for sign, meaning in (("&#39;", "'"), ("&quot;", '"'), ("&lt;", "<"), ("&gt;", ">")):
         text = text.replace(sign, meaning)
     return " ".join(text.replace("&amp;", "&").split())
+
+
+def refused(fault: Fault, error: StoreError) -> StoreError:
+    """Return ``error``; where the credentials are refused, as an `AccessDenied`."""
+    if fault.kind not in _REFUSALS or isinstance(error, AccessDenied):
+        return error
+    return AccessDenied(error.what, where=error.where, why=error.why, hint=error.hint)

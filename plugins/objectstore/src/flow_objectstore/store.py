@@ -21,7 +21,7 @@ from flow_core.api import (
     check_prefix,
     check_range,
 )
-from flow_objectstore.faults import KINDS, Fault, fault_of
+from flow_objectstore.faults import KINDS, Fault, fault_of, refused
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
 from flow_objectstore.patience import Patience
@@ -284,7 +284,7 @@ class ObjectStore:
                 patience = patience or Patience(self.patience, own.reached)
                 if repeat and patience.wait(fault):
                     continue
-                raise self.explain(fault, what, self.where(key)) from error
+                raise refused(fault, self.explain(fault, what, self.where(key))) from error
             own.reached = own.found = True
             return answer
 

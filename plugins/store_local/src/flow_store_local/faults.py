@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from flow_core.api import StoreError
+from flow_core.api import AccessDenied, StoreError
 
 _ELSEWHERE = "or choose another place: --datastore local:///other/folder"
 
@@ -55,7 +55,8 @@ def store_error(error: OSError, what: str, path: str) -> StoreError:
     if blocking := _file_above(path) if code in (errno.ENOTDIR, errno.EEXIST) else None:
         why = f"'{blocking}' is a file, where a folder is needed"
         hint = "use another name or place, or move that file away"
-    return StoreError(what, where=path, why=why, hint=hint.replace("{path}", path))
+    kind = AccessDenied if code in (errno.EACCES, errno.EPERM) else StoreError
+    return kind(what, where=path, why=why, hint=hint.replace("{path}", path))
 
 
 def _file_above(path: str) -> str | None:
