@@ -166,11 +166,15 @@ def _settings(environment: Mapping[str, str] | None) -> dict[str, Any]:
 def _certificates(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read()
+            found = file.read()
+        why = "it holds no certificates in PEM"
     except OSError as error:
+        found, why = b"", error.strerror or str(error)
+    if b"-----BEGIN CERTIFICATE-----" not in found:
         raise StoreError(
             "The file of CA certificates cannot be read",
             where=path,
-            why=error.strerror or str(error),
+            why=why,
             hint="name another: AWS_CA_BUNDLE, or the setting s3_ca_bundle",
-        ) from error
+        )
+    return found
