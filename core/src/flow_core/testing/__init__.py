@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
     from flow_core.testing.faulty import FaultyStore as FaultyStore
+    from flow_core.testing.faulty_proxy import FaultyProxy as FaultyProxy
+    from flow_core.testing.faulty_proxy import SeenRequest as SeenRequest
     from flow_core.testing.flowtester import FlowTester as FlowTester
     from flow_core.testing.flowtester import ProcessResult as ProcessResult
     from flow_core.testing.flowtester import RunOutcome as RunOutcome
     from flow_core.testing.golden import assert_same_run as assert_same_run
     from flow_core.testing.in_process import InProcessCompute as InProcessCompute
     from flow_core.testing.metadata_suite import MetadataSuite as MetadataSuite
+    from flow_core.testing.network_suite import NetworkStoreSuite as NetworkStoreSuite
     from flow_core.testing.processes import in_child as in_child
     from flow_core.testing.processes import in_children as in_children
     from flow_core.testing.proving import failures as failures
@@ -46,14 +49,17 @@ _HOME = {
     "ComputeSuite": "compute_suite",
     "DecoratorSuite": "decorator_suite",
     "EnvironmentSuite": "environment_suite",
+    "FaultyProxy": "faulty_proxy",
     "FaultyStore": "faulty",
     "FlowTester": "flowtester",
     "InProcessCompute": "in_process",
     "MemoryMetadata": "fakes",
     "MemoryStore": "fakes",
     "MetadataSuite": "metadata_suite",
+    "NetworkStoreSuite": "network_suite",
     "SecretsCase": "secrets_suite",
     "SecretsSuite": "secrets_suite",
+    "SeenRequest": "faulty_proxy",
     "SerializerSuite": "serializer_suite",
     "ProcessResult": "flowtester",
     "RunOutcome": "flowtester",
