@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flow_objectstore.library import is_used
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -24,14 +26,12 @@ class InProcess:
 
     Attributes:
         process: its id.
-        used: whether a request was made.
         reached: whether the service has answered.
         found: whether it is known that the bucket is there.
     """
 
     def __init__(self, make_client: Callable[[bool], Any]) -> None:
         self.process = os.getpid()
-        self.used = False
         self.reached = False
         self.found = False
         self._make_client = make_client
@@ -70,7 +70,7 @@ class InProcess:
     def in_child(self) -> InProcess:
         """Return what a forked child has: clients that made no request go through a fork."""
         new = InProcess(self._make_client)
-        if self.used:
+        if is_used():
             _inherited.append(self)
         else:
             new._clients.update(self._clients)

@@ -267,7 +267,6 @@ class ObjectStore:
         """
         own = self.own
         client = own.client(large)
-        own.used = True
         note_use()
         patience: Patience | None = None
         while True:
