@@ -6,6 +6,7 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 PLUGIN ?=
+AZURITE := 3.37.0
 PYTHONS ?= 3.10 3.11 3.12 3.13
 
 # Compiling every module in every process that a test starts would double the time of the tests.
@@ -23,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-pythons check bench docs wheels clean
+.PHONY: help azurite demo test test-oldest test-pythons check bench docs wheels clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -36,6 +37,8 @@ demo: $(VENV)/.stamp-demo ## Run the movies example and report on its run
 
 test: $(VENV)/.stamp-dev ## Run every test (PYTEST_ARGS="-k word" narrows)
 	$(BIN)/python -m pytest -q -n 2 $(PYTEST_ARGS)
+
+azurite: $(VENV)/azurite/$(AZURITE) ## Install the server for tests of flow-azure (needs npm)
 
 check: $(VENV)/.stamp-dev ## Lint, check the format, the types and the import rules
 	$(BIN)/ruff check .
@@ -109,4 +112,9 @@ $(VENV)/.stamp-demo: $(VENV)/.stamp-python $(MANIFESTS)
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 	@echo "Installing the tools of development into $(VENV)"
 	@$(PIP) install -c constraints.txt $(DEV_TOOLS)
+	@touch $@
+
+$(VENV)/azurite/$(AZURITE): $(VENV)/.stamp-python
+	@echo "Installing Azurite $(AZURITE) into $(VENV)/azurite"
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@$(AZURITE)
 	@touch $@

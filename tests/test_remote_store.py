@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from servers.s3 import Bucket
 
+from flow_core.api import Session, Settings
 from flow_core.testing import FlowTester, ProcessResult
 
 FLOW = """
@@ -136,3 +137,16 @@ def test_a_store_that_cannot_be_used_ends_a_run_at_its_start(
     assert done.error["where"] == f"far://{tmp_path}/file/x"
     assert done.error["why"]
     assert "starts" not in done.stdout
+
+
+def test_one_url_on_two_services_has_two_indexes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = set()
+    for endpoint in ("http://127.0.0.1:1", "http://127.0.0.1:2", ""):
+        variables = {"HOME": str(tmp_path), "FLOW_DATASTORE": "s3://team/flows"}
+        monkeypatch.setenv("FLOW_S3_ENDPOINT_URL", endpoint)
+        monkeypatch.setenv("FLOW_S3_ANONYMOUS", "1")
+        with Session(settings=Settings({**variables})) as session:
+            places.add(session.metadata.url)
+    assert len(places) == 3

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from servers.azure import AzureServer, Container
 from servers.s3 import Bucket, S3Server
 from servers.sharing import begin, end
 
@@ -55,3 +56,14 @@ def new_bucket(s3_server: S3Server) -> Iterator[Callable[[], Bucket]]:
     yield make
     for each in made:
         s3_server.delete_bucket(each)
+
+
+@pytest.fixture(scope="session")
+def _container_of_worker() -> Container:
+    return AzureServer.shared().make_container(f"tests-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def container(_container_of_worker: Container) -> Container:
+    """An empty place on an Azure server (Azurite): a prefix of its own. See `Container`."""
+    return _container_of_worker._replace(prefix=uuid.uuid4().hex[:12])

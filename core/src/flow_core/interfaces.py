@@ -105,6 +105,10 @@ class Store(Protocol):
 
     Errors: `StoreError` for what a person can mend (full, read-only, unreachable); a missing key is
     not an error but None or False.
+
+    A store whose URL does not tell it from all others, such as one that is reached by an address
+    from the settings, may have an attribute ``identity``, a text that does: the index that a machine
+    keeps for it is found by that (`flow_core.api.StoreIndex`).
     """
 
     capabilities: StoreCapabilities

@@ -167,6 +167,7 @@ _STATUS = {
 }
 # What stands in the chain of errors below a request without a response → kind; the first counts.
 _CHAIN = (
+    ("StartTooLarge", "empty"),  # of a service that answers with all there is
     ("BareRedirect", "wrong-region"),
     ("redirect without LOCATION", "wrong-region"),
     ("ConnectionRefused", "refused"),

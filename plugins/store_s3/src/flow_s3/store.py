@@ -58,6 +58,11 @@ class S3Store(ObjectStore):
 
         return explained(fault, what, where, self.place, self.bucket)
 
+    @property
+    def identity(self) -> str:
+        """What tells this store from those of other services with a bucket of this name."""
+        return f"{self.url} at {self.place.endpoint}" if self.place.endpoint else self.url
+
 
 def _parts(root: str) -> tuple[str, str]:
     """``bucket/some/prefix/`` → ``("bucket", "some/prefix/")``."""

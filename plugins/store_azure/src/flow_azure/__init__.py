@@ -1,0 +1,1 @@
+"""The store ``azure``: flow's data in Azure Blob Storage."""

@@ -1,0 +1,115 @@
+"""The store ``azure``, also called ``az``."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from flow_azure.settings import client_config, declare
+from flow_core.api import Settings, StoreError, UsageError, check_attributes, check_key
+from flow_objectstore.faults import KINDS
+from flow_objectstore.library import load_store
+from flow_objectstore.store import ObjectStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from flow_core.api import Attributes, Buffer, ObjectInfo
+    from flow_objectstore.faults import Fault
+
+_HINTS = {
+    "no-bucket": "make it: az storage container create --name {container}, or correct the URL",
+    "bad-secret": "check AZURE_STORAGE_KEY, or the connection string: is it this account's key?",
+    "denied": "give this identity the role 'Storage Blob Data Contributor' on the container",
+    "no-credentials": "set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_USE_AZURE_CLI=true",
+    "expired": "get new credentials: az login, or a new SAS token",
+    "refused": "is the service running? check AZURE_STORAGE_BLOB_ENDPOINT",
+    "unknown-host": "check the name of the account: AZURE_STORAGE_ACCOUNT",
+}
+
+
+class AzureStore(ObjectStore):
+    """Blobs in a container of an Azure storage account.
+
+    Args:
+        root: container and prefix, ``container/prefix``; None = the setting ``azure_root``.
+        settings: values of settings by name, for those that are not to be looked up.
+
+    Attributes:
+        container: name of the container.
+
+    Since 0.1.
+    """
+
+    # Names of Azure's metadata have no '-', which those of `Attributes` may have.
+    capabilities = ObjectStore.capabilities._replace(attributes=False)
+    bulk_delete = False  # a missing blob among many is an error there
+
+    def __init__(
+        self, root: str | None = None, *, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        found = Settings()
+        declare(found)
+        self._settings = {
+            s.name: found[s.name] for s in found.declared() if s.name.startswith("azure_")
+        }
+        self._settings |= settings or {}
+        self.container, prefix = _parts(root or self._settings["azure_root"])
+        url = f"azure://{self.container}/{prefix}".rstrip("/")
+        super().__init__(url, prefix, patience=self._settings["azure_retry_time"])
+
+    def make_client(self, large: bool) -> Any:
+        """Return an obstore client of the container."""
+        client = load_store("AzureStore")
+        retry = timedelta(seconds=max(self._settings["azure_retry_time"], 0.001))
+        return client(
+            self.container,
+            config=client_config(self._settings, os.environ),
+            client_options={
+                "allow_http": True,
+                "connect_timeout": timedelta(seconds=3),
+                "read_timeout": timedelta(seconds=120 if large else 20),
+                "timeout": timedelta(seconds=300),
+            },
+            retry_config={"max_retries": 10 if large else 0, "retry_timeout": retry},
+        )
+
+    def write_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        *,
+        create_only: bool = False,
+        attributes: Attributes | None = None,
+    ) -> bool:
+        """Write one object of any size, without attributes."""
+        check_attributes(attributes, self.url)
+        return super().write_stream(key, chunks, create_only=create_only)
+
+    def renew(self, key: str, info: ObjectInfo) -> bool:
+        """Let an object count as changed now, by writing it again; False when it is gone."""
+        pieces = self.stream(key)
+        return False if pieces is None else self.write_stream(key, pieces)
+
+    def explain(self, fault: Fault, what: str, where: str) -> StoreError:
+        """Return the error for a person, with what to do on Azure."""
+        hint = _HINTS.get(fault.kind, "check the store's URL, and the variables AZURE_STORAGE_…")
+        why = KINDS[fault.kind] + (f": {fault.text}" if fault.text else "")
+        return StoreError(what, where=where, why=why, hint=hint.format(container=self.container))
+
+
+def _parts(root: str) -> tuple[str, str]:
+    """``container/some/prefix/`` → ``("container", "some/prefix/")``."""
+    bare = root.removeprefix("azure://").removeprefix("az://")
+    container, _, prefix = bare.rstrip("/").partition("/")
+    if not container:
+        raise UsageError(
+            "The store 'azure' needs a container",
+            where="--datastore azure",
+            hint="--datastore azure://container/prefix, or set it once: "
+            "FLOW_AZURE_ROOT=azure://container/prefix",
+        )
+    if prefix:
+        check_key(prefix)
+    return container, f"{prefix}/" if prefix else ""

@@ -1,0 +1,61 @@
+"""Where accounts are found."""
+
+from __future__ import annotations
+
+import pytest
+
+from flow_azure.settings import client_config
+from flow_azure.store import AzureStore
+from flow_core.api import UsageError
+
+NONE = {"azure_account": "", "azure_endpoint_url": ""}
+
+
+def test_variables_of_the_tools():
+    found = {"AZURE_STORAGE_ACCOUNT": "a", "AZURE_STORAGE_KEY": "k"}
+    assert client_config(NONE, found) == {"account_name": "a", "account_key": "k"}
+
+
+def test_connection_string():
+    text = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=k==;EndpointSuffix=core.example"
+    assert client_config(NONE, {"AZURE_STORAGE_CONNECTION_STRING": text}) == {
+        "account_name": "a",
+        "account_key": "k==",
+        "endpoint": "https://a.blob.core.example",
+    }
+
+
+def test_emulator():
+    text = {"AZURE_STORAGE_CONNECTION_STRING": "UseDevelopmentStorage=true"}
+    found = client_config(NONE, text)
+    assert found["endpoint"] == "http://127.0.0.1:10000/devstoreaccount1"
+    assert found["account_name"] == "devstoreaccount1"
+
+
+def test_settings_come_first():
+    settings = {"azure_account": "b", "azure_endpoint_url": "http://x/b"}
+    found = client_config(settings, {"AZURE_STORAGE_ACCOUNT": "a"})
+    assert found == {"account_name": "b", "endpoint": "http://x/b"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "what"),
+    [
+        ({}, "needs a storage account"),
+        ({"AZURE_STORAGE_CONNECTION_STRING": "nonsense"}, "names no account"),
+    ],
+)
+def test_what_is_missing_is_told(variables, what):
+    with pytest.raises(UsageError, match=what) as caught:
+        client_config(NONE, variables)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("root", ["azure://c/p/", "az://c/p", "c/p"])
+def test_urls(root):
+    assert AzureStore(root).url == "azure://c/p"
+
+
+def test_no_container():
+    with pytest.raises(UsageError, match="needs a container"):
+        AzureStore()
