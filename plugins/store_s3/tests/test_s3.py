@@ -133,6 +133,20 @@ class TestObjects:
         with S3(s3root="s3://no-such-bucket-here/x") as s3, pytest.raises(S3Error):
             s3.get("k")
 
+    def test_connections_are_shared_as_long_as_settings_are_the_same(self, root, monkeypatch):
+        one, two = S3(s3root=root), S3(s3root=root)
+        assert one._locator.root.store is two._locator.root.store
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")
+        others = [
+            S3(s3root=root),
+            S3(s3root=root, role="arn:aws:iam::1:role/x"),
+            S3(s3root=root + "/x"),
+        ]
+        stores = {id(s3._locator.root.store) for s3 in (one, *others)}
+        assert len(stores) == 4
+        monkeypatch.setattr(module, "_AGE", 0.0)
+        assert S3(s3root=root)._locator.root.store is not others[0]._locator.root.store
+
     def test_in_a_forked_child(self, s3):
         s3.put("k", "v")
         child = os.fork()

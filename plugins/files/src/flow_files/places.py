@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core.api import (
-    FlowSpec,
     Settings,
     StoreError,
     check_key,
@@ -16,7 +15,6 @@ from flow_core.api import (
     installed,
     near_misses,
     run_key,
-    run_reader,
 )
 from flow_files.attributes import FOLDER, is_beside
 from flow_files.errors import FilesNotFound, FilesURLError, reported
@@ -307,6 +305,8 @@ def run_of(run: Any) -> tuple[Store, str, str]:
     """
     if isinstance(run, str):
         return _named_run(run)
+    from flow_core.api import FlowSpec, run_reader  # who only has URLs does without
+
     if isinstance(run, FlowSpec):
         reader = run_reader(run)
         return reader.artifacts.store, reader.document.flow, reader.document.run

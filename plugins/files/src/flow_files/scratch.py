@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import tempfile
 import threading
 import weakref
 
@@ -90,6 +89,8 @@ class Scratch:
         with self._lock:
             self.check()
             if self._folder is None:
+                import tempfile  # most objects are small, and nobody asks for their file
+
                 parent = self._parent or tempfile.gettempdir()
                 try:
                     self._folder = tempfile.mkdtemp(prefix="flow-files-", dir=parent)

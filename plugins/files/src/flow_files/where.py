@@ -154,7 +154,7 @@ def nothing_there(remote: Remote, what: str = "object or folder") -> FilesNotFou
     if target is not None:
         parent, _, name = target.key.rpartition("/")
         prefix = f"{parent}/" if parent else ""
-        names = [n for n in target.store.folders(prefix) if n != FOLDER]
+        names = [n for n in target.store.folders(prefix) if n not in (FOLDER, name)]
     close = near_misses(name, names) if name else []
     if close:
         hint = "did you mean " + " or ".join(f"'{_beside(remote, c)}'" for c in close) + "?"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -181,7 +184,7 @@ class S3(Files):
                 "it names a bucket, and a folder or an object in it",
                 "'s3://bucket/folder'; Files takes the URLs of other stores",
             )
-        return S3Store(url.removeprefix(_SCHEME), settings=self._chosen)
+        return open_bucket(url.removeprefix(_SCHEME), self._chosen)
 
     def _encrypted(self, target: Target, encryption: str) -> Target:
         """Return a target whose store encrypts as is said."""
@@ -190,9 +193,39 @@ class S3(Files):
         url = target.store.url
         if (url, encryption) not in self._with_encryption:
             chosen = {**self._chosen, "s3_encryption": encryption}
-            store = S3Store(url.removeprefix(_SCHEME), settings=chosen)
+            store = open_bucket(url.removeprefix(_SCHEME), chosen)
             self._with_encryption[url, encryption] = store
         return target._replace(store=self._with_encryption[url, encryption])
+
+
+# --- stores that are open -----------------------------------------------------------------------
+
+_MOST = 8
+_AGE = 60.0
+_open: dict[Any, tuple[float, S3Store]] = {}
+_lock = threading.Lock()
+
+
+def open_bucket(root: str, chosen: Mapping[str, Any]) -> S3Store:
+    """Return a store of a bucket, which objects made within a minute share with its connections.
+
+    After that it is made anew, since files with settings and credentials may have changed. Variables
+    that have changed count at once.
+    """
+    variables = Settings().script_environment().items()
+    named = frozenset(item for item in variables if item[0].startswith(("AWS_", "FLOW_")))
+    key = root, frozenset(chosen.items()), named, os.getcwd()
+    now = time.monotonic()
+    with _lock:
+        found = _open.get(key)
+        if found is not None and now - found[0] < _AGE:
+            return found[1]
+    store = S3Store(root, settings=chosen)
+    with _lock:
+        while len(_open) >= _MOST:
+            del _open[next(iter(_open))]
+        _open[key] = now, store
+    return store
 
 
 # --- arguments ----------------------------------------------------------------------------------

@@ -1,0 +1,30 @@
+"""`S3Store` on bad days: between it and a real S3 server stands a proxy that spoils requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from flow_core.testing import FaultyProxy, NetworkStoreSuite
+from flow_s3.store import S3Store
+
+
+@pytest.mark.slow
+class TestS3OnBadDays(NetworkStoreSuite):
+    """The suite, on SeaweedFS."""
+
+    patience = 12.0
+    # The library uploads the parts, and repeats none of which the answer is no clear one.
+    told = frozenset({("write_stream", "truncate"), ("write_stream", "flip")})
+
+    @pytest.fixture
+    def proxy(self, s3_server) -> Iterator[FaultyProxy]:
+        with FaultyProxy(s3_server.endpoint) as proxy:
+            yield proxy
+
+    @pytest.fixture
+    def store(self, proxy, bucket, monkeypatch) -> S3Store:
+        for name, value in bucket.through(proxy.url).environment().items():
+            monkeypatch.setenv(name, value)
+        return S3Store(bucket.root, settings={"s3_retry_time": 5.0})
