@@ -41,7 +41,7 @@ _ITEMS_AT_ONCE = 256 << 10
 requests."""
 _WIDE, _WIDE_ITEMS, _ROOM = 4, 16, 32
 """What travels in a manifest of a store that is no disk of this machine, in multiples of
-``inline_limit``: of one value, of the items of a foreach, of all values. See docs/design/0028."""
+``inline_limit``: of one value, of the items of a foreach, of all values. See docs/design/0029."""
 _MOST_WAITING = 32 << 20
 _ROW = struct.Struct("<QQ16s")
 _IMMUTABLE = (str, bytes, int, float, bool, complex, type(None))

@@ -3,7 +3,7 @@
 A local store keeps them as they are, to be mapped. For others each request counts: what is small is
 written create-only, without asking first whether it is there; what is large is hashed, asked for,
 and then sent in frames (`flow_core.frames`) where it shrinks; and this machine keeps some of what it
-has sent or fetched (`flow_core.blob_cache`). The reasons are in docs/design/0028.
+has sent or fetched (`flow_core.blob_cache`). The reasons are in docs/design/0029.
 """
 
 from __future__ import annotations

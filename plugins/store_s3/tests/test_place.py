@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from hashlib import sha1
-from pathlib import Path
 
 import pytest
 
@@ -219,8 +218,12 @@ sso_region = eu-west-1
         found.provider()
 
 
-def test_ca_bundle_that_is_not_there(place):
+def test_ca_bundle_that_is_none(place, tmp_path):
     found = place(AWS_CA_BUNDLE="/no/such/file.pem")
     with pytest.raises(StoreError, match="CA certificates cannot be read") as caught:
         found.client_arguments("bucket", False)
-    assert caught.value.where == str(Path("/no/such/file.pem"))
+    assert caught.value.where == "/no/such/file.pem"
+    (tmp_path / "empty.pem").write_text("")
+    with pytest.raises(StoreError) as caught:
+        place(AWS_CA_BUNDLE=str(tmp_path / "empty.pem")).client_arguments("bucket", False)
+    assert caught.value.why == "it holds no certificates in PEM"

@@ -3,6 +3,7 @@
 import io
 import os
 
+import certifi
 import pytest
 
 from flow_core.testing import MemoryStore
@@ -215,22 +216,23 @@ class TestArguments:
 
     def test_their_meaning(self, tmp_path, monkeypatch):
         (tmp_path / "config").write_text(
-            "[profile p]\naws_access_key_id = x\naws_secret_access_key = y\n"
+            "[profile p]\naws_access_key_id = A\naws_secret_access_key = B\n"
         )
         monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        authorities = certifi.where()
         s3 = S3(
             s3root="s3://bucket/folder",
             encryption="AES256",
             role="arn:aws:iam::1:role/x",
             session_vars={"profile_name": "p", "region_name": "r"},
-            client_params={"verify": "/ca.pem", "endpoint_url": "http://x"},
+            client_params={"verify": authorities, "endpoint_url": "http://x"},
         )
         assert s3._chosen == {
             "s3_encryption": "AES256",
             "s3_role": "arn:aws:iam::1:role/x",
             "s3_profile": "p",
             "s3_region": "r",
-            "s3_ca_bundle": "/ca.pem",
+            "s3_ca_bundle": authorities,
             "s3_endpoint_url": "http://x",
         }
         assert s3.url == "s3://bucket/folder"

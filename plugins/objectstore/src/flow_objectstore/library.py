@@ -34,6 +34,11 @@ def note_use() -> None:
     _used_in = os.getpid()
 
 
+def is_used() -> bool:
+    """Whether a request was made, here or in a process from which this one was forked."""
+    return _used_in is not None
+
+
 def _load_copy() -> None:
     names = [name for name in sys.modules if name == "obstore" or name.startswith("obstore.")]
     old = {name: sys.modules.pop(name) for name in names}

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flow_objectstore.library import is_used
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -65,6 +67,11 @@ class InProcess:
                 self._pools[name] = ThreadPoolExecutor(threads, f"flow-{name}")
             return self._pools[name]
 
-    def leave(self) -> None:
-        """Keep this from being taken apart, in a child."""
-        _inherited.append(self)
+    def in_child(self) -> InProcess:
+        """Return what a forked child has: clients that made no request go through a fork."""
+        new = InProcess(self._make_client)
+        if is_used():
+            _inherited.append(self)
+        else:
+            new._clients.update(self._clients)
+        return new

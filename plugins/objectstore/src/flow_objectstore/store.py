@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from flow_core.api import (
@@ -40,6 +41,8 @@ _WAITING = 64 << 20
 """Bytes of small objects that are on their way to the service at the same time."""
 _ASKS = 256 << 10
 """Bytes from which content is worth the question whether it is there already."""
+_TEMPORARY = ".writing"
+"""Folder, directly in the root, of objects that are on their way."""
 _PAGE = 1000
 _BATCH = 1000
 _WRITER = "flowwriter"
@@ -92,6 +95,8 @@ class ObjectStore:
     capabilities = StoreCapabilities(shared=True, create_only=True, forkable=True, attributes=True)
     bulk_delete = True
     """Whether a deletion of many is one request, in which missing objects are no errors."""
+    conditional_copy_is_bare = False
+    """Whether a copy that must not replace anything leaves attributes behind."""
 
     def __init__(self, url: str, prefix: str = "", *, patience: float = 60.0) -> None:
         self.url = url
@@ -141,14 +146,66 @@ class ObjectStore:
         service copies it if there is none.
         """
         path = self.path(key)
-        target = f"{self.base}.writing/{os.urandom(12).hex()}" if create_only else path
-        source = _Watched(parts)
         kept = _kept(attributes)
+        if not create_only:
+            self._upload(key, path, parts, kept)
+            return True
+        what = f"Cannot write '{key}' to the store"
+        with self._beside(key) as other:
+            self._upload(key, other, parts, kept)
+            created = self.ask(
+                what,
+                key,
+                lambda client: client.copy(other, path, overwrite=False) or True,
+                answers={"exists": False, "changed": False},
+                repeat=False,
+            )
+            if created and kept and self.conditional_copy_is_bare:
+                self.ask(what, key, lambda client: client.copy(other, path))
+            return created
+
+    def renew(self, key: str, info: ObjectInfo) -> bool:
+        """Let an object count as changed now; False when it is gone.
+
+        The service copies it to another key and back: to itself it does not. What it does not copy,
+        since it is too large, is read and written again.
+        """
+        path = self.path(key)
+        what = f"Cannot refresh '{key}'"
+        with self._beside(key) as other:
+            copied = self.ask(
+                what,
+                key,
+                lambda client: client.copy(path, other) or "copied",
+                answers={"missing": "missing", "too-large": "", "other": ""},
+            )
+            if copied:
+                if copied == "copied":
+                    self.ask(what, key, lambda client: client.copy(other, path))
+                return copied == "copied"
+        pieces = self.stream(key)
+        if pieces is None:
+            return False
+        return self.write_stream(key, pieces, attributes=info.attributes)
+
+    @contextmanager
+    def _beside(self, key: str) -> Iterator[str]:
+        """Give a key in the bucket for an object that is on its way; it is removed in the end."""
+        other = f"{self.base}{_TEMPORARY}/{os.urandom(12).hex()}"
+        try:
+            yield other
+        finally:
+            self._delete_one(key, other)
+
+    def _upload(
+        self, key: str, path: str, parts: Iterator[bytes], kept: dict[str, str] | None
+    ) -> None:
+        source = _Watched(parts)
 
         def send(client: Any) -> None:
             try:
                 client.put(
-                    target,
+                    path,
                     source,
                     attributes=kept,
                     use_multipart=True,
@@ -160,45 +217,29 @@ class ObjectStore:
                     raise _Chunks(source.error) from None
                 raise
 
-        what = f"Cannot write '{key}' to the store"
         try:
-            self.ask(what, key, send, large=True, repeat=False)
+            self.ask(f"Cannot write '{key}' to the store", key, send, large=True, repeat=False)
         except _Chunks as failed:
             raise failed.error from None
-        if not create_only:
-            return True
-        try:
-            return self.ask(
-                what,
-                key,
-                lambda client: client.copy(target, path, overwrite=False) or True,
-                answers={"exists": False, "changed": False},
-            )
-        finally:
-            self._delete_one(key, target)
 
-    def renew(self, key: str, info: ObjectInfo) -> bool:
-        """Let an object count as changed now; False when it is gone.
+    def get_ready(self) -> None:
+        """Make the client for small requests: for a process from which others are forked.
 
-        This one reads it and writes it again.
+        It makes no request, and starts no thread.
         """
-        pieces = self.stream(key)
-        if pieces is None:
-            return False
-        return self.write_stream(key, pieces, attributes=info.attributes)
+        self.own.client()
 
     @property
     def own(self) -> InProcess:
         """What this store has in this process."""
         own = self._own
         if own.process != os.getpid():
-            own.leave()
-            self._own = own = InProcess(self.make_client)
+            self._own = own = own.in_child()
         return own
 
     def path(self, key: str) -> str:
         """Return the key in the bucket of an object; `StoreError` for a key that none may have."""
-        check_key(key)
+        check_key(key, (_TEMPORARY,))
         return self.base + escape(key)
 
     def ask(
@@ -323,7 +364,7 @@ class ObjectStore:
         )
         paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
         names = {unescape(path[len(base) :].rstrip("/")) for path in paths if path.startswith(base)}
-        return sorted(names - {"", ".writing"} if not prefix else names - {""})
+        return sorted(names - {"", _TEMPORARY} if not prefix else names - {""})
 
     def local_path(self, key: str) -> str | None:
         """Return None: nothing is a file of this machine."""
@@ -612,8 +653,9 @@ class ObjectStore:
     def _list(self, start: str) -> Iterator[StoredObject]:
         folder, slash, begin = start.rpartition("/")
         for page in self._pages(folder + slash, _before(start) if begin else None):
-            found = [entry for entry in page if entry["path"].startswith(start)]
-            yield from sorted(map(self._stored, found))
+            found = (entry for entry in page if entry["path"].startswith(start))
+            stored = sorted(map(self._stored, found))
+            yield from (one for one in stored if not one.key.startswith(f"{_TEMPORARY}/"))
             last = page[-1]["path"]
             if last > start and not last.startswith(start):
                 return
@@ -688,7 +730,7 @@ class _Writing:
         self._last: dict[str, Future[bool]] = {}
 
     def add(self, key: str, content: bytes) -> None:
-        check_key(key)
+        self._store.path(key)
         if key in self._last:
             self._last[key].exception()  # the later one wins, so the earlier one comes first
         future = self._pool.submit(self._store._write, key, content, self._create_only)

