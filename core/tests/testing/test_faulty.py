@@ -13,6 +13,7 @@ from flow_core.testing.faulty import OPERATIONS
 
 USES = {
     "delete": lambda store: store.delete(["a"]),
+    "describe": lambda store: list(store.describe(["a"])),
     "exists": lambda store: store.exists(["a"]),
     "folders": lambda store: store.folders("a/"),
     "list": lambda store: list(store.list("a")),
@@ -20,8 +21,10 @@ USES = {
     "read_range": lambda store: store.read_range("a", 0, 10),
     "refresh": lambda store: store.refresh("a"),
     "size": lambda store: store.size("a"),
+    "stream": lambda store: b"".join(store.stream("a")),
     "write": lambda store: store.write([("a", b"new")]),
     "write_content": lambda store: store.write_content([b"new"], lambda: "a"),
+    "write_stream": lambda store: store.write_stream("a", [b"new"]),
 }
 
 
