@@ -11,8 +11,6 @@ from flow_azure.store import AzureStore
 from flow_core.testing import FaultyProxy, StoreSuite
 
 SEED = os.environ.get("FLOW_CHAOS_SEED", "")
-MANY = ("test_more_than_a_page", "test_many_keys_with_missing_ones_among_them")
-"""Tests that send so many requests that few faults will do."""
 KINDS = ("reset", "lose", "error", "slow-down", "truncate", "stall")
 """The client sends no checksum to Azure: there TLS sees bits that turn, and here is none."""
 
@@ -30,7 +28,7 @@ class TestAzureThroughRandomFaults(StoreSuite):
     @pytest.fixture
     def proxy(self, container, request) -> Iterator[FaultyProxy]:
         with FaultyProxy(container.endpoint, seed=f"{SEED} {request.node.name}") as proxy:
-            proxy.fail_at_random(0.02 if request.node.name in MANY else 0.15, KINDS)
+            proxy.fail_at_random(0.15, KINDS)
             yield proxy
 
     @pytest.fixture
@@ -39,3 +37,9 @@ class TestAzureThroughRandomFaults(StoreSuite):
         for name, value in behind.environment().items():
             monkeypatch.setenv(name, value)
         return AzureStore(container.root, settings={"azure_retry_time": 20.0})
+
+    @pytest.mark.skip("Azurite takes a minute for thousands of requests; see the suite of flow-s3")
+    def test_more_than_a_page(self, store: AzureStore) -> None: ...
+
+    @pytest.mark.skip("the same")
+    def test_many_keys_with_missing_ones_among_them(self, store: AzureStore) -> None: ...
