@@ -10,7 +10,7 @@ import socketserver
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -36,6 +36,8 @@ KINDS = (
     "truncate",
 )
 """All that `FaultyProxy.fail` can do."""
+
+_PASSING = ("reset", "lose", "error", "slow-down", "truncate", "stall", "flip")
 
 _TIMEOUT = 60.0
 _NO_BODY = ("HEAD",)
@@ -132,7 +134,7 @@ class FaultyProxy:
 
     Args:
         target: URL of the server, ``http://host:port``.
-        seed: of chance, for faults with a probability.
+        seed: of chance, for faults with a probability; any number or text.
 
     Attributes:
         url: where clients find the proxy.
@@ -142,7 +144,7 @@ class FaultyProxy:
     Since 0.1.
     """
 
-    def __init__(self, target: str, *, seed: int = 0) -> None:
+    def __init__(self, target: str, *, seed: int | str = 0) -> None:
         parts = urlsplit(target)
         if parts.scheme != "http" or not parts.hostname:
             raise UsageError(
@@ -212,6 +214,24 @@ class FaultyProxy:
         fault = _Fault(kind, method, path, after, times, probability, seconds, query)
         with self._lock:
             self._faults.append(fault)
+
+    def fail_at_random(
+        self, probability: float, kinds: Sequence[str] = _PASSING, *, seconds: float = 0.1
+    ) -> None:
+        """Spoil requests by chance from now on.
+
+        Args:
+            probability: that a request is spoilt, from 0 to 1.
+            kinds: what is done to it, each as often as the others: by default all that a client
+                outlives which asks again. ``flip`` is done only to what is sent: only that has a
+                checksum.
+            seconds: for ``stall`` and ``delay``.
+        """
+        share = probability / len(kinds)
+        for number, kind in enumerate(kinds):
+            chance = share / (1 - number * share)  # that it is not one of those before
+            method = "PUT" if kind == "flip" else "*"
+            self.fail(kind, method=method, times=None, probability=chance, seconds=seconds)
 
     def heal(self) -> None:
         """Spoil nothing any more."""
