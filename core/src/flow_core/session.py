@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flow_core.definition import FlowDefinition, all_decorators
 from flow_core.errors import (
     DefinitionError,
+    FlowError,
     LintError,
     NotFound,
     PluginError,
@@ -595,11 +596,14 @@ class Session:
         """Run one attempt in this process; see `flow_core.task.TaskRunner`."""
         runner = self._runner
         if runner is None or runner.run != (task.flow, task.run):
-            from flow_core.task import TaskRunner
+            from flow_core.task import TaskRunner, cannot_begin
 
             adopted = self._adopted
             if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
-                adopted = self.run_document(task.flow, task.run)
+                try:
+                    adopted = self.run_document(task.flow, task.run)
+                except FlowError as error:
+                    return cannot_begin(task, error)
             runner = TaskRunner(self, adopted)
         return runner.run_attempt(task, begin, committed)
 
@@ -688,7 +692,13 @@ class Session:
             FlowError: it could not be started.
             RunFailed: it ended without success; the run is recorded and can be resumed.
         """
-        from flow_core.run import describe_run, register_run, run_failed, store_is_told
+        from flow_core.run import (
+            describe_run,
+            end_is_told,
+            register_run,
+            run_failed,
+            store_is_told,
+        )
         from flow_core.scheduler import Scheduler, interrupts_waiting
 
         self.share_process()
@@ -711,7 +721,8 @@ class Session:
             with interrupts_waiting():
                 with store_is_told(self):
                     document = register_run(self, document, request.run_id_file)
-                result = Scheduler(self, document, workers, chosen).execute()
+                with end_is_told(self, document):
+                    result = Scheduler(self, document, workers, chosen).execute()
         finally:
             self._close_computes()  # where the run did not come to its end, or even to its start
         if result.state is not RunState.SUCCEEDED:
