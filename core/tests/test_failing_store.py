@@ -164,7 +164,9 @@ def test_a_result_that_cannot_be_stored_says_so(place):
 
 def test_a_launcher_that_cannot_read_says_which_run_ended(place):
     here = place()
-    here.store.fail("read", "runs/F/1/work/*/manifest", error=StoreError("No", why="no", hint="pay"))
+    here.store.fail(
+        "read", "runs/F/1/work/*/manifest", error=StoreError("No", why="no", hint="pay")
+    )
     error = here.run().error
     assert (error.what, error.why) == ("Run F/1 failed", "No: no")
     assert error.hint == "pay; then: flow resume flow.py --origin-run-id 1"

@@ -391,9 +391,7 @@ class Scheduler:
     def _result(self, record: RunRecord) -> RunResult:
         """Return how the run ended."""
         if self._error is not None:
-            what = getattr(self._error, "what", f"{type(self._error).__name__}: {self._error}")
-            why = getattr(self._error, "why", None)
-            state, message = RunState.FAILED, f"{what}: {why}" if why else what
+            state, message = RunState.FAILED, _told(self._error)
         elif self._end_reached:
             state, message = RunState.SUCCEEDED, ""
         elif self._interrupts:  # a task that fails because it is ended is not the reason
@@ -415,9 +413,7 @@ class Scheduler:
         self._try(self._flush)
         result = self._result(record)
         key = result_key(self._flow, self._run)
-        self._try(
-            lambda: self._session.store.write([(key, result.encode())], create_only=True)
-        )
+        self._try(lambda: self._session.store.write([(key, result.encode())], create_only=True))
         if result.state is RunState.SUCCEEDED:
             result = self._result(record)
         self._try(
@@ -1050,6 +1046,13 @@ class Scheduler:
     def _emit(self, event: Any) -> None:
         if self._heard["flow_event"]:
             self._hook.flow_event(event=event)
+
+
+def _told(error: Exception) -> str:
+    """Return what the run's record says of an error of the launcher."""
+    what: str = getattr(error, "what", f"{type(error).__name__}: {error}")
+    # That the disk is full says more than that a write failed.
+    return f"{what}: {error.why}" if isinstance(error, StoreError) and error.why else what
 
 
 def _has_size(node: Node, count: int | None) -> bool:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from flow_core.definition import StepDefinition
     from flow_core.session import Session
 
+
 class AttemptFailed(FlowError):
     """Stands, in a fallback attempt, for the failure of the attempt before, whose process died.
 
