@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flow_core import __version__
 from flow_core.errors import (
     ArtifactError,
+    FormatError,
     IntegrityError,
     NotFound,
     RunFailed,
@@ -204,7 +205,7 @@ def end_is_told(session: Session, document: RunDocument) -> Iterator[None]:
     goes on: what it was about to read or write then, is the reason only."""
     try:
         yield
-    except IntegrityError:
+    except (IntegrityError, FormatError):
         raise  # what is damaged there stays so
     except StoreError as error:
         again = command_line(session, "resume", f"--origin-run-id {document.run}")
