@@ -10,7 +10,8 @@ import socketserver
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -138,6 +139,7 @@ class FaultyProxy:
     Attributes:
         url: where clients find the proxy.
         seen: all requests until now, in the order in which they were answered; may be cleared.
+        most_at_once: how many requests were under way at the same time, at most; may be set to 0.
 
     Since 0.1.
     """
@@ -151,6 +153,8 @@ class FaultyProxy:
                 hint="give the URL of a server on this machine: http://127.0.0.1:8333",
             )
         self.seen: list[SeenRequest] = []
+        self.most_at_once = 0
+        self._at_once = 0
         self._target = (parts.hostname, parts.port or 80)
         self._chance = random.Random(seed)
         self._faults: list[_Fault] = []
@@ -244,6 +248,17 @@ class FaultyProxy:
         with self._lock:
             return Counter(request.kind for request in self.seen)
 
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
     def _choose(self, method: str, path: str, query: str) -> _Fault | None:
         with self._lock:
             fits = (f for f in self._faults if f.fits(method, path, query, self._chance))
@@ -324,7 +339,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         fault = self.server.proxy._choose(self.command, path, query)
         self._seen = SeenRequest(self.command, path, query, 0, fault.kind if fault else "")
         try:
-            self._spoilt(fault, target, body) if fault else self._pass(target, body)
+            with self.server.proxy._under_way():
+                self._spoilt(fault, target, body) if fault else self._pass(target, body)
         except (OSError, http.client.HTTPException):
             self._tell(0)
             self.close_connection = True
