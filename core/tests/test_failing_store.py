@@ -182,3 +182,11 @@ def test_a_run_whose_end_is_not_in_the_store_has_failed(place):
     assert record.message == "The store does not answer: the test told it so"
     again = here.run("1").check()
     assert {m.state.value for m in again.manifests("end")} == {"reused"}
+
+
+def test_each_attempt_tells_the_store_that_it_has_answered_before(place):
+    here, told = place(), []
+    here.store.expect_answers = lambda: told.append(len(here.store.calls))
+    here.run().check()
+    assert len(told) == 4
+    assert min(told) > 3, "not before the run is there"

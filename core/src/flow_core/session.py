@@ -596,18 +596,26 @@ class Session:
         committed: Callable[[bytes], object] | None = None,
     ) -> int:
         """Run one attempt in this process; see `flow_core.task.TaskRunner`."""
-        runner = self._runner
-        if runner is None or runner.run != (task.flow, task.run):
-            from flow_core.task import TaskRunner, cannot_begin
+        try:
+            runner = self._runner_of(task)
+        except FlowError as error:
+            from flow_core.task import cannot_begin
 
-            adopted = self._adopted
-            if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
-                try:
-                    adopted = self.run_document(task.flow, task.run)
-                except FlowError as error:
-                    return cannot_begin(task, error)
-            runner = TaskRunner(self, adopted)
+            return cannot_begin(task, error)
         return runner.run_attempt(task, begin, committed)
+
+    def _runner_of(self, task: TaskSpec) -> TaskRunner:
+        if hasattr(self.store, "expect_answers"):
+            self.store.expect_answers()
+        runner = self._runner
+        if runner is not None and runner.run == (task.flow, task.run):
+            return runner
+        from flow_core.task import TaskRunner
+
+        adopted = self._adopted
+        if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
+            adopted = self.run_document(task.flow, task.run)
+        return TaskRunner(self, adopted)
 
     def get_ready(self) -> None:
         """Import what each attempt would import for itself, and make what each would make."""
