@@ -49,13 +49,15 @@ def _unknown(protocol: str, known: set[str]) -> UsageError:
         )
     stores = installed().names("flow.stores")
     close = near_misses(protocol, stores) or near_misses(protocol, {*known, *_OWN})
+    if close:
+        return UsageError(
+            f"There is no store '{protocol}'",
+            why="no plugin provides it, and fsspec has no filesystem of this name",
+            hint=did_you_mean(protocol, close),
+        )
     return UsageError(
-        f"There is no store '{protocol}'",
-        why="no plugin provides it, and fsspec has no filesystem of this name",
-        hint=did_you_mean(protocol, close)
-        if close
-        else f"stores: {', '.join(stores)}; filesystems of fsspec: "
-        "python -c 'import fsspec; print(*fsspec.available_protocols())'",
+        f"no plugin provides the store '{protocol}': pip install flow-{protocol}",
+        why=f"installed are: {', '.join(stores)}; and fsspec has no filesystem of this name",
     )
 
 

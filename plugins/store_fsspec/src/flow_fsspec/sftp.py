@@ -23,15 +23,18 @@ class SFTP(SFTPFileSystem):  # type: ignore[misc]
     ``host_key_policy`` is ``auto_add``. Many messages are on their way at a time.
     """
 
+    def __init__(self, host: str, host_key_policy: str = "reject", **options: Any) -> None:
+        self._policy = host_key_policy
+        super().__init__(host, **options)
+
     def _connect(self) -> None:
         options = {"timeout": CONNECT, "banner_timeout": CONNECT, "auth_timeout": 2 * CONNECT}
         options |= _of_config(self.host) | self.ssh_kwargs
         host = options.pop("hostname", self.host)
-        policy = options.pop("host_key_policy", None) or "reject"
         client = paramiko.SSHClient()
         client.load_system_host_keys()
         client.set_missing_host_key_policy(
-            paramiko.AutoAddPolicy() if policy == "auto_add" else paramiko.RejectPolicy()
+            paramiko.AutoAddPolicy() if self._policy == "auto_add" else paramiko.RejectPolicy()
         )
         self.client = client
         try:
@@ -67,9 +70,16 @@ class SFTP(SFTPFileSystem):  # type: ignore[misc]
         self, path: str, start: int | None = None, end: int | None = None, **_: Any
     ) -> bytes:
         """Return the bytes from ``start`` to ``end``."""
+        try:
+            return self._read(path, start or 0, end)
+        except OSError:
+            if self.isdir(path):  # each server has another word for it
+                raise IsADirectoryError(f"'{path}' is a folder") from None
+            raise
+
+    def _read(self, path: str, first: int, end: int | None) -> bytes:
         with self.ftp.open(path, "rb") as file:
             size = file.stat().st_size
-            first = start or 0
             length = min(size if end is None else end, size) - first
             if length <= 0:
                 return b""
@@ -88,6 +98,10 @@ class SFTP(SFTPFileSystem):  # type: ignore[misc]
             file.set_pipelined(True)
             file.write(value)
         self._check_size(path, len(value))
+
+    def rm_file(self, path: str) -> None:
+        """Remove a file."""
+        self.ftp.remove(path)
 
     def put_file(self, lpath: str, rpath: str, callback: Any = None, **_: Any) -> None:
         """Write a file from one of this machine."""
