@@ -104,4 +104,3 @@ def main(folder: str, port: int) -> None:
         await asyncio.Event().wait()
 
     asyncio.run(run())
-

@@ -459,6 +459,7 @@ class FsspecStore:
     def _write(self, key: str, content: bytes, create_only: bool) -> bool:
         path = self._path(key)
         with self._reported(f"Cannot write '{key}' to the store"):
+
             def send(filesystem: Any, target: str) -> None:
                 filesystem.pipe_file(target, content)
 

@@ -55,8 +55,31 @@ GROUPS = {
 _OPENERS = {"flow.stores": "flow.url_stores"}
 """Group of providers → group whose one entry opens the URLs that none of them is named for."""
 _FSSPEC = frozenset(
-    "arrow_hdfs box dask dbfs dropbox ftp gdrive github gitlab hdfs hf http https jupyter lakefs"
-    " memory oci oss sftp smb ssh webdav webhdfs".split()
+    (
+        "arrow_hdfs",
+        "box",
+        "dask",
+        "dbfs",
+        "dropbox",
+        "ftp",
+        "gdrive",
+        "github",
+        "gitlab",
+        "hdfs",
+        "hf",
+        "http",
+        "https",
+        "jupyter",
+        "lakefs",
+        "memory",
+        "oci",
+        "oss",
+        "sftp",
+        "smb",
+        "ssh",
+        "webdav",
+        "webhdfs",
+    )
 )
 """Schemes of filesystems that come with fsspec, or that it knows well, and nobody else."""
 

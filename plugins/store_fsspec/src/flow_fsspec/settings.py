@@ -18,7 +18,7 @@ def declare(settings: Settings) -> None:
     settings.declare(
         "fsspec_options",
         "",
-        "Options of filesystems by protocol, as JSON: '{\"sftp\": {\"username\": \"ada\"}}'.",
+        'Options of filesystems by protocol, as JSON: \'{"sftp": {"username": "ada"}}\'.',
         secret=True,
     )
 

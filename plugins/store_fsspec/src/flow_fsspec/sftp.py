@@ -11,6 +11,9 @@ from fsspec.implementations.sftp import SFTPFileSystem
 CONNECT = 5.0
 """Seconds within which a server must answer."""
 _KEEPALIVE = 30
+_OPTIONS = """FLOW_FSSPEC_OPTIONS='{"sftp": {%s}}'"""
+_TRUST = '"host_key_policy": "auto_add"'
+_KEYS = '"username": "…", "key_filename": "…"'
 _BLOCK = 32768
 """Bytes of one message of the protocol."""
 
@@ -148,14 +151,12 @@ def explained(error: Exception, host: str) -> tuple[str, str] | None:
     if isinstance(error, paramiko.AuthenticationException):
         return (
             f"{host} does not let this person in: {error}",
-            "try it: sftp HOST; other keys: "
-            'FLOW_FSSPEC_OPTIONS=\'{"sftp": {"username": "…", "key_filename": "…"}}\'',
+            f"try it: sftp {host}; other keys: {_OPTIONS % _KEYS}",
         )
     if "not found in known_hosts" in str(error):
         return (
             f"nobody has said yet that {host} is to be trusted",
-            f"do so: ssh {host}; or trust each server that is new: "
-            'FLOW_FSSPEC_OPTIONS=\'{"sftp": {"host_key_policy": "auto_add"}}\'',
+            f"do so: ssh {host}; or trust each server that is new: {_OPTIONS % _TRUST}",
         )
     if isinstance(error, paramiko.SSHException | EOFError):
         return (

@@ -24,7 +24,22 @@ if TYPE_CHECKING:
 
 _SFTP = ("sftp", "ssh")
 _OF_OBJECTS = frozenset(
-    "abfs abfss adl az gcs gs hf oci ocilake oss r2 s3 s3a swift tos".split()
+    (
+        "abfs",
+        "abfss",
+        "adl",
+        "az",
+        "gcs",
+        "gs",
+        "hf",
+        "oci",
+        "ocilake",
+        "oss",
+        "s3",
+        "s3a",
+        "swift",
+        "tos",
+    )
 )
 """Protocols of services that show all of an object or nothing."""
 _MEMORY = threading.RLock()
@@ -149,7 +164,11 @@ class UrlStore(FsspecStore):
 
             if found := explained(error, host.partition(":")[0]):
                 return found
-        if isinstance(error, NotImplementedError) or getattr(error, "errno", 0) == errno.EROFS:
+        if (
+            isinstance(error, NotImplementedError)
+            or getattr(error, "errno", 0) == errno.EROFS
+            or "read only" in str(error).lower()
+        ):
             return (
                 f"the filesystem '{self.protocol}' can only be read, or lacks what a store needs",
                 "--datastore with a store that can be written, such as local or s3://bucket/prefix",
@@ -194,7 +213,7 @@ class UrlStore(FsspecStore):
                 "A password in a URL of a store would be recorded with each run",
                 where=f"{self.protocol}://{name}:***@…",
                 hint=f"{self.protocol}://{name}@… with the variable FLOW_FSSPEC_OPTIONS="
-                f"'{{\"{self.protocol}\": {{\"password\": \"…\"}}}}'",
+                f'\'{{"{self.protocol}": {{"password": "…"}}}}\'',
             )
 
 

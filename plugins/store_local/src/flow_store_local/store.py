@@ -70,7 +70,7 @@ class LocalStore:
     capabilities = StoreCapabilities(mappable=True, forkable=True)
     _temporary = "tmp"
     """Folder in the root of files that are not whole yet."""
-    _reserved = RESERVED
+    _reserved: tuple[str, ...] = RESERVED
 
     def __init__(self, root: str | None = None, *, fsync: bool = False) -> None:
         self.root = state_folder(root)
@@ -123,7 +123,9 @@ class LocalStore:
             return []
         except OSError as error:
             raise store_error(error, f"Cannot list '{prefix}'", path) from error
-        return names if prefix else [name for name in names if not is_reserved(name, self._reserved)]
+        return (
+            names if prefix else [name for name in names if not is_reserved(name, self._reserved)]
+        )
 
     def local_path(self, key: str) -> str | None:
         """Return the path of the file that holds ``key``; neither it nor its folder need exist."""
@@ -362,7 +364,9 @@ class LocalStore:
         for name, is_folder, entry in sorted(
             ((f"{e.name}/" if is_folder else e.name), is_folder, e) for is_folder, e in entries
         ):
-            if not name.startswith(start) or (not prefix and is_reserved(entry.name, self._reserved)):
+            if not name.startswith(start) or (
+                not prefix and is_reserved(entry.name, self._reserved)
+            ):
                 continue
             if is_folder:
                 yield from self._walk(prefix + name)
