@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_OF_PARENTS: list[Any] = []
-"""Filesystems of the processes that this one was forked from; never ended here."""
 _TRIES = 5
 _TEMPORARY = ".writing"
 """Folder, directly in the root, of objects that are not whole yet."""
@@ -128,6 +126,7 @@ class FsspecStore:
             )
         self._make: Callable[[], AbstractFileSystem] | None = None
         self._filesystem: AbstractFileSystem | None = None
+        self._of_parents: tuple[Any, ...] = ()
         self._process = os.getpid()
         marker = "/" if root.startswith("/") else ""
         if hasattr(filesystem, "root_marker"):
@@ -357,7 +356,8 @@ class FsspecStore:
             self._lock = threading.RLock()  # a thread of the parent may hold the other one
         old: Any = self._filesystem
         if self._make is not None:
-            _OF_PARENTS.append(old)  # what its end would tell the other side is the parent's to say
+            # It is not let go: what its end would tell the other side is the parent's to say.
+            self._of_parents = (*self._of_parents, old)
             self._filesystem = None
         elif getattr(old, "async_impl", False):
             self._filesystem = type(old)(*old.storage_args, **old.storage_options)
