@@ -114,7 +114,7 @@ class Context:
         """Raise what is wrong with --datastore: that is told before a flow file is missed."""
         text = self.settings.overrides().get("datastore")
         if text is not None:
-            self.index.find("flow.stores", text.partition("://")[0])
+            self.index.find_opener("flow.stores", text)
 
     def provider(self, name: str) -> Any:
         """Return the command of this name, as its plugin or the program offers it."""
