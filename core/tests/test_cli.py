@@ -46,8 +46,8 @@ class TestShell:
             (["run", "nowhere.py"], ["There is no flow file 'nowhere.py'"]),
             (["run", "--alpha", "3"], ["needs a flow file before its options"]),
             (["run"], ["'flow run' needs a flow file", "flow run my_flow.py"]),
-            (["--datastore", "locla://x", "show"], ["There is no store 'locla'", "'local'?"]),
-            (["--datastore", "locla://x", "show", "F/1"], ["There is no store 'locla'"]),
+            (["--datastore", "locla", "show"], ["There is no store 'locla'", "'local'?"]),
+            (["--datastore", "locla", "show", "F/1"], ["There is no store 'locla'"]),
             (["--datastore", "local", "show"], ["'flow show' needs a flow file"]),
         ],
     )

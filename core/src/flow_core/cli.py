@@ -113,8 +113,10 @@ class Context:
     def check_store(self) -> None:
         """Raise what is wrong with --datastore: that is told before a flow file is missed."""
         text = self.settings.overrides().get("datastore")
-        if text is not None:
-            self.index.find_opener("flow.stores", text)
+        if text is None:
+            return
+        if self.index.find_opener("flow.stores", text).group != "flow.stores":
+            self.index.open("flow.stores", text)  # whoever opens any URL knows its scheme, or not
 
     def provider(self, name: str) -> Any:
         """Return the command of this name, as its plugin or the program offers it."""
