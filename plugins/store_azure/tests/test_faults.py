@@ -13,7 +13,6 @@ from flow_azure.store import AzureStore
 from flow_core.api import StoreError
 from flow_core.testing import FaultyProxy
 
-
 WAYS = (
     lambda store: list(store.read(["a"])),
     lambda store: store.write([("a", b"x")], create_only=True),
