@@ -1,173 +1,268 @@
-"""How often a store is asked, where each request costs time and money: a whole run, real processes."""
+"""How often a store is asked, where each request costs time and money: real commands on a real S3
+server, behind a proxy that counts."""
+
+from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, unquote
 
 import pytest
+from servers.s3 import Bucket
 
-STORE = (Path(__file__).parent / "counted_store.py").read_text(encoding="utf-8")
+from flow_core.testing import FaultyProxy, FlowTester, SeenRequest
 
-TEN_ARTIFACTS = """
-from flow_core import FlowSpec, step
+BRANCHES = 12
 
-class F(FlowSpec):
-    @step
-    def start(self):
-        self.items = list(range(BRANCHES))
-        self.shared = list(range(3000))  # larger than what travels by itself
-        self.next(self.work, foreach="items")
+FLOW = """
+    import sys
 
-    @step
-    def work(self):
-        for n in range(10):
-            setattr(self, f"a{n}", bytes([self.input]) * (10_000 + n))
-        self.next(self.join)
+    from flow_core import FlowSpec, step
 
-    @step
-    def join(self, inputs):
-        self.total = sum(len(i.a0) for i in inputs)
-        self.items_seen = [i.a1[0] for i in inputs]
-        self.last = inputs[-1].a2
-        self.shared = inputs[0].shared
-        self.next(self.end)
+    class F(FlowSpec):
+        @step
+        def start(self):
+            self.items = list(range(BRANCHES))
+            self.shared = list(range(3000))  # larger than what travels by itself
+            self.next(self.work, foreach="items")
 
-    @step
-    def end(self):
-        print(self.total, len(self.shared))
-"""
+        @step
+        def work(self):
+            for n in range(10):
+                setattr(self, f"a{n}", bytes([self.input]) * (10_000 + n))
+            print("one")
+            print("two", file=sys.stderr)
+            self.next(self.join)
+
+        @step
+        def join(self, inputs):
+            self.total = sum(len(i.a0) for i in inputs)
+            self.items_seen = [i.a1[0] for i in inputs]
+            self.last = inputs[-1].a2
+            self.shared = inputs[0].shared
+            self.next(self.end)
+
+        @step
+        def end(self):
+            assert self.total == BRANCHES * 10_000 and len(self.shared) == 3000
+    """.replace("BRANCHES", str(BRANCHES))
 
 LARGER = """
-from flow_core import FlowSpec, step
+    import os
 
-class F(FlowSpec):
-    @step
-    def start(self):
-        self.items = list(range(40))
-        self.next(self.work, foreach="items")
+    from flow_core import FlowSpec, step
 
-    @step
-    def work(self):
-        import os
-        self.model = os.urandom(50_000)
-        self.next(self.join)
+    class Larger(FlowSpec):
+        @step
+        def start(self):
+            self.items = list(range(24))
+            self.next(self.work, foreach="items")
 
-    @step
-    def join(self, inputs):
-        self.sizes = [len(i.model) for i in inputs]
-        self.again = [len(inputs[n].model) for n in range(len(inputs))]
-        self.next(self.end)
+        @step
+        def work(self):
+            self.model = os.urandom(50_000)
+            self.next(self.join)
 
-    @step
-    def end(self):
-        assert self.sizes == self.again == [50_000] * 40
-"""
+        @step
+        def join(self, inputs):
+            self.sizes = [len(i.model) for i in inputs]
+            self.again = [len(inputs[n].model) for n in range(len(inputs))]
+            self.next(self.end)
+
+        @step
+        def end(self):
+            assert self.sizes == self.again == [50_000] * 24
+    """
 
 
-class Requests:
-    """Runs flows on the counted store and reads what was asked of it."""
+class Team:
+    """Commands that reach a bucket through a proxy, and what they asked of it."""
 
-    def __init__(self, flowtester):
-        self.tester = flowtester
-        flowtester.write(STORE, "counted.py")
-        self.log = flowtester.path / "data" / "requests.log"
-        self.variables = {
-            "FLOW_DATASTORE": f"counted://{flowtester.path / 'data'}",
-            "PYTHONPATH": str(flowtester.path),
-        }
+    def __init__(self, tester: FlowTester, bucket: Bucket, proxy: FaultyProxy) -> None:
+        tester.more_plugins.append("s3")
+        self.tester = tester
+        self.proxy = proxy
+        self._bucket = bucket.name
+        self._place = f"/{bucket.root}/"
+        behind = bucket.through(proxy.url)
+        self.variables = {**behind.environment(), "FLOW_DATASTORE": behind.url}
 
-    def flow(self, *arguments, **variables):
-        environment = self.tester.environment()
-        plugins = environment["FLOW_PLUGINS"] + ",counted"
-        self.log.unlink(missing_ok=True)
-        done = self.tester.flow(
-            *arguments, variables={**self.variables, "FLOW_PLUGINS": plugins, **variables}
-        )
-        assert done.returncode == 0, done.stderr
-        return done
+    def asked(self, *arguments: str, **variables: str) -> dict[str, int]:
+        """Return how often a command asked what of which kind of object: ``PUT F/work/manifest``.
 
-    def lines(self):
-        return [line.split() for line in self.log.read_text().splitlines()]
+        Numbers of runs, tasks and attempts are left out, and hashes; what is not there is told.
+        """
+        self.proxy.seen.clear()
+        self.proxy.most_at_once = 0
+        run = self.tester.python if arguments[0].endswith(".py") else self.tester.flow
+        self.said = run(*arguments, variables={**self.variables, **variables}).check().stdout
+        found = Counter(map(self._kind, self.proxy.seen))
+        for kind in ("LIST F", "LIST tags/F"):  # what was seen two seconds ago is looked at again
+            found[kind] = min(found[kind], 2 if kind == "LIST F" and "resume" in arguments else 1)
+        return {kind: count for kind, count in found.items() if count}
 
-    def counts(self, run="1"):
-        """Return how often each kind was asked of each key, whose numbers are left out."""
-        found = Counter()
-        for kind, key, *_ in self.lines():
-            key = re.sub(r"^(runs/\w+)/\d+/", r"\1/", key)
-            key = re.sub(r"/\d+/\d+/", "/", key)
-            found[f"{kind} {key.partition('blobs/')[1] or key}"] += kind != "NEW"
-        return {key: count for key, count in found.items() if count}
+    def _kind(self, request: SeenRequest) -> str:
+        listed = parse_qs(request.query).get("prefix")
+        path = f"/{self._bucket}/{listed[0]}" if listed else unquote(request.path)
+        key = path.removeprefix(self._place).removeprefix("runs/")
+        key = re.sub(r"^blobs/.*", "blobs", key)
+        key = re.sub(r"/\d+(-\d+)?(?=/|$)", "", key).rstrip("/")
+        lacking = " (none)" if request.status == 404 else ""
+        return f"{'LIST' if listed else request.method} {key}{lacking}"
 
 
 @pytest.fixture
-def requests(flowtester):
-    return Requests(flowtester)
+def team(tmp_path: Path, bucket: Bucket) -> Iterator[Team]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with FaultyProxy(bucket.endpoint) as proxy:
+        yield Team(FlowTester(folder), bucket, proxy)
 
 
-def test_a_run_with_a_foreach(requests):
-    branches = 60
-    requests.tester.write(TEN_ARTIFACTS.replace("BRANCHES", str(branches)))
-    requests.flow("run", "flow.py")
-    assert requests.counts() == {
-        "LIST runs/F/": 1,  # which number is free
-        "LIST numbers/F/": 1,
-        "PUT blobs/": 2,  # the code; what all branches inherit
-        "PUT runs/F/run.json": 1,
-        "GET runs/F/run.json": 1,  # what the server of tasks hands on to all of them
-        "PUT runs/F/start/manifest": 1,
-        "GET runs/F/start/manifest": branches,
-        "PUT runs/F/work/manifest": branches,  # ten artifacts each, and its own
-        "GET runs/F/work/manifest": branches,  # the join; the launcher needs none
-        "PUT runs/F/join/manifest": 1,
-        "GET runs/F/join/manifest": 1,
-        "PUT runs/F/end/manifest": 1,
-        "PUT runs/F/end/stdout": 1,
-        "PUT runs/F/finished.json": 1,
+def test_the_life_of_a_run(team: Team) -> None:
+    team.tester.write(FLOW)
+    found = team.asked("run", "flow.py")
+    for stream in ("stdout", "stderr"):
+        found.pop(f"PUT F/work/{stream}.times", 0)  # only where the launcher saw it grow
+    assert found == {
+        "LIST F": 1,  # which number is free
+        "LIST numbers/F": 1,
+        "PUT blobs": 2,  # the code; what all branches inherit
+        "PUT F/run.json": 1,
+        "GET F/run.json": 1,  # what the server of tasks hands on to all of them
+        "PUT F/start/manifest": 1,
+        "GET F/start/manifest": BRANCHES,
+        "PUT F/work/manifest": BRANCHES,  # ten artifacts each, and its own
+        "PUT F/work/stdout": BRANCHES,
+        "PUT F/work/stderr": BRANCHES,
+        "GET F/work/manifest": BRANCHES,  # the join; the launcher needs none
+        "PUT F/join/manifest": 1,
+        "GET F/join/manifest": 1,
+        "PUT F/end/manifest": 1,
+        "PUT F/finished.json": 1,
     }
 
+    start = {
+        "LIST F": 2,  # which run is the latest; which number is free
+        "LIST tags/F": 1,
+        "LIST numbers/F": 1,
+        "HEAD F/finished.json": 1,
+        "GET F/run.json": 2,  # of both runs
+        "HEAD F/run.json": 1,  # it was not removed meanwhile
+        "PUT blobs": 1,  # the code, which is there
+        "HEAD blobs": 1,
+        "PUT F/run.json": 1,
+        "PUT F/finished.json": 1,
+        "PUT F/reused.d": 1,
+        "LIST F/reused.d": 1,
+    }
+    assert team.asked("resume", "flow.py", "join") == {
+        **start,
+        "GET F/start/manifest": 1,
+        "GET F/work/manifest": BRANCHES,
+        # The join looks for some of its inputs before it finds the pack.
+        "GET F/work/manifest (none)": BRANCHES,
+        "GET F/reused.d": 1,
+        "PUT F/join/manifest": 1,
+        "GET F/join/manifest": 1,
+        "PUT F/end/manifest": 1,
+    }
+    assert team.asked("resume", "flow.py", "end") == {
+        **start,
+        "LIST F/reused.d": 2,  # of both runs
+        "GET F/reused.d": 2,
+        "GET F/start/manifest (none)": 1,  # all others are looked for in the pack
+        "GET F/join/manifest": 1,
+        "GET F/join/manifest (none)": 1,
+        "PUT F/end/manifest": 1,
+    }
 
-def test_the_code_is_not_sent_again(requests):
-    requests.tester.write(TEN_ARTIFACTS.replace("BRANCHES", "2"))
-    requests.flow("run", "flow.py")
-    requests.flow("run", "flow.py")
-    found = requests.counts()
-    assert found["HEAD blobs/"] <= 2  # asked for once it was there
+    assert team.asked("tasks", "F/1") == {"LIST F": 1}
+    assert team.asked("logs", "F/1/work") == {
+        "LIST F": 1,
+        "GET F/work/stdout": BRANCHES,
+        "GET F/work/stderr": BRANCHES,
+    }
+    one = {"LIST F": 1, "GET F/run.json": 1}
+    assert team.asked("dump", "F/1/end") == {**one, "GET F/end/manifest": 1}
+    team.tester.write("from flow_core import Run; print(Run('F/1').data.total)", "read.py")
+    assert team.asked("read.py") == {**one, "GET F/end/manifest": 1}
+    assert team.said == f"{BRANCHES * 10_000}\n"
 
 
-@pytest.mark.parametrize(("size", "gets"), [("10", 0), ("0", 40)], ids=["cache", "no-cache"])
-def test_blobs_of_branches_are_read_together(requests, size, gets):
-    requests.tester.write(LARGER)
-    requests.flow("run", "flow.py", FLOW_BLOB_CACHE_SIZE=size)
-    found = requests.counts()
-    assert found["PUT blobs/"] == 41
+@pytest.mark.parametrize(("size", "gets"), [("10", 0), ("0", 24)], ids=["cache", "no-cache"])
+def test_blobs_of_branches_are_read_together(team: Team, size: str, gets: int) -> None:
+    team.tester.write(LARGER)
+    team.proxy.fail("delay", method="GET", path="*/blobs/*", times=None, seconds=0.01)
+    found = team.asked("run", "flow.py", FLOW_BLOB_CACHE_SIZE=size)
+    assert found["PUT blobs"] == 25
     # Once each, or twice without the cache: the step reads them all two times.
-    assert found.get("GET blobs/", 0) <= 2 * gets
-    assert found["GET runs/F/work/manifest"] == 40
+    assert found.get("GET blobs", 0) <= 2 * gets
+    assert found["GET Larger/work/manifest"] == 24
     if gets:
-        times = [float(at) for kind, key, _, at in requests.lines() if kind + key[:5] == "GETblobs"]
-        assert len(set(times)) < len(times) / 4  # many at the same time
+        assert team.proxy.most_at_once > 8
 
 
-def test_a_resumed_run_reads_each_record_twice(requests):
-    requests.tester.write(TEN_ARTIFACTS.replace("BRANCHES", "30"))
-    requests.flow("run", "flow.py")
-    requests.flow("resume", "flow.py", "join")
-    found = requests.counts()
-    # Once of the earlier run; once more by the join, which looks for each before it finds the pack.
-    assert found["GET runs/F/work/manifest"] == 60
-    assert found["PUT runs/F/reused.d/1-31"] == 1
-    assert "PUT runs/F/work/manifest" not in found
+NOTED = """
+    import os
+
+    from flow_core.api import StoreCapabilities
+    from flow_store_local.store import LocalStore
+
+    __flow__ = {"flow.stores": {"noted": "NotedStore"}}
 
 
-def test_the_server_of_tasks_makes_the_store_and_asks_it_nothing(requests):
+    class NotedStore(LocalStore):
+        capabilities = StoreCapabilities(shared=True, forkable=True)
+
+        def __init__(self, root=None):
+            super().__init__(root)
+            note("NEW")
+
+        @property
+        def url(self):
+            return f"noted://{self.root}"
+
+        def local_path(self, key):
+            return None
+
+
+    def note(what):
+        with open(os.environ["NOTED"], "a") as file:
+            file.write(f"{what} {os.getpid()}\\n")
+
+
+    def noted(name):
+        def ask(self, *arguments, **options):
+            note(name)
+            return getattr(LocalStore, name)(self, *arguments, **options)
+        return ask
+
+
+    for name in ("read", "read_range", "stream", "describe", "exists", "size", "refresh", "write",
+                 "write_content", "write_stream", "folders", "list", "delete"):
+        setattr(NotedStore, name, noted(name))
+    """
+
+
+def test_the_server_of_tasks_makes_the_store_and_asks_it_nothing(flowtester: FlowTester) -> None:
     """A store may start threads at its first request, which a fork would lose."""
-    requests.tester.write(TEN_ARTIFACTS.replace("BRANCHES", "4"))
-    requests.flow("run", "flow.py")
-    lines = requests.lines()
-    made = [pid for kind, _, pid, _ in lines if kind == "NEW"]
-    asked = {pid for kind, _, pid, _ in lines if kind != "NEW"}
-    assert len(made) == 2  # the launcher and the server; no task makes its own
-    server = next(pid for pid in made if pid not in asked)
-    first = next(index for index, line in enumerate(lines) if line[0] != "NEW")
-    assert server
-    assert {"NEW"} == {kind for kind, *_ in lines[:first]}
+    flowtester.write(NOTED, "noted.py")
+    flowtester.write(FLOW)
+    notes = flowtester.path / "notes"
+    variables = {
+        "FLOW_DATASTORE": f"noted://{flowtester.path / 'data'}",
+        "FLOW_PLUGINS": flowtester.environment()["FLOW_PLUGINS"] + ",noted",
+        "PYTHONPATH": str(flowtester.path),
+        "NOTED": str(notes),
+    }
+    flowtester.flow("run", "flow.py", variables=variables).check()
+    flowtester.flow("resume", "flow.py", "join", variables=variables).check()
+    lines = [line.split() for line in notes.read_text().splitlines()]
+    made = [pid for what, pid in lines if what == "NEW"]
+    asked = {pid for what, pid in lines if what != "NEW"}
+    # Two launchers and two servers; no task makes its own.
+    assert len(made) == 4
+    assert len(asked.intersection(made)) == 2

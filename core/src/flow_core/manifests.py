@@ -104,7 +104,11 @@ class ManifestReader:
         Args:
             keys: as from `manifest_key`.
         """
-        for key, content in zip(keys, self._store.read(keys), strict=True):
+        # Of a run that is known to have packs they are looked at first: most of its tasks lie there.
+        packed = {key: found for key in keys if (found := self._known(key)) is not None}
+        stored = iter(self._store.read([key for key in keys if key not in packed]))
+        for key in keys:
+            content = packed[key] if key in packed else next(stored)
             yield content if content is not None else self._packed(key)
 
     def read(self, keys: Sequence[str]) -> Iterator[Manifest | None]:
@@ -120,18 +124,27 @@ class ManifestReader:
         """Return the manifest of one attempt, or None; errors as `read`."""
         return next(self.read([manifest_key(flow, run, step, task, attempt)]))
 
-    def _packed(self, key: str) -> bytes | None:
-        parts = key.split("/")
-        if len(parts) != 7 or parts[6] != "manifest":
+    def _known(self, key: str) -> bytes | None:
+        """Return what the packs have that are known already."""
+        place = _place_of(key) if self._names else None
+        if place is None:
             return None
-        _, flow, run, step, task, attempt, _ = parts
-        place, prefix = f"{step}/{task}/{attempt}", packs_prefix(flow, run)
-        known = self._names.get(prefix)
-        found = self._find(prefix, known or (), place, int(task))
-        if found is None:  # a run that goes on gets further packs
-            self._names[prefix] = names = self._store.folders(prefix)
-            if names != known:
-                found = self._find(prefix, names, place, int(task))
+        prefix, name, task = place
+        return self._find(prefix, self._names.get(prefix, ()), name, task)
+
+    def _packed(self, key: str) -> bytes | None:
+        """Return what the packs have: a run that goes on gets further ones."""
+        place = _place_of(key)
+        if place is None:
+            return None
+        prefix, name, task = place
+        known = self._names.get(prefix, [])
+        found = self._find(prefix, known, name, task)
+        if found is None:
+            self._names[prefix] = self._store.folders(prefix)
+            found = self._find(
+                prefix, [n for n in self._names[prefix] if n not in known], name, task
+            )
         return found
 
     def _find(self, prefix: str, names: Iterable[str], place: str, task: int) -> bytes | None:
@@ -141,6 +154,15 @@ class ManifestReader:
     def _read_pack(self, key: str) -> dict[str, bytes]:
         content = next(iter(self._store.read([key])))
         return {} if content is None else unpack(content, key)
+
+
+def _place_of(key: str) -> tuple[str, str, int] | None:
+    """Return below what the packs lie that may have a manifest, its place there, and its task."""
+    parts = key.split("/")
+    if len(parts) != 7 or parts[6] != "manifest":
+        return None
+    _, flow, run, step, task, attempt, _ = parts
+    return packs_prefix(flow, run), f"{step}/{task}/{attempt}", int(task)
 
 
 def _may_hold(name: str, task: int) -> bool:

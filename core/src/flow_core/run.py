@@ -34,6 +34,7 @@ from flow_core.records import (
 )
 from flow_core.tags import check_tags
 from flow_core.text import module_of
+from flow_core.together import together
 
 if TYPE_CHECKING:
     from flow_core.flowspec import FlowSpec
@@ -224,8 +225,8 @@ def register_run(
 def _claim(session: Session, document: RunDocument) -> RunDocument:
     """Give the run the next free number. The create-only write makes it ours alone."""
     prefixes = (f"runs/{document.flow}/", numbers_prefix(document.flow))
-    names = [name for prefix in prefixes for name in session.store.folders(prefix)]
-    taken = [int(name) for name in names if name.isdigit()]
+    found = together(session.store, session.store.folders, prefixes)
+    taken = [int(name) for names in found for name in names if name.isdigit()]
     number = max(taken, default=0) + 1
     if not session.store.capabilities.create_only:
         number = time.time_ns() // 1000  # ordered by time, and unlikely to clash
@@ -236,8 +237,9 @@ def _claim(session: Session, document: RunDocument) -> RunDocument:
         if not alone and session.metadata.run(claimed.flow, claimed.run) is not None:
             number += 1  # the index knows a run of this number, from another store
             continue
-        item = (run_key(claimed.flow, claimed.run), claimed.encode())
-        if session.store.write([item], create_only=True)[0]:
+        key, content = run_key(claimed.flow, claimed.run), claimed.encode()
+        if session.store.write([(key, content)], create_only=True)[0]:
+            session.keep_document(RunDocument.decode(content, key))  # as others will read it
             return claimed
         number += 1
 

@@ -107,7 +107,9 @@ class Session:
         self._computes: dict[str, Compute] = {}
         self._runner: TaskRunner | None = None
         self._adopted: RunDocument | None = None
+        self._documents: dict[tuple[str, str], RunDocument] = {}
         self._started = False
+        self._prepared = False
         self.program: str | None = None  # how people call what made this session; None = `flow`
         self._launcher = 0
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
@@ -622,12 +624,25 @@ class Session:
     # --- runs -----------------------------------------------------------------------------------
 
     def run_document(self, flow: str, run: str) -> RunDocument:
-        """Read the ``run.json`` of a run; `NotFound` when there is none."""
-        key = run_key(flow, run)
-        raw = next(iter(self.store.read([key])))
-        if raw is None:
-            raise NotFound(f"There is no run {flow}/{run}", where=self.store.url)
-        return RunDocument.decode(raw, key)
+        """Return the ``run.json`` of a run; `NotFound` when there is none.
+
+        It never changes, so that those asked for last are kept.
+        """
+        found = self._documents.get((flow, run))
+        if found is None:
+            key = run_key(flow, run)
+            raw = next(iter(self.store.read([key])))
+            if raw is None:
+                raise NotFound(f"There is no run {flow}/{run}", where=self.store.url)
+            found = RunDocument.decode(raw, key)
+            self.keep_document(found)
+        return found
+
+    def keep_document(self, document: RunDocument) -> None:
+        """Keep the ``run.json`` of a run, which `run_document` then need not read."""
+        while len(self._documents) >= _DOCUMENTS:
+            del self._documents[next(iter(self._documents))]
+        self._documents[document.flow, document.run] = document
 
     def check(self) -> None:
         """Raise what stands in the way of a run: broken plugins, lint, providers that do not fit."""
@@ -681,6 +696,26 @@ class Session:
                     hint=f"start the run on {compute.platform}, or choose another environment",
                 )
 
+    def prepare_run(self) -> None:
+        """Check the flow, and let compute providers fork while this process is fit for it.
+
+        `execute` does so. Who reads the store before, does it first: at its first request a store
+        may start threads, with which nothing can be forked any more. Since 0.1.
+
+        Raises:
+            FlowError: what stands in the way of a run; see `check`.
+        """
+        if self._prepared:
+            return
+        self.share_process()
+        self.start()
+        self.check()
+        self._check_store()
+        self.close_index()  # compute providers may fork now: nothing may be open
+        for name in sorted({p.compute for p in self.plans.values()}):
+            self.compute(name).prepare(self)
+        self._prepared = True
+
     def execute(self, request: RunRequest) -> RunResult:
         """Run the flow to its end.
 
@@ -691,19 +726,13 @@ class Session:
         from flow_core.run import describe_run, register_run, run_failed, store_is_told
         from flow_core.scheduler import Scheduler, interrupts_waiting
 
-        self.share_process()
-        self.start()
-        self.check()
-        self._check_store()
+        self.prepare_run()
         workers, source = self.settings.lookup("max_workers")
         workers = request.max_workers or workers
         chosen = request.max_workers is not None or source != "default"
-        if chosen:
-            check_sizes(self.graph, workers)
-        self.close_index()  # compute providers may fork now: nothing may be open
-        for name in sorted({p.compute for p in self.plans.values()}):
-            self.compute(name).prepare(self)
         try:
+            if chosen:
+                check_sizes(self.graph, workers)
             with store_is_told(self):
                 document = describe_run(self, request)
             if self.has_environments:
@@ -732,6 +761,7 @@ class Session:
             self._close_computes()  # that were made to be asked for what they can do
 
     def _close_computes(self) -> None:
+        self._prepared = False
         while self._computes:
             _, compute = self._computes.popitem()
             compute.close()
@@ -754,6 +784,10 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_DOCUMENTS = 16
+"""How many documents of runs a session keeps."""
 
 
 def _take_over(settings: Settings, chosen: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ from flow_core.records import (
 )
 from flow_core.settings import OWN_INDEX
 from flow_core.tags import stored_tags
+from flow_core.together import together
 
 if TYPE_CHECKING:
     from flow_core.interfaces import Metadata, Store
@@ -51,7 +52,6 @@ _PAGE = 1000
 _FIRST = 20
 """Runs that are read at first: most who list runs want the last ones."""
 _BATCH = 200
-_THREADS = 16
 
 
 class Followed(NamedTuple):
@@ -101,6 +101,7 @@ class StoreIndex:
         self._lock = threading.RLock()
         self._looked: dict[tuple[str, ...], float] = {}
         self._waiting: dict[str, list[tuple[int, str]]] = {}
+        self._marks: dict[str, list[str]] = {}  # of changed tags
         self._read: dict[tuple[str, str], set[str]] = {}
         self._whole: set[tuple[str, str]] = set()
 
@@ -182,7 +183,7 @@ class StoreIndex:
         """
         with self._lock:
             found = self._behind.run(flow, run)
-            if found is not None and _is_launched_here(found):
+            if found is not None and (_is_launched_here(found) or self._is_fresh("runs", flow)):
                 return found
             if self._is_stale("run", flow, run):
                 self._look_up(flow, run, found)
@@ -311,11 +312,13 @@ class StoreIndex:
 
     def _is_stale(self, *what: str) -> bool:
         """Whether something was not looked up a moment ago; from now on it was."""
-        now = time.monotonic()
-        if now - self._looked.get(what, -FRESH) < FRESH:
+        if self._is_fresh(*what):
             return False
-        self._looked[what] = now
+        self._looked[what] = time.monotonic()
         return True
+
+    def _is_fresh(self, *what: str) -> bool:
+        return time.monotonic() - self._looked.get(what, -FRESH) < FRESH
 
     def _unknown(self, flow: str) -> list[tuple[int, str]]:
         """Return numbers and ids of the runs that the index does not know yet, newest first."""
@@ -323,7 +326,9 @@ class StoreIndex:
             return self._waiting[flow]
         # First what is known, then what is there: who registers a run has written it to the store.
         known = {run.run for run in self._all(flow)}
-        there = set(self._store.folders(f"runs/{flow}/"))
+        lists = (self._list_runs, self._list_marks)
+        runs, self._marks[flow] = together(self._store, lambda ask: ask(flow), lists)
+        there = set(runs)
         for run in known - there:
             self._behind.remove_run(flow, run)
         self._refresh_open(flow)
@@ -353,16 +358,12 @@ class StoreIndex:
 
     def _all_tags(self, flow: str, runs: Sequence[str]) -> list[tuple[str, ...] | None]:
         """Return the changed tags of runs: a listing for each, at the same time."""
-        marked = {mark.split("/")[2] for mark in self._marks(flow)}
+        marked = {mark.split("/")[2] for mark in self._marks[flow]}
         changed = [run for run in runs if run in marked]
         if not changed:
             return [None] * len(runs)
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(_THREADS) as pool:
-            found = dict(
-                zip(changed, pool.map(lambda r: self._tags(flow, r), changed), strict=True)
-            )
+        tags = together(self._store, lambda run: self._tags(flow, run), changed)
+        found = dict(zip(changed, tags, strict=True))
         return [found.get(run) for run in runs]
 
     def _tags(self, flow: str, run: str) -> tuple[str, ...] | None:
@@ -372,8 +373,11 @@ class StoreIndex:
             self._note(error, f"tags of {flow}/{run}")
             return None
 
-    def _marks(self, flow: str) -> list[str]:
+    def _list_marks(self, flow: str) -> list[str]:
         return [found.key for found in self._store.list(tag_marks_prefix(flow))]
+
+    def _list_runs(self, flow: str) -> list[str]:
+        return self._store.folders(f"runs/{flow}/")
 
     def _add(self, record: RunRecord, tags: tuple[str, ...] | None) -> None:
         if tags is not None:
@@ -443,7 +447,7 @@ class StoreIndex:
             )
 
     def _refresh_tags(self, flow: str) -> None:
-        for mark in self._marks(flow):
+        for mark in self._marks[flow]:
             _, _, run, name = mark.split("/", 3)
             known = self._behind.run(flow, run)
             if known is not None and name.partition("-")[2] != tags_hash(known.tags):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import http.client
 import http.server
 import threading
@@ -176,6 +178,21 @@ def test_chance_has_a_seed(server):
     first = statuses()
     assert {200, 500} == set(first)
     assert statuses() == first
+
+
+def test_all_kinds_come_at_random(server):
+    def faults(seed):
+        with FaultyProxy(f"http://127.0.0.1:{server.server_address[1]}", seed=seed) as made:
+            made.fail_at_random(0.6, seconds=0.0)
+            for _ in range(100):
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    ask(made, "PUT", body=b"some content")
+            return [request.fault for request in made.seen]
+
+    found = collections.Counter(faults("one"))
+    assert 25 <= found.pop("") <= 55
+    assert set(found) == {"reset", "lose", "error", "slow-down", "truncate", "stall", "flip"}
+    assert faults("one") == faults("one") != faults("another")
 
 
 def test_it_heals(proxy):

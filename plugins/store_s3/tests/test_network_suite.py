@@ -15,8 +15,6 @@ class TestS3OnBadDays(NetworkStoreSuite):
     """The suite, on SeaweedFS."""
 
     patience = 12.0
-    # The library uploads the parts, and repeats none of which the answer is no clear one.
-    told = frozenset({("write_stream", "truncate"), ("write_stream", "flip")})
 
     @pytest.fixture
     def proxy(self, s3_server) -> Iterator[FaultyProxy]:

@@ -38,9 +38,10 @@ def keys(place: Place) -> tuple[str, str, str | None]:
 
 def test_nothing_is_said(place):
     found = place()
-    assert (found.endpoint, found.region, found.provider) == (None, "us-east-1", None)
-    assert found.metadata, "the machine may have a role"
-    assert not place(AWS_EC2_METADATA_DISABLED="true").metadata
+    assert (found.endpoint, found.region) == (None, "us-east-1")
+    assert found.provider is not None, "the machine may have a role"
+    assert place(AWS_EC2_METADATA_DISABLED="true").provider is None
+    assert place(FLOW_S3_ANONYMOUS="true").provider is None
 
 
 def test_variables_come_before_the_default_profile(place):
@@ -176,6 +177,8 @@ source_profile = base
     assert timedelta(0) < expires - datetime.now(timezone.utc) < timedelta(hours=2)
     other = place(config, AWS_PROFILE="base", FLOW_S3_ROLE=role, **url)
     assert keys(other)[2], "the setting does the same"
+    everywhere = place(config, AWS_PROFILE="writer", AWS_ENDPOINT_URL=moto_url)
+    assert keys(everywhere)[2], "this variable is meant for all services"
 
 
 def test_role_that_cannot_be_assumed(place):
@@ -188,8 +191,11 @@ def test_role_that_cannot_be_assumed(place):
     assert time.monotonic() - begun < 5
     with pytest.raises(UsageError, match="nothing to assume it with"):
         place("[default]\nrole_arn = arn:x\n")
+    with pytest.raises(UsageError, match="asks for a second factor") as refused:
+        place(config + "[profile two]\nrole_arn = arn:x\nmfa_serial = arn:y\n", AWS_PROFILE="two")
+    assert "aws configure export-credentials --profile two" in (refused.value.hint or "")
     with pytest.raises(UsageError, match="no credentials with which to assume"):
-        place(FLOW_S3_ROLE="arn:x")
+        place(FLOW_S3_ROLE="arn:x", AWS_EC2_METADATA_DISABLED="true")
 
 
 def test_sso(place, tmp_path):

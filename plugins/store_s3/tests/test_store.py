@@ -75,16 +75,3 @@ def test_many_objects_are_listed_in_pages(store):
     assert [one.key for one in store.list("many/10")] == keys[1000:1100]
     store.delete(keys)
     assert list(store.list()) == []
-
-
-def test_failed_upload_leaves_no_parts(store, bucket, s3_server):
-    def chunks():
-        for _ in range(40):
-            yield bytes(MIB)
-        raise KeyError("the caller's")
-
-    with pytest.raises(KeyError):
-        store.write_stream("never", chunks())
-    status, said = s3_server.request("GET", f"/{bucket.name}", query={"uploads": ""})
-    assert status == 200
-    assert f"{bucket.prefix}/never".encode() not in said

@@ -10,7 +10,8 @@ import socketserver
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -35,6 +36,8 @@ KINDS = (
     "truncate",
 )
 """All that `FaultyProxy.fail` can do."""
+
+_PASSING = ("reset", "lose", "error", "slow-down", "truncate", "stall", "flip")
 
 _TIMEOUT = 60.0
 _NO_BODY = ("HEAD",)
@@ -131,16 +134,17 @@ class FaultyProxy:
 
     Args:
         target: URL of the server, ``http://host:port``.
-        seed: of chance, for faults with a probability.
+        seed: of chance, for faults with a probability; any number or text.
 
     Attributes:
         url: where clients find the proxy.
         seen: all requests until now, in the order in which they were answered; may be cleared.
+        most_at_once: how many requests were under way at the same time, at most; may be set to 0.
 
     Since 0.1.
     """
 
-    def __init__(self, target: str, *, seed: int = 0) -> None:
+    def __init__(self, target: str, *, seed: int | str = 0) -> None:
         parts = urlsplit(target)
         if parts.scheme != "http" or not parts.hostname:
             raise UsageError(
@@ -149,6 +153,8 @@ class FaultyProxy:
                 hint="give the URL of a server on this machine: http://127.0.0.1:8333",
             )
         self.seen: list[SeenRequest] = []
+        self.most_at_once = 0
+        self._at_once = 0
         self._target = (parts.hostname, parts.port or 80)
         self._chance = random.Random(seed)
         self._faults: list[_Fault] = []
@@ -209,6 +215,24 @@ class FaultyProxy:
         with self._lock:
             self._faults.append(fault)
 
+    def fail_at_random(
+        self, probability: float, kinds: Sequence[str] = _PASSING, *, seconds: float = 0.1
+    ) -> None:
+        """Spoil requests by chance from now on.
+
+        Args:
+            probability: that a request is spoilt, from 0 to 1.
+            kinds: what is done to it, each as often as the others: by default all that a client
+                outlives which asks again. ``flip`` is done only to what is sent: only that has a
+                checksum.
+            seconds: for ``stall`` and ``delay``.
+        """
+        share = probability / len(kinds)
+        for number, kind in enumerate(kinds):
+            chance = share / (1 - number * share)  # that it is not one of those before
+            method = "PUT" if kind == "flip" else "*"
+            self.fail(kind, method=method, times=None, probability=chance, seconds=seconds)
+
     def heal(self) -> None:
         """Spoil nothing any more."""
         with self._lock:
@@ -223,6 +247,17 @@ class FaultyProxy:
         """Count the requests until now by method and names in the query: `SeenRequest.kind`."""
         with self._lock:
             return Counter(request.kind for request in self.seen)
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_once -= 1
 
     def _choose(self, method: str, path: str, query: str) -> _Fault | None:
         with self._lock:
@@ -304,7 +339,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         fault = self.server.proxy._choose(self.command, path, query)
         self._seen = SeenRequest(self.command, path, query, 0, fault.kind if fault else "")
         try:
-            self._spoilt(fault, target, body) if fault else self._pass(target, body)
+            with self.server.proxy._under_way():
+                self._spoilt(fault, target, body) if fault else self._pass(target, body)
         except (OSError, http.client.HTTPException):
             self._tell(0)
             self.close_connection = True

@@ -205,9 +205,12 @@ class Reader:
     def log(self, record: AttemptRecord, stream: str) -> Iterator[bytes]:
         """Yield what an attempt wrote to a stream, a megabyte at a time."""
         key, offset = self._log_prefix(record) + stream, 0
-        while chunk := self.session.store.read_range(key, offset, _LOG_CHUNK):
+        length = _LOG_CHUNK
+        while length == _LOG_CHUNK:  # what is shorter is the last part
+            chunk = self.session.store.read_range(key, offset, _LOG_CHUNK) or b""
+            length = len(chunk)
+            offset += length
             yield chunk
-            offset += len(chunk)
 
     def _log_prefix(self, record: AttemptRecord) -> str:
         return home_of_logs(self.session.store, self._manifests, record)[0]

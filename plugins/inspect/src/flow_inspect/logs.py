@@ -295,7 +295,9 @@ class _Logs:
         last: bool,
         clock: Callable[[int], float | None] | None,
     ) -> None:
-        while data := self._session.store.read_range(key, stream.offset, _CHUNK):
+        data: bytes | None = None
+        while data is None or len(data) == _CHUNK:  # a part that is shorter is the end
+            data = self._session.store.read_range(key, stream.offset, _CHUNK) or b""
             position = stream.offset - len(stream.rest)
             stream.offset += len(data)
             *lines, stream.rest = (stream.rest + data).split(b"\n")

@@ -40,6 +40,18 @@ class Fault(NamedTuple):
         return self.kind in ("refused", "unknown-host", "no-answer", "tls")
 
 
+class RequestFailed(Exception):
+    """A request failed that a store made without obstore, or an answer is no good.
+
+    Attributes:
+        fault: what went wrong.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.text or fault.kind)
+        self.fault = fault
+
+
 KINDS = {
     "missing": "there is no such object",
     "no-bucket": "there is no such bucket",
@@ -82,6 +94,9 @@ TRANSIENT = frozenset(
         "server",
     )
 )
+
+UNSURE = frozenset(("timeout", "reset", "server", "truncated", "damaged", "no-answer"))
+"""Kinds of faults after which the service may have done what it was asked."""
 
 _REFUSALS = frozenset(("denied", "bad-key", "bad-secret", "expired", "no-credentials"))
 
@@ -202,7 +217,9 @@ _TAIL = "\n\nDebug source:"
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Return what an exception of obstore tells."""
+    """Return what an exception of obstore tells, or a `RequestFailed`."""
+    if isinstance(error, RequestFailed):
+        return error.fault
     text = str(error)
     if _METADATA.search(text.partition("\n")[0]):
         return Fault("no-credentials", _first_line(text))

@@ -21,7 +21,7 @@ from flow_core.api import (
     check_prefix,
     check_range,
 )
-from flow_objectstore.faults import KINDS, Fault, fault_of, refused
+from flow_objectstore.faults import KINDS, UNSURE, Fault, RequestFailed, fault_of, refused
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
 from flow_objectstore.patience import Patience
@@ -45,17 +45,11 @@ _TEMPORARY = ".writing"
 """Folder, directly in the root, of objects that are on their way."""
 _PAGE = 1000
 _BATCH = 1000
-_WRITER = "flowwriter"
+WRITER = "flowwriter"
 """Name of the metadata that tells whose a new object is, when the answer got lost."""
 _CONTENT_TYPE = "Content-Type"
-_UNSURE = frozenset(("timeout", "reset", "server", "truncated", "damaged", "no-answer"))
-"""Faults after which the service may have done what it was asked."""
 _TOLD_APART = frozenset(("denied", "missing", "wrong-region", "other"))
 """Faults whose reason stands in the response's content, which a look (HEAD) does not have."""
-
-
-class Truncated(Exception):
-    """Less arrived than was announced."""
 
 
 class _First(NamedTuple):
@@ -95,8 +89,6 @@ class ObjectStore:
     capabilities = StoreCapabilities(shared=True, create_only=True, forkable=True, attributes=True)
     bulk_delete = True
     """Whether a deletion of many is one request, in which missing objects are no errors."""
-    conditional_copy_is_bare = False
-    """Whether a copy that must not replace anything leaves attributes behind."""
 
     def __init__(self, url: str, prefix: str = "", *, patience: float = 60.0) -> None:
         self.url = url
@@ -153,16 +145,13 @@ class ObjectStore:
         what = f"Cannot write '{key}' to the store"
         with self._beside(key) as other:
             self._upload(key, other, parts, kept)
-            created = self.ask(
+            return self.ask(
                 what,
                 key,
                 lambda client: client.copy(other, path, overwrite=False) or True,
                 answers={"exists": False, "changed": False},
                 repeat=False,
             )
-            if created and kept and self.conditional_copy_is_bare:
-                self.ask(what, key, lambda client: client.copy(other, path))
-            return created
 
     def renew(self, key: str, info: ObjectInfo) -> bool:
         """Let an object count as changed now; False when it is gone.
@@ -251,6 +240,7 @@ class ObjectStore:
         answers: Mapping[str, T] | None = None,
         large: bool = False,
         repeat: bool = True,
+        patience: float | None = None,
     ) -> T:
         """Make a request, and repeat it as long as that may help.
 
@@ -261,6 +251,7 @@ class ObjectStore:
             answers: kinds of faults (`KINDS`) that are answers → the result then.
             large: whether it gets the client for large uploads.
             repeat: whether it can be made again.
+            patience: seconds for the repetitions; None = the store's.
 
         Raises:
             StoreError: it failed.
@@ -268,20 +259,21 @@ class ObjectStore:
         own = self.own
         client = own.client(large)
         note_use()
-        patience: Patience | None = None
+        left: Patience | None = None
         while True:
             try:
                 answer = call(client)
             except (StoreError, _Chunks):
                 raise
             except Exception as error:  # obstore's are of several kinds
-                fault = _fault(error)
+                fault = fault_of(error)
                 own.reached = own.reached or fault.status > 0
                 if answers and fault.kind in answers:
                     own.found = True
                     return answers[fault.kind]
-                patience = patience or Patience(self.patience, own.reached)
-                if repeat and patience.wait(fault):
+                seconds = self.patience if patience is None else patience
+                left = left or Patience(seconds, own.reached)
+                if repeat and left.wait(fault):
                     continue
                 raise refused(fault, self.explain(fault, what, self.where(key))) from error
             own.reached = own.found = True
@@ -343,7 +335,7 @@ class ObjectStore:
         try:
             found: Any = self.ask(what, key, lambda client: _head(client, path), repeat=True)
         except StoreError as error:
-            fault = _fault(error.__cause__) if error.__cause__ else None
+            fault = fault_of(error.__cause__) if error.__cause__ else None
             if fault is None or fault.status == 0 or fault.code or fault.kind not in _TOLD_APART:
                 raise
             if fault.kind != "missing" or not self.own.found:
@@ -584,7 +576,7 @@ class ObjectStore:
             self.ask(what, key, lambda client: _put(client, path, content, kept), large=large)
             return True
         writer = os.urandom(8).hex()
-        kept = {**(kept or {}), _WRITER: writer}
+        kept = {**(kept or {}), WRITER: writer}
         unsure = False
 
         def create(client: Any) -> bool:
@@ -592,10 +584,10 @@ class ObjectStore:
             try:
                 client.put(path, content, attributes=kept, mode="create", use_multipart=False)
             except Exception as error:
-                fault = _fault(error)
+                fault = fault_of(error)
                 if unsure and fault.kind in ("exists", "changed"):
                     return self.is_by(client, path, writer)
-                unsure = unsure or fault.kind in _UNSURE
+                unsure = unsure or fault.kind in UNSURE
                 raise
             return True
 
@@ -608,7 +600,7 @@ class ObjectStore:
             found = _head(client, path)
         except FileNotFoundError:
             return True  # written, and deleted since
-        return bool(found.attributes.get(_WRITER) == writer)
+        return bool(found.attributes.get(WRITER) == writer)
 
     def _has(self, key: str, size: int) -> bool:
         """Whether there is an object of this size; it is refreshed."""
@@ -754,10 +746,6 @@ class _Writing:
         self._bytes -= size
 
 
-def _fault(error: BaseException) -> Fault:
-    return Fault("truncated", str(error)) if isinstance(error, Truncated) else fault_of(error)
-
-
 def _fetch(client: Any, path: str, begin: int, end: int, etag: str | None) -> _First:
     """Return the bytes from ``begin`` to ``end``, or fewer at the end of the object."""
     options: dict[str, Any] = {"range": (begin, end)}
@@ -767,7 +755,7 @@ def _fetch(client: Any, path: str, begin: int, end: int, etag: str | None) -> _F
     content = found.bytes()
     first, last = found.range
     if len(content) != last - first:
-        raise Truncated(f"{len(content)} bytes of {last - first}")
+        raise RequestFailed(Fault("truncated", f"{len(content)} bytes of {last - first}"))
     return _First(content, found.meta["size"], found.meta["e_tag"])
 
 
@@ -792,7 +780,7 @@ def _kept(attributes: Attributes | None) -> dict[str, str] | None:
 def _described(key: str, found: Any) -> ObjectInfo:
     kept = dict(found.attributes)
     content_type = kept.pop(_CONTENT_TYPE, None)
-    kept.pop(_WRITER, None)
+    kept.pop(WRITER, None)
     metadata = {name: text for name, text in kept.items() if name not in _OTHERS}
     meta = found.meta
     etag = meta["e_tag"].strip('"') if meta["e_tag"] else None

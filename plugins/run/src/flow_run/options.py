@@ -12,6 +12,7 @@ from flow_core.api import (
     Parameter,
     RunOption,
     RunRequest,
+    Session,
     log_size_option,
     run_id_file_option,
     take_log_size,
@@ -79,11 +80,17 @@ def given_parameters(parameters: Sequence[Parameter], options: Mapping[str, Any]
     return {name: value for name, value in given.items() if value not in (None, ())}
 
 
-def execute(context: CommandContext, given: dict[str, Any], **request: Any) -> None:
-    """Run the flow as the shared options and ``request`` (fields of `RunRequest`) say."""
-    session = context.session()
+def take_shared(context: CommandContext, given: Mapping[str, Any]) -> Session:
+    """Return the session, as the shared options want it."""
+    session: Session = context.session()
     session.add_decorators(given["decorators"])
     take_log_size(session, given["max_log_size"])
+    return session
+
+
+def execute(session: Session, given: Mapping[str, Any], **request: Any) -> None:
+    """Run the flow as the shared options, which it has taken, and ``request`` (fields of
+    `RunRequest`) say."""
     session.execute(
         RunRequest(
             tags=given["tags"],

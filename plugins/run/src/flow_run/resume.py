@@ -28,6 +28,7 @@ from flow_run.options import (
     execute,
     given_parameters,
     shared,
+    take_shared,
 )
 from flow_run.reuse import Choice, Reuse
 
@@ -51,12 +52,15 @@ def build(context: CommandContext) -> click.Command:
         **options: Any,
     ) -> None:
         choice = Choice(step, changed_code, clone_only)
-        request = _prepare(context.session(), RunRequest(), origin_run_id, choice)
+        session = take_shared(context, options)
+        if not session.has_configs:  # else the store was asked for them already
+            session.prepare_run()
+        request = _prepare(session, RunRequest(), origin_run_id, choice)
         given = given_parameters(parameters, options)
         gc.freeze()  # what is known of the old run stays; looking for garbage in it costs a tenth
         try:
             execute(
-                context,
+                session,
                 options,
                 origin=request.origin,
                 parameters=given,

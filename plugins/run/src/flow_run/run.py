@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flow_core.api import Command, CommandContext
-from flow_run.options import added, chosen, execute, given_parameters, shared
+from flow_run.options import added, chosen, execute, given_parameters, shared, take_shared
 
 
 def build(context: CommandContext) -> click.Command:
@@ -17,7 +17,7 @@ def build(context: CommandContext) -> click.Command:
 
     def run(**options: Any) -> None:
         execute(
-            context,
+            take_shared(context, options),
             options,
             parameters=given_parameters(parameters, options),
             options=chosen(offered, options),

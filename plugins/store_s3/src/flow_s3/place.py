@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from flow_core.api import Settings, StoreError
-from flow_s3.credentials import Provider, find
+from flow_core.api import Settings
+from flow_s3.certificates import read_bundle
+from flow_s3.credentials import Finder, Provider
 from flow_s3.profiles import Profiles
 from flow_s3.settings import declare
 
@@ -23,8 +24,7 @@ class Place(NamedTuple):
         endpoint: URL of the service; None = AWS.
         region: of the bucket.
         ca_bundle: file of certificates, or None.
-        provider: gives credentials; None = obstore finds those of the machine.
-        metadata: whether a machine may be asked for credentials.
+        provider: gives credentials; None = there are none, or none are wanted.
     """
 
     settings: Mapping[str, Any]
@@ -32,7 +32,6 @@ class Place(NamedTuple):
     region: str
     ca_bundle: str | None
     provider: Provider | None
-    metadata: bool
 
     @property
     def address(self) -> str:
@@ -59,7 +58,6 @@ class Place(NamedTuple):
         config: dict[str, Any] = {
             "region": self.region,
             "virtual_hosted_style_request": not self._in_path(bucket),
-            "copy_if_not_exists": "multipart",
             "conditional_put": "etag",
         }
         if self.provider is not None and self.provider.fixed is not None:
@@ -86,11 +84,27 @@ class Place(NamedTuple):
         # A certificate for *.s3.amazonaws.com holds for no name with a further dot.
         return bool(style == "always" or (style == "auto" and (self.endpoint or "." in bucket)))
 
+    def url_of(self, bucket: str) -> str:
+        """Return the URL below which objects of a bucket lie."""
+        base = self._url(bucket)
+        return f"{base}/{bucket}" if self._in_path(bucket) else base
+
+    def object_headers(self) -> dict[str, str]:
+        """Return the headers that say how the service keeps a new object."""
+        settings, headers = self.settings, {}
+        if settings["s3_encryption"]:
+            headers["x-amz-server-side-encryption"] = settings["s3_encryption"]
+        if settings["s3_kms_key"]:
+            headers["x-amz-server-side-encryption-aws-kms-key-id"] = settings["s3_kms_key"]
+        if settings["s3_checksum"] == "sha256":
+            headers["x-amz-checksum-algorithm"] = "SHA256"
+        return headers
+
     def _url(self, bucket: str) -> str:
-        assert self.endpoint is not None
+        base = self.endpoint or f"https://s3.{self.region}.{_domain(self.region)}"
         if self._in_path(bucket):
-            return self.endpoint
-        scheme, _, host = self.endpoint.partition("://")
+            return base
+        scheme, _, host = base.partition("://")
         return f"{scheme}://{bucket}.{host}"
 
     def _options(self, large: bool) -> dict[str, Any]:
@@ -104,8 +118,12 @@ class Place(NamedTuple):
         if not self.settings["s3_verify"]:
             options["allow_invalid_certificates"] = True
         elif self.ca_bundle:
-            options["root_certificate"] = _certificates(self.ca_bundle)
+            options["root_certificate"] = read_bundle(self.ca_bundle)
         return options
+
+
+def _domain(region: str) -> str:
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def find_place(
@@ -129,31 +147,21 @@ def find_place(
         or profile.get("region")
         or _REGION
     )
-    ignored = variables.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true"
-    endpoint = settings["s3_endpoint_url"] or (
-        None
-        if ignored
-        else variables.get("AWS_ENDPOINT_URL_S3")
-        or variables.get("AWS_ENDPOINT_URL")
-        or profiles.endpoint(profile)
+    endpoint = settings["s3_endpoint_url"] or profiles.endpoint("s3", profile, variables)
+    ca_bundle = (
+        settings["s3_ca_bundle"] or variables.get("AWS_CA_BUNDLE") or profile.get("ca_bundle")
     )
     source = None
     if not settings["s3_anonymous"]:
-        source = find(
-            profiles,
-            profile,
-            variables,
-            region=region,
-            role=settings["s3_role"],
-            chosen=bool(settings["s3_profile"]),
-        )
+        finder = Finder(profiles, variables, region, ca_bundle)
+        chosen = bool(settings["s3_profile"])
+        source = finder.find(profile, role=settings["s3_role"], chosen=chosen)
     return Place(
         settings,
         endpoint.rstrip("/") if endpoint else None,
         region,
-        settings["s3_ca_bundle"] or variables.get("AWS_CA_BUNDLE") or profile.get("ca_bundle"),
+        ca_bundle,
         Provider(source) if source else None,
-        variables.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true",
     )
 
 
@@ -161,20 +169,3 @@ def _settings(environment: Mapping[str, str] | None) -> dict[str, Any]:
     found = Settings(environment)
     declare(found)
     return {one.name: found[one.name] for one in found.declared() if one.name.startswith("s3_")}
-
-
-def _certificates(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            found = file.read()
-        why = "it holds no certificates in PEM"
-    except OSError as error:
-        found, why = b"", error.strerror or str(error)
-    if b"-----BEGIN CERTIFICATE-----" not in found:
-        raise StoreError(
-            "The file of CA certificates cannot be read",
-            where=path,
-            why=why,
-            hint="name another: AWS_CA_BUNDLE, or the setting s3_ca_bundle",
-        )
-    return found

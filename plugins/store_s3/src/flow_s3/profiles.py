@@ -53,10 +53,26 @@ class Profiles:
             )
         return Profile(name, values, known)
 
-    def endpoint(self, profile: Profile) -> str | None:
-        """Return the URL that a profile names for S3, or for all services."""
-        services = self._config.get(f"services {profile.get('services', '')}", {})
-        return _nested(services.get("s3", "")).get("endpoint_url") or profile.get("endpoint_url")
+    def endpoint(
+        self, service: str, profile: Profile | None, environment: Mapping[str, str]
+    ) -> str | None:
+        """Return the URL that variables or a profile name for a service, or for all services.
+
+        Args:
+            service: ``s3``, ``sts``.
+            profile: the one in use, or None.
+            environment: variables of the process.
+        """
+        if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+            return None
+        said: Mapping[str, str] = profile or {}
+        services = self._config.get(f"services {said.get('services', '')}", {})
+        return (
+            environment.get(f"AWS_ENDPOINT_URL_{service.upper()}")
+            or environment.get("AWS_ENDPOINT_URL")
+            or _nested(services.get(service, "")).get("endpoint_url")
+            or said.get("endpoint_url")
+        )
 
     def session(self, name: str) -> Mapping[str, str]:
         """Return the section ``[sso-session NAME]``."""

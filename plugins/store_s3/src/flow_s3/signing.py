@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 
 class Keys(NamedTuple):
@@ -31,19 +31,21 @@ def sign(
     keys: Keys,
     method: str,
     url: str,
-    *,
     service: str,
     region: str,
+    *,
     headers: Mapping[str, str],
-    body: bytes,
+    body: bytes = b"",
+    digest: str | None = None,
     now: datetime | None = None,
 ) -> dict[str, str]:
     """Return the headers of a signed request.
 
     Args:
         keys: credentials.
-        method, url, headers, body: the request.
+        method, url, headers, body: the request; path and query as they are sent.
         service, region: what it is signed for.
+        digest: SHA-256 of the body, in hexadecimal, or what stands for it; None = it is computed.
         now: the time of the signature; None = now.
     """
     parts = urlsplit(url)
@@ -54,9 +56,9 @@ def sign(
         signed["x-amz-security-token"] = keys.token
     names = ";".join(sorted(signed))
     lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
-    digest = hashlib.sha256(body).hexdigest()
+    digest = digest or hashlib.sha256(body).hexdigest()
     query = "&".join(sorted(parts.query.split("&"))) if parts.query else ""
-    request = "\n".join((method, quote(parts.path or "/"), query, lines, names, digest))
+    request = "\n".join((method, parts.path or "/", query, lines, names, digest))
     scope = f"{at[:8]}/{region}/{service}/aws4_request"
     hashed = hashlib.sha256(request.encode()).hexdigest()
     text = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{hashed}"
