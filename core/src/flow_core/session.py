@@ -660,9 +660,22 @@ class Session:
         """Raise what is wrong with the choice of the store here, and not in every task."""
         name = self.settings["datastore"].partition("://")[0]
         if ("store", name) not in self._providers:
-            self.index.find("flow.stores", name)
+            self.index.find_opener("flow.stores", self.settings["datastore"])
         _ = self.settings["inline_limit"], self.settings["blob_cache_size"]
         _ = self._preferred_serializers()
+
+    def _check_reach(self) -> None:
+        """Raise where tasks run in other processes, and only this one sees the store."""
+        if not self.store.capabilities.in_process:
+            return
+        for plan in self.plans.values():
+            if not self.compute(plan.compute).capabilities.foreground:
+                raise PluginError(
+                    f"Tasks would not see the store {self.store.url}",
+                    where=f"step '{plan.step}', compute '{plan.compute}'",
+                    why="it lies in the memory of this process, and they run in others",
+                    hint="--compute in-process, or a store of which all know: --datastore local",
+                )
 
     def _check_plan(self, plan: TaskPlan) -> None:
         capabilities: ComputeCapabilities = self.compute(plan.compute).capabilities
@@ -734,6 +747,7 @@ class Session:
             if chosen:
                 check_sizes(self.graph, workers)
             with store_is_told(self):
+                self._check_reach()
                 document = describe_run(self, request)
             if self.has_environments:
                 self.environments.prepare()
@@ -768,7 +782,9 @@ class Session:
 
     def _store_is_forkable(self) -> bool:
         name = self.settings["datastore"].partition("://")[0]
-        provider = self._providers.get(("store", name)) or self.index.load("flow.stores", name)
+        provider = self._providers.get(("store", name))
+        if provider is None:
+            provider = self.index.find_opener("flow.stores", self.settings["datastore"]).load()
         # A class that knows its capabilities only when it is made does not say so: then it is not.
         capabilities = getattr(provider, "capabilities", None)
         return isinstance(capabilities, StoreCapabilities) and capabilities.forkable
