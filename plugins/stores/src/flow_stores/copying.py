@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from flow_core.api import Buffer, RunRecord, Store
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-_LOGS = ("stdout", "stderr", "stdout.times", "stderr.times")
+_LOGS = ("stdout", "stderr", "stdout.times", "stderr.times", "logs")
 _PACKS = "reused.d"
 _BATCH = 500
 _BYTES = 8 << 20
