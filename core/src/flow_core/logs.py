@@ -83,8 +83,8 @@ def time_of_byte(times: Times, position: int) -> float | None:
 class AttemptLogs:
     """The logs of one attempt in a store, and the times of their lines.
 
-    Each is an object. Where objects cost requests both may lie in one (`joined_logs`), which is then
-    read once, at first use.
+    Each is an object. Where objects cost requests both may lie in one (`joined_logs`), which is read
+    once, at first use; and such a run may have moved to any store since.
 
     Args:
         store: where they lie.
@@ -99,8 +99,6 @@ class AttemptLogs:
 
     @cached_property
     def _joined(self) -> Mapping[str, tuple[bytes, Times]]:
-        if self._store.capabilities.mappable:
-            return {}
         content = next(iter(self._store.read([self._prefix + _LOGS])))
         return {} if content is None else _part(content, self._prefix + _LOGS)
 
