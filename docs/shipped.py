@@ -14,6 +14,7 @@ _KINDS = {
     "flow.decorators": "`@{}`",
     "flow.commands": "`flow {}`",
     "flow.stores": "store `{}`",
+    "flow.url_stores": "stores of other URLs (`{}`)",
     "flow.metadata": "metadata `{}`",
     "flow.computes": "compute `{}`",
     "flow.environments": "environment `{}`",

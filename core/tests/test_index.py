@@ -470,3 +470,55 @@ def test_a_provider_that_cannot_be_opened(tmp_path, monkeypatch):
         index.open("flow.stores", "fussy://there")
     assert caught.value.what == "The store 'fussy://there' cannot be opened"
     assert caught.value.why == "RuntimeError: no there"
+
+
+class TestOpener:
+    """URLs of stores whose scheme no store is named for."""
+
+    INDEX = PluginIndex(
+        [
+            entry("flow.stores", "here"),
+            entry("flow.url_stores", "any", value="any_stores:open_url"),
+            entry("flow.stores", "gone", distribution="flow-gone"),
+        ]
+    )
+
+    @pytest.fixture(autouse=True)
+    def _module(self, tmp_path, monkeypatch):
+        (tmp_path / "any_stores.py").write_text("def open_url(url):\n    return ['opened', url]\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    def test_it_gets_the_whole_url(self):
+        assert self.INDEX.open("flow.stores", "far://a/b") == ["opened", "far://a/b"]
+        assert self.INDEX.opens("flow.stores", "far://a/b")
+
+    def test_names_come_first(self):
+        assert self.INDEX.find_opener("flow.stores", "here://x").name == "here"
+        assert self.INDEX.find_opener("flow.stores", "here").name == "here"
+
+    @pytest.mark.parametrize(
+        ("group", "text"), [("flow.stores", "far"), ("flow.metadata", "a://b")]
+    )
+    def test_it_takes_nothing_else(self, group, text):
+        with pytest.raises(UnknownName):
+            self.INDEX.find_opener(group, text)
+        assert not self.INDEX.opens(group, text)
+
+    def test_what_is_left_out_is_not_replaced(self):
+        with pytest.raises(UnknownName, match="is left out"):
+            self.INDEX.choose(["no:gone"]).find_opener("flow.stores", "gone://x")
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("sftp", "pip install flow-fsspec"),
+            ("sfpt", "did you mean 'sftp'"),
+            ("hera", "did you mean 'here'"),
+            ("wonder", "pip install flow-wonder"),
+        ],
+    )
+    def test_without_one_it_says_what_to_install(self, name, words):
+        index = PluginIndex([entry("flow.stores", "here")])
+        with pytest.raises(UnknownName) as caught:
+            index.open("flow.stores", f"{name}://x")
+        assert words in f"{caught.value.what} {caught.value.hint}"

@@ -238,6 +238,18 @@ class TestOrder:
         assert outcome.error.what == "compute 'local' needs a shared store; 'local' is not"
         assert outcome.error.hint == "--datastore s3://bucket/prefix"
 
+    def test_a_store_that_other_processes_do_not_see(self, flowtester):
+        class Mine(MemoryStore):
+            capabilities = MemoryStore.capabilities._replace(in_process=True)
+
+        compute, store = FakeCompute(), Mine()
+        outcome = run(flowtester, compute, providers={("store", "local"): store})
+        assert outcome.error.what == f"Tasks would not see the store {store.url}"
+        assert outcome.error.where == "step 'start', compute 'local'"
+        assert outcome.error.why == "it lies in the memory of this process, and they run in others"
+        assert outcome.error.hint.startswith("--compute in-process")
+        assert not compute.launched
+
 
 class TestRetries:
     def test_delay_and_backoff(self, flowtester):
@@ -703,7 +715,7 @@ class TestTrouble:
                 raise ZeroDivisionError
 
         outcome = run(flowtester, FakeCompute(), LINEAR, [Bad()])
-        assert outcome.error.what == "the first error"
+        assert outcome.error.why == "the first error"
         assert [type(e).__name__ for e in outcome.events][-1] == "RunFinished"
 
     def test_a_plugin_that_fails_at_the_end_leaves_the_run_succeeded(self, flowtester):

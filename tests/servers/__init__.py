@@ -6,6 +6,7 @@ the first test that asks for it, and is killed at the end, also when pytest itse
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,7 @@ import pytest
 
 from servers.azure import AzureServer, Container
 from servers.s3 import Bucket, S3Server
+from servers.sftp import Place, sftp_server
 from servers.sharing import begin, end
 
 
@@ -67,3 +69,11 @@ def _container_of_worker() -> Container:
 def container(_container_of_worker: Container) -> Container:
     """An empty place on an Azure server (Azurite): a prefix of its own. See `Container`."""
     return _container_of_worker._replace(prefix=uuid.uuid4().hex[:12])
+
+
+@pytest.fixture
+def sftp_place() -> Place:
+    """An empty place on an SFTP server: a folder of its own. See `Place`."""
+    server, name = sftp_server(), uuid.uuid4().hex[:12]
+    os.mkdir(f"{server.folder}/{name}")
+    return server._replace(path=f"/{name}", folder=f"{server.folder}/{name}")

@@ -299,7 +299,11 @@ def near_misses(name: str, candidates: Iterable[str], limit: int = 3) -> list[st
     from difflib import get_close_matches  # 5 ms of import, needed only when something is wrong
 
     by_lower = {c.lower(): c for c in candidates}
-    return [by_lower[m] for m in get_close_matches(name.lower(), by_lower, n=limit, cutoff=0.6)]
+    typed = name.lower()
+    found = get_close_matches(typed, by_lower, n=limit, cutoff=0.6)
+    if not found and len(typed) == 2:  # one letter of two is no match for it: 's4' for 's3'
+        found = sorted(c for c in by_lower if len(c) == 2 and c[0] == typed[0])[:limit]
+    return [by_lower[m] for m in found]
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

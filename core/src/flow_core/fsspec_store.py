@@ -5,17 +5,19 @@ This module imports nothing of fsspec: who makes the filesystem has done so.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from flow_core.errors import AccessDenied, StoreError, UsageError
+from flow_core.errors import AccessDenied, FlowError, StoreError, UsageError
 from flow_core.interfaces import REFRESH_AGE, ObjectInfo, StoreCapabilities, StoredObject
 from flow_core.store_rules import (
     changed_meanwhile,
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
     from flow_core.interfaces import Attributes, Buffer
 
+T = TypeVar("T")
+
+_TRIES = 5
 _TEMPORARY = ".writing"
 """Folder, directly in the root, of objects that are not whole yet."""
 _BATCH = 64
@@ -68,19 +73,28 @@ class FsspecStore:
     Without the capability ``create_only`` a write with ``create_only=True`` looks first and writes
     then: of writers at the same instant more than one may win.
 
+    With it the filesystem must decide who is the first: a store that is ``atomic`` by ``pipe_file``
+    with ``mode="create"``, another one by `move_new`, which a subclass overrides.
+
     fsspec caches its instances for each process, and asynchronous ones refuse to work in a forked
     child. This store makes such a filesystem anew there, from the arguments that it was made with;
     filesystems wrapped inside another are not, and what lives in memory is the child's own copy.
-    Listings that the filesystem cached are dropped before each look, as other processes write too.
+    One with a connection of its own is best given as a function that makes it: that is called when
+    it is needed, in each process. Listings that the filesystem cached are dropped before each look,
+    as other processes write too.
 
     Args:
-        filesystem: an ``fsspec.AbstractFileSystem``.
-        root: path on it below which the keys lie; for object stores with the bucket.
+        filesystem: an ``fsspec.AbstractFileSystem``, or a function that makes one.
+        root: path on it below which the keys lie; for object stores with the bucket. With a function
+            as the filesystem itself writes it.
         url: the URL by which another process opens the same store.
         shared: whether processes on other machines reach the same data by ``url``.
-        create_only: whether ``filesystem.pipe_file(..., mode="create")`` is atomic: of many writers
-            exactly one wins. fsspec's own default is not.
+        create_only: whether the filesystem decides who is the first: of many writers exactly one
+            wins. fsspec's own defaults do not.
         atomic: whether ``pipe_file`` and ``put_file`` write all of an object or nothing.
+        in_process: whether it lies in the memory of this process.
+        lock: held while the filesystem is used, for one that threads may not use at the same time;
+            one that can be taken again by its thread.
 
     Attributes:
         root: the root as the filesystem writes it, without a ``/`` at the end.
@@ -93,41 +107,93 @@ class FsspecStore:
 
     def __init__(
         self,
-        filesystem: AbstractFileSystem,
+        filesystem: AbstractFileSystem | Callable[[], AbstractFileSystem],
         root: str,
         url: str,
         *,
         shared: bool = False,
         create_only: bool = False,
         atomic: bool = False,
+        in_process: bool = False,
+        lock: AbstractContextManager[Any] | None = None,
     ) -> None:
-        if create_only and not atomic:
+        if create_only and not atomic and type(self).move_new is FsspecStore.move_new:
             raise UsageError(
                 "A store that is not atomic cannot promise create_only",
                 where=url,
                 why="its objects are moved to their place, which replaces what is there",
-                hint="pass atomic=True too, or leave create_only out",
+                hint="pass atomic=True too, or override move_new, or leave create_only out",
             )
-        self._filesystem = filesystem
+        self._make: Callable[[], AbstractFileSystem] | None = None
+        self._filesystem: AbstractFileSystem | None = None
+        self._of_parents: tuple[Any, ...] = ()
         self._process = os.getpid()
-        self.root: str = filesystem._strip_protocol(root).rstrip("/")
-        self._base: str = f"{self.root}/" if self.root else filesystem.root_marker
+        marker = "/" if root.startswith("/") else ""
+        if hasattr(filesystem, "root_marker"):
+            ready: Any = filesystem
+            self._filesystem = ready
+            root, marker = ready._strip_protocol(root), ready.root_marker
+        else:
+            self._make = filesystem
+        self.root: str = root.rstrip("/")
+        self._base: str = f"{self.root}/" if self.root else marker
         self.url = url
         self.atomic = atomic
-        self.capabilities = StoreCapabilities(shared, mappable=False, create_only=create_only)
+        self.capabilities = StoreCapabilities(
+            shared, mappable=False, create_only=create_only, in_process=in_process
+        )
+        self._lock: AbstractContextManager[Any] = lock or nullcontext()
+        self._folders: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
 
     @property
     def filesystem(self) -> AbstractFileSystem:
-        """The filesystem; in a forked child one of its own, if it is asynchronous."""
-        if self._process != os.getpid():
-            old = self._filesystem
-            if getattr(old, "async_impl", False):
-                self._filesystem = type(old)(*old.storage_args, **old.storage_options)
-            self._process = os.getpid()
+        """The filesystem; in a forked child one of its own, if it is asynchronous, or is made."""
+        self._notice_fork()
+        if self._filesystem is None:
+            with self._reported("Cannot reach the store"):
+                if self._filesystem is None:
+                    assert self._make is not None
+                    self._filesystem = self._make()
         return self._filesystem
+
+    def forget(self) -> None:
+        """Have the filesystem made anew on its next use, if it was given as a function."""
+        if self._make is not None:
+            self._filesystem = None
+
+    # --- for subclasses ---------------------------------------------------------------------
+
+    def move_new(self, filesystem: AbstractFileSystem, old: str, new: str) -> bool:
+        """Move an object to where there is none, and say whether there was none.
+
+        The filesystem must decide that in one instant. Not called unless the capability
+        ``create_only`` is given, and ``atomic`` is not.
+
+        Args:
+            filesystem: the filesystem.
+            old, new: paths on it.
+        """
+        raise NotImplementedError
+
+    def explain(self, error: Exception, what: str) -> StoreError:
+        """Return the error for a person; override it for the words of a service.
+
+        Args:
+            error: whatever the filesystem raised.
+            what: what failed, one sentence.
+        """
+        text = (getattr(error, "strerror", None) or str(error)).strip().partition("\n")[0]
+        kind = AccessDenied if isinstance(error, PermissionError) else StoreError
+        return kind(
+            what,
+            where=self.url,
+            why=f"{type(error).__name__}: {text}" if text else type(error).__name__,
+            hint="check that the store can be reached, that it has space,"
+            " and that you may read and write there",
+        )
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -203,8 +269,7 @@ class FsspecStore:
         try:
             # What ``chunks`` and ``key`` raise is not the store's to explain: it passes unchanged.
             for chunk in chunks:
-                with self._reported("Cannot keep an object on its way to the store"):
-                    spool.add(bytes(chunk))
+                _add(spool, chunk, self.url)
             name = key()
             path = self._path(name)
             with self._reported(f"Cannot write '{name}' to the store"):
@@ -234,11 +299,10 @@ class FsspecStore:
         spool = _Spool()
         try:
             for chunk in chunks:
-                with self._reported("Cannot keep an object on its way to the store"):
-                    spool.add(bytes(chunk))
+                _add(spool, chunk, self.url)
             with self._reported(f"Cannot write '{key}' to the store"):
-                if create_only and self.capabilities.create_only:
-                    return self._create(path, spool.whole())
+                if create_only:
+                    return self._create(path, spool.whole, spool.send)
                 self._place(path, spool.send)
                 return True
         finally:
@@ -252,16 +316,13 @@ class FsspecStore:
         """
         for key in keys:
             path = self._path(key)
-            if older_than is not None:
-                with self._reported(f"Cannot look for '{key}'"):
-                    info = self._info(path)
-                if info is None or not 0 < _modified(info) < older_than:
-                    continue
             # One by one: fsspec's deletion of many takes a '*' in a key for a pattern.
-            with self._reported(f"Cannot delete '{key}'"), suppress(*_MISSING):
-                # Deleting a folder must not be tried: some systems allow it.
-                if self.atomic or self._size(path) is not None:
-                    self.filesystem.rm_file(path)
+            with self._reported(f"Cannot delete '{key}'"):
+                if older_than is not None:
+                    info = self._info(path)
+                    if info is None or not 0 < _modified(info) < older_than:
+                        continue
+                self._remove(path)
 
     def refresh(self, key: str, age: float = REFRESH_AGE) -> bool:
         """Say whether an object exists; one that is old is written again, as it is."""
@@ -278,20 +339,28 @@ class FsspecStore:
     @contextmanager
     def _reported(self, what: str) -> Iterator[None]:
         """Turn whatever the filesystem raises into a `StoreError`."""
-        try:
-            yield
-        except StoreError:
-            raise
-        except Exception as error:  # each service has errors of its own, of no common kind
-            text = (getattr(error, "strerror", None) or str(error)).strip()
-            kind = AccessDenied if isinstance(error, PermissionError) else StoreError
-            raise kind(
-                what,
-                where=self.url,
-                why=f"{type(error).__name__}: {text}" if text else type(error).__name__,
-                hint="check that the store can be reached, that it has space,"
-                " and that you may read and write there",
-            ) from error
+        self._notice_fork()
+        with self._lock:
+            try:
+                yield
+            except FlowError:
+                raise
+            except Exception as error:  # each service has errors of its own, of no common kind
+                raise self.explain(error, what) from error
+
+    def _notice_fork(self) -> None:
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
+        if not isinstance(self._lock, nullcontext):
+            self._lock = threading.RLock()  # a thread of the parent may hold the other one
+        old: Any = self._filesystem
+        if self._make is not None:
+            # It is not let go: what its end would tell the other side is the parent's to say.
+            self._of_parents = (*self._of_parents, old)
+            self._filesystem = None
+        elif getattr(old, "async_impl", False):
+            self._filesystem = type(old)(*old.storage_args, **old.storage_options)
 
     def _read_batch(self, keys: Sequence[str]) -> list[bytes | None]:
         paths = [self._path(key) for key in keys]
@@ -390,40 +459,92 @@ class FsspecStore:
     def _write(self, key: str, content: bytes, create_only: bool) -> bool:
         path = self._path(key)
         with self._reported(f"Cannot write '{key}' to the store"):
-            if create_only and self.capabilities.create_only:
-                return self._create(path, content)
-            if create_only and self._size(path) is not None:
-                return False
-            self._place(path, lambda filesystem, target: filesystem.pipe_file(target, content))
+
+            def send(filesystem: Any, target: str) -> None:
+                filesystem.pipe_file(target, content)
+
+            if create_only:
+                return self._create(path, lambda: content, send)
+            self._place(path, send)
             return True
 
-    def _create(self, path: str, content: bytes) -> bool:
+    def _create(
+        self, path: str, whole: Callable[[], bytes], send: Callable[[Any, str], object]
+    ) -> bool:
+        if not self.capabilities.create_only:
+            if self._size(path) is not None:
+                return False
+            self._place(path, send)
+            return True
+        if not self.atomic:
+            return self._size(path) is None and self._place(path, send, self.move_new)
         try:
-            self.filesystem.pipe_file(path, content, mode="create")
+            self.filesystem.pipe_file(path, whole(), mode="create")
         except FileExistsError:
             if self._size(path) is None:
                 raise  # something else is in the way, such as a file where a folder is needed
             return False
         return True
 
-    def _place(self, path: str, send: Callable[[Any, str], object]) -> None:
-        """Let ``send`` write an object, so that all of it appears at ``path`` or nothing."""
+    def _place(
+        self,
+        path: str,
+        send: Callable[[Any, str], object],
+        move: Callable[[Any, str, str], bool] | None = None,
+    ) -> bool:
+        """Let ``send`` write an object, so that all of it appears at ``path`` or nothing.
+
+        Args:
+            path: where to.
+            send: writes the object to a path of the filesystem.
+            move: moves it to its place, and says whether it did; None = over what is there.
+        """
         filesystem = self.filesystem
         if self.atomic:
             send(filesystem, path)
-            return
+            return True
         temporary = f"{self._base}{_TEMPORARY}/{os.getpid()}-{secrets.token_hex(8)}"
-        filesystem.makedirs(f"{self._base}{_TEMPORARY}", exist_ok=True)
         try:
-            send(filesystem, temporary)
-            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-            if filesystem.isdir(path):  # the object would be moved into it
-                raise IsADirectoryError(f"'{path}' is a folder")
-            filesystem.mv(temporary, path)
+            self._in_folder(temporary, lambda: send(filesystem, temporary))
+            moved = self._in_folder(path, lambda: (move or _move)(filesystem, temporary, path))
         except BaseException:
             with suppress(Exception):
                 filesystem.rm_file(temporary)
             raise
+        if not moved:
+            self._remove(temporary)
+        return moved
+
+    def _in_folder(self, path: str, act: Callable[[], T]) -> T:
+        """Do something for which the folder of ``path`` must be there."""
+        folder = path.rpartition("/")[0]
+        known = folder in self._folders
+        if not known:
+            self._make_folder(folder)
+        try:
+            return act()
+        except _MISSING:
+            if not known:
+                raise
+            self._make_folder(folder)  # somebody has removed it since
+            return act()
+
+    def _make_folder(self, path: str) -> None:
+        for attempt in range(_TRIES):
+            try:
+                self.filesystem.makedirs(path, exist_ok=True)
+                break
+            except Exception:
+                # Another process may make one of them at the same time.
+                if attempt == _TRIES - 1:
+                    raise
+        self._folders.add(path)
+
+    def _remove(self, path: str) -> None:
+        with suppress(*_MISSING):
+            # Deleting a folder must not be tried: some systems allow it.
+            if self.atomic or self._size(path) is not None:
+                self.filesystem.rm_file(path)
 
     # --- listing (last, since the name hides the type from the annotations below it) --------
 
@@ -487,6 +608,33 @@ class _Spool:
         with open(self._path, "ab") as spooled:
             spooled.write(self._content)
         self._content.clear()
+
+
+def _add(spool: _Spool, chunk: Buffer, url: str) -> None:
+    try:
+        spool.add(bytes(chunk))
+    except OSError as error:
+        raise StoreError(
+            "Cannot keep an object on its way to the store",
+            where=f"a temporary file, for {url}",
+            why=error.strerror or str(error),
+            hint="free space there, or choose another folder: export TMPDIR=/other/folder",
+        ) from error
+
+
+def _move(filesystem: Any, old: str, new: str) -> bool:
+    """Move an object over what is there, if that is no folder."""
+    if filesystem.isdir(new):  # the object would be moved into it
+        raise IsADirectoryError(f"'{new}' is a folder")
+    try:
+        filesystem.mv(old, new)
+    except OSError as error:
+        if error.errno != errno.EEXIST or not filesystem.isfile(new):
+            raise
+        # Some only move to where there is nothing; then there is a moment without the object.
+        filesystem.rm_file(new)
+        filesystem.mv(old, new)
+    return True
 
 
 def _described(key: str, info: dict[str, Any]) -> ObjectInfo:

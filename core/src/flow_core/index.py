@@ -47,8 +47,41 @@ GROUPS = {
     "flow.plugins": "plugin",
     "flow.serializers": "serializer",
     "flow.stores": "store",
+    "flow.url_stores": "opener of stores",
 }
 """The groups of entry points that the kernel reads → what an entry of theirs is. Plugins have more."""
+
+
+_OPENERS = {"flow.stores": "flow.url_stores"}
+"""Group of providers → group whose one entry opens the URLs that none of them is named for."""
+_FSSPEC = frozenset(
+    (
+        "arrow_hdfs",
+        "box",
+        "dask",
+        "dbfs",
+        "dropbox",
+        "ftp",
+        "gdrive",
+        "github",
+        "gitlab",
+        "hdfs",
+        "hf",
+        "http",
+        "https",
+        "jupyter",
+        "lakefs",
+        "memory",
+        "oci",
+        "oss",
+        "sftp",
+        "smb",
+        "ssh",
+        "webdav",
+        "webhdfs",
+    )
+)
+"""Schemes of filesystems that come with fsspec, or that it knows well, and nobody else."""
 
 
 _SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -379,21 +412,50 @@ class PluginIndex:
                 why=there,
                 hint=f"write the name of one before it: {next(iter(known), 'NAME')}://{name}",
             )
+        if group in _OPENERS and not self.names(_OPENERS[group]):
+            if name in _FSSPEC:
+                return UnknownName(
+                    f"no plugin provides the {kind} '{name}': pip install flow-fsspec", why=there
+                )
+            if near_misses(name, _FSSPEC):
+                return UnknownName(f"There is no {kind} '{name}'", hint=did_you_mean(name, _FSSPEC))
         return UnknownName(
             f"no plugin provides the {kind} '{name}': pip install flow-{name}", why=there
         )
+
+    def find_opener(self, group: str, text: str) -> EntryPoint:
+        """Return the entry point that opens ``text``: ``name``, or ``name://place``.
+
+        That is the one of this name; or, for a store's URL of which no plugin provides the name, the
+        one of the group ``flow.url_stores``, which is called with the whole URL. Errors as `find`.
+        Since 0.1.
+        """
+        name, is_url, _ = text.partition("://")
+        if is_url and name and group in _OPENERS and name not in self.group(group):
+            openers = self.names(_OPENERS[group])
+            if openers and not any((e.group, e.name) == (group, name) for e in self._left_out):
+                return self.find(_OPENERS[group], openers[0])
+        return self.find(group, name)
+
+    def opens(self, group: str, text: str) -> bool:
+        """Whether there is somebody to open ``text``, see `find_opener`. Since 0.1."""
+        name, is_url, _ = text.partition("://")
+        opener = _OPENERS.get(group, "") if is_url else ""
+        return name in self.group(group) or bool(self.names(opener))
 
     def load(self, group: str, name: str) -> Any:
         """Find and import; errors as `find` and `EntryPoint.load`."""
         return self.find(group, name).load()
 
     def open(self, group: str, text: str) -> Any:
-        """Make the provider that ``text`` names: ``name``, or ``name://place``; errors as `load`."""
-        name, _, place = text.partition("://")
-        entry = self.find(group, name)
+        """Make the provider that ``text`` names: ``name``, or ``name://place``.
+
+        Errors as `find_opener` and `EntryPoint.load`.
+        """
+        entry = self.find_opener(group, text)
         provider = entry.load()
         try:
-            return provider(place or None)
+            return provider(text.partition("://")[2] or None if entry.group == group else text)
         except FlowError:
             raise
         except Exception as error:

@@ -42,6 +42,8 @@ class StoreCapabilities(NamedTuple):
             that a server of tasks may make one before it forks; told by the class. False is always
             safe: each task makes its own.
         attributes: it keeps `Attributes` beside the content of an object.
+        in_process: it lies in the memory of this process: others, also children of this one, do not
+            see what is written. Tasks must run in this process, too.
     """
 
     shared: bool = False
@@ -49,6 +51,7 @@ class StoreCapabilities(NamedTuple):
     create_only: bool = True
     forkable: bool = False
     attributes: bool = False
+    in_process: bool = False
 
 
 class StoredObject(NamedTuple):
@@ -109,6 +112,10 @@ class Store(Protocol):
     A store whose URL does not tell it from all others, such as one that is reached by an address
     from the settings, may have an attribute ``identity``, a text that does: the index that a machine
     keeps for it is found by that (`flow_core.api.StoreIndex`).
+
+    A store that soon gives up a service which it has never reached, since its address may be wrong,
+    may have a method ``expect_answers()``, without arguments: it is called in the process of each
+    attempt, whose launcher has used the service. There it is out of order for a while, if anything.
     """
 
     capabilities: StoreCapabilities

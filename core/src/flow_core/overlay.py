@@ -27,6 +27,7 @@ def _both(own: StoreCapabilities, base: StoreCapabilities) -> StoreCapabilities:
         create_only=own.create_only,
         forkable=own.forkable and base.forkable,
         attributes=own.attributes,
+        in_process=own.in_process or base.in_process,
     )
 
 

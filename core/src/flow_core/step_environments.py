@@ -305,12 +305,12 @@ class StepEnvironments:
         """Return the distributions that tasks cannot do without."""
         session = self._session
         index, names = session.index, session.definition.decorator_names()
-        store = session.settings["datastore"].partition("://")[0]
+        store = index.find_opener("flow.stores", session.settings["datastore"])
         metadata = session.settings.index_place(index.names("flow.metadata")).partition("://")[0]
         wanted = {
             "flow.decorators": {*names},
             "flow.decorator_hooks": {*names},
-            "flow.stores": {store},
+            store.group: {store.name},
             "flow.metadata": {metadata},
             "flow.computes": {plan.compute for plan in session.plans.values()},
         }

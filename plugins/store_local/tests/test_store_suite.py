@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flow_core.testing import StoreSuite
+from flow_store_local.folder import FileStore
 from flow_store_local.store import LocalStore
 
 
@@ -26,3 +27,9 @@ class TestLocalStoreThatWaitsForTheDisk(StoreSuite):
     @pytest.fixture
     def store(self, tmp_path: Path) -> LocalStore:
         return LocalStore(str(tmp_path / "store"), fsync=True)
+
+
+class TestFileStore(StoreSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> FileStore:
+        return FileStore(str(tmp_path / "store"))

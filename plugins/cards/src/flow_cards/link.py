@@ -50,8 +50,8 @@ class Maker(Protocol):
 
 def make_maker(session: Session) -> Maker:
     """Return what makes the cards of the run of a session."""
-    scheme = session.store.url.partition("://")[0]
-    if scheme not in session.index.names("flow.stores"):
+    store = session.store
+    if store.capabilities.in_process or not session.index.opens("flow.stores", store.url):
         return Here(session)
     return Apart(session)
 

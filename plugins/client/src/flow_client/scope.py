@@ -159,9 +159,13 @@ def metadata(place: str, datastore: str | None = None) -> str:
 
     index = _url(place)
     if datastore is None:
-        beside = index.partition("://")[0] in installed().names("flow.stores")
+        name, known = index.partition("://")[0], installed()
+        is_index = name in known.names("flow.metadata")
+        beside = known.opens("flow.stores", index) and (
+            not is_index or name in known.names("flow.stores")
+        )
         datastore = index if beside else Settings()["datastore"]
-        if beside and index.partition("://")[0] not in installed().names("flow.metadata"):
+        if beside and not is_index:
             index = _own_index()
     chosen = reader_at(_url(datastore), index)
     url = chosen.session.metadata.url

@@ -260,10 +260,7 @@ def checked_keys(keys: Any) -> list[Any]:
 
 
 def open_store(url: str) -> Store:
-    """Open a store by its URL, with the plugins that the settings choose.
-
-    ``file://`` is the store of plain files of this machine where no plugin provides that name.
-    """
+    """Open a store by its URL, with the plugins that the settings choose."""
     if not _URL(url):
         raise FilesURLError(
             f"{url!r} is no URL of a store",
@@ -272,10 +269,7 @@ def open_store(url: str) -> Store:
         )
     words = (word.strip() for word in Settings()["plugins"].split(","))
     index = installed().choose(word for word in words if word)
-    scheme, _, rest = url.partition("://")
-    if scheme == "file" and scheme not in index.names("flow.stores"):
-        scheme = "local"
-    store: Store = index.open("flow.stores", f"{scheme}://{rest}")
+    store: Store = index.open("flow.stores", url)
     return store
 
 

@@ -33,7 +33,7 @@ from flow_store_local.files import (
     write_all,
     write_chunks,
 )
-from flow_store_local.keys import check_key, check_prefix, is_reserved
+from flow_store_local.keys import RESERVED, check_key, check_prefix, is_reserved
 
 if TYPE_CHECKING:
     from flow_core.api import Attributes, Buffer
@@ -68,6 +68,9 @@ class LocalStore:
     """
 
     capabilities = StoreCapabilities(mappable=True, forkable=True)
+    _temporary = "tmp"
+    """Folder in the root of files that are not whole yet."""
+    _reserved: tuple[str, ...] = RESERVED
 
     def __init__(self, root: str | None = None, *, fsync: bool = False) -> None:
         self.root = state_folder(root)
@@ -120,7 +123,9 @@ class LocalStore:
             return []
         except OSError as error:
             raise store_error(error, f"Cannot list '{prefix}'", path) from error
-        return names if prefix else [name for name in names if not is_reserved(name)]
+        return (
+            names if prefix else [name for name in names if not is_reserved(name, self._reserved)]
+        )
 
     def local_path(self, key: str) -> str | None:
         """Return the path of the file that holds ``key``; neither it nor its folder need exist."""
@@ -212,7 +217,7 @@ class LocalStore:
     # --- parts ------------------------------------------------------------------------------
 
     def _path(self, key: str) -> str:
-        check_key(key)
+        check_key(key, self._reserved)
         return f"{self.root}/{key}"
 
     def _stat(self, key: str) -> os.stat_result | None:
@@ -248,6 +253,8 @@ class LocalStore:
             except BaseException:
                 remove(temporary)
                 raise
+            finally:
+                self._tidy()
 
     def _write_chunks(
         self,
@@ -273,6 +280,8 @@ class LocalStore:
         except BaseException:
             remove(temporary)
             raise
+        finally:
+            self._tidy()
 
     def _open_temporary(self) -> tuple[str, int]:
         if self._to_be_swept_by == os.getpid():
@@ -282,7 +291,7 @@ class LocalStore:
         while True:
             # Process id and number make the name unique among threads and forked children; O_EXCL
             # guards against leftovers, and against the same process id in another container.
-            path = f"{self.root}/tmp/{os.getpid()}-{next(self._names)}"
+            path = f"{self.root}/{self._temporary}/{os.getpid()}-{next(self._names)}"
             try:
                 return path, os.open(path, _NEW, 0o666)
             except FileExistsError:
@@ -291,7 +300,7 @@ class LocalStore:
                 missing += 1
                 if missing == TRIES:
                     raise
-                make_folders(f"{self.root}/tmp")
+                make_folders(f"{self.root}/{self._temporary}")
 
     def _publish(self, temporary: str, path: str, move: Callable[[str, str], bool]) -> bool:
         for attempt in itertools.count(1):
@@ -310,9 +319,12 @@ class LocalStore:
         if self.fsync:
             os.fsync(file)
 
+    def _tidy(self) -> None:
+        """A file is written, or failed to be. The folder for temporary ones stays, for the next."""
+
     def _sweep(self) -> None:
         """Remove what processes that were killed while writing left behind."""
-        folder = f"{self.root}/tmp"
+        folder = f"{self.root}/{self._temporary}"
         oldest = time.time() - _ABANDONED
         try:
             with os.scandir(folder) as entries:
@@ -352,7 +364,9 @@ class LocalStore:
         for name, is_folder, entry in sorted(
             ((f"{e.name}/" if is_folder else e.name), is_folder, e) for is_folder, e in entries
         ):
-            if not name.startswith(start) or (not prefix and is_reserved(entry.name)):
+            if not name.startswith(start) or (
+                not prefix and is_reserved(entry.name, self._reserved)
+            ):
                 continue
             if is_folder:
                 yield from self._walk(prefix + name)

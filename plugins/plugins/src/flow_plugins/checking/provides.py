@@ -124,6 +124,10 @@ def _store(session: Session, entry: EntryPoint, loaded: Any) -> Iterator[str]:
     yield from _provider(loaded, Store, StoreCapabilities, None)
 
 
+def _url_store(session: Session, entry: EntryPoint, loaded: Any) -> Iterator[str]:
+    yield from _provider(loaded, Store, StoreCapabilities, "scheme://place")
+
+
 def _metadata(session: Session, entry: EntryPoint, loaded: Any) -> Iterator[str]:
     yield from _provider(loaded, Metadata, None, None)
 
@@ -254,6 +258,7 @@ _CHECKS: dict[str, _Check] = {
     "flow.secrets": _secrets,
     "flow.serializers": _serializer,
     "flow.stores": _store,
+    "flow.url_stores": _url_store,
 }
 _CONTRACTS = {
     "flow.cards": "a function (task) that returns or yields components, see flow_cards.CardType",
@@ -268,4 +273,5 @@ _CONTRACTS = {
     "flow.secrets": "flow_core.api.SecretsProvider, made with the settings",
     "flow.serializers": "flow_core.api.Serializer, whose tag is the name of the entry point",
     "flow.stores": "flow_core.api.Store, made with the place behind name:// or None",
+    "flow.url_stores": "flow_core.api.Store, made with a URL",
 }

@@ -1,0 +1,1 @@
+"""flow-fsspec: stores on whatever filesystem fsspec knows."""
