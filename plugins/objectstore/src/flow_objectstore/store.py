@@ -24,7 +24,7 @@ from flow_objectstore.faults import KINDS, UNSURE, Fault, fault_of, refused
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
 from flow_objectstore.listing import TEMPORARY, Listing
-from flow_objectstore.patience import Patience
+from flow_objectstore.patience import Patience, Silent, first_answer
 from flow_objectstore.pieces import PIECE, Spool, parts_of, taken
 from flow_objectstore.process import PIECES, InProcess
 from flow_objectstore.reading import Reading
@@ -52,7 +52,8 @@ class ObjectStore:
 
     Requests that fail by what passes by itself are repeated, with growing rests of random length,
     for ``patience`` seconds; while the service has never answered, connections that do not come
-    about are repeated for two seconds only. Nothing else is repeated.
+    about are repeated for two seconds only, and an answer is waited for four seconds: its address
+    may be wrong. Nothing else is repeated.
 
     Clients and threads are made on first use, and anew in a forked child: an instance may go
     through a fork at any time.
@@ -107,6 +108,12 @@ class ObjectStore:
         """
         why = KINDS[fault.kind] + (f": {fault.text}" if fault.text else "")
         return StoreError(what, where=where, why=why, hint="check the store's URL and settings")
+
+    def get_credentials(self) -> None:
+        """Get what requests are signed with, if that may take its time.
+
+        It is called before the first answer of the service is waited for.
+        """
 
     def where(self, key: str | None = None) -> str:
         """Return the place of an object, or of the store, for people."""
@@ -259,12 +266,24 @@ class ObjectStore:
         own = self.own
         client = own.client(large)
         note_use()
+        if not own.reached:
+            try:
+                self.get_credentials()
+            except StoreError as error:
+                fault = Fault("no-credentials")
+                raise refused(fault, self.explain(fault, what, self.where(key))) from error
         left: Patience | None = None
         while True:
             try:
-                answer = call(client)
+                if own.reached or large or not repeat:
+                    answer = call(client)
+                else:
+                    answer = first_answer(lambda: call(client))
             except (StoreError, ChunksFailed):
                 raise
+            except Silent as error:
+                fault = Fault("no-answer")
+                raise self.explain(fault, what, self.where(key)) from error
             except Exception as error:  # obstore's are of several kinds
                 fault = fault_of(error)
                 own.reached = own.reached or fault.status > 0
