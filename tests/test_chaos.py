@@ -33,6 +33,7 @@ from flow_core.api import (
     installed,
     list_manifests,
 )
+from flow_core.testing import FaultyProxy
 
 pytestmark = pytest.mark.chaos
 
@@ -417,3 +418,76 @@ def test_two_resumes_of_one_run_at_once(lab, place, check_store, wait_for):
     hashes = [final_hashes(root, run) for run in (2, 3, 4)]
     assert hashes[0] == hashes[1] == hashes[2]
     assert sorted(folder.name for folder in (root / "runs" / "Chaos").iterdir()) == list("1234")
+
+
+# --- a service that goes away ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def service(place, lab, bucket, monkeypatch) -> Iterator[Service]:
+    """The S3 server of the runs, which can be down."""
+    with Service(bucket.endpoint) as service:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", service.url)
+        yield service
+
+
+class Service:
+    """A server that is down, and up again, at the same address."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._proxy = FaultyProxy(target)
+        self.url = self._proxy.url
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.down()
+
+    def down(self) -> None:
+        """Let nothing listen there any more."""
+        self._proxy.close()
+
+    def up(self) -> None:
+        """Let it answer again."""
+        self._proxy = FaultyProxy(self._target, port=int(self.url.rpartition(":")[2]))
+
+
+@pytest.mark.parametrize("place", ["s3"], indirect=True)
+def test_a_service_that_is_down_for_three_seconds(
+    lab, place, service, check_store, undisturbed, wait_for
+):
+    launcher = lab.start(lab.write(FLOW), "run", "--max-workers", "4")
+    wait_for(lambda: place.committed(1), 30)
+    service.down()  # while tasks begin, which have not reached it yet
+    time.sleep(3)
+    assert launcher.poll() is None, lab.said(launcher)
+    service.up()
+    assert launcher.wait(60) == 0, lab.said(launcher)
+    assert final_hashes(place.bring(), 1) == undisturbed
+    check_all(place, check_store, succeeded=True)
+
+
+@pytest.mark.parametrize("place", ["s3"], indirect=True)
+def test_a_service_that_stays_down(lab, place, service, check_store, undisturbed, wait_for, parts):
+    """The run fails within the time for repetitions, once more, and some seconds."""
+    lab.variables["FLOW_S3_RETRY_TIME"] = "3"
+    file = lab.write(FLOW)
+    launcher = lab.start(file, "run", "--max-workers", "4")
+    wait_for(lambda: place.committed(1) >= 4, 30)
+    service.down()
+    began = time.monotonic()
+    assert launcher.wait(60) == 1
+    assert time.monotonic() - began < 25
+    error = parts(lab.said(launcher))
+    assert error["error"] == "Run Chaos/1 failed"
+    assert f"nothing listens at {service.url}" in error["why"]
+    assert error["try"].endswith("flow.py resume --origin-run-id 1")
+    assert "/flow_core/" not in lab.said(launcher), "no traceback of ours"
+    lab.assert_nothing_runs(5)
+    service.up()
+    check_all(place, check_store, succeeded=False)
+    lab.python(file, "resume").check()
+    assert final_hashes(place.bring(), 2) == undisturbed
+    check_all(place, check_store, succeeded=True)

@@ -715,7 +715,7 @@ class TestTrouble:
                 raise ZeroDivisionError
 
         outcome = run(flowtester, FakeCompute(), LINEAR, [Bad()])
-        assert outcome.error.what == "the first error"
+        assert outcome.error.why == "the first error"
         assert [type(e).__name__ for e in outcome.events][-1] == "RunFinished"
 
     def test_a_plugin_that_fails_at_the_end_leaves_the_run_succeeded(self, flowtester):

@@ -111,7 +111,7 @@ class TestHooks:
         outcome = flowtester.run(FLOW.format(body="pass"), modules=[Plugin()])
         (found,) = outcome.manifests("start")
         assert not found.ok
-        assert found.failure.cause == "exit"
+        assert found.failure.cause == "store"
 
     def test_an_excused_failure_goes_on_with_what_was_set(self, flowtester):
         outcome = flowtester.run(FLOW.format(body="raise ValueError('x')"), modules=[Excuse()])

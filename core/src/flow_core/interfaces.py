@@ -112,6 +112,10 @@ class Store(Protocol):
     A store whose URL does not tell it from all others, such as one that is reached by an address
     from the settings, may have an attribute ``identity``, a text that does: the index that a machine
     keeps for it is found by that (`flow_core.api.StoreIndex`).
+
+    A store that soon gives up a service which it has never reached, since its address may be wrong,
+    may have a method ``expect_answers()``, without arguments: it is called in the process of each
+    attempt, whose launcher has used the service. There it is out of order for a while, if anything.
     """
 
     capabilities: StoreCapabilities

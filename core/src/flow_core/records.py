@@ -179,6 +179,10 @@ class ForeachFrame(NamedTuple):
     count: int  # type: ignore[assignment]
 
 
+EXIT_OK, EXIT_FAILED, EXIT_NOT_COMMITTED = 0, 1, 75
+"""How the process of an attempt ends: it is committed, that it failed is committed, nothing is."""
+
+
 class Failure(NamedTuple):
     """Why an attempt failed, as data.
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flow_core import __version__
 from flow_core.errors import (
     ArtifactError,
+    FormatError,
+    IntegrityError,
     NotFound,
     RunFailed,
     StoreError,
@@ -196,6 +198,28 @@ def store_is_told(session: Session) -> Iterator[None]:
             why=error.why or error.what,
             hint=error.hint,
         ) from error
+
+
+@contextmanager
+def end_is_told(session: Session, document: RunDocument) -> Iterator[None]:
+    """Say, where the launcher itself could not use the store, which run ended by that, and how it
+    goes on: what it was about to read or write then, is the reason only."""
+    try:
+        yield
+    except (IntegrityError, FormatError):
+        raise  # what is damaged there stays so
+    except StoreError as error:
+        again = command_line(session, "resume", f"--origin-run-id {document.run}")
+        raise StoreError(
+            f"Run {document.flow}/{document.run} failed",
+            where=error.where,
+            why=_reason(error),
+            hint=f"{error.hint}; then: {again}" if error.hint else again,
+        ) from error
+
+
+def _reason(error: StoreError) -> str:
+    return f"{error.what}: {error.why}" if error.why else error.what
 
 
 def register_run(

@@ -15,7 +15,7 @@ import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,6 +43,7 @@ from flow_core.plan import (
     seconds_until,
 )
 from flow_core.records import (
+    EXIT_NOT_COMMITTED,
     AttemptRecord,
     AttemptState,
     Failure,
@@ -105,6 +106,7 @@ def interrupts_waiting() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
+_NOT_STORED = "its result could not be stored: its log says why"
 _UNKNOWN = Failure("exit", "", "it failed without saying why")
 
 
@@ -340,8 +342,7 @@ class Scheduler:
             self._error = error
         finally:
             self._close_computes()
-        result = self._result(record)
-        self._write_down(record, result)
+        result = self._write_down(record)
         self._emit(RunFinished(record, result, time.time() - started, time.time()))
         if self._error is not None:
             raise self._error
@@ -390,8 +391,7 @@ class Scheduler:
     def _result(self, record: RunRecord) -> RunResult:
         """Return how the run ended."""
         if self._error is not None:
-            what = getattr(self._error, "what", f"{type(self._error).__name__}: {self._error}")
-            state, message = RunState.FAILED, what
+            state, message = RunState.FAILED, _told(self._error)
         elif self._end_reached:
             state, message = RunState.SUCCEEDED, ""
         elif self._interrupts:  # a task that fails because it is ended is not the reason
@@ -404,23 +404,32 @@ class Scheduler:
         failed = tuple(f"{record.pathspec}/{t.step}/{t.id}" for t, _ in self._failed)
         return RunResult(self._flow, self._run, state, time.time(), message, failed)
 
-    def _write_down(self, record: RunRecord, result: RunResult) -> None:
-        """Record the result wherever that is possible: a full disk must not hide its own error."""
-        steps = (
-            self._flush,
-            lambda: self._session.store.write(
-                [(result_key(self._flow, self._run), result.encode())], create_only=True
-            ),
+    def _write_down(self, record: RunRecord) -> RunResult:
+        """Record the result wherever that is possible: a full disk must not hide its own error.
+
+        A run whose results or end are not in the store has not succeeded, whatever its tasks did:
+        other machines know only what is there.
+        """
+        self._try(self._flush)
+        result = self._result(record)
+        key = result_key(self._flow, self._run)
+        self._try(lambda: self._session.store.write([(key, result.encode())], create_only=True))
+        if result.state is RunState.SUCCEEDED:
+            result = self._result(record)
+        self._try(
             lambda: self._set_state(
                 result.state, finished_at=result.finished_at, message=result.message
-            ),
-            lambda: self._hook.flow_run_finished(session=self._session, run=record, result=result),
+            )
         )
-        for step in steps:
-            try:
-                step()
-            except Exception as error:
-                self._error = self._error or error
+        finished = self._hook.flow_run_finished
+        self._try(lambda: finished(session=self._session, run=record, result=result))
+        return result
+
+    def _try(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Exception as error:
+            self._error = self._error or error
 
     def _set_state(self, state: RunState, **changes: Any) -> None:
         self._state = advance_run(self._state, state)
@@ -759,6 +768,8 @@ class Scheduler:
             failure = Failure("timeout", "", overdue(self._plans[task.step]))
         elif task.gang is not None and exited.cause == "cancelled":
             failure = task.gang.ended_by_the_others()
+        elif exited.code == EXIT_NOT_COMMITTED and exited.cause == "exit":
+            failure = Failure(StoreError.failure_cause, "", _NOT_STORED)
         return dead_manifest(task.spec, exited, task.started, failure)
 
     # --- after an attempt -----------------------------------------------------------------------
@@ -1035,6 +1046,13 @@ class Scheduler:
     def _emit(self, event: Any) -> None:
         if self._heard["flow_event"]:
             self._hook.flow_event(event=event)
+
+
+def _told(error: Exception) -> str:
+    """Return what the run's record says of an error of the launcher."""
+    what: str = getattr(error, "what", f"{type(error).__name__}: {error}")
+    # That the disk is full says more than that a write failed.
+    return f"{what}: {error.why}" if isinstance(error, StoreError) and error.why else what
 
 
 def _has_size(node: Node, count: int | None) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flow_core.definition import FlowDefinition, all_decorators
 from flow_core.errors import (
     DefinitionError,
+    FlowError,
     LintError,
     NotFound,
     PluginError,
@@ -595,15 +596,26 @@ class Session:
         committed: Callable[[bytes], object] | None = None,
     ) -> int:
         """Run one attempt in this process; see `flow_core.task.TaskRunner`."""
-        runner = self._runner
-        if runner is None or runner.run != (task.flow, task.run):
-            from flow_core.task import TaskRunner
+        try:
+            runner = self._runner_of(task)
+        except FlowError as error:
+            from flow_core.task import cannot_begin
 
-            adopted = self._adopted
-            if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
-                adopted = self.run_document(task.flow, task.run)
-            runner = TaskRunner(self, adopted)
+            return cannot_begin(task, error)
         return runner.run_attempt(task, begin, committed)
+
+    def _runner_of(self, task: TaskSpec) -> TaskRunner:
+        if hasattr(self.store, "expect_answers"):
+            self.store.expect_answers()
+        runner = self._runner
+        if runner is not None and runner.run == (task.flow, task.run):
+            return runner
+        from flow_core.task import TaskRunner
+
+        adopted = self._adopted
+        if adopted is None or (adopted.flow, adopted.run) != (task.flow, task.run):
+            adopted = self.run_document(task.flow, task.run)
+        return TaskRunner(self, adopted)
 
     def get_ready(self) -> None:
         """Import what each attempt would import for itself, and make what each would make."""
@@ -736,7 +748,13 @@ class Session:
             FlowError: it could not be started.
             RunFailed: it ended without success; the run is recorded and can be resumed.
         """
-        from flow_core.run import describe_run, register_run, run_failed, store_is_told
+        from flow_core.run import (
+            describe_run,
+            end_is_told,
+            register_run,
+            run_failed,
+            store_is_told,
+        )
         from flow_core.scheduler import Scheduler, interrupts_waiting
 
         self.prepare_run()
@@ -754,7 +772,8 @@ class Session:
             with interrupts_waiting():
                 with store_is_told(self):
                     document = register_run(self, document, request.run_id_file)
-                result = Scheduler(self, document, workers, chosen).execute()
+                with end_is_told(self, document):
+                    result = Scheduler(self, document, workers, chosen).execute()
         finally:
             self._close_computes()  # where the run did not come to its end, or even to its start
         if result.state is not RunState.SUCCEEDED:

@@ -25,6 +25,9 @@ from flow_core.index import installed
 from flow_core.options import Options
 from flow_core.plan import TaskPlan
 from flow_core.records import (
+    EXIT_FAILED,
+    EXIT_NOT_COMMITTED,
+    EXIT_OK,
     ArtifactRef,
     AttemptState,
     Failure,
@@ -46,8 +49,6 @@ if TYPE_CHECKING:
     from flow_core.coroutines import CoroutineBody
     from flow_core.definition import StepDefinition
     from flow_core.session import Session
-
-EXIT_OK, EXIT_FAILED, EXIT_NOT_COMMITTED = 0, 1, 75
 
 
 class AttemptFailed(FlowError):
@@ -292,6 +293,12 @@ class TaskRunner:
             task._inputs._owner = flow
         current.begin({**_facts(task), **(facts or {})})
         return flow, binding
+
+
+def cannot_begin(spec: TaskSpec, error: FlowError) -> int:
+    """Say that an attempt cannot even read its run; return its exit status."""
+    sys.stderr.write(f"The task {spec.pathspec} could not begin.\n{error}\n")
+    return EXIT_NOT_COMMITTED
 
 
 def _facts(task: TaskContext) -> dict[str, Any]:

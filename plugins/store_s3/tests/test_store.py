@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from flow_core.api import Attributes
+from flow_core.api import Attributes, StoreError
 from flow_s3.store import S3Store
 
 MIB = 1 << 20
@@ -75,3 +75,17 @@ def test_many_objects_are_listed_in_pages(store):
     assert [one.key for one in store.list("many/10")] == keys[1000:1100]
     store.delete(keys)
     assert list(store.list()) == []
+
+
+def test_who_knows_that_the_service_is_there_is_patient():
+    settings = {"s3_endpoint_url": "http://127.0.0.1:1", "s3_anonymous": True, "s3_retry_time": 3.0}
+    took = []
+    for knows in (False, True):
+        store = S3Store("none", settings=settings)
+        if knows:
+            store.expect_answers()
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="nothing listens"):
+            store.size("none")
+        took.append(time.monotonic() - began)
+    assert took[0] < 2 < took[1]

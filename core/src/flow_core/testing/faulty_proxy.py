@@ -135,6 +135,8 @@ class FaultyProxy:
     Args:
         target: URL of the server, ``http://host:port``.
         seed: of chance, for faults with a probability; any number or text.
+        port: where it listens; 0 = at a free one. A service that is down for a while is a proxy that
+            is closed, and another one at its port.
 
     Attributes:
         url: where clients find the proxy.
@@ -144,7 +146,7 @@ class FaultyProxy:
     Since 0.1.
     """
 
-    def __init__(self, target: str, *, seed: int | str = 0) -> None:
+    def __init__(self, target: str, *, seed: int | str = 0, port: int = 0) -> None:
         parts = urlsplit(target)
         if parts.scheme != "http" or not parts.hostname:
             raise UsageError(
@@ -160,7 +162,7 @@ class FaultyProxy:
         self._faults: list[_Fault] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = _Server(self)
+        self._server = _Server(self, port)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
@@ -278,15 +280,16 @@ class FaultyProxy:
 class _Server(socketserver.ThreadingTCPServer):
     """Accepts connections; each has a thread."""
 
+    allow_reuse_address = True
     daemon_threads = False
     block_on_close = True
     request_queue_size = 128
 
-    def __init__(self, proxy: FaultyProxy) -> None:
+    def __init__(self, proxy: FaultyProxy, port: int) -> None:
         self.proxy = proxy
         self._open: set[socket.socket] = set()
         self._guard = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._guard:

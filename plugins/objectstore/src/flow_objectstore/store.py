@@ -218,6 +218,10 @@ class ObjectStore:
         """
         self.own.client()
 
+    def expect_answers(self) -> None:
+        """Be patient from the first request on: others have reached the service."""
+        self.own.reached = True
+
     @property
     def own(self) -> InProcess:
         """What this store has in this process."""
