@@ -79,6 +79,7 @@ KINDS = {
     "too-large": "the object is larger than the service takes",
     "key": "the service does not take this key",
     "encryption": "the service cannot encrypt as asked",
+    "foreign": "an object there has a key that no store takes",
     "other": "the request failed",
 }
 TRANSIENT = frozenset(
@@ -238,6 +239,8 @@ def fault_of(error: BaseException) -> Fault:
         return Fault("no-credentials", _first_line(text))
     if isinstance(error, ValueError):
         return Fault("key", _first_line(text))
+    if "object with invalid path" in text.partition("\n")[0]:
+        return Fault("foreign", _first_line(text))
     return _connection_fault(text)
 
 

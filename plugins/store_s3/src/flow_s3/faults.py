@@ -64,6 +64,7 @@ _KNOWN = {
         "check the settings s3_encryption and s3_kms_key",
     ),
     "key": ("S3 takes no such key: {text}", "use a shorter name: at most 1024 bytes"),
+    "foreign": ("an object there has a key that no store takes: {text}", "use another prefix"),
     "too-large": ("the object is larger than the service takes", "split it"),
 }
 
