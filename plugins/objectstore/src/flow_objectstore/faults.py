@@ -79,6 +79,7 @@ KINDS = {
     "too-large": "the object is larger than the service takes",
     "key": "the service does not take this key",
     "encryption": "the service cannot encrypt as asked",
+    "unsupported": "the service cannot do what was asked",
     "other": "the request failed",
 }
 TRANSIENT = frozenset(
@@ -147,6 +148,7 @@ _CODES = {
     "InsufficientCapacity": "full",
     "XMinioStorageFull": "full",
     "AccountIsDisabled": "denied",
+    "NotImplemented": "unsupported",
     "BadDigest": "damaged",
     "Md5Mismatch": "damaged",
     "Crc64Mismatch": "damaged",
@@ -176,6 +178,7 @@ _STATUS = {
     413: "too-large",
     416: "empty",
     429: "slow-down",
+    501: "unsupported",
     503: "slow-down",
     504: "timeout",
     507: "full",
@@ -189,7 +192,7 @@ _CHAIN = (
     ("dns error", "unknown-host"),
     ("InvalidCertificate", "tls"),
     ("invalid peer certificate", "tls"),
-    ("InvalidContentType", "tls"),
+    ("InvalidMessage", "tls"),
     ("AlertReceived", "tls"),
     ("certificate", "tls"),
     ("NetworkUnreachable", "no-answer"),
@@ -272,6 +275,8 @@ def _connection_fault(text: str) -> Fault:
     words = said[-1] if said else _first_line(head)
     for sign, kind in _CHAIN:
         if sign in chain:
+            if sign == "InvalidMessage":
+                words = "what answers there does not speak TLS"
             return Fault(kind, words)
     if "TimedOut" in chain or "kind: Timeout" in chain:
         return Fault("no-answer" if "Connect" in chain else "timeout", words)
