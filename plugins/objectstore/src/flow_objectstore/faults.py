@@ -79,6 +79,7 @@ KINDS = {
     "too-large": "the object is larger than the service takes",
     "key": "the service does not take this key",
     "encryption": "the service cannot encrypt as asked",
+    "settings": "these settings make no client",
     "unsupported": "the service cannot do what was asked",
     "other": "the request failed",
 }

@@ -24,6 +24,8 @@ _HINTS = {
     "denied": "give this identity the role 'Storage Blob Data Contributor' on the container",
     "no-credentials": "set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_USE_AZURE_CLI=true",
     "expired": "get new credentials: az login, or a new SAS token",
+    "settings": "check AZURE_STORAGE_KEY (it is base64 of 64 bytes) and AZURE_STORAGE_BLOB_ENDPOINT, "
+    "http://… or https://…",
     "refused": "is the service running? check AZURE_STORAGE_BLOB_ENDPOINT",
     "unknown-host": "check the name of the account: AZURE_STORAGE_ACCOUNT",
 }
