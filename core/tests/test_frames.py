@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flow_core import frames
-from flow_core.frames import DamagedFrames, compress, decompress, tail_of
+from flow_core.frames import DamagedFrames, compress_frames, decompress, tail_of
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def small_frames(monkeypatch):
 
 
 def stored_form(content):
-    return b"".join(compress(content, threads=2))
+    return b"".join(compress_frames(content, threads=2))
 
 
 def cut(content, size):
@@ -109,7 +109,7 @@ def test_what_the_source_raises_passes():
         raise OSError("broken")
 
     with pytest.raises(OSError, match="broken"):
-        list(compress(source(), threads=1))
+        list(compress_frames(source(), threads=1))
 
 
 def test_few_frames_are_on_their_way():
@@ -120,7 +120,7 @@ def test_few_frames_are_on_their_way():
             taken.append(number)
             yield bytes(100)
 
-    pieces = compress(source(), threads=2)
+    pieces = compress_frames(source(), threads=2)
     next(pieces)
     assert len(taken) <= 5
     pieces.close()

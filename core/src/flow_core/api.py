@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from flow_core.fingerprint import plain_value as plain_value
     from flow_core.flowfile import load_flow as load_flow
     from flow_core.flowspec import FlowSpec as FlowSpec
+    from flow_core.frames import compress_frames as compress_frames
     from flow_core.fsspec_store import FsspecStore as FsspecStore
     from flow_core.graph import Graph as Graph
     from flow_core.graph import Node as Node
@@ -299,6 +300,7 @@ _HOME = {
     "definition": "Decorated FlowDefinition StepDefinition",
     "fingerprint": "CodeReader Files Fingerprint Part changed_code code_changes plain_value",
     "flowfile": "load_flow",
+    "frames": "compress_frames",
     "reuse": "Facts ReuseDraft explain rebase",
     "run": "RunDraft RunOption RunRequest adopt_parameters collect_code command_line draft_run index_lacks keep_code",
     "secret_sources": "SecretSource SecretsProvider",

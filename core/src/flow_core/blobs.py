@@ -123,7 +123,7 @@ class Blobs:
             return
         content = pieces()
         if _shrinks(_sample_of(pieces(), size)):
-            content = frames.compress(content)
+            content = frames.compress_frames(content)
         self.store.write_stream(key, content)
 
     def _is_whole(self, info: ObjectInfo, size: int) -> bool:

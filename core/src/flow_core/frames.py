@@ -41,7 +41,7 @@ class DamagedFrames(Exception):
     """The bytes are no such frames, or not all of them. Never shown: who reads says what is damaged."""
 
 
-def compress(content: Iterable[Buffer], threads: int | None = None) -> Iterator[bytes]:
+def compress_frames(content: Iterable[Buffer], threads: int | None = None) -> Iterator[bytes]:
     """Yield the stored form of ``content``, in pieces.
 
     Args:
@@ -61,7 +61,7 @@ def compress(content: Iterable[Buffer], threads: int | None = None) -> Iterator[
 
 
 def decompress(stored: Iterable[Buffer], threads: int | None = None) -> Iterator[bytes]:
-    """Yield the content of what `compress` has made; pieces may be of any sizes.
+    """Yield the content of what `compress_frames` has made; pieces may be of any sizes.
 
     Raises:
         DamagedFrames: it is nothing of that kind, or a part is missing. What was yielded before may

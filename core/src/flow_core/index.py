@@ -407,14 +407,10 @@ class PluginIndex:
             )
         there = f"installed are: {', '.join(known)}" if known else f"no {kind} is installed"
         if group in ("flow.stores", "flow.metadata") and any(sign in name for sign in "/.~"):
-            scheme, colon, place = name.partition(":")
-            whole = f"{scheme}://{place.lstrip('/')}" if colon and scheme in known else ""
             return UnknownName(
                 f"'{name}' is a place, and does not say of which {kind}",
                 why=there,
-                hint=f"did you mean '{whole}'?"
-                if whole
-                else f"write the name of one before it: {next(iter(known), 'NAME')}://{name}",
+                hint=f"write the name of one before it: {next(iter(known), 'NAME')}://{name}",
             )
         if group in _OPENERS and not self.names(_OPENERS[group]):
             if name in _FSSPEC:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from flow_core.api import (
     Session,
     Store,
     StoreError,
+    blob_key,
     list_manifests,
     run_key,
 )
@@ -273,3 +275,23 @@ def test_tags_that_were_changed_in_the_target_stay(local: Session) -> None:
     MemoryStore.write(target, [(key, b"of the target, and longer than before" * 20)])
     (ended,) = copy(local.store, target, runs)
     assert (ended.outcome, ended.notes) == ("there", ())
+
+
+def test_large_blobs_are_compressed_on_their_way_from_files(
+    team_folder: Path, opened: Callable[[str], Session]
+) -> None:
+    from flow_core.api import ArtifactStore, installed
+
+    session = opened(f"local://{team_folder}/.flow")
+    text, noise = "word " * (2 << 20), random.Random(1).randbytes(9 << 20)
+    artifacts = ArtifactStore(session.store, installed())
+    refs = [artifacts.save("x", value) for value in (text, noise)]
+    session.store.write([("mine/object", " ".join(ref.hash for ref in refs).encode())])
+    target = Target()
+    Copier(session.store, target).others([("mine/object", 200)])
+    small, large = (target.size(blob_key(ref.hash)) for ref in refs)
+    assert small is not None
+    assert small < 100_000
+    assert large == refs[1].size
+    there = ArtifactStore(target, installed())
+    assert [there.load(ref, "x") for ref in refs] == [text, noise]

@@ -131,13 +131,13 @@ def forget(store: Store, keys: Iterable[str]) -> None:
 
 def keep(store: Store, given: Iterable[tuple[str, Attributes]]) -> None:
     """Write attributes beside their objects."""
-    store.write(
-        (
-            key_beside(key),
-            json.dumps({"content_type": a.content_type, "metadata": dict(a.metadata)}).encode(),
-        )
-        for key, a in given
-    )
+    store.write(object_beside(key, attributes) for key, attributes in given)
+
+
+def object_beside(key: str, attributes: Attributes) -> tuple[str, bytes]:
+    """Return key and content of the small object with the attributes of an object."""
+    data = {"content_type": attributes.content_type, "metadata": dict(attributes.metadata)}
+    return key_beside(key), json.dumps(data).encode()
 
 
 def _read(store: Store, keys: Sequence[str]) -> dict[str, Attributes]:

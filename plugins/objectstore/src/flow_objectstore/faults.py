@@ -81,6 +81,7 @@ KINDS = {
     "encryption": "the service cannot encrypt as asked",
     "settings": "these settings make no client",
     "unsupported": "the service cannot do what was asked",
+    "foreign": "an object there has a key that no store takes",
     "other": "the request failed",
 }
 TRANSIENT = frozenset(
@@ -241,6 +242,8 @@ def fault_of(error: BaseException) -> Fault:
         return Fault("no-credentials", _first_line(text))
     if isinstance(error, ValueError):
         return Fault("key", _first_line(text))
+    if "object with invalid path" in text.partition("\n")[0]:
+        return Fault("foreign", _first_line(text))
     return _connection_fault(text)
 
 

@@ -88,6 +88,8 @@ class ObjectStore:
     """
 
     capabilities = StoreCapabilities(shared=True, create_only=True, forkable=True, attributes=True)
+    lists_by_itself = False
+    """Whether `pages` and `level` list what obstore cannot, since others keep odd keys there."""
     bulk_delete = True
     """Whether a deletion of many is one request, in which missing objects are no errors."""
 
@@ -153,6 +155,14 @@ class ObjectStore:
                 answers={"exists": False, "changed": False},
                 repeat=False,
             )
+
+    def pages(self, folder: str, last: str | None) -> Iterator[Sequence[Any]]:
+        """Yield pages of objects behind ``last``, without those whose keys obstore does not take."""
+        raise NotImplementedError
+
+    def level(self, prefix: str) -> Any:
+        """Return what obstore's ``list_with_delimiter`` does, without such keys."""
+        raise NotImplementedError
 
     def renew(self, key: str, info: ObjectInfo) -> bool:
         """Let an object count as changed now; False when it is gone.
@@ -367,7 +377,10 @@ class ObjectStore:
             f"Cannot list '{prefix}'",
             prefix or None,
             lambda client: client.list_with_delimiter(base or None),
+            answers={"foreign": None} if self.lists_by_itself else {},
         )
+        if found is None:
+            found = self.level(base)
         paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
         names = {unescape(path[len(base) :].rstrip("/")) for path in paths if path.startswith(base)}
         return sorted(names - {"", _TEMPORARY} if not prefix else names - {""})
@@ -680,11 +693,14 @@ class ObjectStore:
                 raise
             return page
 
-        while page := self.ask(f"Cannot list '{folder}'", None, next_page):
+        answers: dict[str, Any] = {"foreign": None} if self.lists_by_itself else {}
+        while page := self.ask(f"Cannot list '{folder}'", None, next_page, answers=answers):
             yield page
             if len(page) < _PAGE:
                 return
             last = page[-1]["path"]
+        if page is None:
+            yield from self.pages(folder, last)
 
     def _stored(self, entry: Any) -> StoredObject:
         key = unescape(entry["path"][len(self.base) :])

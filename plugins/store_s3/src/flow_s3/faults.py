@@ -70,6 +70,7 @@ _KNOWN = {
         "the service cannot do what flows need: {text}",
         "flow store check s3://{bucket} tells what it can; " + _ADDRESS,
     ),
+    "foreign": ("an object there has a key that no store takes: {text}", "use another prefix"),
     "too-large": ("the object is larger than the service takes", "split it"),
 }
 

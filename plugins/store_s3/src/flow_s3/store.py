@@ -12,7 +12,7 @@ from flow_s3.checks import check_bucket
 from flow_s3.place import find_place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from flow_core.api import Attributes
 
@@ -30,6 +30,8 @@ class S3Store(ObjectStore):
 
     Since 0.1.
     """
+
+    lists_by_itself = True
 
     def __init__(
         self, root: str | None = None, *, settings: Mapping[str, Any] | None = None
@@ -60,6 +62,18 @@ class S3Store(ObjectStore):
         from flow_s3.multipart import upload  # most tasks have no such objects
 
         return upload(self, key, parts, create_only, attributes)
+
+    def pages(self, folder: str, last: str | None) -> Iterator[Sequence[Any]]:
+        """Yield pages of objects behind ``last``, without those of which no key can be one's own."""
+        from flow_s3.listing import pages  # few buckets have such objects
+
+        return pages(self, folder, last)
+
+    def level(self, prefix: str) -> Any:
+        """Return what is directly below a prefix, without such objects."""
+        from flow_s3.listing import level
+
+        return level(self, prefix)
 
     def _lacks_credentials(self) -> bool:
         return self.place.provider is None and not self.place.settings["s3_anonymous"]

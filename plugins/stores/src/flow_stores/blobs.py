@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _FRAME = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = b"\x2a\x4d\x18"  # behind a byte 0x50 to 0x5f: a frame that tells of the others
 _CONTAINER = b"FLOWART"
-_SAMPLE = 65536
+SAMPLE = 65536
+"""Bytes of content by which it is seen whether it shrinks."""
 _PAYS = 0.9
 _LEVEL = 3
 
@@ -50,16 +51,21 @@ def compressed(content: bytes) -> bytes:
 
     Only containers of artifacts may be compressed: of others parts are read.
     """
-    if not content.startswith(_CONTAINER):
+    middle = max(0, len(content) // 2 - SAMPLE // 2)
+    if not shrinks(content[: len(_CONTAINER)], content[middle : middle + SAMPLE]):
         return content
     import zstandard
 
-    compressor = zstandard.ZstdCompressor(level=_LEVEL)
-    middle = max(0, len(content) // 2 - _SAMPLE // 2)
-    sample = content[middle : middle + _SAMPLE]
-    if len(compressor.compress(sample)) > _PAYS * len(sample):
-        return content
-    return compressor.compress(content)
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(content)
+
+
+def shrinks(head: bytes, sample: bytes) -> bool:
+    """Whether it pays to compress content that begins so, and is like ``sample`` further in."""
+    if not head.startswith(_CONTAINER):
+        return False
+    import zstandard
+
+    return len(zstandard.ZstdCompressor(level=_LEVEL).compress(sample)) <= _PAYS * len(sample)
 
 
 def verified(stored: Iterable[Buffer], digest: str, where: str) -> Iterator[Buffer]:

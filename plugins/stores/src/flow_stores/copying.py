@@ -24,6 +24,7 @@ from flow_core.api import (
     RunDocument,
     attempt_prefix,
     blob_key,
+    compress_frames,
     heartbeat_key,
     numbers_prefix,
     result_key,
@@ -36,7 +37,16 @@ from flow_core.api import (
 from flow_stores import blobs
 
 if TYPE_CHECKING:
-    from flow_core.api import Buffer, RunRecord, Store
+    from flow_core.api import Attributes, Buffer, RunRecord, Store
+
+CARRIERS = "flow.store_copies"
+"""Group of entry points of which each says how files of runs are copied: see `Carrier`."""
+Carrier = Callable[
+    ["Store", "Store", Sequence[str]],
+    "Iterable[tuple[str, Attributes | None, tuple[str, bytes] | None]]",
+]
+"""What a plugin offers there: for keys of files that the source has, the key of each that is to be
+copied, the attributes that it is written with, and an object that is written after it, (key, content)."""
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _LOGS = ("stdout", "stderr", "stdout.times", "stderr.times")
@@ -44,7 +54,10 @@ _PACKS = "reused.d"
 _BATCH = 500
 _BYTES = 8 << 20
 """Bytes of objects that are copied together, and from which on one is copied in pieces."""
+_FRAMED = 8 << 20
+"""Bytes of content above which readers look for several frames, and not for one."""
 _KEPT = 4
+_STREAMS = 8
 _FILES = "files"
 
 
@@ -76,6 +89,7 @@ class Copier:
     Args:
         source, target: the stores.
         runs: all runs that are copied, (flow, run).
+        carrier: says how files are copied; None = as they are.
         dry: only look what would be copied.
         verify: read again what is in the target already, too.
 
@@ -90,11 +104,13 @@ class Copier:
         target: Store,
         runs: Iterable[tuple[str, str]] = (),
         *,
+        carrier: Carrier | None = None,
         dry: bool = False,
         verify: bool = False,
     ) -> None:
         self.source = source
         self.target = target
+        self.carrier = carrier
         self.objects = 0
         self.bytes = 0
         self.stop = threading.Event()
@@ -194,8 +210,41 @@ class _Job:
         found = (e for prefix in prefixes for e in self.copier.source.list(prefix))
         keys = [(e.key, e.size) for e in found if e.key not in late and not e.key.startswith(own)]
         ends = [(e.key, e.size) for e in self.copier.source.list(late[2]) if e.key == late[2]]
-        self.copy(keys, have, whole=whole)
+        files = [(key, size) for key, size in keys if key.startswith(prefixes[0])]
+        self.copy([pair for pair in keys if pair not in {*files}], have, whole=whole)
+        self._copy_files(files, have, whole=whole)
         self.copy(ends, have, whole=whole)
+
+    def _copy_files(
+        self, files: Sequence[tuple[str, int]], have: dict[str, int], *, whole: bool
+    ) -> None:
+        """Copy files of the run, with their content types and metadata in the form of the target."""
+        if self.copier.carrier is None:
+            self.copy(files, have, whole=whole)
+            return
+        sizes = dict(files)
+        for batch in _batches((key, 0) for key in sizes):
+            found = [*self.copier.carrier(self.copier.source, self.copier.target, batch)]
+            new = [(key, a) for key, a, _ in found if a is not None and key not in have]
+            streamed = {key for key, _ in new}
+            rest = [(key, sizes[key]) for key, _, _ in found if key not in streamed]
+            self.copy(rest, have, whole=whole)
+            self._stream_files(new, sizes)
+            beside = [pair for _, _, pair in found if pair is not None]
+            self._write([pair for pair in beside if pair[0] not in have])
+
+    def _stream_files(self, files: Sequence[tuple[str, Attributes]], sizes: dict[str, int]) -> None:
+        """Copy files that are written with attributes, some at the same time."""
+
+        def one(key: str, attributes: Attributes) -> bool:
+            stored = self.copier.source.stream(key)
+            return stored is not None and self._stream(key, stored, attributes)
+
+        if files:
+            with ThreadPoolExecutor(_STREAMS) as pool:
+                written = [*pool.map(lambda pair: one(*pair), files)]
+            new = [sizes[key] for (key, _), done in zip(files, written, strict=True) if done]
+            self._count(len(new), sum(new))
 
     def copy(self, keys: Sequence[tuple[str, int]], have: dict[str, int], *, whole: bool) -> None:
         """Copy objects, (key, bytes), with what they reach.
@@ -389,12 +438,23 @@ class _Job:
             stored(), digest
         ):
             pieces = blobs.verified(stored(), digest, source.url)
+            if self._is_worth_compressing(key, size):
+                pieces = compress_frames(pieces)
         elif self.copier.target.capabilities.mappable:
             pieces = blobs.verified_content(stored(), digest, source.url)
         else:
             pieces = blobs.verified_frames(stored(), digest, source.url)
         if self._stream(key, pieces):
             self._count(1, size)
+
+    def _is_worth_compressing(self, key: str, size: int) -> bool:
+        """Whether the target keeps content compressed that the source keeps as files, and it shrinks."""
+        source, target = self.copier.source, self.copier.target
+        if target.capabilities.mappable or not source.capabilities.mappable or size <= _FRAMED:
+            return False
+        places = ((0, 64), (size // 2, blobs.SAMPLE))
+        head, sample = (source.read_range(key, start, length) or b"" for start, length in places)
+        return blobs.shrinks(head, sample)
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -408,10 +468,13 @@ class _Job:
         self._count(len(new), sum(map(len, new)))
         return written
 
-    def _stream(self, key: str, pieces: Iterable[Buffer]) -> bool:
+    def _stream(
+        self, key: str, pieces: Iterable[Buffer], attributes: Attributes | None = None
+    ) -> bool:
         if self.copier._dry:
             return True
-        return self.copier.target.write_stream(key, self._stoppable(pieces), create_only=True)
+        chunks = self._stoppable(pieces)
+        return self.copier.target.write_stream(key, chunks, create_only=True, attributes=attributes)
 
     def _stoppable(self, pieces: Iterable[Buffer]) -> Iterator[Buffer]:
         for piece in pieces:

@@ -20,7 +20,7 @@ from flow_core.api import (
     harmless,
     time_of,
 )
-from flow_stores.copying import Copier, Ended, copy_all
+from flow_stores.copying import CARRIERS, Copier, Ended, copy_all
 from flow_stores.others import GROUP, along
 from flow_stores.selection import Selection, Wanted, parse_run, select
 
@@ -111,7 +111,15 @@ def _migrate(
     with here, there:
         selection = select(here.store, here.metadata, wanted)
         places = [run[:2] for run in selection.runs]
-        copier = Copier(here.store, there.store, places, dry=dry, verify=chosen["verify"])
+        carriers = [here.index.load(CARRIERS, name) for name in here.index.names(CARRIERS)]
+        copier = Copier(
+            here.store,
+            there.store,
+            places,
+            carrier=next(iter(carriers), None),
+            dry=dry,
+            verify=chosen["verify"],
+        )
         copier.reserve(selection.runs)
         ended = copy_all(
             copier,
