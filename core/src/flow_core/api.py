@@ -134,8 +134,11 @@ if TYPE_CHECKING:
     from flow_core.library import resume_flow as resume_flow
     from flow_core.library import run_flow as run_flow
     from flow_core.lint import lint as lint
+    from flow_core.logs import AttemptLogs as AttemptLogs
+    from flow_core.logs import Times as Times
     from flow_core.logs import encode_times as encode_times
     from flow_core.logs import home_of_logs as home_of_logs
+    from flow_core.logs import joined_logs as joined_logs
     from flow_core.logs import read_times as read_times
     from flow_core.logs import time_of_byte as time_of_byte
     from flow_core.logs import times_key as times_key
@@ -248,6 +251,7 @@ if TYPE_CHECKING:
     from flow_core.task import TaskContext as TaskContext
     from flow_core.text import duration as duration
     from flow_core.text import harmless as harmless
+    from flow_core.together import together as together
     from flow_core.travel import core_requirements as core_requirements
     from flow_core.usage import usage_error as usage_error
 
@@ -281,7 +285,7 @@ _HOME = {
     " TaskCommand Update",
     "library": "resume_flow run_flow",
     "lint": "lint",
-    "logs": "encode_times home_of_logs read_times time_of_byte times_key",
+    "logs": "AttemptLogs Times encode_times home_of_logs joined_logs read_times time_of_byte times_key",
     "manifests": "ManifestReader list_manifests unpack_manifests",
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
@@ -312,6 +316,7 @@ _HOME = {
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
     "text": "duration harmless",
+    "together": "together",
     "travel": "core_requirements",
     "usage": "usage_error",
 }

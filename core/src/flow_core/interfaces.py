@@ -408,7 +408,9 @@ class Compute(Protocol):
     Called from one thread of the launcher. Order: ``prepare``, ``open``, any number of ``launch``,
     ``poll``, ``cancel``, then ``close`` (also after errors). After `Exited` the logs of the attempt
     lie in the store under its `attempt_prefix`, named ``stdout`` and ``stderr`` (absent if empty);
-    beside them, if it knows them, the times of their lines: see `flow_core.api.encode_times`.
+    beside them, if it knows them, the times of their lines: see `flow_core.api.encode_times`. Short
+    ones may lie in one object instead: see `flow_core.api.joined_logs`. `flow_core.api.AttemptLogs`
+    reads both.
     Suite: `flow_core.testing.ComputeSuite`.
     """
 

@@ -22,6 +22,8 @@ def together(store: Store, ask: Callable[[_S], _T], subjects: Iterable[_S]) -> S
         store: what ``ask`` asks.
         ask: safe in many threads, as stores are.
         subjects: of what.
+
+    Since 0.1.
     """
     waiting = list(subjects)
     if len(waiting) < 2 or store.capabilities.mappable:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from flow_compute_local.logs import CHUNK, Log, Window
+from flow_compute_local.logs import CHUNK, Log, Window, objects_of
+from flow_core.api import AttemptLogs
 from flow_core.testing import MemoryStore
 
 
@@ -53,6 +54,29 @@ def test_a_log_is_brought_to_the_store(logs):
         log.close()
     assert list(store.read(["stdout", "stderr"])) == [b"text", None]
     assert [log.size() for log in logs] == [0, 0]
+
+
+def test_short_logs_are_one_object_where_each_costs_a_request(logs):
+    store = MemoryStore()
+    assert objects_of(logs, "p/", 100) == []
+    write(logs[0], b"text")
+    logs[0].note(12.0)
+    write(logs[1], b"error")
+    store.write(objects_of(logs, "p/", 100))
+    assert store.folders("p/") == ["logs"]
+    found = AttemptLogs(store, "p/")
+    assert [found.read(stream) for stream in ("stdout", "stderr")] == [b"text", b"error"]
+    assert (found.times("stdout"), found.times("stderr")) == ([(4, 12.0)], [])
+
+
+@pytest.mark.parametrize(("limit", "stored"), [(3, False), (100, True)])
+def test_long_logs_and_those_of_the_store_lie_apart(tmp_path, limit, stored):
+    logs = tuple(
+        Log(n, str(tmp_path / n), stored=n == "stdout" and stored) for n in ("stdout", "stderr")
+    )
+    write(logs[0], b"text")
+    write(logs[1], b"error")
+    assert "stderr" in [key for key, _ in objects_of(logs, "", limit)]
 
 
 def test_a_long_log_loses_its_middle(logs):

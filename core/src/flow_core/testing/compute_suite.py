@@ -26,6 +26,7 @@ from flow_core.interfaces import (
     TaskCommand,
     Update,
 )
+from flow_core.logs import AttemptLogs
 from flow_core.records import (
     Failure,
     ForeachFrame,
@@ -119,8 +120,7 @@ class Bench:
         """Return the log that lies in the store."""
         task = self.tasks[handle]
         prefix = prefix_of(task.flow, task.run, task.step, task.task, task.attempt)
-        (content,) = self.store.read([prefix + stream])
-        return content
+        return AttemptLogs(self.store, prefix).read(stream) or None
 
 
 @pytest.mark.usefixtures("no_leaks")

@@ -20,6 +20,7 @@ from flow_core.flowspec import FlowSpec
 from flow_core.hookspecs import hookimpl
 from flow_core.index import PluginIndex, installed
 from flow_core.interfaces import Metadata, Store
+from flow_core.logs import AttemptLogs
 from flow_core.manifests import list_manifests
 from flow_core.records import Event, Manifest, RunState
 from flow_core.run import RunRequest
@@ -111,8 +112,9 @@ class RunOutcome:
 
     def output(self, step: str, stream: str = "stdout") -> str:
         """Return what all attempts of a step wrote, one after the other."""
-        keys = [m.key.removesuffix("manifest") + stream for m in self.manifests(step)]
-        return b"".join(raw or b"" for raw in self.store.read(keys)).decode(errors="replace")
+        prefixes = [manifest.key.removesuffix("manifest") for manifest in self.manifests(step)]
+        parts = [AttemptLogs(self.store, prefix).read(stream) for prefix in prefixes]
+        return b"".join(parts).decode(errors="replace")
 
 
 class FlowTester:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flow_cards.codec import decode
 from flow_cards.contract import CardTask, Value
-from flow_core.api import AttemptRecord, ManifestReader, home_of_logs
+from flow_core.api import AttemptLogs, AttemptRecord, ManifestReader, home_of_logs
 
 if TYPE_CHECKING:
     from flow_cards.decorator import CardOptions
@@ -148,10 +148,9 @@ def own_artifacts(manifest: Manifest, names: list[str]) -> tuple[str, ...]:
 
 def _log_tail(store: Store, manifest: Manifest, stream: str) -> str:
     record = AttemptRecord.from_manifest(manifest)
-    key = home_of_logs(store, ManifestReader(store), record)[0] + stream
-    size = store.size(key) or 0
-    start = max(0, size - _LOG_TAIL)
-    text = (store.read_range(key, start, _LOG_TAIL) or b"").decode("utf-8", "replace")
+    logs = AttemptLogs(store, home_of_logs(store, ManifestReader(store), record)[0])
+    start = max(0, logs.size(stream) - _LOG_TAIL)
+    text = logs.read(stream, start, _LOG_TAIL).decode("utf-8", "replace")
     if not start:
         return text
     return f"… {start:,} bytes before this\n" + text.partition("\n")[2]

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from flow_core.api import (
+    AttemptLogs,
     AttemptRecord,
     AttemptState,
     Manifest,
@@ -200,17 +201,17 @@ class Reader:
 
     def log_size(self, record: AttemptRecord, stream: str) -> int:
         """Return the length in bytes of what an attempt wrote to a stream."""
-        return self.session.store.size(self._log_prefix(record) + stream) or 0
+        return self._logs(record).size(stream)
 
     def log(self, record: AttemptRecord, stream: str) -> Iterator[bytes]:
         """Yield what an attempt wrote to a stream, a megabyte at a time."""
-        key, offset = self._log_prefix(record) + stream, 0
-        length = _LOG_CHUNK
+        logs, offset, length = self._logs(record), 0, _LOG_CHUNK
         while length == _LOG_CHUNK:  # what is shorter is the last part
-            chunk = self.session.store.read_range(key, offset, _LOG_CHUNK) or b""
+            chunk = logs.read(stream, offset, _LOG_CHUNK)
             length = len(chunk)
             offset += length
             yield chunk
 
-    def _log_prefix(self, record: AttemptRecord) -> str:
-        return home_of_logs(self.session.store, self._manifests, record)[0]
+    def _logs(self, record: AttemptRecord) -> AttemptLogs:
+        store = self.session.store
+        return AttemptLogs(store, home_of_logs(store, self._manifests, record)[0])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from flow_core.api import encode_times, times_key
+from flow_core.api import encode_times, joined_logs, times_key
 
 STREAMS = ("stdout", "stderr")
 CHUNK = 1 << 16
 MEGABYTE = 1_000_000
 _MOST_TIMES = 2000
+_JOINED = MEGABYTE
+"""Bytes of both logs up to which they go into one object, where each costs a request."""
 
 
 class Log:
@@ -99,6 +101,21 @@ class Log:
         """Delete the file if there is one; on a read-only disk an empty one may stay."""
         with contextlib.suppress(OSError):
             os.unlink(self.path)
+
+
+def objects_of(logs: Sequence[Log], prefix: str, limit: int) -> list[tuple[str, bytes]]:
+    """Return what the store lacks of the finished logs of an attempt: keys, contents.
+
+    Args:
+        logs: as `STREAMS`.
+        prefix: below what they lie.
+        limit: bytes of each, at most.
+    """
+    size = sum(log.size() for log in logs)
+    if not size or size > min(limit, _JOINED) or any(log.stored for log in logs):
+        return [found for log in logs for found in log.objects(limit)]
+    both = zip(STREAMS, logs, strict=True)
+    return [joined_logs(prefix, {stream: (log.read(0), log.times) for stream, log in both})]
 
 
 class Window:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from flow_compute_local import forking, gangs, manifests
 from flow_compute_local.link import LaunchedAttempt, Link
-from flow_compute_local.logs import MEGABYTE, STREAMS, Log
+from flow_compute_local.logs import MEGABYTE, STREAMS, Log, objects_of
 from flow_compute_local.protocol import Ending, Order
 from flow_core.api import (
+    AttemptLogs,
     Begun,
     ComputeCapabilities,
     Exited,
@@ -156,9 +157,7 @@ class LocalCompute:
             if attempt.task == task:
                 return attempt.logs[STREAMS.index(stream)].read(offset)
         assert self._store is not None
-        key = _log_key(task, stream)
-        length = (self._store.size(key) or 0) - offset
-        return (self._store.read_range(key, offset, length) or b"") if length > 0 else b""
+        return AttemptLogs(self._store, _prefix(task)).read(stream, offset)
 
     def close(self) -> None:
         """End all servers and their tasks."""
@@ -315,8 +314,7 @@ class LocalCompute:
         assert self._store is not None
         objects: list[tuple[str, bytes]] = []
         for attempt in attempts:
-            for log in attempt.logs:
-                objects += log.objects(self._limit)
+            objects += objects_of(attempt.logs, _prefix(attempt.task), self._limit)
             attempt.settled = True
             if sum(len(content) for _, content in objects) > _BATCH:
                 break  # the others have their turn
@@ -353,7 +351,7 @@ class LocalCompute:
 
     def _make_log(self, task: TaskSpec, stream: str) -> Log:
         assert self._store is not None
-        key = _log_key(task, stream)
+        key = _prefix(task) + stream
         path = self._store.local_path(key)
         if path is not None:
             return Log(key, path, stored=True)
@@ -390,5 +388,5 @@ def _order(attempt: LaunchedAttempt, command: TaskCommand) -> Order:
     }
 
 
-def _log_key(task: TaskSpec, stream: str) -> str:
-    return attempt_prefix(task.flow, task.run, task.step, task.task, task.attempt) + stream
+def _prefix(task: TaskSpec) -> str:
+    return attempt_prefix(task.flow, task.run, task.step, task.task, task.attempt)

@@ -17,7 +17,7 @@ BLOBS = "blobs/"
 RUNS = "runs/"
 FILES = "files/"
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-_LOGS = ("stdout", "stderr")
+_LOGS = ("stdout", "stderr", "logs")
 _BATCH = 200
 _LARGE = 8 << 20
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flow_core.api import (
+    AttemptLogs,
     AttemptRecord,
     AttemptState,
     Command,
@@ -22,15 +24,17 @@ from flow_core.api import (
     UsageError,
     harmless,
     home_of_logs,
-    read_times,
     time_of_byte,
+    together,
 )
 from flow_inspect.place import Place, attempts, check_exists, read_place
 
 if TYPE_CHECKING:
-    from flow_core.api import Session
+    from flow_core.api import Session, Times
 
 _CHUNK = 1 << 20
+_AT_ONCE = 64
+"""Attempts whose logs are read at the same time; those that are read at once have a megabyte at most."""
 _POLL_SECONDS = 0.5
 _SILENCE = 60.0
 _OPEN_ATTEMPTS = frozenset({AttemptState.QUEUED, AttemptState.RUNNING})
@@ -168,17 +172,16 @@ class _Logs:
 
     def show(self) -> None:
         """Print what there is."""
-        for record in attempts(self._session, self._place, self._number):
-            self._print(record, last=True)
+        for record, logs, origin in self._ended():
+            self._print(record, logs, origin, last=True)
             self._done.add(record[2:5])
         self._check_attempt()
 
     def data(self) -> list[dict[str, Any]]:
         """Return what there is as JSON data."""
         found = []
-        for record in attempts(self._session, self._place, self._number):
-            prefix, origin = self._home(record)
-            texts = [*self._session.store.read([prefix + name for name in self._streams])]
+        for record, logs, origin in self._ended():
+            texts = [logs.read(name) for name in self._streams]
             found.append(
                 {
                     "pathspec": record.pathspec,
@@ -186,10 +189,10 @@ class _Logs:
                     "state": record.state.value,
                     "origin": origin,
                     **{
-                        name: (text or b"").decode(errors="replace")
+                        name: text.decode(errors="replace")
                         for name, text in zip(self._streams, texts, strict=True)
                     },
-                    **(self._times(record, prefix, origin, texts) if self._timestamps else {}),
+                    **(self._times(record, logs, origin, texts) if self._timestamps else {}),
                 }
             )
             self._done.add(record[2:5])
@@ -199,33 +202,32 @@ class _Logs:
     def _times(
         self,
         record: AttemptRecord,
-        prefix: str,
+        logs: AttemptLogs,
         origin: str | None,
-        texts: Iterable[bytes | None],
+        texts: Iterable[bytes],
     ) -> dict[str, list[float | None]]:
         """Return for each stream the times of its lines, in seconds since the epoch."""
         found = {}
         for name, text in zip(self._streams, texts, strict=True):
-            clock = self._clock(record, prefix + name, origin, last=True)
-            lines = (text or b"").removesuffix(b"\n").split(b"\n") if text else []
+            clock = self._clock(record, logs.times(name), origin, last=True)
+            lines = text.removesuffix(b"\n").split(b"\n") if text else []
             ends = itertools.accumulate(len(line) + 1 for line in lines)
-            found[f"{name}_times"] = [clock(min(end, len(text or b""))) for end in ends]
+            found[f"{name}_times"] = [clock(min(end, len(text))) for end in ends]
         return found
 
     def _clock(
-        self, record: AttemptRecord, key: str, origin: str | None, *, last: bool
+        self, record: AttemptRecord, times: Times, origin: str | None, *, last: bool
     ) -> Callable[[int], float | None]:
         """Return what tells when a log had so many bytes. What the times do not tell any more came
         at the end of the attempt; of one that runs, it has just come."""
-        times = read_times(self._session.store, key) if last else []
-        end = self._ended(record, origin) if last else time.time()
+        end = self._end(record, origin) if last else time.time()
 
         def clock(position: int) -> float | None:
             return time_of_byte(times, position) or end
 
         return clock
 
-    def _ended(self, record: AttemptRecord, origin: str | None) -> float | None:
+    def _end(self, record: AttemptRecord, origin: str | None) -> float | None:
         if origin is None:
             return record.finished_at or record.started_at
         flow, run, step, task, attempt = origin.split("/")
@@ -240,7 +242,7 @@ class _Logs:
             for record in attempts(self._session, self._place, self._number):
                 if record[2:5] not in self._done:
                     ended = over or record.state not in _OPEN_ATTEMPTS
-                    self._print(record, last=ended)
+                    self._print(record, *self._logs(record), last=ended)
                     if ended:
                         self._done.add(record[2:5])
             if over:
@@ -267,9 +269,10 @@ class _Logs:
         self._context.echo(click.style(note, fg="yellow"), error=True)
         return True
 
-    def _print(self, record: AttemptRecord, *, last: bool) -> None:
+    def _print(
+        self, record: AttemptRecord, logs: AttemptLogs, origin: str | None, *, last: bool
+    ) -> None:
         """Print what is new of an attempt; with ``last`` also a line that has no end."""
-        prefix, origin = self._home(record)
         label = f"[{record.run}/{record.step}/{record.task}] "
         if origin is not None and last:
             note = f"{label}reused: this is what {origin} wrote"
@@ -279,8 +282,10 @@ class _Logs:
             stream = self._open.setdefault(key, _Stream())
             clock = None
             if self._timestamps:
-                clock = self._clock(record, prefix + name, origin, last=last)
-            self._print_stream(prefix + name, stream, self._label(label), last, clock)
+                times = logs.times(name) if last else ()
+                clock = self._clock(record, times, origin, last=last)
+            read = functools.partial(logs.read, name)
+            self._print_stream(read, stream, self._label(label), last, clock)
             if last:
                 del self._open[key]
 
@@ -289,7 +294,7 @@ class _Logs:
 
     def _print_stream(
         self,
-        key: str,
+        read: Callable[[int, int], bytes],
         stream: _Stream,
         label: str,
         last: bool,
@@ -297,7 +302,7 @@ class _Logs:
     ) -> None:
         data: bytes | None = None
         while data is None or len(data) == _CHUNK:  # a part that is shorter is the end
-            data = self._session.store.read_range(key, stream.offset, _CHUNK) or b""
+            data = read(stream.offset, _CHUNK)
             position = stream.offset - len(stream.rest)
             stream.offset += len(data)
             *lines, stream.rest = (stream.rest + data).split(b"\n")
@@ -314,8 +319,17 @@ class _Logs:
         moment = click.style(f"{_moment(at)} ", dim=True) if self._timestamps else ""
         self._context.echo(moment + label + text)
 
-    def _home(self, record: AttemptRecord) -> tuple[str, str | None]:
-        return home_of_logs(self._session.store, self._manifests, record)
+    def _ended(self) -> Iterator[tuple[AttemptRecord, AttemptLogs, str | None]]:
+        """Yield the attempts with their logs; of a remote store those of many are read at once."""
+        waiting = iter(attempts(self._session, self._place, self._number))
+        while some := [*itertools.islice(waiting, _AT_ONCE)]:
+            found = together(self._session.store, self._logs, some)
+            yield from ((record, *logs) for record, logs in zip(some, found, strict=True))
+
+    def _logs(self, record: AttemptRecord) -> tuple[AttemptLogs, str | None]:
+        """Return the logs of an attempt, and which other one wrote them, if it is a reused one."""
+        prefix, origin = home_of_logs(self._session.store, self._manifests, record)
+        return AttemptLogs(self._session.store, prefix).load(), origin
 
 
 def _moment(at: float | None) -> str:

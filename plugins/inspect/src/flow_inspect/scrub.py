@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flow_core.api import (
+    AttemptLogs,
     AttemptState,
     CommandContext,
     ManifestReader,
     UsageError,
     home_of_logs,
-    times_key,
 )
 from flow_inspect.logs import chosen_streams, stream_options
 from flow_inspect.place import attempts, check_exists, read_place
@@ -117,11 +117,11 @@ def _scrub(
     for record in records:
         prefix, _ = home_of_logs(session.store, manifests, record)
         home = prefix.removeprefix("runs/").removesuffix("/")
+        logs = AttemptLogs(session.store, prefix)
         for stream in streams:
-            size = session.store.size(prefix + stream)
+            size = logs.size(stream)
             if size:
-                session.store.write([(prefix + stream, note)])
-                session.store.delete([times_key(prefix + stream)])
+                logs.replace(stream, note)
                 removed.append({"attempt": home, "stream": stream, "bytes": size})
     return removed
 

@@ -49,7 +49,7 @@ Carrier = Callable[
 copied, the attributes that it is written with, and an object that is written after it, (key, content)."""
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-_LOGS = ("stdout", "stderr", "stdout.times", "stderr.times")
+_LOGS = ("stdout", "stderr", "stdout.times", "stderr.times", "logs")
 _PACKS = "reused.d"
 _BATCH = 500
 _BYTES = 8 << 20
