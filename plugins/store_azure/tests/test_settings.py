@@ -84,3 +84,17 @@ def test_what_makes_no_client(monkeypatch, name, value):
     assert (error.why or "").startswith("these settings make no client: ")
     assert "AZURE_STORAGE_KEY" in (error.hint or "")
     assert "AZURE_STORAGE_BLOB_ENDPOINT" in (error.hint or "")
+
+
+def test_containers_of_one_name_are_told_apart(monkeypatch):
+    for variable in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(variable)
+    found = set()
+    for account in ("ada", "bob"):
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", account)
+        found.add(AzureStore("container/x").identity)
+    monkeypatch.setenv("AZURE_STORAGE_BLOB_ENDPOINT", "http://127.0.0.1:1/bob")
+    found.add(AzureStore("container/x").identity)
+    assert found == {
+        f"azure://container/x at {a}" for a in ("ada", "bob", "http://127.0.0.1:1/bob")
+    }

@@ -94,6 +94,12 @@ class AzureStore(ObjectStore):
         pieces = self.stream(key)
         return False if pieces is None else self.write_stream(key, pieces)
 
+    @property
+    def identity(self) -> str:
+        """What tells this store from those of other accounts with a container of this name."""
+        config = client_config(self._settings, os.environ)
+        return f"{self.url} at {config.get('endpoint') or config['account_name']}"
+
     def explain(self, fault: Fault, what: str, where: str) -> StoreError:
         """Return the error for a person, with what to do on Azure."""
         hint = _HINTS.get(fault.kind, "check the store's URL, and the variables AZURE_STORAGE_…")
