@@ -116,6 +116,16 @@ def test_nothing_listens(bucket, variables, number):
     assert "AWS_ENDPOINT_URL_S3" in (error.hint or "")
 
 
+@pytest.mark.parametrize("number", [2, 3])
+def test_something_listens_and_says_nothing(bucket, variables, number):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        variables(AWS_ENDPOINT_URL=address)
+        error = told(uses(bucket.root)[number])
+    assert error.why == f"{address} does not answer"
+    assert "AWS_ENDPOINT_URL_S3" in (error.hint or "")
+
+
 def test_host_that_does_not_exist(bucket, variables):
     variables(AWS_ENDPOINT_URL="http://no-such-host.invalid:9000")
     error = told(uses(bucket.root)[0])

@@ -25,7 +25,7 @@ from flow_core.api import (
 from flow_objectstore.faults import KINDS, UNSURE, Fault, RequestFailed, fault_of, refused
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
-from flow_objectstore.patience import Patience
+from flow_objectstore.patience import Patience, Silent, first_answer
 from flow_objectstore.pieces import PIECE, Spool, parts_of, taken
 from flow_objectstore.process import PIECES, REQUESTS, InProcess
 
@@ -69,7 +69,8 @@ class ObjectStore:
 
     Requests that fail by what passes by itself are repeated, with growing rests of random length,
     for ``patience`` seconds; while the service has never answered, connections that do not come
-    about are repeated for two seconds only. Nothing else is repeated.
+    about are repeated for two seconds only, and an answer is waited for four seconds: its address
+    may be wrong. Nothing else is repeated.
 
     Clients and threads are made on first use, and anew in a forked child: an instance may go
     through a fork at any time.
@@ -277,9 +278,15 @@ class ObjectStore:
         left: Patience | None = None
         while True:
             try:
-                answer = call(client)
+                if own.reached or large or not repeat:
+                    answer = call(client)
+                else:
+                    answer = first_answer(lambda: call(client))
             except (StoreError, _Chunks):
                 raise
+            except Silent as error:
+                fault = Fault("no-answer")
+                raise self.explain(fault, what, self.where(key)) from error
             except Exception as error:  # obstore's are of several kinds
                 fault = fault_of(error)
                 own.reached = own.reached or fault.status > 0
