@@ -214,7 +214,8 @@ _WORDS = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
 _BODY = re.compile(r'body: Some\(\s*"(.*)",\s*\)', re.DOTALL)
 _SYSTEM = re.compile(r'(?:message|error): "([^"]+)"')
 _METADATA = re.compile(
-    r"http://[\d.]+/(?:latest/(?:api/token|meta-data)|v2/credentials|metadata/identity)"
+    r"http://[\d.]+/(?:latest/(?:api/token|meta-data)|v2/credentials|metadata/identity"
+    r"|computeMetadata/v1)"
     r"|metadata\.google\.internal|External \w+ credential provider"
 )
 """Where machines and containers are asked for credentials."""
