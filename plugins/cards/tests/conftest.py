@@ -195,7 +195,6 @@ def canary() -> Iterator[Canary]:
     bird.close()
 
 
-_AXE = resources.files("axe_playwright_python").joinpath("axe.min.js")
 _RUN_AXE = """async () => {
   const { violations } = await axe.run(document, { iframes: false });
   return violations.filter((one) => ["serious", "critical"].includes(one.impact)).map((one) =>
@@ -209,11 +208,13 @@ _RUN_AXE = """async () => {
 def axe(look: Callable[..., Seen]) -> Callable[[str], dict[str, list[str]]]:
     """Return a function: what axe-core finds serious or critical in a page, in both themes and widths."""
 
+    code = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+
     def find(html: str) -> dict[str, list[str]]:
         found = {}
         for dark in (False, True):
             seen = look(html, dark=dark)
-            seen.page.evaluate(_AXE.read_text(encoding="utf-8") + "; undefined")
+            seen.page.evaluate(f"{code}; undefined")
             for width in (1100, 390):
                 seen.page.set_viewport_size({"width": width, "height": 800})
                 if problems := seen.page.evaluate(_RUN_AXE):

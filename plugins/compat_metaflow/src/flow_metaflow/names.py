@@ -227,10 +227,11 @@ _MISSING_MODULES = {
 
 def offered(module: str) -> list[str]:
     """Return the names of a module that can be used with what is installed."""
+    there: frozenset[str | None] = frozenset([None, *_names_of_core()])
     usable = (
         name
         for name, text in MODULES[module].items()
-        if not text.startswith("!") and any(map(_exists, text.split("|")))
+        if not text.startswith("!") and not there.isdisjoint(map(_needed, text.split("|")))
     )
     return sorted(usable)
 
@@ -256,9 +257,19 @@ def find_name(module: str, name: str) -> Any:
 
 def _exists(target: str) -> bool:
     """Whether a target is there: of flow-core's names only those of installed plugins are."""
+    needed = _needed(target)
+    return needed is None or needed in _names_of_core()
+
+
+def _needed(target: str) -> str | None:
+    """Return the name of flow-core without which a target is not there; None = it always is."""
     home, _, name = target.partition(":")
-    needed = name if home == "flow_core" else _NEEDED.get(home)
-    return needed is None or needed in dir(importlib.import_module("flow_core"))
+    return name if home == "flow_core" else _NEEDED.get(home)
+
+
+def _names_of_core() -> list[str]:
+    """Return the names of flow-core; it looks at all plugins for them: ask once for many."""
+    return dir(importlib.import_module("flow_core"))
 
 
 def _load(target: str) -> Any:
