@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from flow_core.api import (
     REFRESH_AGE,
     Attributes,
+    FlowError,
     ObjectInfo,
     StoreCapabilities,
     StoredObject,
@@ -227,7 +228,7 @@ class ObjectStore:
 
         It makes no request, and starts no thread.
         """
-        self.own.client()
+        self._client(False, "Cannot use the store", None)
 
     def expect_answers(self) -> None:
         """Be patient from the first request on: others have reached the service."""
@@ -272,7 +273,7 @@ class ObjectStore:
             StoreError: it failed.
         """
         own = self.own
-        client = own.client(large)
+        client = self._client(large, what, key)
         note_use()
         left: Patience | None = None
         while True:
@@ -299,6 +300,15 @@ class ObjectStore:
                 raise refused(fault, self.explain(fault, what, self.where(key))) from error
             own.reached = own.found = True
             return answer
+
+    def _client(self, large: bool, what: str, key: str | None) -> Any:
+        try:
+            return self.own.client(large)
+        except FlowError:
+            raise
+        except Exception as error:  # obstore's, of keys and addresses that are none
+            words = str(error).partition("\n")[0].rpartition("error: ")[2]
+            raise self.explain(Fault("settings", words), what, self.where(key)) from error
 
     # --- reading ----------------------------------------------------------------------------
 

@@ -31,6 +31,8 @@ _HINTS = {
     "denied": "give this identity the role 'Storage Blob Data Contributor' on the container",
     "no-credentials": "set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_USE_AZURE_CLI=true",
     "expired": "get new credentials: az login, or a new SAS token",
+    "settings": "check AZURE_STORAGE_KEY (it is base64 of 64 bytes) and AZURE_STORAGE_BLOB_ENDPOINT, "
+    "http://… or https://…",
     "refused": "is the service running? check AZURE_STORAGE_BLOB_ENDPOINT",
     "unknown-host": "check the name of the account: AZURE_STORAGE_ACCOUNT",
     "no-answer": "check network and proxy, or the address: AZURE_STORAGE_BLOB_ENDPOINT",
@@ -99,6 +101,12 @@ class AzureStore(ObjectStore):
         """Let an object count as changed now, by writing it again; False when it is gone."""
         pieces = self.stream(key)
         return False if pieces is None else self.write_stream(key, pieces)
+
+    @property
+    def identity(self) -> str:
+        """What tells this store from those of other accounts with a container of this name."""
+        config = client_config(self._settings, os.environ)
+        return f"{self.url} at {config.get('endpoint') or config['account_name']}"
 
     def explain(self, fault: Fault, what: str, where: str) -> StoreError:
         """Return the error for a person: which of address, container or key is wrong on Azure."""
