@@ -51,6 +51,7 @@ SECTIONS = {
     "4.6": "Spin",
     "4.7": "Logs",
     "4.8": "Code package",
+    "5.2": "Backends of the datastore",
     "5.3": "`S3`",
     "6.1": "Client: functions of the module",
     "6.2": "Client: what all objects have",

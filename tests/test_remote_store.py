@@ -139,6 +139,16 @@ def test_a_store_that_cannot_be_used_ends_a_run_at_its_start(
     assert "starts" not in done.stdout
 
 
+def test_each_command_says_what_is_wrong_with_the_store(lab: Lab) -> None:
+    lab.variables["AWS_SECRET_ACCESS_KEY"] = "wrong"
+    for command in (["run", lab.file], ["ls", "F/1"], ["cp", "note.txt", "F/1/note.txt"]):
+        done = lab.flow(*command)
+        assert done.returncode == 1
+        assert done.error["why"].startswith("the secret key does not belong to the access key")
+        assert done.error["try"] == "check AWS_SECRET_ACCESS_KEY, or the profile"
+    assert "why: the secret key does not belong" in lab.flow("doctor").stdout
+
+
 def test_one_url_on_two_services_has_two_indexes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

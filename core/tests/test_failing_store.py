@@ -190,3 +190,12 @@ def test_each_attempt_tells_the_store_that_it_has_answered_before(place):
     here.run().check()
     assert len(told) == 4
     assert min(told) > 3, "not before the run is there"
+
+
+def test_signs_of_life_that_cannot_be_written_end_nothing(place, monkeypatch):
+    monkeypatch.setattr("flow_core.scheduler._HEARTBEAT_SECONDS", 0.0)
+    here = place()
+    here.store.capabilities = here.store.capabilities._replace(shared=True)
+    here.store.fail("write", "runs/F/1/heartbeat.json", times=None)
+    here.run().check()
+    assert here.store.count("write", "runs/F/1/heartbeat.json") > 1

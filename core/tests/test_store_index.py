@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flow_core import store_index
-from flow_core.errors import IntegrityError
+from flow_core.errors import IntegrityError, StoreError
 from flow_core.finding import seen_state
 from flow_core.records import (
     AttemptRecord,
@@ -289,6 +289,25 @@ def test_following_forgets_flows_that_are_gone(store: CountingStore, index: Stor
     store.delete([run_key("F", "1")])
     assert index.follow() == (0, 0)
     assert index.flows() == []
+
+
+def test_a_store_that_does_not_answer_is_asked_again_at_once(
+    store: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(store, "1")
+    index = StoreIndex(MemoryMetadata(), store)
+
+    def fail(prefix: str = "") -> list[str]:
+        raise StoreError("The network is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "folders", fail)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="The network is down"):
+                index.runs("F")
+            with pytest.raises(StoreError, match="The network is down"):
+                index.run("F", "1")
+    assert [run.run for run in index.runs("F")] == ["1"]
 
 
 def test_it_can_be_made_anew(store: CountingStore, index: StoreIndex) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core.errors import FlowError, StateError
@@ -186,7 +186,8 @@ class StoreIndex:
             if found is not None and (_is_launched_here(found) or self._is_fresh("runs", flow)):
                 return found
             if self._is_stale("run", flow, run):
-                self._look_up(flow, run, found)
+                with self._looking("run", flow, run):
+                    self._look_up(flow, run, found)
                 found = self._behind.run(flow, run)
             return found
 
@@ -320,10 +321,24 @@ class StoreIndex:
     def _is_fresh(self, *what: str) -> bool:
         return time.monotonic() - self._looked.get(what, -FRESH) < FRESH
 
+    @contextmanager
+    def _looking(self, *what: str) -> Iterator[None]:
+        """Let nothing count as looked up where the store did not answer."""
+        try:
+            yield
+        except BaseException:
+            self._looked.pop(what, None)
+            raise
+
     def _unknown(self, flow: str) -> list[tuple[int, str]]:
         """Return numbers and ids of the runs that the index does not know yet, newest first."""
         if not self._is_stale("runs", flow):
             return self._waiting[flow]
+        with self._looking("runs", flow):
+            self._waiting[flow] = self._list_unknown(flow)
+        return self._waiting[flow]
+
+    def _list_unknown(self, flow: str) -> list[tuple[int, str]]:
         # First what is known, then what is there: who registers a run has written it to the store.
         known = {run.run for run in self._all(flow)}
         lists = (self._list_runs, self._list_marks)
@@ -333,9 +348,7 @@ class StoreIndex:
             self._behind.remove_run(flow, run)
         self._refresh_open(flow)
         self._refresh_tags(flow)
-        new = sorted(((_number(run), run) for run in there - known), reverse=True)
-        self._waiting[flow] = new
-        return new
+        return sorted(((_number(run), run) for run in there - known), reverse=True)
 
     def _take_in(self, flow: str, waiting: list[tuple[int, str]], size: int) -> None:
         """Read so many of the runs that wait, and take them off the list."""
@@ -463,7 +476,8 @@ class StoreIndex:
             return
         if found.state in _OPEN:
             if self._is_stale("attempts", flow, run):
-                self._read_attempts(found)
+                with self._looking("attempts", flow, run):
+                    self._read_attempts(found)
             return
         if not self._behind.attempts(flow, run, limit=1):
             self._read_attempts(found)

@@ -197,7 +197,7 @@ BROKEN = [
 
 @pytest.mark.parametrize(("store", "case"), BROKEN)
 def test_it_finds(store: type[Remote], case: str) -> None:
-    assert failures(suite(store), case)
+    assert failures(suite(store), case, enough=1)
 
 
 def test_each_case_finds_something() -> None:

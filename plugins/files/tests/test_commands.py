@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flow_core.testing import CommandSuite
+from flow_core.testing import CommandSuite, MemoryStore
 from flow_files import cp, ls
+from flow_files.download import save
+from flow_files.places import Target
+from flow_files.progress import Meter
 
 
 class TestLsSuite(CommandSuite):
@@ -198,3 +201,25 @@ class TestCp:
         for name in ("../x", "a/../../x", "/x", "a//b"):
             with pytest.raises(FilesURLError, match="cannot be the name of a file"):
                 _path_below("folder", Item(name, "x", None, 0))
+
+    def test_object_that_is_a_folder_too(self, call, run, here):
+        from flow_files.cp import _refuse_clashes
+        from flow_files.errors import FilesError
+
+        _refuse_clashes(["out/a", "out/ab/c", "/out"])
+        with pytest.raises(FilesError, match="'out/a' would be a file and a folder"):
+            _refuse_clashes(["out/b", "out/a", "out/a/b/c"])
+        (here / "out").write_text("a file")
+        status, _, error = call("cp", "F/1/note", "out/note")
+        assert status == 1
+        assert "a file lies where a folder is needed" in error
+
+    def test_rights_are_those_of_new_files(self, call, run, here):
+        (here / "mine").write_text("")
+        assert call("cp", "F/1/note", "copy")[0] == 0
+        with_memory = MemoryStore("other")
+        with_memory.write([("note", b"x")])
+        target = Target(with_memory, "note", "note", None, "note")
+        save(with_memory, target, str(here / "streamed"), Meter("a", "b", 1, 1))
+        rights = {name: (here / name).stat().st_mode for name in ("mine", "copy", "streamed")}
+        assert len(set(rights.values())) == 1, rights

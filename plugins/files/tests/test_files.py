@@ -283,6 +283,16 @@ class TestAttributes:
         with pytest.raises(FilesInvalidObject, match="must be text, not int"):
             files.put("k", "v", content_type=content_type, metadata=metadata)
 
+    @pytest.mark.parametrize("content_type", ["a\nb", "text/plain; charset=\u00fc", "a\0"])
+    def test_what_no_header_can_carry(self, files, content_type):
+        with pytest.raises(FilesInvalidObject, match="cannot be a content type"):
+            files.put("k", "v", content_type=content_type)
+        assert list(files.list_recursive()) == []
+
+    def test_metadata_without_names(self, files):
+        with pytest.raises(FilesInvalidObject, match="texts by name, not a list"):
+            files.put("k", "v", metadata=[("a", "b")])
+
     def test_what_is_known_is_asked_when_it_is_wanted(self):
         asked = []
 

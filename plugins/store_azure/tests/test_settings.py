@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from flow_azure.settings import client_config
 from flow_azure.store import AzureStore
-from flow_core.api import UsageError
+from flow_core.api import StoreError, UsageError
 
 NONE = {"azure_account": "", "azure_endpoint_url": ""}
 
@@ -59,3 +61,40 @@ def test_urls(root):
 def test_no_container():
     with pytest.raises(UsageError, match="needs a container"):
         AzureStore()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AZURE_STORAGE_KEY", "no-base64"),
+        ("AZURE_STORAGE_BLOB_ENDPOINT", "127.0.0.1:1"),
+        ("AZURE_STORAGE_ACCOUNT", "a b"),
+    ],
+)
+def test_what_makes_no_client(monkeypatch, name, value):
+    for variable in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "ada")
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "bm90YmFzZTY0")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError) as caught:
+        AzureStore("container/x").folders()
+    error = caught.value
+    assert error.what == "Cannot list ''"
+    assert (error.why or "").startswith("these settings make no client: ")
+    assert "AZURE_STORAGE_KEY" in (error.hint or "")
+    assert "AZURE_STORAGE_BLOB_ENDPOINT" in (error.hint or "")
+
+
+def test_containers_of_one_name_are_told_apart(monkeypatch):
+    for variable in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(variable)
+    found = set()
+    for account in ("ada", "bob"):
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", account)
+        found.add(AzureStore("container/x").identity)
+    monkeypatch.setenv("AZURE_STORAGE_BLOB_ENDPOINT", "http://127.0.0.1:1/bob")
+    found.add(AzureStore("container/x").identity)
+    assert found == {
+        f"azure://container/x at {a}" for a in ("ada", "bob", "http://127.0.0.1:1/bob")
+    }

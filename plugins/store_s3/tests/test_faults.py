@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from flow_core.api import StoreError
+from flow_core.api import StoreError, UsageError
 from flow_s3.store import S3Store
 
 
@@ -116,16 +116,57 @@ def test_nothing_listens(bucket, variables, number):
     assert "AWS_ENDPOINT_URL_S3" in (error.hint or "")
 
 
+@pytest.mark.parametrize("number", [2, 3])
+def test_something_listens_and_says_nothing(bucket, variables, number):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        variables(AWS_ENDPOINT_URL=address)
+        error = told(uses(bucket.root)[number])
+    assert error.why == f"{address} does not answer"
+    assert "AWS_ENDPOINT_URL_S3" in (error.hint or "")
+
+
 def test_host_that_does_not_exist(bucket, variables):
     variables(AWS_ENDPOINT_URL="http://no-such-host.invalid:9000")
     error = told(uses(bucket.root)[0])
     assert error.why == "there is no host 'no-such-host.invalid'"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("AWS_ENDPOINT_URL", "127.0.0.1:9000", "'127.0.0.1:9000' cannot be the address"),
+        ("AWS_ENDPOINT_URL", "http://", "'http://' cannot be the address"),
+        ("AWS_ENDPOINT_URL", "http://a b", "'http://a b' cannot be the address"),
+        ("AWS_ENDPOINT_URL", "http://a:b", "'http://a:b' cannot be the address"),
+        ("AWS_ENDPOINT_URL", "http://a/?b", "'http://a/?b' cannot be the address"),
+        ("AWS_ENDPOINT_URL", "http://u:hush@a", "The address of the S3 service has a name or"),
+        ("AWS_REGION", "us-east-1\n", "'us-east-1\\n' cannot be a region"),
+        ("AWS_ACCESS_KEY_ID", "key\n", "The access key is no access key"),
+        ("AWS_SECRET_ACCESS_KEY", "hush ", "The secret key is no secret key"),
+        ("AWS_SESSION_TOKEN", "hush\u00e4", "The session token is no session token"),
+    ],
+)
+def test_what_is_written_wrong(bucket, variables, name, value, what):
+    variables(**{name: value})
+    with pytest.raises(UsageError) as caught:
+        S3Store(bucket.root)
+    error = caught.value
+    assert error.what.startswith(what)
+    assert all((error.where, error.why, error.hint))
+    assert "hush" not in f"{error.what}{error.where}{error.why}"
+
+
+def test_bucket_that_can_have_no_such_name(variables):
+    with pytest.raises(UsageError, match="'my bucket' cannot be the name of a bucket"):
+        S3Store("my bucket/x")
+
+
 def test_https_where_http_is_spoken(bucket, variables, s3_server):
     variables(AWS_ENDPOINT_URL=f"https://127.0.0.1:{s3_server.port}")
     error = told(uses(bucket.root)[0])
     assert (error.why or "").startswith("no secure connection to https://127.0.0.1")
+    assert (error.why or "").endswith(": what answers there does not speak TLS")
     assert "AWS_CA_BUNDLE" in (error.hint or "")
 
 
@@ -152,6 +193,7 @@ def test_no_credentials_at_all(bucket, variables, monkeypatch):
         (403, "<Error><Code>AccessDenied</Code></Error>", "these credentials may not do this"),
         (403, "<Error><Code>RequestTimeTooSkewed</Code></Error>", "this machine's clock is wrong"),
         (507, "", "the service has no space left"),
+        (501, "", "the service cannot do what flows need: HTTP status 501"),
     ],
 )
 def test_answers_that_are_not_repeated(bucket, variables, answering, status, body, why):
@@ -173,9 +215,14 @@ def test_what_does_not_pass_within_the_time(bucket, variables, answering, monkey
     assert error.hint == "try again; it was repeated for 1 s (setting s3_retry_time)"
 
 
-def test_store_without_a_root(variables):
-    from flow_core.api import UsageError
+def test_what_answers_is_another_service(bucket, variables, answering):
+    url = answering(404, "<html>not found</html>")
+    variables(AWS_ENDPOINT_URL=url)
+    error = told(uses(bucket.root)[3])
+    assert error.why == f"there is no such place: HTTP status 404; is {url} a service of S3?"
 
+
+def test_store_without_a_root(variables):
     with pytest.raises(UsageError, match="needs a bucket") as caught:
         S3Store()
     assert "FLOW_S3_ROOT" in (caught.value.hint or "")

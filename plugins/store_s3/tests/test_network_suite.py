@@ -22,7 +22,9 @@ class TestS3OnBadDays(NetworkStoreSuite):
             yield proxy
 
     @pytest.fixture
-    def store(self, proxy, bucket, monkeypatch) -> S3Store:
+    def store(self, proxy, bucket, monkeypatch, request) -> S3Store:
         for name, value in bucket.through(proxy.url).environment().items():
             monkeypatch.setenv(name, value)
-        return S3Store(bucket.root, settings={"s3_retry_time": 5.0})
+        # What lasts is waited for in vain.
+        lasts = any(word in request.node.name for word in ("lasting", "not_there"))
+        return S3Store(bucket.root, settings={"s3_retry_time": 1.0 if lasts else 10.0})

@@ -19,7 +19,7 @@ _MODULE = "flow_suite_under_proof"
 _WITHOUT = ("cacheprovider", "faulthandler", "terminal", "unraisableexception")
 
 
-def failures(suite: type, *cases: str) -> dict[str, str]:
+def failures(suite: type, *cases: str, enough: int | None = None) -> dict[str, str]:
     """Run a suite in a pytest of its own, within this process; return what failed.
 
         class TestForgetful(StoreSuite):
@@ -36,6 +36,7 @@ def failures(suite: type, *cases: str) -> dict[str, str]:
     Args:
         suite: the class, which inherits the suite and gives it the provider.
         cases: names of tests, without the parameters in brackets; none = all.
+        enough: how many failures it stops at; None = all tests run.
 
     Returns:
         name of each test that failed, with its parameters: what pytest said of it. A test that is
@@ -63,6 +64,7 @@ def failures(suite: type, *cases: str) -> dict[str, str]:
         words = [f"-pno:{name}" for name in _WITHOUT]
         words += ["-s", "--import-mode=importlib", "--rootdir", folder, "--basetemp"]
         words += [os.path.join(folder, "files"), str(file)]
+        words += [f"--maxfail={enough or 0}"]
         code = pytest.main(words, plugins=[pytest_plugin, recorder])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise UsageError(

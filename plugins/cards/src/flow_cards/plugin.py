@@ -191,4 +191,8 @@ def _where(session: Session, run: RunRecord) -> str:
     made = run_cards(session.store, run.flow, run.run)
     if not made:
         return ""
-    return session.store.local_path(made[0].key) or f"flow card view {run.pathspec}"
+    if path := session.store.local_path(made[0].key):
+        return path
+    # Without the store that was chosen for this run, another one would be asked.
+    chosen = session.settings.overrides().get("datastore")
+    return f"flow {f'--datastore {chosen} ' if chosen else ''}card view {run.pathspec}"

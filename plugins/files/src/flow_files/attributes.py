@@ -33,10 +33,23 @@ def attributes_of(
     """Return what was given for an object; None for nothing.
 
     Raises:
-        FilesInvalidObject: it is no text.
+        FilesInvalidObject: it is no text, or none that can be kept.
     """
     if content_type is not None and not isinstance(content_type, str):
         raise _no_text("The content type", content_type, where, "content_type='text/csv'")
+    if content_type and not _PLAIN_TEXT(content_type):
+        raise FilesInvalidObject(
+            f"{content_type!r} cannot be a content type",
+            where=where,
+            why="it goes into a header: one line of printable ASCII characters",
+            hint="content_type='text/csv'; metadata may be any text",
+        )
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise FilesInvalidObject(
+            f"Metadata are texts by name, not a {type(metadata).__name__}",
+            where=where,
+            hint="metadata={'name': 'text'}",
+        )
     for name, value in (metadata or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
             wrong = value if isinstance(name, str) else name

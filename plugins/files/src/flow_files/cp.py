@@ -105,6 +105,7 @@ def _copy(
         )
     items = _items(context, source, recursive)
     places = _places(items, goal, recursive)
+    _refuse_clashes([place for place in places if isinstance(place, str)])
     if not force:
         _refuse_existing(places)
     with Meter("copying", "copied", len(items), sum(i.size for i in items), summary=False) as meter:
@@ -222,6 +223,22 @@ def _refuse_existing(places: Sequence[str | Target]) -> None:
         there += [targets[n].url for n, found in zip(numbers, exists, strict=True) if found]
     if there:
         raise _exists(there)
+
+
+def _refuse_clashes(paths: Sequence[str]) -> None:
+    """Raise for objects ``a`` and ``a/b``: here a name is a file or a folder."""
+    files = set(paths)
+    for path in paths:
+        folder = os.path.dirname(path)
+        while folder and folder not in files and folder != os.path.dirname(folder):
+            folder = os.path.dirname(folder)
+        if folder in files:
+            raise FilesError(
+                f"'{folder}' would be a file and a folder",
+                where=path,
+                why="a store may have objects 'a' and 'a/b', a disk cannot; nothing was copied",
+                hint="copy one of the two by itself, to another name",
+            )
 
 
 def _exists(there: Sequence[str]) -> FilesError:

@@ -133,9 +133,9 @@ def new_file(path: str, replace: bool) -> Iterator[str]:
         FilesError: there is one already, or the disk does not take it.
     """
     temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.part"
+    _make_folder(path)
     try:
         try:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             yield temporary
             if replace:
                 os.replace(temporary, path)
@@ -150,6 +150,22 @@ def new_file(path: str, replace: bool) -> Iterator[str]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def _make_folder(path: str) -> None:
+    folder = os.path.dirname(path) or "."
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise FilesError(
+            f"'{path}' cannot be written",
+            where=folder,
+            why="a file lies where a folder is needed: here a name is a file or a folder, while a "
+            "store may have both 'a' and 'a/b'",
+            hint="copy one of the two by itself, to another name",
+        ) from error
+    except OSError as error:
+        raise of_disk(error, path) from error
 
 
 def _move_new(temporary: str, path: str) -> None:
@@ -243,7 +259,7 @@ def _collect(pieces: Iterable[Buffer], name: str, scratch: Scratch, meter: Meter
 def _write(path: str, held: list[bytes], rest: Iterator[Buffer], meter: Meter) -> int:
     """Write to a new file what is in memory, and what comes; return its size."""
     try:
-        file = os.open(path, _NEW, 0o600)
+        file = os.open(path, _NEW, 0o666)  # as the person's umask says
     except OSError as error:
         raise of_disk(error, path) from error
     size = 0

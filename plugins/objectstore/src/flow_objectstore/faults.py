@@ -79,6 +79,8 @@ KINDS = {
     "too-large": "the object is larger than the service takes",
     "key": "the service does not take this key",
     "encryption": "the service cannot encrypt as asked",
+    "settings": "these settings make no client",
+    "unsupported": "the service cannot do what was asked",
     "foreign": "an object there has a key that no store takes",
     "other": "the request failed",
 }
@@ -148,6 +150,7 @@ _CODES = {
     "InsufficientCapacity": "full",
     "XMinioStorageFull": "full",
     "AccountIsDisabled": "denied",
+    "NotImplemented": "unsupported",
     "BadDigest": "damaged",
     "Md5Mismatch": "damaged",
     "Crc64Mismatch": "damaged",
@@ -177,6 +180,7 @@ _STATUS = {
     413: "too-large",
     416: "empty",
     429: "slow-down",
+    501: "unsupported",
     503: "slow-down",
     504: "timeout",
     507: "full",
@@ -190,7 +194,7 @@ _CHAIN = (
     ("dns error", "unknown-host"),
     ("InvalidCertificate", "tls"),
     ("invalid peer certificate", "tls"),
-    ("InvalidContentType", "tls"),
+    ("InvalidMessage", "tls"),
     ("AlertReceived", "tls"),
     ("certificate", "tls"),
     ("NetworkUnreachable", "no-answer"),
@@ -210,7 +214,8 @@ _WORDS = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
 _BODY = re.compile(r'body: Some\(\s*"(.*)",\s*\)', re.DOTALL)
 _SYSTEM = re.compile(r'(?:message|error): "([^"]+)"')
 _METADATA = re.compile(
-    r"http://[\d.]+/(?:latest/(?:api/token|meta-data)|v2/credentials|metadata/identity)"
+    r"http://[\d.]+/(?:latest/(?:api/token|meta-data)|v2/credentials|metadata/identity"
+    r"|computeMetadata/v1)"
     r"|metadata\.google\.internal|External \w+ credential provider"
 )
 """Where machines and containers are asked for credentials."""
@@ -275,6 +280,8 @@ def _connection_fault(text: str) -> Fault:
     words = said[-1] if said else _first_line(head)
     for sign, kind in _CHAIN:
         if sign in chain:
+            if sign == "InvalidMessage":
+                words = "what answers there does not speak TLS"
             return Fault(kind, words)
     if "TimedOut" in chain or "kind: Timeout" in chain:
         return Fault("no-answer" if "Connect" in chain else "timeout", words)

@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from flow_objectstore.faults import Fault
+
+T = TypeVar("T")
 
 FIRST_WAIT = 0.1
 """Seconds before the first repetition, at most; each further one may wait twice as long."""
 LONGEST_WAIT = 5.0
 UNREACHED = 2.0
 """Seconds within which a service must be reached for the first time."""
+FIRST_ANSWER = 4.0
+"""Seconds within which it must answer the first time: later ones may take longer."""
+
+
+class Silent(Exception):
+    """Something listens there, and does not say a word."""
+
+
+def first_answer(call: Callable[[], T]) -> T:
+    """Return what ``call`` returns or raises; `Silent` where it takes too long.
+
+    It goes on then, and nobody waits for it.
+    """
+    answers: list[T] = []
+    errors: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            answers.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    asking = threading.Thread(target=ask, name="flow-first-answer", daemon=True)
+    asking.start()
+    asking.join(FIRST_ANSWER)
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise Silent
+    return answers[0]
 
 
 class Patience:

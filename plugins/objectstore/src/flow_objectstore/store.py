@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from flow_core.api import (
     REFRESH_AGE,
     Attributes,
+    FlowError,
     ObjectInfo,
     StoreCapabilities,
     StoredObject,
@@ -24,7 +25,7 @@ from flow_core.api import (
 from flow_objectstore.faults import KINDS, UNSURE, Fault, RequestFailed, fault_of, refused
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
-from flow_objectstore.patience import Patience
+from flow_objectstore.patience import Patience, Silent, first_answer
 from flow_objectstore.pieces import PIECE, Spool, parts_of, taken
 from flow_objectstore.process import PIECES, REQUESTS, InProcess
 
@@ -68,7 +69,8 @@ class ObjectStore:
 
     Requests that fail by what passes by itself are repeated, with growing rests of random length,
     for ``patience`` seconds; while the service has never answered, connections that do not come
-    about are repeated for two seconds only. Nothing else is repeated.
+    about are repeated for two seconds only, and an answer is waited for four seconds: its address
+    may be wrong. Nothing else is repeated.
 
     Clients and threads are made on first use, and anew in a forked child: an instance may go
     through a fork at any time.
@@ -226,7 +228,7 @@ class ObjectStore:
 
         It makes no request, and starts no thread.
         """
-        self.own.client()
+        self._client(False, "Cannot use the store", None)
 
     def expect_answers(self) -> None:
         """Be patient from the first request on: others have reached the service."""
@@ -271,14 +273,20 @@ class ObjectStore:
             StoreError: it failed.
         """
         own = self.own
-        client = own.client(large)
+        client = self._client(large, what, key)
         note_use()
         left: Patience | None = None
         while True:
             try:
-                answer = call(client)
+                if own.reached or large or not repeat:
+                    answer = call(client)
+                else:
+                    answer = first_answer(lambda: call(client))
             except (StoreError, _Chunks):
                 raise
+            except Silent as error:
+                fault = Fault("no-answer")
+                raise self.explain(fault, what, self.where(key)) from error
             except Exception as error:  # obstore's are of several kinds
                 fault = fault_of(error)
                 own.reached = own.reached or fault.status > 0
@@ -292,6 +300,15 @@ class ObjectStore:
                 raise refused(fault, self.explain(fault, what, self.where(key))) from error
             own.reached = own.found = True
             return answer
+
+    def _client(self, large: bool, what: str, key: str | None) -> Any:
+        try:
+            return self.own.client(large)
+        except FlowError:
+            raise
+        except Exception as error:  # obstore's, of keys and addresses that are none
+            words = str(error).partition("\n")[0].rpartition("error: ")[2]
+            raise self.explain(Fault("settings", words), what, self.where(key)) from error
 
     # --- reading ----------------------------------------------------------------------------
 

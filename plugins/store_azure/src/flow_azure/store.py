@@ -18,14 +18,24 @@ if TYPE_CHECKING:
     from flow_core.api import Attributes, Buffer, ObjectInfo
     from flow_objectstore.faults import Fault
 
+_WHYS = {
+    "no-bucket": "there is no container '{container}' there",
+    "bad-secret": "the key does not belong to the account",
+    "refused": "nothing listens at {address}",
+    "unknown-host": "there is no host '{host}'",
+    "no-answer": "{address} does not answer",
+}
 _HINTS = {
     "no-bucket": "make it: az storage container create --name {container}, or correct the URL",
     "bad-secret": "check AZURE_STORAGE_KEY, or the connection string: is it this account's key?",
     "denied": "give this identity the role 'Storage Blob Data Contributor' on the container",
     "no-credentials": "set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_USE_AZURE_CLI=true",
     "expired": "get new credentials: az login, or a new SAS token",
+    "settings": "check AZURE_STORAGE_KEY (it is base64 of 64 bytes) and AZURE_STORAGE_BLOB_ENDPOINT, "
+    "http://… or https://…",
     "refused": "is the service running? check AZURE_STORAGE_BLOB_ENDPOINT",
     "unknown-host": "check the name of the account: AZURE_STORAGE_ACCOUNT",
+    "no-answer": "check network and proxy, or the address: AZURE_STORAGE_BLOB_ENDPOINT",
 }
 
 
@@ -92,11 +102,43 @@ class AzureStore(ObjectStore):
         pieces = self.stream(key)
         return False if pieces is None else self.write_stream(key, pieces)
 
+    @property
+    def identity(self) -> str:
+        """What tells this store from those of other accounts with a container of this name."""
+        config = client_config(self._settings, os.environ)
+        return f"{self.url} at {config.get('endpoint') or config['account_name']}"
+
     def explain(self, fault: Fault, what: str, where: str) -> StoreError:
-        """Return the error for a person, with what to do on Azure."""
-        hint = _HINTS.get(fault.kind, "check the store's URL, and the variables AZURE_STORAGE_…")
-        why = KINDS[fault.kind] + (f": {fault.text}" if fault.text else "")
-        return StoreError(what, where=where, why=why, hint=hint.format(container=self.container))
+        """Return the error for a person: which of address, container or key is wrong on Azure."""
+        from urllib.parse import urlsplit  # most runs need none
+
+        kind = fault.kind
+        if kind == "denied" and "signature" in fault.text:
+            kind = "bad-secret"  # the emulator's word for it is that of a missing right
+        address = self._address()
+        words = {
+            "container": self.container,
+            "address": address,
+            "host": urlsplit(address).hostname,
+        }
+        # What the service says of these is longer, and no more.
+        why = _WHYS[kind].format(**words) if kind in _WHYS else _said(fault)
+        hint = _HINTS.get(kind, "check the store's URL, and the variables AZURE_STORAGE_…")
+        return StoreError(
+            what,
+            where=f"{where}, at {address}",
+            why=why,
+            hint=hint.format(container=self.container),
+        )
+
+    def _address(self) -> str:
+        found = client_config(self._settings, os.environ)
+        default = f"https://{found['account_name']}.blob.core.windows.net"
+        return str(found.get("endpoint", default)).rstrip("/")
+
+
+def _said(fault: Fault) -> str:
+    return KINDS[fault.kind] + (f": {fault.text}" if fault.text else "")
 
 
 def _parts(root: str) -> tuple[str, str]:

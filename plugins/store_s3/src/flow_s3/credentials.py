@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from flow_core.api import FlowError, StoreError, UsageError
+from flow_s3.checks import check_keys
 from flow_s3.profiles import Profile, Profiles
 from flow_s3.signing import Keys
 
@@ -28,6 +29,7 @@ class Fixed:
     __slots__ = ("keys",)
 
     def __init__(self, keys: Keys) -> None:
+        check_keys(keys.key, keys.secret, keys.token, keys.source)
         self.keys = keys
 
     def __call__(self) -> Keys:

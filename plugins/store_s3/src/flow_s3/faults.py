@@ -64,6 +64,12 @@ _KNOWN = {
         "check the settings s3_encryption and s3_kms_key",
     ),
     "key": ("S3 takes no such key: {text}", "use a shorter name: at most 1024 bytes"),
+    "missing": ("there is no such place: {text}; is {address} a service of S3?", _ADDRESS),
+    "settings": ("these settings make no client: {text}", _ADDRESS),
+    "unsupported": (
+        "the service cannot do what flows need: {text}",
+        "flow store check s3://{bucket} tells what it can; " + _ADDRESS,
+    ),
     "foreign": ("an object there has a key that no store takes: {text}", "use another prefix"),
     "too-large": ("the object is larger than the service takes", "split it"),
 }

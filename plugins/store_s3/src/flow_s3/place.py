@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from flow_core.api import Settings
 from flow_s3.certificates import read_bundle
+from flow_s3.checks import check_endpoint, check_region
 from flow_s3.credentials import Finder, Provider
 from flow_s3.profiles import Profiles
 from flow_s3.settings import declare
@@ -148,6 +149,9 @@ def find_place(
         or _REGION
     )
     endpoint = settings["s3_endpoint_url"] or profiles.endpoint("s3", profile, variables)
+    check_region(region)
+    if endpoint:
+        check_endpoint(endpoint)
     ca_bundle = (
         settings["s3_ca_bundle"] or variables.get("AWS_CA_BUNDLE") or profile.get("ca_bundle")
     )

@@ -8,6 +8,7 @@ from flow_core.api import StoreError, UsageError, check_key
 from flow_objectstore.faults import Fault
 from flow_objectstore.library import load_store
 from flow_objectstore.store import ObjectStore
+from flow_s3.checks import check_bucket
 from flow_s3.place import find_place
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _parts(root: str) -> tuple[str, str]:
             why="neither the URL nor the setting s3_root names one",
             hint="--datastore s3://bucket/prefix, or set it once: FLOW_S3_ROOT=s3://bucket/prefix",
         )
+    check_bucket(bucket)
     if prefix:
         check_key(prefix)
     return bucket, f"{prefix}/" if prefix else ""

@@ -1,0 +1,1 @@
+"""The store ``gs``: flow's data in Google Cloud Storage."""
