@@ -77,8 +77,9 @@ class Patience:
             seconds = min(seconds, UNREACHED)
         # Anything between nothing and the bound: many that failed together do not come back so.
         bound = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self.tries - 1, 10))
-        rest = random.uniform(bound / 10, bound)
-        if time.monotonic() - self._begun + rest >= seconds:
+        left = seconds - (time.monotonic() - self._begun)
+        if left <= bound / 10:
             return False
-        time.sleep(rest)
+        # The last rest is as long as there is time: a long one by chance gives nothing up.
+        time.sleep(min(random.uniform(bound / 10, bound), left))
         return True
