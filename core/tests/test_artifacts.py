@@ -572,6 +572,47 @@ class TestSerializers:
         assert len(parts) == 3
         assert len(parts[0]) < 500
 
+    @pytest.mark.parametrize("kind", [bytes, bytearray])
+    def test_long_bytes_are_not_copied_into_the_stream(self, artifacts, kind):
+        value = kind(b"a" * (8 << 20) + b"z")
+        stream, content = PickleSerializer().dump(value)
+        assert len(stream) < 200
+        assert memoryview(content) == memoryview(value)
+        assert pickle.loads(stream, buffers=[content]) == value  # whoever reads it
+        back = artifacts.load(artifacts.save("x", value), "x")
+        assert (type(back), back) == (kind, value)
+        nested = artifacts.load(artifacts.save("x", [value]), "x")
+        assert (type(nested[0]), nested) == (kind, [value])
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+    def test_long_bytes_are_loaded_without_twice_their_memory(self, tmp_path):
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import re, sys\n"
+            "from flow_core.artifacts import _pack, _packed_size, unpack\n"
+            "from flow_core.blobs import _memory\n"
+            "from flow_core.pickling import PickleSerializer\n"
+            "def peak():\n"
+            "    return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) >> 10\n"
+            "value = eval(sys.argv[1])(b'abcdefgh') * (8 << 20)\n"
+            "serializer = PickleSerializer()\n"
+            "parts = serializer.dump(value)\n"
+            "content, end = _memory(_packed_size(parts)), 0\n"
+            "for piece in map(memoryview, _pack(parts)):\n"
+            "    start, end = end, end + piece.nbytes\n"
+            "    content[start:end] = piece\n"
+            "kind, length = type(value), len(value)\n"
+            "del value, parts, piece\n"
+            "open('/proc/self/clear_refs', 'w').write('5')\n"
+            "before = peak()\n"
+            "value = serializer.load(unpack(content, 'x'))\n"
+            "assert (type(value), len(value)) == (kind, length)\n"
+            "assert value[:8] == value[-8:] == b'abcdefgh'\n"
+            "assert peak() - before < 24, (before, peak())\n"
+        )
+        for kind in ("bytes", "bytearray"):
+            subprocess.run([sys.executable, str(script), kind], check=True, timeout=60)
+
     def test_the_container_begins_with_its_name(self, artifacts):
         ref = artifacts.save("x", [1])
         assert base64.b64decode(ref.value).startswith(MAGIC)

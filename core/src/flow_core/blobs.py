@@ -231,13 +231,12 @@ class Blobs:
                 kept = self.cache.get(digest, size)
                 if kept is not None:
                     return kept
-        content = bytearray(size)
-        target, end = memoryview(content), 0
+        content, end = _memory(size), 0
 
         def add(piece: Buffer) -> None:
             nonlocal end
             start, end = end, end + memoryview(piece).nbytes
-            target[start:end] = piece
+            content[start:end] = piece
 
         self._receive(digest, size, what, add)
         return content
@@ -261,6 +260,13 @@ class Blobs:
         except DamagedFrames as error:
             raise damaged(what, str(error), digest, _place(digest)) from None
         check(hasher.hexdigest(), length, digest, size, what, _place(digest))
+
+
+def _memory(size: int) -> memoryview:
+    """Return memory of this process alone, which can be given back in parts."""
+    import mmap
+
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def _content_of(stored: Iterable[Buffer], size: int) -> Iterator[Buffer]:

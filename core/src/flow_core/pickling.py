@@ -41,13 +41,74 @@ class PickleSerializer:
 
     def dump(self, value: Any) -> Sequence[Buffer]:
         """Return the pickle stream and the buffers."""
+        if type(value) in _PLAIN and len(value) >= _LONG:
+            value = _Long(value)
         buffers: list[pickle.PickleBuffer] = []
         stream = _dump_stream(value, buffers.append)
         return [stream, *(_flat(b) for b in buffers)]
 
     def load(self, parts: Sequence[Buffer]) -> Any:
         """Undo `dump`."""
+        if len(parts) == 2:
+            for kind in _PLAIN:
+                if bytes(parts[0]) == _stream_of_long(kind):
+                    return _moved(memoryview(parts[1]), kind)
         return pickle.loads(parts[0], buffers=parts[1:])
+
+
+class _Long:
+    """Pickled as what makes `bytes` or a `bytearray` of a buffer: pickle itself would copy their
+    content into its stream, and this is as much memory again."""
+
+    def __init__(self, value: bytes | bytearray) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self.value), (pickle.PickleBuffer(self.value),)
+
+
+_PLAIN = (bytes, bytearray)
+_LONG = 8 << 20
+_STEP = 8 << 20
+
+
+@functools.cache
+def _stream_of_long(kind: type[bytes] | type[bytearray]) -> bytes:
+    return _dump_stream(_Long(kind()), lambda _: None)
+
+
+def _moved(content: memoryview, kind: type[bytes] | type[bytearray]) -> bytes | bytearray:
+    """Return a copy of ``content``, which nobody needs any more; where it is mapped memory, that is
+    given back while it is copied."""
+    give_back = _giver(content)
+    stream, array = io.BytesIO(), bytearray()
+    add: Callable[[Buffer], Any] = stream.write if kind is bytes else array.extend
+    for at in range(0, content.nbytes, _STEP):
+        piece = content[at : at + _STEP]
+        add(piece)
+        give_back(at + piece.nbytes)
+    return stream.getvalue() if kind is bytes else array  # neither is copied once more
+
+
+def _giver(content: memoryview) -> Callable[[int], None]:
+    """Return what gives back the memory of the first so many bytes of ``content``."""
+    import mmap
+
+    mapped, free = content.obj, 0
+    if not isinstance(mapped, mmap.mmap) or content.readonly or not hasattr(mmap, "MADV_DONTNEED"):
+        return lambda length: None
+    from ctypes import addressof, c_char
+
+    start = addressof(c_char.from_buffer(content)) - addressof(c_char.from_buffer(mapped))
+
+    def give_back(length: int) -> None:
+        nonlocal free
+        done = (start + length) // mmap.PAGESIZE * mmap.PAGESIZE
+        if done > free:
+            mapped.madvise(mmap.MADV_DONTNEED, free, done - free)
+            free = done
+
+    return give_back
 
 
 def _flat(buffer: pickle.PickleBuffer) -> memoryview:
