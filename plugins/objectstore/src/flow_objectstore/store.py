@@ -287,7 +287,9 @@ class ObjectStore:
             except Silent as error:
                 fault = Fault("no-answer")
                 raise self.explain(fault, what, self.where(key)) from error
-            except Exception as error:  # obstore's are of several kinds
+            except BaseException as error:  # obstore's are of several kinds
+                if not (isinstance(error, Exception) or is_panic(error)):
+                    raise
                 fault = fault_of(error)
                 own.reached = own.reached or fault.status > 0
                 if answers and fault.kind in answers:
