@@ -25,7 +25,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
 
 from flow_cards import (
     Artifact,
@@ -82,12 +81,17 @@ class TestWhatComesWithPython:
             (b"x", "b'x'"),
             (np.float64(0.5), "0.5"),
             (np.str_("a"), "'a'"),
-            (LogisticRegression(), "LogisticRegression()"),
             (Broken(), "(Broken cannot be shown: RuntimeError)"),
         ],
     )
     def test_what_is_small_is_a_line(self, value, line):
         assert show(value) == (line, None)
+
+    def test_a_model_is_what_it_says_of_itself(self):
+        # Here, since it takes seconds, and each worker of pytest imports this file.
+        from sklearn.linear_model import LogisticRegression
+
+        assert show(LogisticRegression()) == ("LogisticRegression()", None)
 
     def test_long_text(self):
         line, block = show("one\ntwo\n" * 3000)
