@@ -22,7 +22,15 @@ from flow_core.api import (
     check_prefix,
     check_range,
 )
-from flow_objectstore.faults import KINDS, UNSURE, Fault, RequestFailed, fault_of, refused
+from flow_objectstore.faults import (
+    KINDS,
+    UNSURE,
+    Fault,
+    RequestFailed,
+    fault_of,
+    is_panic,
+    refused,
+)
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
 from flow_objectstore.patience import Patience, Silent, first_answer
