@@ -46,6 +46,9 @@ class TestShell:
             (["run", "nowhere.py"], ["There is no flow file 'nowhere.py'"]),
             (["run", "--alpha", "3"], ["needs a flow file before its options"]),
             (["run"], ["'flow run' needs a flow file", "flow run my_flow.py"]),
+            (["--datastore", "locla", "show"], ["There is no store 'locla'", "'local'?"]),
+            (["--datastore", "locla", "show", "F/1"], ["There is no store 'locla'"]),
+            (["--datastore", "local", "show"], ["'flow show' needs a flow file"]),
         ],
     )
     def test_wrong_usage_says_what_to_type(self, arguments, words, capsys, monkeypatch, tmp_path):

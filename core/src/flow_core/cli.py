@@ -110,6 +110,14 @@ class Context:
                     hint=did_you_mean(name, known),
                 )
 
+    def check_store(self) -> None:
+        """Raise what is wrong with --datastore: that is told before a flow file is missed."""
+        text = self.settings.overrides().get("datastore")
+        if text is None:
+            return
+        if self.index.find_opener("flow.stores", text).group != "flow.stores":
+            self.index.open("flow.stores", text)  # whoever opens any URL knows its scheme, or not
+
     def provider(self, name: str) -> Any:
         """Return the command of this name, as its plugin or the program offers it."""
         return self.front.commands.get(name) or self.index.load(GROUP, name)
@@ -191,8 +199,8 @@ class Shell(click.Group):
         provider = context.provider(name)
         if provider.needs_flow and context.flow is None:
             if not rest or rest[0] in ("--help", "-h"):
-                return name, _needs_file(name, provider.summary), rest
-            context.flow = _load(rest[0], name)
+                return name, _needs_file(context, name, provider.summary), rest
+            context.flow = _load(context, rest[0], name)
             shown = f"{name} {rest[0]}"  # in usage texts and errors
             rest = rest[1:]
         elif context.flow is None and (context.configs or context.config_values):
@@ -281,10 +289,11 @@ def _config_options(flow: Any) -> list[click.Option]:
     ]
 
 
-def _needs_file(name: str, summary: str) -> click.Command:
+def _needs_file(context: Context, name: str, summary: str) -> click.Command:
     """The help of a command whose options are known only once the flow is."""
 
     def missing() -> NoReturn:
+        context.check_store()
         raise UsageError(f"'flow {name}' needs a flow file", hint=f"flow {name} my_flow.py")
 
     return _NeedsFile(
@@ -304,9 +313,11 @@ def _file_first(file: str, rest: Sequence[str], commands: Sequence[str]) -> Usag
     )
 
 
-def _load(text: str, command: str) -> Any:
+def _load(context: Context, text: str, command: str) -> Any:
     from flow_core.flowfile import load_flow
 
+    if not text.endswith(".py"):
+        context.check_store()
     if text.startswith("-"):
         raise UsageError(
             f"'flow {command}' needs a flow file before its options",

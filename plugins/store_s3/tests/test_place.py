@@ -143,6 +143,21 @@ def test_credential_process(place, tmp_path):
     assert found.provider()["expires_at"] == datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 
+def test_credential_process_that_takes_its_time(tmp_path, bucket, monkeypatch):
+    """The time for it is none of the service's."""
+    answer = {"Version": 1, "AccessKeyId": bucket.key, "SecretAccessKey": bucket.secret}
+    text = f"import time; time.sleep(0.7); print({json.dumps(json.dumps(answer))})"
+    (tmp_path / "give.py").write_text(text)
+    command = f"{sys.executable} {tmp_path / 'give.py'}"
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = {command}\n")
+    for name, value in bucket.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setattr("flow_objectstore.patience.FIRST_ANSWER", 0.6)
+    assert S3Store(bucket.root).exists(["a"]) == [False]
+
+
 def test_credential_process_that_fails(place, tmp_path, bucket, monkeypatch):
     (tmp_path / "give.py").write_text("raise SystemExit('log in first')")
     command = f"{sys.executable} {tmp_path / 'give.py'}"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flow_objectstore.library import is_used
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+T = TypeVar("T")
 
 REQUESTS = 32
 """Small requests at the same time."""
@@ -58,6 +61,30 @@ class InProcess:
     def pieces(self) -> ThreadPoolExecutor:
         """Threads for pieces; who works in one of `requests` may wait for them."""
         return self._pool("pieces", PIECES)
+
+    def ahead(
+        self, call: Callable[[Any], T], items: Iterable[Any], most: int | None = None
+    ) -> Iterator[T]:
+        """Yield ``call(item)`` of each item in order, with some of them done ahead.
+
+        Args:
+            call: what is done, in threads.
+            items: what it is done with.
+            most: how many pieces at a time; None = these are small requests.
+        """
+        pool = self.requests if most is None else self.pieces
+        doing: deque[Future[T]] = deque()
+        rest = iter(items)
+        try:
+            for item in rest:
+                doing.append(pool.submit(call, item))
+                if len(doing) >= (most or REQUESTS):
+                    yield doing.popleft().result()
+            while doing:
+                yield doing.popleft().result()
+        finally:
+            for future in doing:
+                future.cancel()
 
     def _pool(self, name: str, threads: int) -> ThreadPoolExecutor:
         with self._lock:

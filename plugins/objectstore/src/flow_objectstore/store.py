@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flow_core.api import (
     REFRESH_AGE,
@@ -17,48 +16,33 @@ from flow_core.api import (
     StoreCapabilities,
     StoredObject,
     StoreError,
-    changed_meanwhile,
     check_key,
     check_prefix,
     check_range,
 )
-from flow_objectstore.faults import KINDS, UNSURE, Fault, RequestFailed, fault_of, refused
+from flow_objectstore.answers import WRITER, described, fetch, head, kept_form, put_one
+from flow_objectstore.faults import KINDS, UNSURE, Fault, fault_of, refused
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
+from flow_objectstore.listing import TEMPORARY, Listing
 from flow_objectstore.patience import Patience, Silent, first_answer
 from flow_objectstore.pieces import PIECE, Spool, parts_of, taken
-from flow_objectstore.process import PIECES, REQUESTS, InProcess
+from flow_objectstore.process import PIECES, InProcess
+from flow_objectstore.reading import Reading
+from flow_objectstore.writing import ChunksFailed, Watched, Writing, add_chunk, chained
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from flow_core.api import Buffer
 
 T = TypeVar("T")
 
 _FIRST = 4 << 20
 """Bytes of an object that are fetched ahead of its turn, when many are read."""
-_WAITING = 64 << 20
-"""Bytes of small objects that are on their way to the service at the same time."""
 _ASKS = 256 << 10
 """Bytes from which content is worth the question whether it is there already."""
-_TEMPORARY = ".writing"
-"""Folder, directly in the root, of objects that are on their way."""
-_PAGE = 1000
 _BATCH = 1000
-WRITER = "flowwriter"
-"""Name of the metadata that tells whose a new object is, when the answer got lost."""
-_CONTENT_TYPE = "Content-Type"
 _TOLD_APART = frozenset(("denied", "missing", "wrong-region", "other"))
 """Faults whose reason stands in the response's content, which a look (HEAD) does not have."""
-
-
-class _First(NamedTuple):
-    """The beginning of an object, and what is needed to fetch the rest of the same version."""
-
-    content: Any
-    size: int
-    etag: str | None
 
 
 class ObjectStore:
@@ -99,6 +83,8 @@ class ObjectStore:
         self.base = escape(prefix)
         self.patience = patience
         self._own = InProcess(self.make_client)
+        self._reading = Reading(self)
+        self._listing = Listing(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
@@ -124,6 +110,12 @@ class ObjectStore:
         why = KINDS[fault.kind] + (f": {fault.text}" if fault.text else "")
         return StoreError(what, where=where, why=why, hint="check the store's URL and settings")
 
+    def get_credentials(self) -> None:
+        """Get what requests are signed with, if that may take its time.
+
+        It is called before the first answer of the service is waited for.
+        """
+
     def where(self, key: str | None = None) -> str:
         """Return the place of an object, or of the store, for people."""
         return self.url if key is None else f"{self.url}/{key}"
@@ -142,7 +134,7 @@ class ObjectStore:
         service copies it if there is none.
         """
         path = self.path(key)
-        kept = _kept(attributes)
+        kept = kept_form(attributes)
         if not create_only:
             self._upload(key, path, parts, kept)
             return True
@@ -192,7 +184,7 @@ class ObjectStore:
     @contextmanager
     def _beside(self, key: str) -> Iterator[str]:
         """Give a key in the bucket for an object that is on its way; it is removed in the end."""
-        other = f"{self.base}{_TEMPORARY}/{os.urandom(12).hex()}"
+        other = f"{self.base}{TEMPORARY}/{os.urandom(12).hex()}"
         try:
             yield other
         finally:
@@ -201,7 +193,7 @@ class ObjectStore:
     def _upload(
         self, key: str, path: str, parts: Iterator[bytes], kept: dict[str, str] | None
     ) -> None:
-        source = _Watched(parts)
+        source = Watched(parts)
 
         def send(client: Any) -> None:
             try:
@@ -215,12 +207,12 @@ class ObjectStore:
                 )
             except BaseException:
                 if source.error is not None:
-                    raise _Chunks(source.error) from None
+                    raise ChunksFailed(source.error) from None
                 raise
 
         try:
             self.ask(f"Cannot write '{key}' to the store", key, send, large=True, repeat=False)
-        except _Chunks as failed:
+        except ChunksFailed as failed:
             raise failed.error from None
 
     def get_ready(self) -> None:
@@ -244,7 +236,7 @@ class ObjectStore:
 
     def path(self, key: str) -> str:
         """Return the key in the bucket of an object; `StoreError` for a key that none may have."""
-        check_key(key, (_TEMPORARY,))
+        check_key(key, (TEMPORARY,))
         return self.base + escape(key)
 
     def ask(
@@ -275,6 +267,12 @@ class ObjectStore:
         own = self.own
         client = self._client(large, what, key)
         note_use()
+        if not own.reached:
+            try:
+                self.get_credentials()
+            except StoreError as error:
+                fault = Fault("no-credentials")
+                raise refused(fault, self.explain(fault, what, self.where(key))) from error
         left: Patience | None = None
         while True:
             try:
@@ -282,7 +280,7 @@ class ObjectStore:
                     answer = call(client)
                 else:
                     answer = first_answer(lambda: call(client))
-            except (StoreError, _Chunks):
+            except (StoreError, ChunksFailed):
                 raise
             except Silent as error:
                 fault = Fault("no-answer")
@@ -319,11 +317,11 @@ class ObjectStore:
         """
         if len(keys) < 2:
             for key in keys:
-                yield self._whole(key, self._first(key, PIECE))
+                yield self._reading.whole(key, self._reading.first(key, PIECE))
             return
-        firsts = self._ahead(lambda key: self._first(key, _FIRST), keys)
+        firsts = self.own.ahead(lambda key: self._reading.first(key, _FIRST), keys)
         for key, first in zip(keys, firsts, strict=True):
-            yield self._whole(key, first)
+            yield self._reading.whole(key, first)
 
     def read_range(self, key: str, offset: int, length: int) -> bytes | None:
         """Return up to ``length`` bytes from ``offset``; None when the key is missing."""
@@ -332,23 +330,23 @@ class ObjectStore:
         if not length:
             return None if self.size(key) is None else b""
         first = min(length, PIECE)
-        begin = self._fetch_first(key, path, offset, first)
+        begin = self._reading.fetch_first(key, path, offset, first)
         if begin is None or length <= PIECE or begin.size <= offset + first:
             return None if begin is None else bytes(begin.content)
         end = min(begin.size, offset + length)
-        rest = self._pieces(key, begin, offset + first, end)
+        rest = self._reading.pieces(key, begin, offset + first, end)
         return b"".join((begin.content, *rest))
 
     def stream(self, key: str) -> Iterator[Buffer] | None:
         """Return the content in pieces of 8 MiB, eight of them ahead; None when it is missing."""
-        first = self._first(key, PIECE)
-        return None if first is None else self._stream(key, first)
+        first = self._reading.first(key, PIECE)
+        return None if first is None else self._reading.stream(key, first)
 
     def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
         """Yield what the service tells of each object, in order; None where there is none."""
         if len(keys) < 2:
             return map(self.look, keys)
-        return self._ahead(self.look, keys)
+        return self.own.ahead(self.look, keys)
 
     def exists(self, keys: Sequence[str]) -> list[bool]:
         """Say for each key whether it exists."""
@@ -364,7 +362,7 @@ class ObjectStore:
         path = self.path(key)
         what = f"Cannot look for '{key}'"
         try:
-            found: Any = self.ask(what, key, lambda client: _head(client, path), repeat=True)
+            found: Any = self.ask(what, key, lambda client: head(client, path), repeat=True)
         except StoreError as error:
             fault = fault_of(error.__cause__) if error.__cause__ else None
             if fault is None or fault.status == 0 or fault.code or fault.kind not in _TOLD_APART:
@@ -374,7 +372,7 @@ class ObjectStore:
             if fault.kind != "missing":
                 raise
             return None
-        return _described(key, found)
+        return described(key, found)
 
     def folders(self, prefix: str = "") -> list[str]:
         """Return the distinct next parts of keys below ``prefix``, sorted."""
@@ -390,7 +388,7 @@ class ObjectStore:
             found = self.level(base)
         paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
         names = {unescape(path[len(base) :].rstrip("/")) for path in paths if path.startswith(base)}
-        return sorted(names - {"", _TEMPORARY} if not prefix else names - {""})
+        return sorted(names - {"", TEMPORARY} if not prefix else names - {""})
 
     def local_path(self, key: str) -> str | None:
         """Return None: nothing is a file of this machine."""
@@ -406,8 +404,8 @@ class ObjectStore:
         source = iter(items)
         taken_up = [item for _, item in zip(range(2), source, strict=False)]
         if len(taken_up) < 2:
-            return [self._write(key, taken(content), create_only) for key, content in taken_up]
-        written = _Writing(self, create_only)
+            return [self.write_one(key, taken(content), create_only) for key, content in taken_up]
+        written = Writing(self, create_only)
         try:
             for key, content in taken_up:
                 written.add(key, taken(content))
@@ -429,7 +427,7 @@ class ObjectStore:
         try:
             # What ``chunks`` and ``key`` raise is not the store's to explain: it passes unchanged.
             for chunk in chunks:
-                _add(spool, chunk, self.url)
+                add_chunk(spool, chunk, self.url)
             name = key()
             self.path(name)
             if spool.size >= _ASKS and self._has(name, spool.size):
@@ -477,99 +475,18 @@ class ObjectStore:
 
     # --- parts: reading ---------------------------------------------------------------------
 
-    def _first(self, key: str, length: int) -> _First | None:
-        return self._fetch_first(key, self.path(key), 0, length)
-
-    def _fetch_first(self, key: str, path: str, offset: int, length: int) -> _First | None:
-        answers: dict[str, _First | None] = {"missing": None, "empty": _First(b"", 0, None)}
-        return self.ask(
-            f"Cannot read '{key}' from the store",
-            key,
-            lambda client: _fetch(client, path, offset, offset + length, None),
-            answers=answers,
-        )
-
-    def _whole(self, key: str, first: _First | None) -> bytes | None:
-        for _ in range(3):
-            if first is None or first.size <= len(first.content):
-                return None if first is None else bytes(first.content)
-            try:
-                rest = self._pieces(key, first, len(first.content), first.size)
-                return b"".join((first.content, *rest))
-            except _Changed:
-                first = self._first(key, PIECE)
-        raise changed_meanwhile(key, self.url)
-
-    def _stream(self, key: str, first: _First) -> Iterator[Buffer]:
-        size, begin = first.size, len(first.content)
-        rest = self._pieces(key, first, begin, size) if begin < size else iter(())
-        piece = memoryview(first.content)
-        del first
-        if size:
-            yield piece
-        del piece
-        try:
-            for content in rest:
-                yield memoryview(content)
-        except _Changed:
-            raise changed_meanwhile(key, self.url) from None
-
-    def _pieces(self, key: str, first: _First, begin: int, end: int) -> Iterator[Any]:
-        """Yield the bytes from ``begin`` to ``end`` of one version of an object, in pieces."""
-        path, etag = self.path(key), first.etag
-        what = f"Cannot read '{key}' from the store"
-
-        def piece(at: int) -> Any:
-            until = min(at + PIECE, end)
-            found = self.ask(
-                what,
-                key,
-                lambda client: _fetch(client, path, at, until, etag),
-                answers={"missing": None, "changed": None, "empty": None},
-            )
-            if found is None or len(found.content) != until - at:
-                raise _Changed
-            return found.content
-
-        return self._ahead(piece, range(begin, end, PIECE), PIECES)
-
-    def _ahead(
-        self, call: Callable[[Any], T], items: Iterable[Any], most: int | None = None
-    ) -> Iterator[T]:
-        """Yield ``call(item)`` of each item in order, with some of them done ahead.
-
-        Args:
-            call: what is done, in threads.
-            items: what it is done with.
-            most: how many pieces at a time; None = these are small requests.
-        """
-        own = self.own
-        pool = own.requests if most is None else own.pieces
-        doing: deque[Future[T]] = deque()
-        rest = iter(items)
-        try:
-            for item in rest:
-                doing.append(pool.submit(call, item))
-                if len(doing) >= (most or REQUESTS):
-                    yield doing.popleft().result()
-            while doing:
-                yield doing.popleft().result()
-        finally:
-            for future in doing:
-                future.cancel()
-
     def _find_reason(self, what: str, key: str, path: str) -> None:
         """Ask again in a way whose answer has a reason: raise it, if it is one for an error."""
         self.ask(
             what,
             key,
-            lambda client: _fetch(client, path, 0, 1, None),
+            lambda client: fetch(client, path, 0, 1, None),
             answers={"missing": None, "empty": None},
         )
 
     # --- parts: writing ---------------------------------------------------------------------
 
-    def _write(self, key: str, content: bytes, create_only: bool) -> bool:
+    def write_one(self, key: str, content: bytes, create_only: bool) -> bool:
         if len(content) > 2 * PIECE and not create_only:
             return self._send(key, parts_of([content]))
         return self.put(key, content, create_only=create_only)
@@ -589,7 +506,7 @@ class ObjectStore:
             return self.put(key, first, create_only=create_only, attributes=attributes)
         if create_only and self.look(key) is not None:
             return False
-        together = _chained(first, second, parts)
+        together = chained(first, second, parts)
         del first, second  # which are large
         return self.upload(key, together, create_only=create_only, attributes=attributes)
 
@@ -604,10 +521,10 @@ class ObjectStore:
         """Write an object in one request; say whether it was written."""
         path = self.path(key)
         what = f"Cannot write '{key}' to the store"
-        kept = _kept(attributes)
+        kept = kept_form(attributes)
         large = len(content) > _ASKS
         if not create_only:
-            self.ask(what, key, lambda client: _put(client, path, content, kept), large=large)
+            self.ask(what, key, lambda client: put_one(client, path, content, kept), large=large)
             return True
         writer = os.urandom(8).hex()
         kept = {**(kept or {}), WRITER: writer}
@@ -631,7 +548,7 @@ class ObjectStore:
     def is_by(self, client: Any, path: str, writer: str) -> bool:
         """Whether an object is the one that ``writer`` wrote, though the answer got lost."""
         try:
-            found = _head(client, path)
+            found = head(client, path)
         except FileNotFoundError:
             return True  # written, and deleted since
         return bool(found.attributes.get(WRITER) == writer)
@@ -649,7 +566,7 @@ class ObjectStore:
             old = {info.key for info in found if info is not None and info.modified < older_than}
             paths = {key: path for key, path in paths.items() if key in old}
         if len(paths) == 1 or not self.bulk_delete:
-            for _ in self._ahead(lambda key: self._delete_one(key, paths[key]), paths):
+            for _ in self.own.ahead(lambda key: self._delete_one(key, paths[key]), paths):
                 pass
         elif paths:
             self.ask(
@@ -674,193 +591,4 @@ class ObjectStore:
         Keys with control characters or ``\\`` are sorted among those of their page (1000 objects).
         """
         check_prefix(prefix)
-        return self._list(self.base + escape(prefix))
-
-    def _list(self, start: str) -> Iterator[StoredObject]:
-        folder, slash, begin = start.rpartition("/")
-        for page in self._pages(folder + slash, _before(start) if begin else None):
-            found = (entry for entry in page if entry["path"].startswith(start))
-            stored = sorted(map(self._stored, found))
-            yield from (one for one in stored if not one.key.startswith(f"{_TEMPORARY}/"))
-            last = page[-1]["path"]
-            if last > start and not last.startswith(start):
-                return
-
-    def _pages(self, folder: str, last: str | None) -> Iterator[Sequence[Any]]:
-        """Yield the objects behind ``last``; a listing that breaks off goes on where it was."""
-        stream: Any = None
-
-        def next_page(client: Any) -> Sequence[Any]:
-            nonlocal stream
-            try:
-                stream = stream or client.list(folder or None, offset=last, chunk_size=_PAGE)
-                page: Sequence[Any] = next(stream, ())
-            except BaseException:
-                stream = None
-                raise
-            return page
-
-        answers: dict[str, Any] = {"foreign": None} if self.lists_by_itself else {}
-        while page := self.ask(f"Cannot list '{folder}'", None, next_page, answers=answers):
-            yield page
-            if len(page) < _PAGE:
-                return
-            last = page[-1]["path"]
-        if page is None:
-            yield from self.pages(folder, last)
-
-    def _stored(self, entry: Any) -> StoredObject:
-        key = unescape(entry["path"][len(self.base) :])
-        return StoredObject(key, entry["size"], entry["last_modified"].timestamp())
-
-
-class _Changed(Exception):
-    """The object is not the one any more whose beginning was read."""
-
-
-class _Chunks(Exception):
-    """What the caller's chunks raised, on its way through obstore."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.error = error
-
-
-class _Watched:
-    """Chunks for obstore, which remember what they raised."""
-
-    def __init__(self, parts: Iterator[bytes]) -> None:
-        self.error: BaseException | None = None
-        self._parts = parts
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            return next(self._parts)
-        except StopIteration:
-            raise
-        except BaseException as error:
-            self.error = error
-            raise
-
-
-class _Writing:
-    """Many small objects on their way: few of them wait, and those of one key in order."""
-
-    def __init__(self, store: ObjectStore, create_only: bool) -> None:
-        self._store = store
-        self._create_only = create_only
-        self._pool = store.own.requests
-        self._done: list[Future[bool]] = []
-        self._waiting: deque[tuple[Future[bool], int]] = deque()
-        self._bytes = 0
-        self._last: dict[str, Future[bool]] = {}
-
-    def add(self, key: str, content: bytes) -> None:
-        self._store.path(key)
-        if key in self._last:
-            self._last[key].exception()  # the later one wins, so the earlier one comes first
-        future = self._pool.submit(self._store._write, key, content, self._create_only)
-        self._done.append(future)
-        self._last[key] = future
-        self._waiting.append((future, len(content)))
-        self._bytes += len(content)
-        while self._bytes > _WAITING or len(self._waiting) > 2 * REQUESTS:
-            self._wait()
-
-    def finish(self) -> None:
-        while self._waiting:
-            self._wait()
-
-    def results(self) -> list[bool]:
-        return [future.result() for future in self._done]
-
-    def _wait(self) -> None:
-        future, size = self._waiting.popleft()
-        future.exception()
-        self._bytes -= size
-
-
-def _fetch(client: Any, path: str, begin: int, end: int, etag: str | None) -> _First:
-    """Return the bytes from ``begin`` to ``end``, or fewer at the end of the object."""
-    options: dict[str, Any] = {"range": (begin, end)}
-    if etag:
-        options["if_match"] = etag
-    found = client.get(path, options=options)
-    content = found.bytes()
-    first, last = found.range
-    if len(content) != last - first:
-        raise RequestFailed(Fault("truncated", f"{len(content)} bytes of {last - first}"))
-    return _First(content, found.meta["size"], found.meta["e_tag"])
-
-
-def _head(client: Any, path: str) -> Any:
-    return client.get(path, options={"head": True})
-
-
-def _put(client: Any, path: str, content: bytes, kept: dict[str, str] | None) -> None:
-    client.put(path, content, attributes=kept, use_multipart=False)
-
-
-def _kept(attributes: Attributes | None) -> dict[str, str] | None:
-    """Return attributes as obstore wants them."""
-    if attributes is None or not (attributes.content_type or attributes.metadata):
-        return None
-    kept = dict(attributes.metadata)
-    if attributes.content_type:
-        kept[_CONTENT_TYPE] = attributes.content_type
-    return kept
-
-
-def _described(key: str, found: Any) -> ObjectInfo:
-    kept = dict(found.attributes)
-    content_type = kept.pop(_CONTENT_TYPE, None)
-    kept.pop(WRITER, None)
-    metadata = {name: text for name, text in kept.items() if name not in _OTHERS}
-    meta = found.meta
-    etag = meta["e_tag"].strip('"') if meta["e_tag"] else None
-    return ObjectInfo(
-        key,
-        meta["size"],
-        meta["last_modified"].timestamp(),
-        Attributes(content_type, metadata),
-        etag,
-    )
-
-
-_OTHERS = frozenset(
-    (
-        "Cache-Control",
-        "Content-Disposition",
-        "Content-Encoding",
-        "Content-Language",
-        "Storage-Class",
-    )
-)
-
-
-def _chained(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    waiting = [second, first]
-    del first, second
-    while waiting:
-        yield waiting.pop()
-    yield from rest
-
-
-def _before(start: str) -> str:
-    """Return a text behind which all texts with this beginning come, and few others."""
-    return start[:-1] + chr(max(ord(start[-1]) - 1, 0x20)) + "\U0010fffd"
-
-
-def _add(spool: Spool, chunk: Buffer, url: str) -> None:
-    try:
-        spool.add(chunk)
-    except OSError as error:
-        raise StoreError(
-            "Cannot keep an object on its way to the store",
-            where=f"a temporary file, for {url}",
-            why=error.strerror or str(error),
-            hint="free space there, or choose another folder: export TMPDIR=/other/folder",
-        ) from error
+        return self._listing.below(self.base + escape(prefix))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape, unescape
 
 from flow_core.api import StoreError
+from flow_objectstore.answers import WRITER
 from flow_objectstore.faults import UNSURE, Fault, RequestFailed, response_fault
 from flow_objectstore.process import PIECES
-from flow_objectstore.store import WRITER
 from flow_s3.wire import Answer, Wire
 
 if TYPE_CHECKING:

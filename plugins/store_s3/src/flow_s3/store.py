@@ -78,6 +78,11 @@ class S3Store(ObjectStore):
     def _lacks_credentials(self) -> bool:
         return self.place.provider is None and not self.place.settings["s3_anonymous"]
 
+    def get_credentials(self) -> None:
+        """Ask whoever gives credentials: a program may have to ask a person."""
+        if self.place.provider is not None:
+            self.place.provider.keys()
+
     def explain(self, fault: Fault, what: str, where: str) -> StoreError:
         """Return the error for a person, in the words of S3."""
         from flow_s3.faults import explained  # most runs need none
