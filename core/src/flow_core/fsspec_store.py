@@ -55,12 +55,11 @@ class FsspecStore:
 
     A subclass makes the filesystem in its ``__init__(root)``, as the protocol `Store` demands::
 
-        class S3Store(FsspecStore):
+        class HdfsStore(FsspecStore):
             def __init__(self, root=None):
-                import s3fs
+                from fsspec.implementations.arrow import HadoopFileSystem
 
-                url = f"s3://{root}"
-                super().__init__(s3fs.S3FileSystem(), root, url, shared=True, atomic=True)
+                super().__init__(HadoopFileSystem(), root, f"hdfs://{root}", shared=True)
 
     The protocol demands that a write is all or nothing. Object stores keep that for each object: say
     ``atomic=True``, and objects go straight to their place. Elsewhere an object is written to the

@@ -110,8 +110,8 @@ class StoreIndex:
 
     @property
     def url(self) -> str:
-        """``store://`` and the place on this machine. Elsewhere it is the index of the store there."""
-        return f"{OWN_INDEX}://{self._behind.url.partition('://')[2]}"
+        """``store://`` and the URL of the store: the index that this, or another machine, keeps of it."""
+        return f"{OWN_INDEX}://{self._store.url}"
 
     # --- what launchers write -------------------------------------------------------------------
 

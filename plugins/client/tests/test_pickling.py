@@ -109,3 +109,8 @@ def test_the_namespace_of_the_reader_does_not_hide_it(
     with pytest.raises(NamespaceMismatch):
         Run("OneFlow/1")
     assert pickle.loads(file.read_bytes())[0].data.x == 3
+
+
+def test_a_store_that_is_no_url() -> None:
+    with pytest.raises(UsageError, match="A int is no URL of a store"):
+        Run("F/1", store=5)  # type: ignore[arg-type]

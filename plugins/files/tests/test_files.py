@@ -206,6 +206,14 @@ class TestPut:
         assert files.put_files(pairs) == [(k, f"{files.url}/{k}") for k in ("x/a", "x/b")]
         assert [f.size for f in files.get_all()] == [5, len(BIG)]
 
+    def test_a_closed_file(self, files, tmp_path):
+        tmp_path.joinpath("words").write_text("words")
+        with open(tmp_path / "words", "rb") as file:
+            pass
+        with pytest.raises(FilesInvalidObject, match="A closed file") as caught:
+            files.put("k", file)
+        assert "put_files" in caught.value.hint
+
     def test_files_that_are_none(self, files, tmp_path):
         with pytest.raises(FilesNotFound, match="no such file") as caught:
             files.put_files([("k", tmp_path / "none")])

@@ -98,7 +98,9 @@ def test_nothing_is_as_described(past: Any, here: Any) -> None:
 
 
 def test_where_nothing_ran(here: Any) -> None:
-    assert here.call(command).err == ["There is no run yet: python my_flow.py run"]
+    assert here.call(command).err == [
+        f"There is no run yet in {here.session.store.url}: python my_flow.py run"
+    ]
     here.session.store.write([("runs/F/1/run.json", b"{}")])
     assert here.call(command).err == ["The index has no run, but the store has some: flow reindex"]
 

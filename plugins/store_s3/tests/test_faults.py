@@ -233,3 +233,23 @@ def test_root_from_the_settings(bucket, variables, monkeypatch):
     S3Store().write([("a", b"1")])
     assert S3Store(bucket.root).url == S3Store().url
     assert list(S3Store(bucket.root).read(["a"])) == [b"1"]
+
+
+def test_a_panic_of_the_client_is_an_error(variables) -> None:
+    class PanicException(BaseException):
+        """As Rust's is seen here: not to be made in Python."""
+
+    def panic(_: object) -> None:
+        raise PanicException("called `Result::unwrap()` on an `Err` value")
+
+    with pytest.raises(StoreError, match="Cannot do it") as caught:
+        S3Store("flows/x").ask("Cannot do it", "a", panic)
+    assert "unwrap" in caught.value.why
+
+
+def test_who_ends_the_process_is_not_stopped(variables) -> None:
+    def end(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        S3Store("flows/x").ask("Cannot do it", "a", end)

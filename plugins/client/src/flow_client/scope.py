@@ -50,6 +50,14 @@ def reader(store: str | None = None) -> Reader:
     With ``store`` always what reads from that store, and from the index which belongs to it.
     """
     if store is not None:
+        if not isinstance(store, str):
+            from flow_core.api import UsageError
+
+            raise UsageError(
+                f"A {type(store).__name__} is no URL of a store",
+                where="store=",
+                hint="store='s3://bucket/prefix'",
+            )
         return reader_at(_url(store), _own_index())
     return _using.get() or _scope.chosen or _task_reader() or _default_reader()
 

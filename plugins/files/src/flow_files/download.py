@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from flow_files.progress import Meter
 
 _PIECE = 8 << 20
+_AHEAD = 4
+"""Pieces of one range that are on their way at the same time."""
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | (_READ & ~os.O_RDONLY)
 
@@ -316,12 +318,16 @@ def _pieces(
 
     key = item.target.key
     step = SMALL if length <= SMALL else _PIECE
-    for offset in range(start, start + length, step):
+
+    def piece(offset: int) -> bytes:
         count = min(step, start + length - offset)
-        piece = store.read_range(key, offset, count)
-        if piece is None or len(piece) != count:
+        found = store.read_range(key, offset, count)
+        if found is None or len(found) != count:
             raise changed_meanwhile(key, store.url)
-        yield piece
+        return found
+
+    offsets = range(start, start + length, step)
+    yield from in_order(piece, offsets, many=length > step, ahead=_AHEAD)
     if length > step:
         (now,) = store.describe([key])
         if now is None or (now.modified, now.etag) != (info.modified, info.etag):

@@ -13,7 +13,13 @@ WORKERS = 16
 """Threads of one call: as many as keep a network busy; more only wait for Python's lock."""
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T], *, many: bool = True) -> Iterator[R]:
+def in_order(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    many: bool = True,
+    ahead: int = 4 * WORKERS,
+) -> Iterator[R]:
     """Yield ``function(item)`` for each item, in order.
 
     Few items are taken ahead of the one that is waited for, so that ``items`` may be without end.
@@ -23,6 +29,7 @@ def in_order(function: Callable[[T], R], items: Iterable[T], *, many: bool = Tru
         function: called in threads.
         items: what it is called with.
         many: whether threads are worth it; otherwise it is called here.
+        ahead: how many results there are at a time, at most: begun, or waiting for their turn.
     """
     if not many:
         yield from map(function, items)
@@ -34,7 +41,7 @@ def in_order(function: Callable[[T], R], items: Iterable[T], *, many: bool = Tru
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) >= 4 * WORKERS:
+            if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

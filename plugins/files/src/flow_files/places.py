@@ -325,7 +325,9 @@ def _named_run(pathspec: str) -> tuple[Store, str, str]:
     parts = pathspec.split("/")
     if len(parts) != 2 or not all(parts):
         raise FilesURLError(
-            f"'{pathspec}' names no run", why="a run is named Flow/run", hint="'MyFlow/12'"
+            f"'{pathspec}' names no run",
+            why="a run is named Flow/run",
+            hint=f"Files(root='{pathspec}')" if "://" in pathspec else "'MyFlow/12'",
         )
     flow, run = parts
     store = open_store(_url_of(Settings()["datastore"]))

@@ -149,6 +149,13 @@ def upload_of(target: Target, value: Any, path: Any, attributes: Attributes | No
         flat = value.cast("B") if value.c_contiguous else memoryview(value.tobytes())
         return Upload(target, flat, None, attributes)
     if callable(getattr(value, "read", None)):
+        if getattr(value, "closed", False):
+            raise FilesInvalidObject(
+                "A closed file cannot be the content of an object",
+                where=target.url,
+                why="nothing can be read from it any more",
+                hint="put it before its 'with' block ends, or put_files([(key, path)])",
+            )
         return Upload(target, None, value, attributes)
     hint = (
         "put_files([(key, path)])"

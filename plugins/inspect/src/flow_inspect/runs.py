@@ -218,7 +218,7 @@ def _notes(
             yield (
                 f"The index has no run, but the store has some: {command_line(session, 'reindex')}"
                 if lost
-                else "There is no run yet: python my_flow.py run"
+                else f"There is no run yet in {session.store.url}: python my_flow.py run"
             )
         return
     others = namespace is None and any(session.metadata.runs(name, limit=1) for name in names)

@@ -222,6 +222,12 @@ _METADATA = re.compile(
 _TAIL = "\n\nDebug source:"
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether obstore has given up in the middle of something: no `Exception`, so that it passes
+    all that handle errors, but no reason to end the process either."""
+    return type(error).__name__ == "PanicException"
+
+
 def fault_of(error: BaseException) -> Fault:
     """Return what an exception of obstore tells, or a `RequestFailed`."""
     if isinstance(error, RequestFailed):

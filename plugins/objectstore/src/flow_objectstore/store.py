@@ -21,7 +21,7 @@ from flow_core.api import (
     check_range,
 )
 from flow_objectstore.answers import WRITER, described, fetch, head, kept_form, put_one
-from flow_objectstore.faults import KINDS, UNSURE, Fault, fault_of, refused
+from flow_objectstore.faults import KINDS, UNSURE, Fault, fault_of, is_panic, refused
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
 from flow_objectstore.listing import TEMPORARY, Listing
@@ -285,7 +285,9 @@ class ObjectStore:
             except Silent as error:
                 fault = Fault("no-answer")
                 raise self.explain(fault, what, self.where(key)) from error
-            except Exception as error:  # obstore's are of several kinds
+            except BaseException as error:  # obstore's are of several kinds
+                if not (isinstance(error, Exception) or is_panic(error)):
+                    raise
                 fault = fault_of(error)
                 own.reached = own.reached or fault.status > 0
                 if answers and fault.kind in answers:

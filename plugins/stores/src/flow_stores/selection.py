@@ -121,7 +121,11 @@ def _read(
         contents = iter(store.read(keys))
         for run, first, last in zip(some, contents, contents, strict=False):
             if first is None and (flow, run) in named:
-                raise NotFound(f"There is no run {flow}/{run}", where=store.url)
+                raise NotFound(
+                    f"There is no run {flow}/{run}",
+                    where=store.url,
+                    hint=f"those that there are: flow --datastore {store.url} runs --namespace ''",
+                )
             if first is None:
                 continue  # what is left of one that is gone
             try:
