@@ -88,4 +88,4 @@ def test_who_knows_that_the_service_is_there_is_patient():
         with pytest.raises(StoreError, match="nothing listens"):
             store.size("none")
         took.append(time.monotonic() - began)
-    assert took[0] < 2 < took[1]
+    assert took[0] < 2.5 < took[1]  # 2 s, and 3 s
