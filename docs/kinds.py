@@ -39,6 +39,7 @@ GROUPS = {
     "flow.calls": "a function behind a method of flows, with which flows are started from Python",
     "flow.stores": "a class or function that makes a `Store`: `--datastore NAME://PLACE`",
     "flow.url_stores": "a function that makes a `Store` of a URL whose scheme is no store's name",
+    "flow.file_carriers": "a function that says how files of runs are copied to another store",
     "flow.leftovers": "a function that finds what a plugin keeps in the store for nothing",
     "flow.metadata": "a class or function that makes a `Metadata`: `--metadata NAME://PLACE`",
     "flow.computes": "a class or function that makes a `Compute`: `--compute NAME`",
@@ -93,7 +94,7 @@ ALL = (
     Kind("command", ("flow.commands",), ("Command", "CommandContext"), "CommandSuite"),
     Kind(
         "store",
-        ("flow.stores", "flow.url_stores", "flow.leftovers"),
+        ("flow.stores", "flow.url_stores", "flow.file_carriers", "flow.leftovers"),
         ("Store", "StoreCapabilities", "StoredObject", "FsspecStore"),
         "StoreSuite",
     ),

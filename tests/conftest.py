@@ -220,6 +220,10 @@ def _of_run(file: Path, key: str) -> list[ArtifactRef]:
         RunResult.decode(file.read_bytes(), key)
     elif file.name == "heartbeat.json":
         assert float(file.read_text()) > 0, key
+    elif file.name == "logs":
+        head, _, body = file.read_bytes().partition(b"\n")
+        sizes = [size for size, _ in json.loads(head)["logs"].values()]
+        assert sum(sizes) == len(body) > 0, key
     elif file.parent.name == "cards":
         content = file.read_text()
         assert json.loads(content) if file.suffix == ".json" else content.endswith("</html>\n"), key

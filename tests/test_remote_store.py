@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from servers.s3 import Bucket
 
-from flow_core.api import Session, Settings
+from flow_core.api import Metadata, Session, Settings, Store
+from flow_core.store_index import StoreIndex
 from flow_core.testing import FlowTester, ProcessResult
 
 FLOW = """
@@ -153,10 +154,17 @@ def test_one_url_on_two_services_has_two_indexes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = set()
+    begin = StoreIndex.__init__
+
+    def noted(index: StoreIndex, behind: Metadata, store: Store) -> None:
+        places.add(behind.url)
+        begin(index, behind, store)
+
+    monkeypatch.setattr(StoreIndex, "__init__", noted)
     for endpoint in ("http://127.0.0.1:1", "http://127.0.0.1:2", ""):
         variables = {"HOME": str(tmp_path), "FLOW_DATASTORE": "s3://team/flows"}
         monkeypatch.setenv("FLOW_S3_ENDPOINT_URL", endpoint)
         monkeypatch.setenv("FLOW_S3_ANONYMOUS", "1")
         with Session(settings=Settings({**variables})) as session:
-            places.add(session.metadata.url)
+            _ = session.metadata
     assert len(places) == 3

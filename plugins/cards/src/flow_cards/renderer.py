@@ -35,7 +35,7 @@ from flow_cards.workshop import Workshop, first_message, own_output, yield_to_ta
 from flow_core.api import Session
 
 _ERROR_TIMEOUT = 30.0
-_RUN_TIMEOUT = 45.0
+_LEAST_RUN_TIMEOUT = 10.0
 _TOLD = 5
 
 
@@ -107,7 +107,16 @@ class Renderer(Workshop):
         """Start to make the card of the run."""
         if self._finishing and self._last:
             last = self._last.popleft()
-            self._begin(last, _RUN_TIMEOUT, partial(self._run_ended, last))
+            self._begin(last, self._run_timeout(), partial(self._run_ended, last))
+
+    def _run_timeout(self) -> float:
+        """Return the seconds for the card of the run: it shows results, too, as those of tasks do,
+        and what makes one of them hang makes it hang again."""
+        steps = self.session.definition.steps
+        longest = max(
+            (o.timeout for step in steps for o in cards_of_step(self.session, step)), default=0.0
+        )
+        return max(_LEAST_RUN_TIMEOUT, longest)
 
     def report(self) -> list[str]:
         """Return what went wrong, for people."""

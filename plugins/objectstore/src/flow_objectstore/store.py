@@ -41,6 +41,8 @@ _FIRST = 4 << 20
 _ASKS = 256 << 10
 """Bytes from which content is worth the question whether it is there already."""
 _BATCH = 1000
+_NO_SUCH_PARTS = ("InvalidBlockList", "NoSuchUpload")
+"""What services say to who asks a second time that parts become an object."""
 _TOLD_APART = frozenset(("denied", "missing", "wrong-region", "other"))
 """Faults whose reason stands in the response's content, which a look (HEAD) does not have."""
 
@@ -194,6 +196,8 @@ class ObjectStore:
         self, key: str, path: str, parts: Iterator[bytes], kept: dict[str, str] | None
     ) -> None:
         source = Watched(parts)
+        writer = os.urandom(8).hex()
+        kept = {**(kept or {}), WRITER: writer}
 
         def send(client: Any) -> None:
             try:
@@ -205,15 +209,29 @@ class ObjectStore:
                     chunk_size=PIECE,
                     max_concurrency=PIECES,
                 )
-            except BaseException:
+            except BaseException as error:
                 if source.error is not None:
                     raise ChunksFailed(source.error) from None
+                if isinstance(error, Exception) and self._has_come(path, writer, error):
+                    return
                 raise
 
         try:
             self.ask(f"Cannot write '{key}' to the store", key, send, large=True, repeat=False)
         except ChunksFailed as failed:
             raise failed.error from None
+
+    def _has_come(self, path: str, writer: str, error: Exception) -> bool:
+        """Whether a large object is there although the last answer got lost.
+
+        The library asks for that again by itself, and is then told that there are no such parts.
+        """
+        fault = fault_of(error)
+        if fault.kind not in UNSURE and fault.code not in _NO_SUCH_PARTS:
+            return False
+        what = "Cannot tell whether an object was written"
+        found = self.ask(what, None, lambda client: head(client, path), answers={"missing": None})
+        return found is not None and found.attributes.get(WRITER) == writer
 
     def get_ready(self) -> None:
         """Make the client for small requests: for a process from which others are forked.

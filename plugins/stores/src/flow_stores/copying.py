@@ -39,7 +39,7 @@ from flow_stores import blobs
 if TYPE_CHECKING:
     from flow_core.api import Attributes, Buffer, RunRecord, Store
 
-CARRIERS = "flow.store_copies"
+CARRIERS = "flow.file_carriers"
 """Group of entry points of which each says how files of runs are copied: see `Carrier`."""
 Carrier = Callable[
     ["Store", "Store", Sequence[str]],
