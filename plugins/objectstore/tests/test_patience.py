@@ -43,3 +43,13 @@ def test_what_passes_is_repeated_within_the_time(monkeypatch):
     assert tries(Fault("slow-down"), False) > 2
     assert tries(Fault("refused"), True) > 2
     assert tries(Fault("refused"), False) == 1, "the address may be wrong"
+
+
+def test_a_crowded_machine_gets_more_time_for_the_first_answer(monkeypatch):
+    monkeypatch.setattr(patience, "FIRST_ANSWER", 0.2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (1.0, 9.0, 9.0))
+    with pytest.raises(Silent):
+        first_answer(lambda: time.sleep(0.6))
+    monkeypatch.setattr("os.getloadavg", lambda: (8.0, 0.0, 0.0))
+    assert first_answer(lambda: time.sleep(0.4) or "there") == "there"

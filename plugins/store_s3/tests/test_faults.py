@@ -117,7 +117,8 @@ def test_nothing_listens(bucket, variables, number):
 
 
 @pytest.mark.parametrize("number", [2, 3])
-def test_something_listens_and_says_nothing(bucket, variables, number):
+def test_something_listens_and_says_nothing(bucket, variables, monkeypatch, number):
+    monkeypatch.setattr("os.getloadavg", lambda: (0.5, 0.5, 0.5))  # whatever else is tested now
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         variables(AWS_ENDPOINT_URL=address)
