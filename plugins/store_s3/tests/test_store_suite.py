@@ -8,6 +8,8 @@ from flow_core.testing import StoreSuite
 from flow_s3.store import S3Store
 
 
+# What is read ahead of a reader who meets an error ends a moment after the test.
+@pytest.mark.may_leak("threads", "files")
 class TestS3Store(StoreSuite):
     """The suite, on SeaweedFS."""
 
