@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ class Silent(Exception):
     """Something listens there, and does not say a word."""
 
 
-def first_answer(call: Callable[[], T]) -> T:
+def first_answer(call: Callable[[], T], knock: Callable[[], object] | None = None) -> T:
     """Return what ``call`` returns or raises; `Silent` where it takes too long.
 
     It goes on then, and nobody waits for it.
+
+    Args:
+        call: makes the request.
+        knock: makes another one, which is easily answered: a service that does so is not silent, it
+            works. The first write into a new bucket may take it some seconds.
     """
     answers: list[T] = []
     errors: list[BaseException] = []
@@ -43,9 +49,15 @@ def first_answer(call: Callable[[], T]) -> T:
         except BaseException as error:
             errors.append(error)
 
-    asking = threading.Thread(target=ask, name="flow-first-answer", daemon=True)
-    asking.start()
-    asking.join(FIRST_ANSWER)
+    asking = _in_thread(ask)
+    asking.join(FIRST_ANSWER / 2)
+    if asking.is_alive() and knock is not None:
+        knocking = _in_thread(lambda: _finish(knock))
+        knocking.join(FIRST_ANSWER / 2)
+        if not knocking.is_alive():
+            asking.join()
+    elif asking.is_alive():
+        asking.join(FIRST_ANSWER / 2)
     if asking.is_alive():
         asking.join(FIRST_ANSWER * (_crowd() - 1))
     if errors:
@@ -53,6 +65,17 @@ def first_answer(call: Callable[[], T]) -> T:
     if not answers:
         raise Silent
     return answers[0]
+
+
+def _in_thread(work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=work, name="flow-first-answer", daemon=True)
+    thread.start()
+    return thread
+
+
+def _finish(knock: Callable[[], object]) -> None:
+    with suppress(Exception):  # a refusal is an answer, too; the request itself tells what is wrong
+        knock()
 
 
 def _crowd() -> float:

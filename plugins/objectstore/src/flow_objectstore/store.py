@@ -297,7 +297,9 @@ class ObjectStore:
                 if own.reached or large or not repeat:
                     answer = call(client)
                 else:
-                    answer = first_answer(lambda: call(client))
+                    answer = first_answer(
+                        lambda: call(client), lambda: head(client, self.base + TEMPORARY)
+                    )
             except (StoreError, ChunksFailed):
                 raise
             except Silent as error:

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flow_azure.settings import client_config, declare
-from flow_core.api import Settings, StoreError, UsageError, check_attributes, check_key
+from flow_core.api import StoreError, check_attributes
 from flow_objectstore.faults import KINDS
 from flow_objectstore.library import load_store
+from flow_objectstore.roots import own_settings, split_root
 from flow_objectstore.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -59,13 +60,10 @@ class AzureStore(ObjectStore):
     def __init__(
         self, root: str | None = None, *, settings: Mapping[str, Any] | None = None
     ) -> None:
-        found = Settings()
-        declare(found)
-        self._settings = {
-            s.name: found[s.name] for s in found.declared() if s.name.startswith("azure_")
-        }
-        self._settings |= settings or {}
-        self.container, prefix = _parts(root or self._settings["azure_root"])
+        self._settings = {**own_settings(declare, "azure_"), **(settings or {})}
+        self.container, prefix = split_root(
+            root or self._settings["azure_root"], ("azure", "az"), "container"
+        )
         url = f"azure://{self.container}/{prefix}".rstrip("/")
         super().__init__(url, prefix, patience=self._settings["azure_retry_time"])
 
@@ -139,19 +137,3 @@ class AzureStore(ObjectStore):
 
 def _said(fault: Fault) -> str:
     return KINDS[fault.kind] + (f": {fault.text}" if fault.text else "")
-
-
-def _parts(root: str) -> tuple[str, str]:
-    """``container/some/prefix/`` → ``("container", "some/prefix/")``."""
-    bare = root.removeprefix("azure://").removeprefix("az://")
-    container, _, prefix = bare.rstrip("/").partition("/")
-    if not container:
-        raise UsageError(
-            "The store 'azure' needs a container",
-            where="--datastore azure",
-            hint="--datastore azure://container/prefix, or set it once: "
-            "FLOW_AZURE_ROOT=azure://container/prefix",
-        )
-    if prefix:
-        check_key(prefix)
-    return container, f"{prefix}/" if prefix else ""

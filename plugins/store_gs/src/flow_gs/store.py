@@ -7,10 +7,11 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from flow_core.api import PluginError, Settings, StoreError, UsageError, check_key
+from flow_core.api import PluginError, StoreError
 from flow_gs.settings import access, declare
 from flow_objectstore.faults import KINDS
 from flow_objectstore.library import load_store
+from flow_objectstore.roots import own_settings, split_root
 from flow_objectstore.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -54,13 +55,8 @@ class GoogleStore(ObjectStore):
     def __init__(
         self, root: str | None = None, *, settings: Mapping[str, Any] | None = None
     ) -> None:
-        found = Settings()
-        declare(found)
-        self._settings = {
-            s.name: found[s.name] for s in found.declared() if s.name.startswith("gs_")
-        }
-        self._settings |= settings or {}
-        self.bucket, prefix = _parts(root or self._settings["gs_root"])
+        self._settings = {**own_settings(declare, "gs_"), **(settings or {})}
+        self.bucket, prefix = split_root(root or self._settings["gs_root"], ("gs", "gcs"), "bucket")
         url = f"gs://{self.bucket}/{prefix}".rstrip("/")
         super().__init__(url, prefix, patience=self._settings["gs_retry_time"])
 
@@ -115,18 +111,3 @@ def _of_library(path: str) -> Any:
         ) from error
     credentials, _ = google.load_credentials_from_file(path, scopes=[_SCOPE])
     return found.GoogleCredentialProvider(credentials)
-
-
-def _parts(root: str) -> tuple[str, str]:
-    """``bucket/some/prefix/`` → ``("bucket", "some/prefix/")``."""
-    bare = root.removeprefix("gs://").removeprefix("gcs://")
-    bucket, _, prefix = bare.rstrip("/").partition("/")
-    if not bucket:
-        raise UsageError(
-            "The store 'gs' needs a bucket",
-            where="--datastore gs",
-            hint="--datastore gs://bucket/prefix, or set it once: FLOW_GS_ROOT=gs://bucket/prefix",
-        )
-    if prefix:
-        check_key(prefix)
-    return bucket, f"{prefix}/" if prefix else ""

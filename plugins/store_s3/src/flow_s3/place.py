@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from flow_core.api import Settings
+from flow_objectstore.roots import own_settings
 from flow_s3.certificates import read_bundle
 from flow_s3.checks import check_endpoint, check_region
 from flow_s3.credentials import Finder, Provider
@@ -137,7 +137,7 @@ def find_place(
         environment: variables; None = those of this process.
     """
     variables = os.environ if environment is None else environment
-    settings = {**_settings(environment), **(given or {})}
+    settings = {**own_settings(declare, "s3_", environment), **(given or {})}
     profiles = Profiles(variables)
     named = settings["s3_profile"] or variables.get("AWS_PROFILE")
     profile = profiles.get(named or "default", needed=bool(named))
@@ -167,9 +167,3 @@ def find_place(
         ca_bundle,
         Provider(source) if source else None,
     )
-
-
-def _settings(environment: Mapping[str, str] | None) -> dict[str, Any]:
-    found = Settings(environment)
-    declare(found)
-    return {one.name: found[one.name] for one in found.declared() if one.name.startswith("s3_")}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flow_core.api import StoreError, UsageError, check_key
+from flow_core.api import StoreError
 from flow_objectstore.faults import Fault
 from flow_objectstore.library import load_store
+from flow_objectstore.roots import split_root
 from flow_objectstore.store import ObjectStore
 from flow_s3.checks import check_bucket
 from flow_s3.place import find_place
@@ -37,7 +38,8 @@ class S3Store(ObjectStore):
         self, root: str | None = None, *, settings: Mapping[str, Any] | None = None
     ) -> None:
         self.place = find_place(settings)
-        self.bucket, prefix = _parts(root or self.place.settings["s3_root"])
+        self.bucket, prefix = split_root(root or self.place.settings["s3_root"], ("s3",), "bucket")
+        check_bucket(self.bucket)
         url = f"s3://{self.bucket}/{prefix}".rstrip("/")
         super().__init__(url, prefix, patience=self.place.settings["s3_retry_time"])
         if not self._lacks_credentials():
@@ -93,19 +95,3 @@ class S3Store(ObjectStore):
     def identity(self) -> str:
         """What tells this store from those of other services with a bucket of this name."""
         return f"{self.url} at {self.place.endpoint}" if self.place.endpoint else self.url
-
-
-def _parts(root: str) -> tuple[str, str]:
-    """``bucket/some/prefix/`` → ``("bucket", "some/prefix/")``."""
-    bucket, _, prefix = root.removeprefix("s3://").rstrip("/").partition("/")
-    if not bucket:
-        raise UsageError(
-            "The store 's3' needs a bucket",
-            where="--datastore s3",
-            why="neither the URL nor the setting s3_root names one",
-            hint="--datastore s3://bucket/prefix, or set it once: FLOW_S3_ROOT=s3://bucket/prefix",
-        )
-    check_bucket(bucket)
-    if prefix:
-        check_key(prefix)
-    return bucket, f"{prefix}/" if prefix else ""

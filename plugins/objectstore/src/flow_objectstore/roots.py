@@ -1,0 +1,55 @@
+"""What a store of any service is made of: settings of its own, and a root of bucket and prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flow_core.api import Settings, UsageError, check_key
+
+
+def own_settings(
+    declare: Callable[[Settings], object],
+    prefix: str,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the values of a plugin's settings, by name.
+
+    Args:
+        declare: declares them.
+        prefix: how their names begin: ``s3_``.
+        environment: variables; None = those of this process.
+    """
+    found = Settings(environment)
+    declare(found)
+    names = (one.name for one in found.declared())
+    return {name: found[name] for name in names if name.startswith(prefix)}
+
+
+def split_root(root: str, schemes: tuple[str, ...], bucket: str) -> tuple[str, str]:
+    """``gs://bucket/some/prefix/`` → ``("bucket", "some/prefix/")``.
+
+    Args:
+        root: with or without a scheme.
+        schemes: names of the store; settings are called by the first one.
+        bucket: what the service calls a bucket.
+
+    Raises:
+        UsageError: no bucket is named, or the prefix can be none.
+    """
+    bare = root
+    for scheme in schemes:
+        bare = bare.removeprefix(f"{scheme}://")
+    name, _, prefix = bare.rstrip("/").partition("/")
+    if not name:
+        store = schemes[0]
+        url = f"{store}://{bucket}/prefix"
+        raise UsageError(
+            f"The store '{store}' needs a {bucket}",
+            where=f"--datastore {store}",
+            why=f"neither the URL nor the setting {store}_root names one",
+            hint=f"--datastore {url}, or set it once: FLOW_{store.upper()}_ROOT={url}",
+        )
+    if prefix:
+        check_key(prefix)
+    return name, f"{prefix}/" if prefix else ""

@@ -1,0 +1,27 @@
+"""A root of bucket and prefix."""
+
+from __future__ import annotations
+
+import pytest
+
+from flow_core.api import UsageError
+from flow_objectstore.roots import split_root
+
+
+@pytest.mark.parametrize("root", ["gs://b/some/prefix", "gcs://b/some/prefix/", "b/some/prefix"])
+def test_bucket_and_prefix(root):
+    assert split_root(root, ("gs", "gcs"), "bucket") == ("b", "some/prefix/")
+    assert split_root("gs://b", ("gs", "gcs"), "bucket") == ("b", "")
+
+
+@pytest.mark.parametrize("root", ["", "gs://", "gs:///prefix"])
+def test_no_bucket(root):
+    with pytest.raises(UsageError) as caught:
+        split_root(root, ("gs", "gcs"), "bucket")
+    error = caught.value
+    assert error.what == "The store 'gs' needs a bucket"
+    assert error.where == "--datastore gs"
+    assert error.why == "neither the URL nor the setting gs_root names one"
+    assert error.hint == (
+        "--datastore gs://bucket/prefix, or set it once: FLOW_GS_ROOT=gs://bucket/prefix"
+    )
