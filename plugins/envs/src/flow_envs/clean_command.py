@@ -73,7 +73,9 @@ def clean_command(context: CommandContext) -> click.Command:
         params=[
             click.Argument(["words"], nargs=-1, metavar="[FILE] [TARGET]..."),
             click.Option(
-                ["--older-than"], metavar="TIME", help="What was not used for so long: 30d, 12h, 2w."
+                ["--older-than"],
+                metavar="TIME",
+                help="What was not used for so long: 30d, 12h, 2w.",
             ),
             click.Option(
                 ["--unused"], is_flag=True, help="What no run of the datastore has in its locks."
@@ -129,9 +131,7 @@ def _choose(
     return _Going([*half, *found], [*others, *more])
 
 
-def _filtered(
-    session: Session, machine: Machine, chosen: dict[str, Any]
-) -> list[BuiltEnvironment]:
+def _filtered(session: Session, machine: Machine, chosen: dict[str, Any]) -> list[BuiltEnvironment]:
     found = [one for one in machine.environments if one.ready is not None]
     if chosen["older_than"] is not None:
         bound = time.time() - _seconds(chosen["older_than"])
@@ -156,7 +156,7 @@ def _keys_of_runs(session: Session) -> set[str]:
     from flow_core.api import RunQuery, find_runs
     from flow_envs.targets import steps_with_environments
 
-    found = set()
+    found: set[str] = set()
     for flow in session.metadata.flows():
         for record in find_runs(session.metadata, flow, RunQuery()):
             with suppress(NotFound):  # a run that goes just now
@@ -264,13 +264,14 @@ def _text(result: _Result, dry_run: bool) -> Iterator[str]:
         yield f"{one.name} stays: a run uses it, or somebody builds it."
     for _, what in result.kept:
         yield f"The {what} stay: somebody needs them now."
-    count = plural(len(result.environments), "environment")
+    count = plural(len(result.environments), "environment") if result.environments else "This"
     if not rows:
         yield "Nothing goes." if dry_run else "Nothing was removed."
     elif dry_run:
         yield f"{count} would go: {size(result.freed)}{_shared(result)}."
     else:
-        yield f"Removed {count}: {size(result.freed)} are free{_shared(result)}."
+        removed = f"Removed {count}" if result.environments else "Removed"
+        yield f"{removed}: {size(result.freed)} are free{_shared(result)}."
 
 
 def _shared(result: _Result) -> str:
@@ -301,5 +302,3 @@ def _data(result: _Result, dry_run: bool) -> dict[str, Any]:
         "in_use": [one.name for one in result.busy],
         "bytes": result.freed,
     }
-
-

@@ -98,7 +98,8 @@ def look(root: str) -> Machine:
             cache = os.path.join(place, "cache")
             if os.path.isdir(cache):
                 caches[provider] = cache
-            rubbish += [os.path.join(place, n) for n in _entries(place) if _is_rubbish(n)]
+            left = [n for n in _entries(place) if _is_rubbish(n) or _is_tried_out(place, n)]
+            rubbish += [os.path.join(place, name) for name in left]
     return Machine(root, built_environments(root), caches, rubbish)
 
 
@@ -108,15 +109,18 @@ def is_building(folder: str) -> bool:
     Args:
         folder: the provider's.
     """
+    return any(is_locked(os.path.join(folder, n)) for n in _entries(folder) if n.endswith(".lock"))
+
+
+def is_locked(path: str) -> bool:
+    """Whether somebody holds a lock file alone."""
     import fcntl
 
-    for name in _entries(folder):
-        if name.endswith(".lock"):
-            with suppress(FileNotFoundError), open(os.path.join(folder, name), "rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return True
+    with suppress(FileNotFoundError), open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 
@@ -125,6 +129,13 @@ def _is_rubbish(name: str) -> bool:
     that has ended: ``KEY.json.PROCESS.THREAD``, ``cache.PROCESS.gone``."""
     found = re.fullmatch(r"[0-9a-f]{16}\.json\.(\d+)\.\d+|cache\.(\d+)\.gone", name)
     return found is not None and not _lives(int(found[1] or found[2]))
+
+
+def _is_tried_out(folder: str, name: str) -> bool:
+    """Whether it is what is left of an environment that was built aside, by a program that was
+    killed."""
+    place = os.path.join(folder, name)
+    return bool(re.fullmatch(r"[0-9a-f]{16}\.again", name)) and not is_locked(f"{place}.lock")
 
 
 def _lives(process: int) -> bool:
@@ -142,4 +153,3 @@ def _entries(place: str) -> list[str]:
         return sorted(os.listdir(place))
     except (FileNotFoundError, NotADirectoryError):
         return []
-

@@ -94,9 +94,7 @@ def lock_command(context: CommandContext) -> click.Command:
 # --- what changed -------------------------------------------------------------------------------
 
 
-def _locked(
-    session: Session, resolved: Sequence[tuple[Target, EnvironmentLock]]
-) -> list[_Locked]:
+def _locked(session: Session, resolved: Sequence[tuple[Target, EnvironmentLock]]) -> list[_Locked]:
     from flow_envs.packages import changes, packages_of
 
     names: dict[EnvironmentLock, list[Target]] = {}
@@ -176,7 +174,10 @@ def _write(path: str, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise UsageError(
-            "The lock cannot be written", where=path, why=error.strerror, hint="choose another place"
+            "The lock cannot be written",
+            where=path,
+            why=error.strerror,
+            hint="choose another place",
         ) from None
 
 
@@ -193,7 +194,9 @@ def _text(locked: list[_Locked], files: Mapping[str, list[str]]) -> Iterator[str
         elif number:
             yield ""
         head = f"{one.lock.name} of {', '.join(one.names)}"
-        count = plural(len(one.packages), "package") if one.packages else "nothing known of packages"
+        count = (
+            plural(len(one.packages), "package") if one.packages else "nothing known of packages"
+        )
         yield f"{click.style(head, bold=True)}: {count}{_since(one)}"
         for change in one.changes:
             colour = "green" if not change.old else "red" if not change.new else "yellow"

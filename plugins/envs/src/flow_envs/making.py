@@ -48,7 +48,7 @@ def _lock(session: Session, target: Target) -> EnvironmentLock:
         raise NotFound(
             f"The lock of {target.name} is not known here",
             where=target.built.folder if target.built else None,
-            why="an environment knows the hash of its lock only; the lock is kept by runs",
+            why="its provider is not installed, or an older flow-core has built it",
             hint="name a step, or a run that has it: FLOW/RUN/STEP",
         )
     return lock
@@ -67,9 +67,7 @@ def make(session: Session, targets: Sequence[Target]) -> list[Made]:
         if not target.is_today:
             environments.use(target.name, lock)
         names.setdefault(lock, []).append(target.name)
-    missing = {
-        lock for lock in names if environments.builder(lock.provider).find(lock) is None
-    }
+    missing = {lock for lock in names if environments.builder(lock.provider).find(lock) is None}
     environments.prepare([target.name for target, _ in locks])
     return [
         Made(lock, environments.ready(of[0]), tuple(of), lock in missing)

@@ -66,31 +66,18 @@ def _target(session: Session, names: Sequence[str]) -> Target:
 
 def _prepare(session: Session, target: Target) -> tuple[str, dict[str, str]]:
     """Build the environment, as far as it is not there; return its name and the variables."""
-    environments = session.environments
-    if target.lock is None and target.built is not None:
-        ready = target.built.ready
-        if ready is None:
-            raise NotFound(
-                f"The environment {target.name} is half built, and is never used so",
-                where=target.built.folder,
-                hint="name a step that has it, and it is built again",
-            )
-        environments.adopt(target.name, ready)
-    elif target.lock is not None and not target.is_today:
-        environments.use(target.name, target.lock)
-        environments.prepare([target.name])
-    else:
-        environments.resolve([target.step])
-        environments.prepare([target.step])
+    from flow_envs.making import make
+
+    (made,) = make(session, [target])
     command = TaskCommand()
     command.variables.update(_of_plan(session, target))
-    environments.apply(target.name, command)
+    session.environments.apply(target.name, command)
     variables = {**os.environ, **command.variables}
     if command.runtime is not None:
         # A task sees this folder without a variable; a shell has no other way to pass it on.
         paths = command.runtime, variables.get("PYTHONPATH", "")
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    return environments.ready(target.name).name, variables
+    return made.ready.name, variables
 
 
 def _of_plan(session: Session, target: Target) -> Mapping[str, str]:
@@ -174,6 +161,6 @@ def _shell(target: Target, variables: Mapping[str, str]) -> Iterator[list[str]]:
             if variables[name] != os.environ.get(name):
                 file.write(f"export {name}={shlex.quote(variables[name])}\n")
         label = shlex.quote(f"({target.step or target.name}) ")
-        file.write(f"PS1={label}\"$PS1\"\n")
+        file.write(f'PS1={label}"$PS1"\n')
         file.flush()
         yield [shell, "--rcfile", file.name, "-i"]

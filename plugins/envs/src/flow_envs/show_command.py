@@ -159,8 +159,7 @@ def _data(shown: _Shown) -> dict[str, Any]:
         "implementation": ready.implementation if ready else None,
         "platform": shown.platform or None,
         "packages": [
-            {"name": p.name, "version": p.version, "from": p.source or None}
-            for p in shown.packages
+            {"name": p.name, "version": p.version, "from": p.source or None} for p in shown.packages
         ],
         "path": built.folder if built else None,
         "interpreter": ready.interpreter if ready else None,

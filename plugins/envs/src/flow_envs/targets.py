@@ -37,7 +37,7 @@ class Target(NamedTuple):
         name: how people call what has it: ``train``, ``MoviesFlow/3/train``, ``venv 1a2b3c4d``.
         step: the step, of today's flow or of the run; ``''`` = it was named by itself.
         document: the run; None = today's flow, or none.
-        lock: its lock; None = the step was not resolved yet, or only the environment is here.
+        lock: its lock; None = the step was not resolved yet, or the provider is not installed.
         built: it was named by what lies on this machine.
     """
 
@@ -241,12 +241,11 @@ def _of_machine(session: Session, built: BuiltEnvironment) -> Target:
 
 
 def _lock_of(session: Session, built: BuiltEnvironment) -> EnvironmentLock | None:
-    """Return the lock of what lies here, if it was resolved here, too."""
+    """Return the lock of what lies here; None where its provider is not installed any more."""
     try:
-        locks = session.environments.builder(built.provider).resolved()
-    except PluginError:  # the provider is not installed any more
+        return session.environments.builder(built.provider).kept(built.key)
+    except PluginError:
         return None
-    return next((lock for lock in locks if lock.hash.startswith(built.key)), None)
 
 
 def _of_file(path: str) -> Target:

@@ -44,7 +44,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") 
     widths = {n: max(len(heads[n]), *(len(row[n]) for row in cells)) for n in shown}
     aligned = {n for n in shown if heads[n] in right.split()}
     for number, row in enumerate([list(heads), *cells]):
-        texts = [row[n].rjust(widths[n]) if n in aligned else row[n].ljust(widths[n]) for n in shown]
+        texts = [
+            row[n].rjust(widths[n]) if n in aligned else row[n].ljust(widths[n]) for n in shown
+        ]
         line = "  ".join(texts).rstrip()
         yield line if number else click.style(line, dim=True)
 

@@ -113,8 +113,9 @@ class Live(View):
         """Show one line for each environment that is being made, and keep those that are ready."""
         began = not self._draws
         seconds = self._making.update(event)
-        if event.state == "ready":
-            self._add(self.style.paint(wording.environment(event, seconds), "dim"))
+        style = wording.environment_end(event)
+        if style:
+            self._add(self.style.paint(wording.environment(event, seconds), style))
         if self._draws:
             if began:
                 self._begin_to_draw()

@@ -75,7 +75,7 @@ class Plain(View):
     # --- events ---------------------------------------------------------------------------------
 
     def _environment(self, event: EnvironmentProgress) -> None:
-        if event.state != "resolved" and self._is_news(event):  # what follows says enough
+        if self._is_news(event):
             self._say(event.at, wording.environment(event))
 
     def _is_news(self, event: EnvironmentProgress) -> bool:
@@ -83,7 +83,7 @@ class Plain(View):
         key = (event.provider, event.lock, event.steps)
         if event.state in wording.ENDED:
             self._making.pop(key, None)
-            return True
+            return bool(wording.environment_end(event))
         words = _NUMBERS.sub("#", event.text)
         known, told = self._making.get(key, (None, 0.0))
         if words == known and event.at - told < EVERY:

@@ -21,7 +21,7 @@ from flow_core.api import (
 from flow_terminal.progress import StepProgress
 from flow_terminal.quantities import plural
 
-ENDED = ("resolved", "ready")
+ENDED = ("resolved", "ready", "failed")
 """States of environments in which nothing more is told of them."""
 
 _STEPS = 3  # so many are named
@@ -49,6 +49,13 @@ def environment(event: EnvironmentProgress, seconds: float | None = None) -> str
     took = f" after {duration(seconds)}" if seconds is not None else ""
     name = environment_name(event)
     return f"Environment {name}: {one_line(news)}{part}{took}"
+
+
+def environment_end(event: EnvironmentProgress) -> str:
+    """Return the style in which the end of an environment is told; ``''`` = it is not told."""
+    if event.state == "failed":
+        return "" if event.text else "red"  # what was given up, was so for another one
+    return "dim" if event.state == "ready" else ""
 
 
 def environment_name(event: EnvironmentProgress) -> str:
