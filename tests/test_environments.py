@@ -34,6 +34,11 @@ PROVIDER = """
 
 
     @hookimpl
+    def flow_settings(settings):
+        settings.declare("bare_word", "yes", "What the variable TINY says.")
+
+
+    @hookimpl
     def flow_plan_step(step, draft):
         options = step.options("bare")
         if options is not None:
@@ -54,14 +59,15 @@ PROVIDER = """
 
     class Provider(BareEnvironment):
         def resolve(self, request, work):
-            if request.options["wants"] == "nothing":
+            wants = request.options.get("wants", "")
+            if wants == "nothing":
                 raise NoEnvironment("There is nothing", where="here", why="so it is", hint="ask less")
             note("resolve")
             world = os.environ.get("WORLD", "1")
-            source = f"VALUE = {request.options['value']}\\nWORLD = {world}\\nFILES = {request.files}"
-            asked = {"modules": {"tiny": source}, "variables": {"TINY": "yes"}}
+            source = f"VALUE = {request.options.get('value', 0)}\\nWORLD = {world}\\nFILES = {request.files}"
+            asked = {"modules": {"tiny": source}, "variables": {"TINY": work.setting("bare_word")}}
             return {**super().resolve(request._replace(options=asked), work),
-                    "wants": request.options["wants"]}
+                    "wants": wants}
 
         def prepare(self, lock, folder, work):
             note("prepare")
@@ -295,6 +301,59 @@ def test_local_leaves_all_environments_out(lab):
     assert lab.flow("--environment", "local", "run", str(file)).returncode == 0
     assert lab.tester.left(1).artifact("start", "seen") == sys.prefix
     assert lab.run_json()[0].environments == {}
+
+
+NAMED = """
+@step
+def start(self):
+    import tiny
+    self.seen = (tiny.VALUE, os.environ["TINY"])
+    self.next(self.end)
+
+@bare(value=2)
+@step
+def end(self):
+    import tiny
+    self.seen = (tiny.VALUE, os.environ["TINY"])
+"""
+
+
+@pytest.mark.parametrize("how", ["option", "variable", "pyproject"])
+def test_a_named_provider_is_for_steps_that_ask_for_none(lab, how):
+    """Its settings can be read, though the flow has none of its decorators."""
+    both = how == "option"
+    source = NAMED if both else NAMED.replace("@bare(value=2)", "")
+    file = lab.write(source, HEAD)
+    words, variables = [], {"FLOW_BARE_WORD": "told"}
+    if how == "option":
+        words = ["--environment", "bare"]
+    elif how == "variable":
+        variables["FLOW_ENVIRONMENT"] = "bare"
+    else:
+        lab.tester.write('[tool.flow]\nenvironment = "bare"\n', "pyproject.toml")
+    done = lab.flow(*words, "run", str(file), **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = lab.tester.left(1)
+    assert run.artifact("start", "seen") == (0, "told")
+    assert run.artifact("end", "seen") == (2 if both else 0, "told")
+    kinds = 2 if both else 1
+    assert lab.done() == ["resolve"] * kinds + ["prepare"] * kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("baer", "There is no environment provider 'baer'\n  try:   did you mean 'bare'?"),
+        ("locl", "There is no environment provider 'locl'\n  try:   did you mean 'local'?"),
+        ("other", "no plugin provides the environment provider 'other': pip install flow-other"),
+    ],
+)
+def test_a_name_of_no_provider(lab, name, told):
+    file = lab.write(NAMED)
+    done = lab.flow("run", str(file), FLOW_ENVIRONMENT=name)
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert not (lab.path / ".flow" / "runs").exists(), "there is no run"
 
 
 def test_what_cannot_be_resolved_is_no_run(lab):
