@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_client.base import Entity
 from flow_client.pathspec import split
-from flow_core.api import ArtifactError, InputRef, PluginError, explain_unreadable
+from flow_core.api import ArtifactError, InputRef, PluginError
 
 if TYPE_CHECKING:
     from flow_client.task import Task
@@ -109,6 +109,8 @@ class DataArtifact(Entity):
         try:
             return artifacts.load(self._ref, what)
         except (ArtifactError, PluginError) as error:
+            from flow_core.api import explain_unreadable  # most values can be read
+
             record = self._task._record
             holder = InputRef(record.step, record.task, record.attempt)
             document = self._task._run._document
