@@ -8,8 +8,7 @@ from flow_core.api import EnvironmentProgress, duration
 from flow_terminal import wording
 from flow_terminal.style import Part, Style, clip, painted_line
 
-_BAR = 20
-_BAR_FROM = 70  # columns below which there is no room for bars
+_BARS = ((100, 20), (70, 10))  # columns, and how long a bar is from there on
 _LONGEST_NAME = 32
 
 Key = tuple[str, str, tuple[str, ...]]
@@ -69,17 +68,18 @@ class Making:
     def _line(self, one: _Made, name: str, columns: int, now: float) -> list[Part]:
         event = one.event
         parts: list[Part] = [(f"{self._style.running} ", "yellow"), (name, "cyan")]
-        if columns >= _BAR_FROM:
-            parts += self._bar(event.part)
+        length = next((length for least, length in _BARS if columns + 1 >= least), 0)
+        if length:
+            parts += self._bar(event.part, length)
         percent = "" if event.part is None else f"{event.part:.0%}"
         took = duration(max(0.0, now - one.since))
         news = wording.one_line(event.text or event.state)
         return [*parts, (f"  {percent:>4}  {took:>6}  ", ""), (news, "dim")]
 
-    def _bar(self, part: float | None) -> list[Part]:
-        full = int(_BAR * min(1.0, max(0.0, part or 0.0)))
+    def _bar(self, part: float | None, length: int) -> list[Part]:
+        full = int(length * min(1.0, max(0.0, part or 0.0)))
         return [
             ("  ", ""),
             (self._style.full * full, "green"),
-            (self._style.empty * (_BAR - full), "dim"),
+            (self._style.empty * (length - full), "dim"),
         ]
