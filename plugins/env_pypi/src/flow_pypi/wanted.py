@@ -128,9 +128,9 @@ def read_requirements(text: str, name: str) -> RequirementsFile:
     return RequirementsFile(
         tuple(found),
         hashes,
-        *(options["i"][-1:] or [""]),
-        tuple(options["extra"]),
-        tuple(options["f"]),
+        index_url=(options["i"] or [""])[-1],
+        extra_index_urls=tuple(options["extra"]),
+        links=tuple(options["f"]),
     )
 
 

@@ -56,7 +56,9 @@ class Wheels:
     def keep(self, packages: Sequence[Package]) -> None:
         """Put wheels that are at hand into the mirror, if there is one."""
         mirror = self._work.mirror
-        for package in packages if mirror is not None else ():
+        if mirror is None:
+            return
+        for package in packages:
             self._work.tell(f"mirroring {package.name} {package.version}")
             mirror.keep(package.sha256, self.path(package))
 
