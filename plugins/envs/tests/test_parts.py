@@ -20,6 +20,15 @@ PYLOCK = {
     ],
 }
 
+TEXT = """
+lock-version = "1.0"
+
+[[packages]]
+name = "rates"
+version = "1.4"
+wheels = [{ path = "./rates-1.4.whl", hashes = { sha256 = "0" } }]
+"""
+
 
 @pytest.mark.parametrize(
     ("data", "expected"),
@@ -40,6 +49,11 @@ PYLOCK = {
             {"conda": {"metadata": {}, "package": [{"name": "c", "version": "3", "url": "u"}]}},
             [Package("c", "3", "u")],
         ),
+        (
+            {"packages": [{"name": "python", "version": "3.12.1"}], "pypi": TEXT},
+            [Package("python", "3.12.1"), Package("rates", "1.4", "./rates-1.4.whl")],
+        ),
+        ({"format": 3, "text": "[[packages]] nonsense", "what": "else"}, []),
         ({"format": 3, "what": ["else"]}, []),
     ],
 )

@@ -1,13 +1,14 @@
 """The packages of a lock, and how those of two locks differ.
 
 Locks are the providers' own, but most name their packages in one of few ways: a list ``packages``, or
-``package``, of mappings with ``name`` and ``version``, or a mapping from names to versions. What a lock
-does not tell so, its environment does, once it is built.
+``package``, of mappings with ``name`` and ``version``, or a mapping from names to versions; the lock of
+another tool stands in them as data, or as the text of a ``pylock.toml``. What a lock does not tell so, its
+environment does, once it is built.
 """
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -56,15 +57,31 @@ def packages_of(
 
 
 def _read(data: Mapping[str, Any]) -> Iterator[Package]:
-    for value in data.values():
-        if isinstance(value, Mapping) and not {"packages", "package"} & {*data}:
-            yield from _read(value)  # the lock of another tool, inside
-    for name in ("packages", "package"):
-        listed = data.get(name)
-        if isinstance(listed, Mapping):
-            yield from (Package(str(n), str(v)) for n, v in listed.items() if isinstance(v, str))
-        elif isinstance(listed, list):
-            yield from (_package(p) for p in listed if isinstance(p, Mapping) and "name" in p)
+    for name, value in data.items():
+        if name in ("packages", "package"):
+            yield from _listed(value)
+        elif isinstance(value, Mapping):
+            yield from _read(value)
+        elif isinstance(value, str) and "[[packages]]" in value:
+            yield from _read(_toml(value))
+
+
+def _listed(packages: Any) -> Iterator[Package]:
+    if isinstance(packages, Mapping):
+        yield from (Package(str(n), v) for n, v in packages.items() if isinstance(v, str))
+    elif isinstance(packages, list):
+        yield from (_package(p) for p in packages if isinstance(p, Mapping) and "name" in p)
+
+
+def _toml(text: str) -> Mapping[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return {}
 
 
 def _package(data: Mapping[str, Any]) -> Package:
@@ -95,11 +112,6 @@ def _harmless_url(text: str) -> str:
     if parts.hostname is None or (parts.username is None and parts.password is None):
         return text
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def file_name(source: str) -> str:
-    """Return the last part of a source, for a line of a table."""
-    return os.path.basename(urlsplit(source).path) or source
 
 
 def changes(old: list[Package], new: list[Package]) -> list[Change]:

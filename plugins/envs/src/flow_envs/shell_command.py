@@ -143,8 +143,8 @@ def _wait(words: Sequence[str], variables: Mapping[str, str]) -> int:
     try:
         status = process.wait()
     finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
+        for changed, handler in earlier.items():
+            signal.signal(changed, handler)
     return status if status >= 0 else 128 - status
 
 

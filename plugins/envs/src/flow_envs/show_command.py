@@ -39,7 +39,8 @@ class _Shown(NamedTuple):
         if self.built is not None and self.built.ready is not None:
             return self.built.ready.python
         lock = self.target.lock
-        return str(lock.data.get("python", "")) if lock is not None else ""
+        told = str(lock.data.get("python", "")) if lock is not None else ""
+        return told or next((p.version for p in self.packages if p.name == "python"), "")
 
     @property
     def platform(self) -> str:
