@@ -79,9 +79,10 @@ def _toml(text: str) -> Mapping[str, Any]:
     else:
         import tomli as tomllib
     try:
-        return tomllib.loads(text)
+        found: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         return {}
+    return found
 
 
 def _package(data: Mapping[str, Any]) -> Package:
