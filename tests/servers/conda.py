@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -19,10 +20,13 @@ import sys
 import tarfile
 import tempfile
 import time
+import urllib.request
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from packaging.requirements import Requirement
 
 _ROOT = Path(__file__).resolve().parents[2]
 _VERSIONS = ("3.12", "3.11", "3.13", "3.10")  # of which one beside the running one is taken
@@ -82,12 +86,14 @@ class CondaChannel(NamedTuple):
         return self._replace(folder=str(folder))
 
 
-def conda_channel() -> CondaChannel:
+def channel_of_this_machine() -> CondaChannel:
     """Return the channel of this machine; made if there is none of these contents.
 
     Raises:
         NoChannel: something is missing for it.
     """
+    if importlib.util.find_spec("rattler") is None:
+        raise NoChannel("py-rattler is not installed here")
     found = interpreters()
     seed = hashlib.sha256(Path(__file__).read_bytes())
     seed.update((_ROOT / "constraints.txt").read_bytes())
@@ -105,6 +111,23 @@ def conda_channel() -> CondaChannel:
                 if old != folder and time.time() - old.stat().st_mtime > 7 * 86400:
                     shutil.rmtree(old, ignore_errors=True)
     return CondaChannel(str(folder), found[0].minor, found[1].minor)
+
+
+def served(channel: CondaChannel) -> str:
+    """Return the URL of a server that gives a channel; it runs as long as pytest does."""
+    from servers.sharing import serve, shared
+
+    def start(folder: Path) -> dict[str, Any]:
+        words = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "-d", channel.folder]
+        (port,) = serve(folder, lambda ports: [*words, str(ports[0])], 1, _answers)
+        return {"url": f"http://127.0.0.1:{port}"}
+
+    return str(shared("conda", start)["url"])
+
+
+def _answers(port: int) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/noarch/repodata.json", timeout=5) as told:
+        return bool(told.status == 200)
 
 
 def interpreters() -> tuple[Interpreter, Interpreter]:
@@ -159,7 +182,7 @@ def make_channel(folder: Path, found: Sequence[Interpreter]) -> None:
             links={f"bin/{name}": f"python{one.minor}" for name in ("python", "python3")},
         )
         for wheel in core_wheels(one):
-            package_of_wheel(folder / native, wheel, one.minor)
+            package_of_wheel(folder / native, wheel, one)
     for version in ("1.0", "1.4", "2.0"):
         library(folder, "tinylib", version, _TINYLIB.format(version=version))
     library(folder, "oldfriend", "1.0", "", depends=["tinylib <2"])
@@ -170,9 +193,7 @@ def make_channel(folder: Path, found: Sequence[Interpreter]) -> None:
             write_package(folder / platform, "python", found[0].version, {"bin/python": b""})
             needs = ["__osx >=11.0" if platform.startswith("osx") else "__glibc >=2.17"]
             write_package(folder / platform, "native", "1.0", {"lib/native": b""}, depends=needs)
-    write_package(
-        folder / native, "native", "2.0", {"lib/native": b""}, depends=["__glibc >=2.17"]
-    )
+    write_package(folder / native, "native", "2.0", {"lib/native": b""}, depends=["__glibc >=2.17"])
     index(folder)
 
 
@@ -263,22 +284,50 @@ def core_wheels(one: Interpreter) -> list[Path]:
     folder = Path(tempfile.mkdtemp(prefix="wheels-"))
     if one.minor == f"{sys.version_info[0]}.{sys.version_info[1]}":
         return installed(folder)
-    names = [text.split(";")[0] for text in core_requirements()]
-    command = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check"]
-    command += ["--no-deps", "--only-binary", ":all:", "--python-version", one.minor]
-    told = subprocess.run(
-        [*command, "-d", str(folder), *names], capture_output=True, text=True, check=False
-    )
-    if told.returncode:
-        raise NoChannel(f"wheels for Python {one.minor} cannot be fetched: {told.stderr[-300:]}")
+    waiting, seen = list(core_requirements()), set[str]()
+    while waiting:
+        wanted = Requirement(waiting.pop())
+        wanted.marker, holds = None, _holds(wanted, one)
+        if not holds or str(wanted) in seen:
+            continue
+        seen.add(str(wanted))
+        waiting += _requirements(_download(str(wanted), one, folder))
     return sorted(folder.glob("*.whl"))
 
 
-def package_of_wheel(folder: Path, wheel: Path, minor: str) -> Path:
+def _holds(wanted: Requirement, one: Interpreter) -> bool:
+    variables = {"python_version": one.minor, "python_full_version": one.version, "extra": ""}
+    return wanted.marker is None or wanted.marker.evaluate(variables)
+
+
+def _download(wanted: str, one: Interpreter, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check"]
+    command += ["--no-deps", "--only-binary", ":all:", "--python-version", one.minor]
+    place = tempfile.mkdtemp(dir=folder)
+    told = subprocess.run(
+        [*command, "-d", place, wanted], capture_output=True, text=True, check=False
+    )
+    if told.returncode:
+        raise NoChannel(f"{wanted} for Python {one.minor} cannot be fetched: {told.stderr[-300:]}")
+    (wheel,) = Path(place).glob("*.whl")
+    return wheel.rename(folder / wheel.name)
+
+
+def _requirements(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        lines = archive.read(name).decode().partition("\n\n")[0].splitlines()
+    return [x.partition(":")[2].strip() for x in lines if x.startswith("Requires-Dist:")]
+
+
+def package_of_wheel(folder: Path, wheel: Path, one: Interpreter) -> Path:
     """Write the package with the files of a wheel, for one version of Python."""
+    minor = one.minor
     name, version = wheel.name.split("-")[:2]
     major, second = minor.split(".")
     upper = f"{major}.{int(second) + 1}"
+    wanted = [r for r in map(Requirement, _requirements(wheel)) if _holds(r, one)]
+    needs = [f"{r.name} {r.specifier}".strip().lower() for r in wanted]
     with zipfile.ZipFile(wheel) as archive:
         files = {
             f"lib/python{minor}/site-packages/{n}": archive.read(n)
@@ -290,7 +339,7 @@ def package_of_wheel(folder: Path, wheel: Path, minor: str) -> Path:
         name.replace("_", "-").lower(),
         version,
         files,
-        depends=[f"python >={minor},<{upper}.0a0"],
+        depends=[f"python >={minor},<{upper}.0a0", *needs],
         build=f"py{major}{second}_0",
     )
 
@@ -339,6 +388,7 @@ def write_package(
     texts = {f"info/{k}.json": json.dumps(v, sort_keys=True).encode() for k, v in info.items()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.conda"
+    path.unlink(missing_ok=True)  # it may be a link into the channel that all share
     with zipfile.ZipFile(path, "w") as archive:
         for part, content in (
             ("metadata.json", b'{"conda_pkg_format_version": 2}'),
@@ -398,4 +448,4 @@ def _link(source: str, target: str) -> None:
 
 
 if __name__ == "__main__":
-    shutil.copytree(conda_channel().folder, sys.argv[1], copy_function=_link)
+    shutil.copytree(channel_of_this_machine().folder, sys.argv[1], copy_function=_link)

@@ -342,7 +342,11 @@ class StepEnvironments:
         return pack(index, self._used(), loaded)
 
     def _used(self) -> set[str]:
-        """Return the distributions that tasks cannot do without."""
+        """Return the distributions that tasks cannot do without.
+
+        One that makes environments does that here, before there are tasks: for its decorators alone
+        nobody needs what it solves and installs with.
+        """
         session = self._session
         index, names = session.index, session.definition.decorator_names()
         store = index.find_opener("flow.stores", session.settings["datastore"])
@@ -354,9 +358,13 @@ class StepEnvironments:
             "flow.metadata": {metadata},
             "flow.computes": {plan.compute for plan in session.plans.values()},
         }
+        makers = {e.distribution for e in index.entry_points if e.group == GROUP}
         found = {CORE}
         for entry in index.entry_points:
-            if entry.name in wanted.get(entry.group, ()):
+            of_decorators = entry.group.startswith("flow.decorator")
+            if entry.name in wanted.get(entry.group, ()) and not (
+                of_decorators and entry.distribution in makers
+            ):
                 found.add(entry.distribution)
         return found
 

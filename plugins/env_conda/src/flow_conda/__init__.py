@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from flow_conda.specs import check_python, read_specs
 from flow_core.api import (
     FlowDecorator,
     Options,
@@ -13,7 +14,6 @@ from flow_core.api import (
     deprecated,
     option,
 )
-from flow_conda.specs import check_python, read_specs
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,26 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import rattler
-from rattler import Channel, Client, PackageRecord, RepoDataRecord, Subdir
+from rattler import (
+    BuildString,
+    Channel,
+    Client,
+    InstallerReporter,
+    PackageRecord,
+    RepoDataRecord,
+    Subdir,
+)
 from rattler.package_streaming import download_to_writer
 
-from flow_core.api import NoEnvironment
 from flow_conda import trouble
 from flow_conda.archives import archive_path, digest_of
 from flow_conda.solving import without_secrets
+from flow_core.api import NoEnvironment
 
 _AT_ONCE = 8  # downloads
 _CHUNK = 1 << 20
@@ -181,7 +190,7 @@ async def _link(job: Mapping[str, Any], packages: Sequence[Mapping[str, Any]], t
         platform=Subdir(job["platform"]),
         execute_link_scripts=False,  # they may do anything, on the machine of whoever builds
         show_progress=False,
-        reporter=_Reporter(tell, len(records)),
+        reporter=_Reporter(tell, len(records)),  # type: ignore[abstract]
     )
 
 
@@ -190,7 +199,7 @@ def record_of(package: Mapping[str, Any], path: str) -> RepoDataRecord:
     record = PackageRecord(
         package["name"],
         package["version"],
-        package["build"],
+        BuildString(package["build"]),
         package["build_number"],
         package["subdir"],
         noarch=package.get("noarch"),
@@ -202,10 +211,10 @@ def record_of(package: Mapping[str, Any], path: str) -> RepoDataRecord:
         license=package.get("license"),
         python_site_packages_path=package.get("python_site_packages_path"),
     )
-    return RepoDataRecord(record, package["fn"], f"file://{path}", package["channel"])
+    return RepoDataRecord(record, package["fn"], Path(path).as_uri(), package["channel"])
 
 
-class _Reporter:
+class _Reporter(InstallerReporter):
     """Tells how far rattler is.
 
     Args:
@@ -249,5 +258,3 @@ def _teller(path: str) -> Tell:
                 file.write(json.dumps([text, round(part, 3)]) + "\n")
 
     return tell
-
-

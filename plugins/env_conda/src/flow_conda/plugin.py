@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flow_core.api import LOCAL, FlowDefinition, PlanDraft, Settings, StepDefinition, hookimpl
 from flow_conda import CondaOptions
 from flow_conda.specs import read_specs
+from flow_core.api import LOCAL, FlowDefinition, PlanDraft, Settings, StepDefinition, hookimpl
 
 
 @hookimpl

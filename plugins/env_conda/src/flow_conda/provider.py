@@ -13,6 +13,16 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from flow_conda import trouble
+from flow_conda.archives import archive_path
+from flow_conda.platforms import subdir_of
+from flow_conda.specs import (
+    Spec,
+    is_conda_lock,
+    python_spec,
+    read_environment_file,
+    read_spec,
+)
 from flow_core.api import (
     CommandFailed,
     EnvironmentCapabilities,
@@ -22,10 +32,6 @@ from flow_core.api import (
     Interpreter,
     NoEnvironment,
 )
-from flow_conda import trouble
-from flow_conda.archives import archive_path
-from flow_conda.platforms import subdir_of
-from flow_conda.specs import Spec, python_spec, read_environment_file, read_spec
 
 FORMAT = 1
 _DEFAULT_CHANNEL = "conda-forge"
@@ -60,34 +66,35 @@ class CondaEnvironment:
 
     def resolve(self, request: EnvironmentRequest, work: EnvironmentWork) -> Mapping[str, Any]:
         """Let rattler say what it would install on the platform of the request."""
-        asked = read_request(request, work)
         platform = subdir_of(request.platform)
-        work.tell(f"solving for {platform}: {', '.join(asked.specs[:4])}")
-        job = {
-            "do": "solve",
-            "specs": asked.specs,
-            "required": list(request.requirements),
-            "channels": asked.channels,
-            "platform": platform,
-        }
+        job: dict[str, Any] = {"platform": platform, "required": list(request.requirements)}
+        name = request.options.get("environment")
+        pip: list[str] = []
+        if name and is_conda_lock(request.files[name]):
+            check_alone(request.options, name)
+            work.tell(f"reading {name}")
+            job |= {"do": "read", "text": request.files[name], "name": name}
+        else:
+            asked = read_request(request, work)
+            pip = asked.pip
+            work.tell(f"solving for {platform}: {', '.join(asked.specs[:4])}")
+            job |= {"do": "solve", "specs": asked.specs, "channels": asked.channels}
         found = _run_worker(job, work)
-        lock = {
-            "format": FORMAT,
-            "platform": platform,
-            "channels": [_shown(channel) for channel in asked.channels],
-            "specs": asked.specs,
-            "packages": found["packages"],
-        }
-        return lock
+        lock = {"format": FORMAT, "platform": platform, "packages": found["packages"]}
+        return with_pypi(lock, [*pip, *found["left"]], request, work)
 
     def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
         """Fetch the packages that the cache lacks, and link them into the environment."""
         check(lock)
         work.tell(f"making an environment of {len(lock['packages'])} packages", 0.0)
         _Building(lock, folder, work).build()
-        work.tell("installed", 1.0)
         windows = lock["platform"].startswith("win-")
         python = os.path.join(folder, *(["python.exe"] if windows else ["bin", "python"]))
+        if "pypi" in lock:
+            from flow_pypi.library import install_into
+
+            install_into(python, lock["pypi"], work)
+        work.tell("installed", 1.0)
         return Interpreter(python, {"CONDA_PREFIX": folder, **_variables(folder)})
 
     def export(self, lock: Mapping[str, Any]) -> Mapping[str, str]:
@@ -96,6 +103,64 @@ class CondaEnvironment:
         from flow_conda.lockfile import conda_lock_text
 
         return {"conda-lock.yml": conda_lock_text(lock)}
+
+
+def check_alone(options: Mapping[str, Any], name: str) -> None:
+    """Raise `NoEnvironment` where something is asked for beside a lock, which says all."""
+    beside = sorted({"packages", "python", "channels", "pypi"} & {*options})
+    if beside:
+        raise NoEnvironment(
+            f"'{name}' is a lock, and '{beside[0]}' asks for something beside it",
+            where=trouble.PROVIDER,
+            why="a lock says all that is installed",
+            hint=f"leave '{beside[0]}' out, or name the environment.yml of which the lock was made",
+        )
+
+
+def with_pypi(
+    lock: dict[str, Any],
+    requirements: Sequence[str],
+    request: EnvironmentRequest,
+    work: EnvironmentWork,
+) -> dict[str, Any]:
+    """Return a lock with what is asked of PyPI on top of the packages of conda.
+
+    Args:
+        lock: the packages of conda: what they provide stays as it is.
+        requirements: of an ``environment.yml``, and what no channel has of those that tasks need.
+        request: may have options of ``@pypi``, too.
+        work: see `flow_core.api.EnvironmentWork`.
+    """
+    options: Mapping[str, Any] = request.options.get("pypi", {})
+    if not requirements and not options:
+        return lock
+    from flow_pypi.library import requirements_of, resolve_on
+
+    own = requirements_of(options, request.files)
+    wanted = [*own.requirements, *requirements]
+    python = next(p["version"] for p in lock["packages"] if p["name"] == "python")
+    text = resolve_on(
+        wanted,
+        platform=request.platform,
+        python=".".join(python.split(".")[:2]),
+        work=work,
+        options=options,
+        installed={p["name"]: p["version"] for p in lock["packages"] if is_python_package(p)},
+        hashes=own.hashes,
+    )
+    return {**lock, "pypi": text}
+
+
+def is_python_package(package: Mapping[str, Any]) -> bool:
+    """Whether pip would see a package of conda as installed: under its name, and with a version."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        Version(package["version"])
+    except InvalidVersion:
+        return False
+    needs = {text.split()[0] for text in package.get("depends", ())}
+    return package.get("noarch") == "python" or bool({"python", "python_abi"} & needs)
 
 
 def read_request(request: EnvironmentRequest, work: EnvironmentWork) -> Asked:
@@ -110,7 +175,7 @@ def read_request(request: EnvironmentRequest, work: EnvironmentWork) -> Asked:
         packages.update(file.packages)
         channels, pip = channels or file.channels, file.pip
     packages.update((s.name, s) for s in map(read_spec, options.get("packages", ())))
-    python = options.get("python")
+    python = options.get("python") or options.get("pypi", {}).get("python")
     if python or "python" not in packages:
         packages["python"] = python_spec(python or request.python)
     return Asked(
@@ -133,11 +198,6 @@ def _channel(name: str) -> str:
         "://" not in name and os.path.isdir(os.path.join(path, "noarch"))
     )
     return "file://" + os.path.abspath(path) if is_folder else name
-
-
-def _shown(channel: str) -> str:
-    """Return a channel without password and token."""
-    return re.sub(r"(://)(?:[^/@]*@)?([^/]*)(?:/t/[^/]+(?=/))?", r"\1\2", channel)
 
 
 def check(lock: Mapping[str, Any]) -> None:
@@ -238,7 +298,9 @@ def _run_worker(job: Mapping[str, Any], work: EnvironmentWork) -> dict[str, Any]
             json.dump(whole, file)
         command = [sys.executable, "-m", "flow_conda.worker", path]
         with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(work.run, command)
+            future = pool.submit(
+                work.run, command, folder=folder
+            )  # no module is there that could be meant
             _pass_on(future, news, work)
             text = _answer(future)
     answer: dict[str, Any] = json.loads(text.rstrip().rpartition("\n")[2])

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import rattler
-from packaging.requirements import InvalidRequirement, Requirement
-from rattler import Channel, Gateway, MatchSpec, RepoDataRecord, SourceConfig, Subdir
+from rattler import (
+    Channel,
+    Gateway,
+    GatewayQueryResult,
+    MatchSpec,
+    RepoDataRecord,
+    SourceConfig,
+    Subdir,
+)
 from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
+from rattler.networking.fetch_repo_data import CacheAction
 
-from flow_core.api import NoEnvironment
 from flow_conda import trouble
 from flow_conda.platforms import marker_variables, virtual_packages
+from flow_conda.required import applying, check_python_version, conda_spec
+from flow_core.api import NoEnvironment
 
 _KEPT = (
     *("name", "version", "build", "build_number", "subdir", "noarch", "depends", "constrains"),
     *("sha256", "md5", "size", "license", "python_site_packages_path", "fn", "url", "channel"),
 )
 """What a lock says of a package. When it was built and indexed may change; it does not count."""
-_OLDEST = (3, 10)  # Python that tasks run in
+T = TypeVar("T")
 _TOKEN = re.compile(r"^/t/[^/]+(?=/)")
 
 
@@ -44,8 +53,7 @@ async def solve(job: Mapping[str, Any]) -> dict[str, Any]:
     specs = list(job["specs"])
     records = await search.solve(specs)
     python = next(str(r.version) for r in records if r.name.normalized == "python")
-    if tuple(map(int, python.split(".")[:2])) < _OLDEST:
-        raise trouble.too_old(python)
+    check_python_version(python)
     variables = marker_variables(python, job["platform"])
     here, left = await search.offered(job["required"], variables)
     if here:
@@ -84,21 +92,39 @@ class _Search:
         self._channels = [Channel(name) for name in job["channels"]]
         self._platforms = [Subdir(job["platform"]), Subdir("noarch")]
         self._virtual = virtual_packages(job["platform"])
-        action = "force-cache-only" if job["offline"] else "cache-or-fetch"
-        folder = os.path.join(job["cache"], "repodata")
-        config = SourceConfig(cache_action=action)  # type: ignore[arg-type]
-        self._gateway = Gateway(cache_dir=folder, default_config=config)  # type: ignore[arg-type]
+        self._gateway = self._gateway_with(
+            "force-cache-only" if job["offline"] else "cache-or-fetch"
+        )
+
+    def _gateway_with(self, action: CacheAction) -> Gateway:
+        folder = Path(self._job["cache"], "repodata")
+        return Gateway(cache_dir=folder, default_config=SourceConfig(cache_action=action))
+
+    async def _ask(self, question: Callable[[Gateway], Awaitable[T]]) -> T:
+        """Ask the channels; without what is cached where rattler does not understand their answer.
+
+        A server that says "not modified", but not what was not, is taken for one in trouble.
+        """
+        try:
+            return await question(self._gateway)
+        except GatewayError as error:
+            if "304 Not Modified" not in str(error):
+                raise
+            self._gateway = self._gateway_with("no-cache")
+            return await question(self._gateway)
 
     async def solve(self, specs: Sequence[str]) -> list[RepoDataRecord]:
         """Return the packages that fit all of ``specs``."""
         wanted = [self._spec(text) for text in specs]
         try:
-            return await rattler.solve(
-                self._channels,
-                wanted,
-                gateway=self._gateway,
-                platforms=self._platforms,
-                virtual_packages=self._virtual,
+            return await self._ask(
+                lambda gateway: rattler.solve(
+                    self._channels,
+                    wanted,
+                    gateway=gateway,
+                    platforms=self._platforms,
+                    virtual_packages=self._virtual,
+                )
             )
         except GatewayError as error:
             raise await self._unreachable(str(error)) from None
@@ -125,20 +151,12 @@ class _Search:
         """
         here: dict[str, str] = {}
         left: list[str] = []
-        for text in required:
-            try:
-                wanted = Requirement(text)
-            except InvalidRequirement as error:
-                raise trouble.failed(f"'{text}', which a plugin requires: {error}") from None
-            if wanted.marker is not None and not wanted.marker.evaluate(dict(variables)):
-                continue
-            name = re.sub(r"[-_.]+", "-", wanted.name).lower()
-            plain = str(wanted).partition(";")[0].strip()
-            spec = f"{name} {wanted.specifier}".strip()
-            if wanted.url or wanted.extras or not await self._has_python_package(spec):
-                left.append(plain)
+        for _, text in applying(required, variables):
+            spec = conda_spec(text)
+            if spec is not None and await self._has_python_package(spec):
+                here[text] = spec
             else:
-                here[plain] = spec
+                left.append(text)
         return here, left
 
     async def _has_python_package(self, text: str) -> bool:
@@ -153,8 +171,13 @@ class _Search:
         )
 
     async def _records(self, spec: MatchSpec) -> list[RepoDataRecord]:
-        found = await self._gateway.query(self._channels, self._platforms, [spec], recursive=False)
+        found = await self._query(self._channels, spec)
         return [record for records in found for record in records]
+
+    async def _query(self, channels: Sequence[Channel], spec: MatchSpec) -> GatewayQueryResult:
+        return await self._ask(
+            lambda gateway: gateway.query(channels, self._platforms, [spec], recursive=False)
+        )
 
     async def _explained(self, text: str, specs: Sequence[str]) -> NoEnvironment:
         lacking = trouble.lacking(text)
@@ -165,7 +188,7 @@ class _Search:
         versions = [str(v) for v in sorted({record.version for record in records})]
         names: list[str] = []
         if not versions:
-            every = await self._gateway.names(self._channels, self._platforms)
+            every = await self._ask(lambda g: g.names(self._channels, self._platforms))
             names = [name.normalized for name in every]
         wanted = next((s for s in specs if s.rpartition("::")[2].split()[0] == lacking), lacking)
         return trouble.no_such_package(lacking, wanted, versions, names, shown)
@@ -174,9 +197,7 @@ class _Search:
         """Find out which channel it is, asking each of them alone."""
         for name, channel in zip(self._job["channels"], self._channels, strict=True):
             try:
-                await self._gateway.query(
-                    [channel], self._platforms, [MatchSpec("python")], recursive=False
-                )
+                await self._query([channel], MatchSpec("python"))
             except GatewayError as error:
                 shown = without_secrets(name)
                 if self._job["offline"]:
@@ -209,4 +230,3 @@ def _hidden(text: str, channel: str) -> str:
     """Return an error's text without what is secret in the URL of a channel."""
     secret = Channel(channel).base_url.rstrip("/")
     return text.replace(secret, without_secrets(secret))
-

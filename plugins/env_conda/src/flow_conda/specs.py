@@ -112,6 +112,13 @@ class EnvironmentFile(NamedTuple):
     pip: tuple[str, ...]
 
 
+def is_conda_lock(text: str) -> bool:
+    """Whether the text of a file is a ``conda-lock.yml`` rather than an ``environment.yml``."""
+    return all(
+        re.search(rf"^{key}:", text, re.MULTILINE) for key in ("version", "metadata", "package")
+    )
+
+
 def read_environment_file(text: str, name: str) -> EnvironmentFile:
     """Return what an ``environment.yml`` asks for.
 

@@ -95,13 +95,15 @@ def no_such_package(
             hint=f"python='{minors[-1]}'" if minors else "choose other channels: channels=[…]",
         )
     if versions:
-        exact = re.fullmatch(r"\S+ ==?(\d+\.\d+)", spec)
+        exact = re.fullmatch(r"\S+ ==?(\d+(?:\.\d+)*)", spec)
         any_patch = [v for v in versions if exact and v.startswith(f"{exact[1]}.")]
         return NoEnvironment(
             f"No package fits '{spec}'",
             where=_in(channels),
             why=f"versions that there are: {few(versions)}",
-            hint=f"any {exact[1]}.x is '{exact[1]}.*'" if exact and any_patch else "check the version",
+            hint=f"any {exact[1]}.x is '{exact[1]}.*'"
+            if exact and any_patch
+            else "check the version",
         )
     near = near_misses(name, names)
     return NoEnvironment(
@@ -128,7 +130,9 @@ def unreachable(channel: str, why: str) -> NoEnvironment:
     lines = [line.removeprefix("Caused by: ") for line in why.splitlines() if line.strip()]
     missing = any(w in why for w in ("404", "could not find subdir", "No such file"))
     return NoEnvironment(
-        f"There is no channel '{channel}'" if missing else f"The channel '{channel}' is not reached",
+        f"There is no channel '{channel}'"
+        if missing
+        else f"The channel '{channel}' is not reached",
         where=PROVIDER,
         why=lines[-1] if lines else "it does not say why",
         hint="check its name: channels=[…], CONDA_CHANNELS or FLOW_CONDA_CHANNELS"
@@ -240,6 +244,4 @@ def parts(error: NoEnvironment) -> dict[str, str | None]:
 
 def error_of(data: Mapping[str, str | None]) -> NoEnvironment:
     """Return the error that `parts` was made of."""
-    return NoEnvironment(
-        str(data["what"]), where=data["where"], why=data["why"], hint=data["hint"]
-    )
+    return NoEnvironment(str(data["what"]), where=data["where"], why=data["why"], hint=data["hint"])

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-from flow_core.api import NoEnvironment
 from flow_conda.trouble import disk_full, failed, is_full, parts
+from flow_core.api import NoEnvironment
 
 
 def main(path: str) -> None:
@@ -29,6 +30,8 @@ def main(path: str) -> None:
         text = f"{type(error).__name__}: {error}"
         answer = {"error": parts(disk_full(job["cache"]) if is_full(text) else failed(text))}
     sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # threads of rattler may still run, and one that meets the end of Python crashes
 
 
 async def _do(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,6 +39,10 @@ async def _do(job: Mapping[str, Any]) -> dict[str, Any]:
         from flow_conda.solving import solve
 
         return await solve(job)
+    if job["do"] == "read":
+        from flow_conda.lockfile import read_all
+
+        return read_all(job)
     from flow_conda.installing import install
 
     return await install(job)
