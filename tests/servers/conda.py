@@ -14,6 +14,7 @@ import importlib.util
 import io
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -98,7 +99,8 @@ def channel_of_this_machine() -> CondaChannel:
     seed = hashlib.sha256(Path(__file__).read_bytes())
     seed.update((_ROOT / "constraints.txt").read_bytes())
     seed.update(json.dumps(found).encode())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flow-core-tests"
+    # Not by HOME: tests have homes of their own.
+    cache = Path(pwd.getpwuid(os.getuid()).pw_dir, ".cache", "flow-core-tests")
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / f"conda-{seed.hexdigest()[:16]}"
     with open(cache / "conda.lock", "w") as file:

@@ -370,19 +370,20 @@ class TestMirror:
             subprocess.run([ready.interpreter, "-c", "import tinylib"], check=True)
 
 
-class TestCondaLock:
-    @pytest.fixture(scope="class")
-    def exported(self, tmp_path_factory: pytest.TempPathFactory, conda_url: str) -> Path:
-        root = tmp_path_factory.mktemp("exported")
-        settings = {"conda_channels": conda_url, "mirror_packages": False}
-        builder = EnvironmentBuilder(
-            "conda", CondaEnvironment(), str(root), setting=settings.__getitem__
-        )
-        (name, text), *rest = builder.export(builder.resolve(request("oldfriend"))).items()
-        assert (name, rest) == ("conda-lock.yml", [])
-        (root / name).write_text(text)
-        return root / name
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, conda_url: str) -> Path:
+    root = tmp_path_factory.mktemp("exported")
+    settings = {"conda_channels": conda_url, "mirror_packages": False}
+    builder = EnvironmentBuilder(
+        "conda", CondaEnvironment(), str(root), setting=settings.__getitem__
+    )
+    (name, text), *rest = builder.export(builder.resolve(request("oldfriend"))).items()
+    assert (name, rest) == ("conda-lock.yml", [])
+    (root / name).write_text(text)
+    return root / name
 
+
+class TestCondaLock:
     def test_conda_lock_takes_it(self, exported: Path, conda_url: str) -> None:
         command = [
             sys.executable,

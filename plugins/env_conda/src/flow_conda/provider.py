@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -100,9 +101,7 @@ class CondaEnvironment:
     def export(self, lock: Mapping[str, Any]) -> Mapping[str, str]:
         """Return ``conda-lock.yml``, which ``conda-lock install`` takes."""
         check(lock)
-        from flow_conda.lockfile import conda_lock_text
-
-        return {"conda-lock.yml": conda_lock_text(lock)}
+        return {"conda-lock.yml": _exported(lock)}
 
 
 def check_alone(options: Mapping[str, Any], name: str) -> None:
@@ -284,6 +283,16 @@ def _variables(folder: str) -> dict[str, str]:
 # --- the worker ---------------------------------------------------------------------------------
 
 
+def _exported(lock: Mapping[str, Any]) -> str:
+    """Return the text of ``conda-lock.yml``. Whoever imports its library has more than that."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = _command({"do": "export", "lock": lock, "cache": folder}, folder)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise trouble.failed(done.stderr)
+    return str(_answer(done.stdout)["text"])
+
+
 def _run_worker(job: Mapping[str, Any], work: EnvironmentWork) -> dict[str, Any]:
     """Let the worker do a job, and pass on what it tells meanwhile.
 
@@ -292,29 +301,34 @@ def _run_worker(job: Mapping[str, Any], work: EnvironmentWork) -> dict[str, Any]
     """
     with tempfile.TemporaryDirectory(dir=work.cache, prefix="job-") as folder:
         news = os.path.join(folder, "news")
-        path = os.path.join(folder, "job.json")
-        whole = {**job, "news": news, "cache": work.cache, "offline": work.offline}
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(whole, file)
-        command = [sys.executable, "-m", "flow_conda.worker", path]
+        command = _command(
+            {**job, "news": news, "cache": work.cache, "offline": work.offline}, folder
+        )
         with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(
-                work.run, command, folder=folder
-            )  # no module is there that could be meant
+            # In that folder no module lies that could be meant by mistake.
+            future = pool.submit(work.run, command, folder=folder)
             _pass_on(future, news, work)
-            text = _answer(future)
+            try:
+                return _answer(future.result())
+            except CommandFailed as error:
+                full = trouble.is_full(error.output)
+                raise (
+                    trouble.disk_full(work.cache) if full else trouble.failed(error.output)
+                ) from None
+
+
+def _command(job: Mapping[str, Any], folder: str) -> list[str]:
+    path = os.path.join(folder, "job.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(job, file)
+    return [sys.executable, "-m", "flow_conda.worker", path]
+
+
+def _answer(text: str) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(text.rstrip().rpartition("\n")[2])
     if "error" in answer:
         raise trouble.error_of(answer["error"])
     return answer
-
-
-def _answer(future: Future[str]) -> str:
-    try:
-        return future.result()
-    except CommandFailed as error:
-        full = trouble.is_full(error.output)
-        raise (trouble.disk_full("") if full else trouble.failed(error.output)) from None
 
 
 def _pass_on(future: Future[str], news: str, work: EnvironmentWork) -> None:

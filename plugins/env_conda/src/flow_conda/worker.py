@@ -43,6 +43,10 @@ async def _do(job: Mapping[str, Any]) -> dict[str, Any]:
         from flow_conda.lockfile import read_all
 
         return read_all(job)
+    if job["do"] == "export":
+        from flow_conda.lockfile import conda_lock_text
+
+        return {"text": conda_lock_text(job["lock"])}
     from flow_conda.installing import install
 
     return await install(job)
