@@ -97,11 +97,9 @@ def _header(flow: str) -> None:
 
 def _refuse(top: dict[str, Any], script: str) -> None:
     kind = top["environment"] or "local"
-    if environment.makes_environments(kind):
-        return _refuse_metadata(top, script)
-    if kind in ("conda", "pypi"):
+    if kind in ("conda", "pypi") and not environment.makes_environments(kind):
         os.environ[environment.OWN + "ENVIRONMENT"] = kind  # steps that switch it off may run
-    elif kind != "local":
+    elif kind not in ("local", "conda", "pypi"):
         raise UsageError(
             f"--environment={kind} is not offered by flow-metaflow yet",
             where=script,
