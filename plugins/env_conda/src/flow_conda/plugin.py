@@ -17,6 +17,9 @@ def flow_settings(settings: Settings) -> None:
         "",
         "Channels of @conda, by commas: names, URLs or folders; default: CONDA_CHANNELS, or conda-forge.",
     )
+    from flow_pypi import plugin  # not above: its hooks would be taken for some of this module
+
+    plugin.flow_settings(settings)  # they count for what is put on top
 
 
 @hookimpl
