@@ -91,7 +91,7 @@ class TestPackageSetting:
         file = flowtester.write(PLAIN, "project/flows/mine.py")
         # Though the current folder is another one.
         found = listed(flowtester.python(file, "code", "list"))
-        assert found == ["conf/x.yaml", "flows/mine.py"]
+        assert found == ["conf/x.yaml", "flows/mine.py", "pyproject.toml"]
 
     def test_a_secret_is_told_when_the_run_begins(self, flowtester):
         flowtester.write("x", "deploy.pem")
