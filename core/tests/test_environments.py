@@ -18,7 +18,10 @@ from hypothesis import strategies as st
 from flow_core.environments import (
     EnvironmentBuilder,
     EnvironmentLock,
+    built_environments,
     canonical,
+    hold_environment,
+    remove_environment,
     request_digest,
     this_platform,
 )
@@ -172,6 +175,55 @@ class TestPrepare:
         mark = Path(f"{ready.folder}.json")
         mark.write_text(json.dumps({**json.loads(mark.read_text()), "interpreter": "/gone"}))
         assert builder(Own(), tmp_path).find(self.lock()) is None
+
+    def test_all_are_listed(self, tmp_path: Path) -> None:
+        assert built_environments(str(tmp_path)) == []
+        made = builder(Own(), tmp_path)
+        lock = made.resolve(request())
+        ready = made.prepare(lock)
+        half = Path(ready.folder).with_name("0123456789abcdef")
+        half.mkdir()
+        found = {one.key: one for one in built_environments(str(tmp_path))}
+        assert found.keys() == {lock.hash[:16], half.name}
+        one = found[lock.hash[:16]]
+        assert (one.provider, one.folder, one.name) == ("own", ready.folder, lock.name)
+        assert one.ready == ready
+        assert one.size() >= 4096
+        assert abs(one.used_at - time.time()) < 60
+        assert found[half.name].ready is None
+
+    def test_one_that_is_used_is_not_removed(self, tmp_path: Path) -> None:
+        made = builder(Own(), tmp_path)
+        ready = made.prepare(made.resolve(request()))
+        os.utime(f"{ready.folder}.json", (0, 0))
+        descriptor = hold_environment(ready)
+        assert descriptor is not None
+        (one,) = built_environments(str(tmp_path))
+        assert one.is_used()
+        assert one.used_at > 0
+        with pytest.raises(NoEnvironment) as caught:
+            remove_environment(str(tmp_path), "own", ready.lock)
+        assert caught.value.what == f"The environment {ready.name} cannot be removed now"
+        assert caught.value.why == "a run uses it, or somebody builds it"
+        os.close(descriptor)
+        assert not one.is_used()
+        assert remove_environment(str(tmp_path), "own", ready.lock[:16])
+        assert not remove_environment(str(tmp_path), "own", ready.lock)
+        assert built_environments(str(tmp_path)) == []
+        assert hold_environment(ready) is None
+
+    def test_one_that_is_built_now_is_not_removed(self, tmp_path: Path) -> None:
+        class Removed(Own):
+            def prepare(self, lock: Any, folder: str, work: Any) -> Any:
+                (one,) = built_environments(str(tmp_path))
+                assert one.ready is None
+                assert one.is_used()
+                with pytest.raises(NoEnvironment):
+                    remove_environment(str(tmp_path), "own", one.key)
+                return super().prepare(lock, folder, work)
+
+        made = builder(Removed(), tmp_path)
+        made.prepare(made.resolve(request()))
 
     def test_it_can_be_removed(self, tmp_path: Path) -> None:
         ready = builder(Own(), tmp_path).prepare(self.lock())

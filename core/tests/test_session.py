@@ -18,6 +18,7 @@ from flow_core.flowfile import load_flow, name_for
 from flow_core.graph import Problem
 from flow_core.hookspecs import hookimpl
 from flow_core.interfaces import ComputeCapabilities
+from flow_core.plan import LOCAL
 from flow_core.records import FORMAT, RunDocument, RunResult, RunState, run_key
 from flow_core.run import RunRequest, command_line, run_failed
 from flow_core.session import Session
@@ -384,6 +385,54 @@ class TestEnvironments:
             "Step 'start' runs on vax-x; the environment provider 'conda' makes environments for "
             f"{this_platform()} only"
         )
+
+    @staticmethod
+    def plan(flowtester, *demands, **settings):
+        """The plan of a step for which hooks ask in this order."""
+
+        class Asks:
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                for name, more in demands:
+                    draft.use_environment(name, by=f"@{name}", **more)
+
+        session = flowtester.session(flowtester.load(FLOW), modules=[Asks()], settings=settings)
+        return session.plans["start"]
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_one_provider_for_the_demands_of_two(self, flowtester, turned):
+        demands = [
+            ("pypi", {"options": {"packages": {"x": "1"}}, "files": ["a.txt", "b.txt"]}),
+            ("conda", {"options": {"python": "3.12"}, "files": ["b.txt"], "over": ["pypi"]}),
+        ]
+        plan = self.plan(flowtester, *(reversed(demands) if turned else demands))
+        assert plan.environment == "conda"
+        assert plan.environment_options == {"python": "3.12", "pypi": {"packages": {"x": "1"}}}
+        assert plan.environment_files == ("a.txt", "b.txt")
+
+    def test_who_is_over_nobody_there_has_its_own_options_only(self, flowtester):
+        plan = self.plan(flowtester, ("conda", {"options": {"python": "3.12"}, "over": ["pypi"]}))
+        assert (plan.environment, plan.environment_options) == ("conda", {"python": "3.12"})
+
+    @pytest.mark.parametrize("over", [(), ("third",)])
+    @pytest.mark.parametrize("both", [False, True])
+    def test_two_providers_of_which_none_is_over_the_other(self, flowtester, over, both):
+        one = ["venv", *over] if both else over
+        two = ["conda", *over] if both else over
+        with pytest.raises(DefinitionError) as caught:
+            self.plan(flowtester, ("conda", {"over": one}), ("venv", {"over": two}))
+        assert caught.value.what == (
+            "Step 'start' has two environment providers: 'conda' (from @conda) and 'venv' "
+            "(from @venv)"
+        )
+        assert caught.value.hint == "remove one of @conda and @venv"
+
+    def test_a_step_that_has_none_whatever_the_setting_says(self, flowtester):
+        assert self.plan(flowtester, (LOCAL, {}), environment="conda").environment is None
+
+    def test_what_a_step_asks_for_goes_before_none(self, flowtester):
+        plan = self.plan(flowtester, (LOCAL, {}), ("pypi", {}), environment="conda")
+        assert plan.environment == "pypi"
 
     def test_local_means_none(self, flowtester):
         outcome = flowtester.run(FLOW, modules=[self.Wants()], settings={"environment": "local"})

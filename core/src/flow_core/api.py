@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from flow_core.deprecation import RemovedInFlow2 as RemovedInFlow2
     from flow_core.deprecation import deprecated as deprecated
     from flow_core.deprecation import overdue as overdue
+    from flow_core.environments import BuiltEnvironment as BuiltEnvironment
     from flow_core.environments import EnvironmentBuilder as EnvironmentBuilder
     from flow_core.environments import EnvironmentLock as EnvironmentLock
     from flow_core.environments import ReadyEnvironment as ReadyEnvironment
+    from flow_core.environments import built_environments as built_environments
+    from flow_core.environments import remove_environment as remove_environment
     from flow_core.environments import this_platform as this_platform
     from flow_core.errors import AccessDenied as AccessDenied
     from flow_core.errors import ArtifactError as ArtifactError
@@ -114,11 +117,13 @@ if TYPE_CHECKING:
     from flow_core.interfaces import EnvironmentRequest as EnvironmentRequest
     from flow_core.interfaces import EnvironmentWork as EnvironmentWork
     from flow_core.interfaces import Exited as Exited
+    from flow_core.interfaces import ExportingEnvironment as ExportingEnvironment
     from flow_core.interfaces import GangCompute as GangCompute
     from flow_core.interfaces import Interpreter as Interpreter
     from flow_core.interfaces import Metadata as Metadata
     from flow_core.interfaces import ObjectInfo as ObjectInfo
     from flow_core.interfaces import Output as Output
+    from flow_core.interfaces import PackageMirror as PackageMirror
     from flow_core.interfaces import Parser as Parser
     from flow_core.interfaces import Runtime as Runtime
     from flow_core.interfaces import Serializer as Serializer
@@ -165,6 +170,7 @@ if TYPE_CHECKING:
     from flow_core.parameters import ParameterContext as ParameterContext
     from flow_core.parsers import load_parser as load_parser
     from flow_core.pickling import PickleSerializer as PickleSerializer
+    from flow_core.plan import LOCAL as LOCAL
     from flow_core.plan import Decision as Decision
     from flow_core.plan import Fallback as Fallback
     from flow_core.plan import GiveUp as GiveUp
@@ -237,6 +243,8 @@ if TYPE_CHECKING:
     from flow_core.settings import Setting as Setting
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
+    from flow_core.step_environments import StepEnvironments as StepEnvironments
+    from flow_core.step_environments import read_lock as read_lock
     from flow_core.store_index import Followed as Followed
     from flow_core.store_index import StoreIndex as StoreIndex
     from flow_core.store_index import open_store_index as open_store_index
@@ -267,7 +275,8 @@ _HOME = {
     "config": "Config ConfigValue",
     "context": "current",
     "deprecation": "Deprecation FlowDeprecation RemovedInFlow1 RemovedInFlow2 deprecated overdue",
-    "environments": "EnvironmentBuilder EnvironmentLock ReadyEnvironment this_platform",
+    "environments": "BuiltEnvironment EnvironmentBuilder EnvironmentLock ReadyEnvironment"
+    " built_environments remove_environment this_platform",
     "errors": "AccessDenied ArtifactError CommandFailed Declined DefinitionError FlowError FormatError IncompatiblePlugin IntegrityError LintError MergeError"
     " NoEnvironment NotFound ParameterError PluginError PluginWarning RunFailed SettingsError StateError StoreError"
     " TransitionError UsageError did_you_mean near_misses",
@@ -282,8 +291,8 @@ _HOME = {
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint GROUPS PluginIndex core_requirement distributions installed satisfies",
     "interfaces": "Attributes REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
-    " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited GangCompute Interpreter Metadata ObjectInfo"
-    " Output Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
+    " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited ExportingEnvironment GangCompute Interpreter Metadata ObjectInfo"
+    " Output PackageMirror Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "library": "resume_flow run_flow",
     "lint": "lint",
@@ -295,7 +304,7 @@ _HOME = {
     "package": "CodeFile code_folder read_code write_code",
     "parameters": "IncludeFile JSONType Parameter ParameterContext",
     "parsers": "load_parser",
-    "plan": "Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
+    "plan": "LOCAL Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
     "plugins": "Plugins",
     "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState EnvironmentProgress Event Failure ForeachFrame"
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
@@ -312,6 +321,7 @@ _HOME = {
     "secret_sources": "SecretSource SecretsProvider",
     "session": "Session",
     "settings": "OWN_INDEX Setting Settings state_folder",
+    "step_environments": "StepEnvironments read_lock",
     "store_index": "Followed StoreIndex open_store_index",
     "launch": "launch_document python_command rebuild_runtime tell_begin",
     "store_rules": "changed_meanwhile check_attributes check_key check_prefix check_range refused_key",

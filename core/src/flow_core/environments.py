@@ -22,7 +22,12 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from flow_core.errors import FlowError, NoEnvironment, PluginError
-from flow_core.interfaces import Environment, EnvironmentRequest, Interpreter
+from flow_core.interfaces import (
+    Environment,
+    EnvironmentRequest,
+    Interpreter,
+    PackageMirror,
+)
 
 FORMAT = 1
 _KEY = 16  # characters of a hash in paths: interpreters have a limit for the length of theirs
@@ -180,6 +185,7 @@ class EnvironmentBuilder:
         tell: called with what the provider tells: a line, and how much is done, 0 to 1, or None.
         cancelled: set when nobody wants the work any more.
         version: of the provider's distribution: another one resolves anew.
+        mirror: packages in the datastore; None = there is none.
 
     Since 0.1.
     """
@@ -195,15 +201,18 @@ class EnvironmentBuilder:
         tell: Tell | None = None,
         cancelled: threading.Event | None = None,
         version: str = "",
+        mirror: PackageMirror | None = None,
     ) -> None:
         self.name = name
         self._provider = provider
-        self._folder = os.path.join(os.path.abspath(root), name)
+        self._root = os.path.abspath(root)
+        self._folder = os.path.join(self._root, name)
         self._setting = setting or _no_settings
         self._offline = offline
         self._tell = tell or _tell_nobody
         self._cancelled = cancelled or threading.Event()
         self._version = version
+        self._mirror = mirror
 
     # --- resolving ------------------------------------------------------------------------------
 
@@ -246,22 +255,32 @@ class EnvironmentBuilder:
                 hint="return dicts with text keys, lists, texts, numbers, True, False and None",
             ) from None
 
+    def export(self, lock: EnvironmentLock) -> dict[str, str]:
+        """Return a lock as files that other tools take: file name → text.
+
+        Raises:
+            NoEnvironment: the provider has no such files.
+            FlowError: the lock is none of this provider, or the provider is at fault.
+
+        Since 0.1.
+        """
+        provider: Any = self._provider
+        if not provider.capabilities.exports:
+            raise NoEnvironment(
+                f"The lock {lock.name} has no form that other tools take",
+                where=f"environment provider '{self.name}'",
+                why=f"'{self.name}' does not have the capability 'exports'",
+                hint="the lock itself, as JSON, holds all that is installed",
+            )
+        with self._blaming("export"):
+            return dict(provider.export(lock.data))
+
     # --- building -------------------------------------------------------------------------------
 
     def find(self, lock: EnvironmentLock) -> ReadyEnvironment | None:
         """Return the environment of a lock, if it is built; None if not."""
-        raw = _read(f"{self._place(lock)}.json")
-        if raw is None:
-            return None
-        try:
-            data = json.loads(raw)
-            if data.pop("format") != FORMAT:
-                return None
-            ready = ReadyEnvironment(**data)
-        except (ValueError, TypeError, KeyError):
-            return None  # it is built again
-        usable = ready.lock == lock.hash and os.access(ready.interpreter, os.X_OK)
-        return ready if usable else None
+        ready = _read_mark(f"{self._place(lock)}.json")
+        return ready if ready is not None and ready.lock == lock.hash else None
 
     def prepare(self, lock: EnvironmentLock) -> ReadyEnvironment:
         """Return the environment of a lock; build it, or wait for who builds it now.
@@ -275,15 +294,15 @@ class EnvironmentBuilder:
         if ready is None:
             with self._locked(place) as descriptor:
                 ready = self.find(lock) or self._build(lock, place, descriptor)
-        with suppress(OSError):
-            os.utime(f"{place}.json")  # so that who cleans up knows what is used
         return ready
 
     def remove(self, lock: EnvironmentLock) -> None:
-        """Remove the environment of a lock from this machine, if it is there."""
-        place = self._place(lock)
-        with self._locked(place):
-            _remove(place)
+        """Remove the environment of a lock from this machine, if it is there.
+
+        Raises:
+            NoEnvironment: a run uses it.
+        """
+        remove_environment(self._root, self.name, lock.hash)
 
     def _place(self, lock: EnvironmentLock) -> str:
         return os.path.join(self._folder, lock.hash[:_KEY])
@@ -366,7 +385,15 @@ class EnvironmentBuilder:
     def _work(self, descriptor: int | None = None) -> _Work:
         cache = os.path.join(self._folder, "cache")
         _make_folder(cache)
-        return _Work(self._offline, cache, self._setting, self._tell, self._cancelled, descriptor)
+        return _Work(
+            self._offline,
+            cache,
+            self._mirror,
+            self._setting,
+            self._tell,
+            self._cancelled,
+            descriptor,
+        )
 
     @contextmanager
     def _blaming(self, method: str) -> Iterator[None]:
@@ -417,6 +444,7 @@ class _Work:
         self,
         offline: bool,
         cache: str,
+        mirror: PackageMirror | None,
         setting: Callable[[str], Any],
         tell: Tell,
         cancelled: threading.Event,
@@ -424,6 +452,7 @@ class _Work:
     ) -> None:
         self.offline = offline
         self.cache = cache
+        self.mirror = mirror
         self.setting = setting
         self._tell = tell
         self._cancelled = cancelled
@@ -476,7 +505,179 @@ def _what_is_wrong(interpreter: Any) -> str:
     return ""
 
 
+# --- what is on this machine --------------------------------------------------------------------
+
+
+class BuiltEnvironment(NamedTuple):
+    """An environment that lies on this machine, or what is left of one that was never finished.
+
+    Attributes:
+        provider: name of its provider.
+        key: name of its folder: the first 16 digits of the hash of its lock.
+        folder: its home.
+        ready: what it is; None = it is half built: somebody builds it now, or was killed doing so.
+        used_at: when a run was last prepared with it, or when it was last changed, in seconds since
+            the epoch.
+
+    Since 0.1.
+    """
+
+    provider: str
+    key: str
+    folder: str
+    ready: ReadyEnvironment | None
+    used_at: float
+
+    @property
+    def name(self) -> str:
+        """``venv 1a2b3c4d``, for people."""
+        return f"{self.provider} {self.key[:8]}"
+
+    def size(self) -> int:
+        """Return the bytes that its files take on the disk; those that it shares with others by
+        hard links count too. It looks at each file."""
+        return sum(_sizes(self.folder).values())
+
+    def is_used(self) -> bool:
+        """Whether a run uses it now, or somebody builds it."""
+        try:
+            with _exclusive(self.folder):
+                return False
+        except BlockingIOError:
+            return True
+
+
+def built_environments(root: str) -> list[BuiltEnvironment]:
+    """Return the environments below a folder, by provider and key; half-built ones, too.
+
+    Args:
+        root: where environments of all providers lie: `StepEnvironments.root`.
+
+    Since 0.1.
+    """
+    found = []
+    for provider in _folders(root):
+        place = os.path.join(root, provider)
+        for key in _folders(place):
+            if len(key) != _KEY or not set(key) <= set("0123456789abcdef"):
+                continue  # the provider's cache, and what was resolved
+            folder = os.path.join(place, key)
+            mark = f"{folder}.json"
+            with suppress(FileNotFoundError):  # it is being removed
+                used = os.stat(mark if os.path.exists(mark) else folder).st_mtime
+                found.append(BuiltEnvironment(provider, key, folder, _read_mark(mark), used))
+    return found
+
+
+def remove_environment(root: str, provider: str, lock: str) -> bool:
+    """Remove an environment from this machine; say whether there was one.
+
+    Args:
+        root: where environments of all providers lie.
+        provider: name of the provider.
+        lock: hash of its lock, or the first 16 digits of it.
+
+    Raises:
+        NoEnvironment: a run uses it, or somebody builds it.
+
+    Since 0.1.
+    """
+    key = lock[:_KEY]
+    place = os.path.join(os.path.abspath(root), provider, key)
+    if not os.path.lexists(place):
+        return False
+    try:
+        with _exclusive(place):
+            _remove(place)
+    except BlockingIOError:
+        raise NoEnvironment(
+            f"The environment {provider} {key[:8]} cannot be removed now",
+            where=place,
+            why="a run uses it, or somebody builds it",
+            hint="wait until that has ended",
+        ) from None
+    return True
+
+
+def hold_environment(ready: ReadyEnvironment) -> int | None:
+    """Let nobody remove an environment as long as the descriptor is open that is returned, and note
+    that it is used; None where it was removed just now.
+
+    The programs that this process starts do not hold it, processes that are forked from it do.
+    """
+    import fcntl
+
+    try:
+        descriptor = os.open(f"{ready.folder}.json", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    with suppress(OSError):  # it may be another user's
+        os.utime(descriptor)
+    return descriptor
+
+
+@contextmanager
+def _exclusive(place: str) -> Iterator[None]:
+    """Hold an environment against who builds it and who uses it.
+
+    Raises:
+        BlockingIOError: somebody does.
+    """
+    import fcntl
+
+    held = []
+    try:
+        for path, create in ((f"{place}.lock", os.O_CREAT), (f"{place}.json", 0)):
+            with suppress(FileNotFoundError):
+                held.append(os.open(path, os.O_RDWR | os.O_CLOEXEC | create, 0o666))
+                fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def _folders(place: str) -> list[str]:
+    try:
+        with os.scandir(place) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    return sorted(names)
+
+
+def _sizes(folder: str) -> dict[tuple[int, int], int]:
+    """Return device and inode → bytes of all files below a folder."""
+    found = {}
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):
+                info = os.lstat(os.path.join(place, name))
+                found[info.st_dev, info.st_ino] = info.st_blocks * 512
+    return found
+
+
 # --- files --------------------------------------------------------------------------------------
+
+
+def _read_mark(path: str) -> ReadyEnvironment | None:
+    """Return what was written last of an environment; None unless it can be used."""
+    raw = _read(path)
+    if raw is None:
+        return None
+    try:
+        data = json.loads(raw)
+        if data.pop("format") != FORMAT:
+            return None
+        ready = ReadyEnvironment(**data)
+    except (ValueError, TypeError, KeyError):
+        return None  # it is built again
+    return ready if os.access(ready.interpreter, os.X_OK) else None
 
 
 def _read(path: str) -> str | None:

@@ -583,12 +583,18 @@ class EnvironmentCapabilities(NamedTuple):
             resolved, or downloaded, before; it fails at once where it cannot. A provider without
             this is not asked to build anything when the setting ``offline`` is on.
         other_platforms: it resolves for another platform than that of this process.
+        exports: it has a method ``export``, which writes locks as files of other tools: see
+            `ExportingEnvironment`.
+        mirrors: it keeps what it has fetched in `EnvironmentWork.mirror`, as the setting
+            ``mirror_packages`` says, and builds from there.
 
     Since 0.1.
     """
 
     offline: bool = False
     other_platforms: bool = False
+    exports: bool = False
+    mirrors: bool = False
 
 
 class EnvironmentRequest(NamedTuple):
@@ -628,6 +634,35 @@ class Interpreter(NamedTuple):
     variables: Mapping[str, str] = {}
 
 
+class PackageMirror(Protocol):
+    """Packages that are kept in the datastore, by the SHA-256 that indexes and locks state.
+
+    Made by flow-core, for providers: see `EnvironmentWork.mirror`. Used by many threads and
+    processes at once. Since 0.1.
+    """
+
+    def fetch(self, sha256: str, path: str) -> bool:
+        """Write a package to the file ``path``, whole and verified, and say True; False, and no
+        file, where it is not kept.
+
+        Args:
+            sha256: 64 hex digits.
+            path: replaced, if there is such a file; its folder exists.
+
+        Raises:
+            IntegrityError: what is kept does not have this hash.
+            StoreError: the datastore cannot be reached.
+        """
+
+    def keep(self, sha256: str, path: str) -> None:
+        """Keep the file ``path``, unless a package of this hash is kept already.
+
+        Raises:
+            IntegrityError: the file does not have this hash.
+            StoreError: the datastore cannot be reached.
+        """
+
+
 class EnvironmentWork(Protocol):
     """What a provider gets of flow-core while it works: it asks here for all that is not its own.
 
@@ -642,6 +677,16 @@ class EnvironmentWork(Protocol):
     def cache(self) -> str:
         """A folder for what is worth keeping, such as downloads. It exists, belongs to the provider,
         and is used by several processes at once."""
+
+    @property
+    def mirror(self) -> PackageMirror | None:
+        """Where packages are kept for other machines, and for the time when an index has lost them;
+        None where there is no datastore.
+
+        A provider that mirrors `keep`s what it has fetched where the setting ``mirror_packages`` is
+        on. When it builds, it asks its cache first, then the mirror, then the index; with the
+        setting off it asks the mirror only where there is no network, or where the index fails.
+        """
 
     def setting(self, name: str) -> Any:
         """Return a setting's value."""
@@ -711,6 +756,20 @@ class Environment(Protocol):
 
         Raises:
             FlowError: the lock is none of this provider, or something is missing.
+        """
+
+
+class ExportingEnvironment(Environment, Protocol):
+    """An `Environment` with the capability ``exports``. Since 0.1."""
+
+    def export(self, lock: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return a lock as files that other tools take: file name → text: ``pylock.toml``.
+
+        Args:
+            lock: what `resolve` returned, on this or another machine.
+
+        Raises:
+            FlowError: the lock is none of this provider.
         """
 
 

@@ -14,7 +14,8 @@ from flow_core.errors import DefinitionError
 from flow_core.records import Failure
 
 LOCAL = "local"
-"""Value of the setting ``environment`` by which all steps run in the launcher's own Python."""
+"""Name that stands for the launcher's own Python: as the setting ``environment`` all steps run in it,
+by `PlanDraft.use_environment` one step does. Since 0.1."""
 
 _LONGEST = 366 * 86400.0  # seconds; a delay that grows has to end somewhere
 
@@ -114,6 +115,16 @@ class TaskPlan(NamedTuple):
         return {**self._asdict(), "retry": self.retry._asdict()}
 
 
+class _Demand:
+    """What one step asks of one environment provider."""
+
+    def __init__(self, by: str) -> None:
+        self.by = by
+        self.options: dict[str, Any] = {}
+        self.files: list[str] = []
+        self.over: set[str] = set()
+
+
 class PlanDraft:
     """The plan of one step while plugins still add to it. `freeze` makes the `TaskPlan`."""
 
@@ -121,8 +132,7 @@ class PlanDraft:
         self.step = step
         self._default_compute = default_compute
         self._environment = environment
-        self._environment_options: dict[str, Any] = {}
-        self._environment_files: list[str] = []
+        self._demands: dict[str, _Demand] = {}
         self._chosen: dict[str, tuple[str, str]] = {}
         self.resources: dict[str, float] = {}
         self.retry = RetryPolicy()
@@ -150,22 +160,30 @@ class PlanDraft:
         by: str,
         options: Mapping[str, Any] | None = None,
         files: Iterable[str] = (),
+        over: Iterable[str] = (),
     ) -> None:
         """Choose the environment provider, and say what the step asks of it.
 
-        When several do so for one step, their options are put together; of two values for one
-        option the later one counts.
+        When several do so for one provider, their options are put together; of two values for one
+        option the later one counts. Two providers for one step are an error (`freeze` raises it),
+        unless one of them is ``over`` the other.
 
         Args:
-            name: name of the provider.
+            name: name of the provider; ``"local"`` (`flow_core.api.LOCAL`) = the launcher's own
+                Python, though the setting ``environment`` names a provider. What somebody else asks
+                of a provider for the same step goes before that.
             by: who chooses, for the error when two choose different ones.
             options: JSON data, in the provider's words.
             files: files that the options name: ``requirements.txt``. Their content goes to the
                 provider; paths are relative to the folder of the flow's file.
+            over: names of other providers whose demands this one fulfils too. It is chosen in their
+                stead, whoever is asked first, and finds what was asked of each of them among its
+                options, under the name of that provider; their files are added to its own.
         """
-        self._choose("environment", name, by)
-        self._environment_options.update(options or {})
-        self._environment_files.extend(files)
+        demand = self._demands.setdefault(name, _Demand(by))
+        demand.options.update(options or {})
+        demand.files.extend(files)
+        demand.over.update(over)
 
     def _choose(self, kind: str, name: str, by: str) -> None:
         earlier = self._chosen.get(kind)
@@ -178,15 +196,20 @@ class PlanDraft:
         self._chosen[kind] = (name, by)
 
     def freeze(self) -> TaskPlan:
-        """Return the immutable plan."""
+        """Return the immutable plan.
+
+        Raises:
+            DefinitionError: two environment providers were chosen, neither of which is over the
+                other.
+        """
         compute, _ = self._chosen.get("compute", (self._default_compute, ""))
-        environment, asks = self._settled_environment()
+        environment, options, files = self._settled_environment()
         return TaskPlan(
             step=self.step,
             compute=compute,
             environment=environment,
-            environment_options=dict(self._environment_options) if asks else {},
-            environment_files=tuple(sorted({*self._environment_files})) if asks else (),
+            environment_options=options,
+            environment_files=tuple(sorted({*files})),
             resources=dict(self.resources),
             retry=self.retry,
             timeout=self.timeout,
@@ -198,13 +221,30 @@ class PlanDraft:
             gang=self.gang,
         )
 
-    def _settled_environment(self) -> tuple[str | None, bool]:
-        """Return the provider, and whether what was asked of it counts."""
-        if self._environment == LOCAL:
-            return None, False
-        if "environment" in self._chosen:
-            return self._chosen["environment"][0], True
-        return self._environment or None, False
+    def _settled_environment(self) -> tuple[str | None, dict[str, Any], list[str]]:
+        """Return the provider, what is asked of it, and files."""
+        asked = {name: demand for name, demand in self._demands.items() if name != LOCAL}
+        if self._environment == LOCAL or (LOCAL in self._demands and not asked):
+            return None, {}, []
+        if not asked:
+            return self._environment or None, {}, []
+        name = self._first(asked)
+        others = {n: dict(demand.options) for n, demand in asked.items() if n != name}
+        files = [file for demand in asked.values() for file in demand.files]
+        return name, {**asked[name].options, **others}, files
+
+    def _first(self, asked: Mapping[str, _Demand]) -> str:
+        """Return the provider that fulfils the demands of all."""
+        able = [n for n, demand in asked.items() if asked.keys() <= {n, *demand.over}]
+        if len(able) != 1:
+            one, two, *_ = sorted(asked)
+            by, other = asked[one].by, asked[two].by
+            raise DefinitionError(
+                f"Step '{self.step}' has two environment providers: "
+                f"'{one}' (from {by}) and '{two}' (from {other})",
+                hint=f"remove one of {by} and {other}",
+            )
+        return able[0]
 
 
 class RetryAfter(NamedTuple):

@@ -796,6 +796,9 @@ class Session:
                 self.plugins.hook.flow_session_finished(session=self)
         finally:
             self.close_index()
+            environments = self.__dict__.pop("environments", None)
+            if environments is not None:
+                environments.close()
             self._close_computes()  # that were made to be asked for what they can do
 
     def _close_computes(self) -> None:

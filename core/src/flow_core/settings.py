@@ -98,6 +98,12 @@ def _declarations() -> tuple[Setting, ...]:
         ),
         Setting("environments", "", "Folder of environments; default: flow in ~/.cache.", str),
         Setting("offline", False, "Use no network to make environments.", bool),
+        Setting(
+            "mirror_packages",
+            False,
+            "Keep the packages of environments in the datastore, too.",
+            bool,
+        ),
         Setting("relock", False, "Resolve environments anew, though locks are known.", bool),
         Setting("quiet", False, "Show nothing of a run but its failures.", bool),
         Setting("user", "", "Name under which runs are recorded.", str),

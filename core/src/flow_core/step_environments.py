@@ -22,11 +22,13 @@ from flow_core.environments import (
     EnvironmentLock,
     ReadyEnvironment,
     canonical,
+    hold_environment,
     request_digest,
     this_platform,
 )
 from flow_core.errors import NoEnvironment, PluginError, near_misses
 from flow_core.interfaces import Environment, EnvironmentRequest, TaskCommand
+from flow_core.mirror import StoreMirror
 from flow_core.plan import LOCAL, TaskPlan
 from flow_core.records import EnvironmentProgress, RunDocument
 from flow_core.scheduler import INTERRUPTS
@@ -65,6 +67,8 @@ class StepEnvironments:
         self._resolved: dict[str, _Resolved] = {}
         self._ready: dict[str, ReadyEnvironment] = {}  # by the hash of the lock
         self._runtimes: dict[str, str] = {}
+        self._held: list[int] = []  # descriptors: nobody removes what is used
+        self._mirror = StoreMirror(lambda: session.store)
 
     # --- locks ----------------------------------------------------------------------------------
 
@@ -109,11 +113,11 @@ class StepEnvironments:
                 groups.setdefault(key, []).append(step)
 
         def job(key: tuple[str, str], tell: Any, cancelled: threading.Event) -> EnvironmentLock:
-            builder = self._builder(key[0], tell, cancelled)
+            builder = self.builder(key[0], tell, cancelled)
             return builder.resolve(requests[groups[key][0]], anew=anew)
 
         for key, steps_of in groups.items():
-            known = None if anew else self._builder(key[0]).known(requests[steps_of[0]])
+            known = None if anew else self.builder(key[0]).known(requests[steps_of[0]])
             if known is not None:
                 self._resolved.update({s: _Resolved(known, key[1]) for s in steps_of})
         waiting = {
@@ -219,8 +223,8 @@ class StepEnvironments:
                 groups.setdefault(found.lock.hash, []).append(step)
         locks = {h: self._resolved[of[0]].lock for h, of in groups.items() if h not in self._ready}
         for digest, lock in locks.items():
-            here = self._builder(lock.provider).find(lock)
-            if here is not None:
+            here = self.builder(lock.provider).find(lock)
+            if here is not None and self._hold(here):
                 self._ready[digest] = here
         missing = {
             (lock.provider, digest): groups[digest]
@@ -229,20 +233,40 @@ class StepEnvironments:
         }
 
         def job(digest: str, tell: Any, cancelled: threading.Event) -> ReadyEnvironment:
-            return self._builder(locks[digest].provider, tell, cancelled).prepare(locks[digest])
+            return self.builder(locks[digest].provider, tell, cancelled).prepare(locks[digest])
 
         jobs = {key: partial(job, key[1]) for key in missing}
         built = self._all(jobs, self._progress("building", missing))
-        self._ready.update({digest: ready for (_, digest), ready in built.items()})
+        for (_, digest), ready in built.items():
+            if not self._hold(ready):
+                raise NoEnvironment(
+                    f"The environment {ready.name} was removed while it was built",
+                    where=ready.folder,
+                    hint="try again",
+                )
+            self._ready[digest] = ready
         for digest in groups:
             self._equip(digest, groups[digest])
+
+    def _hold(self, ready: ReadyEnvironment) -> bool:
+        """Let nobody remove an environment until `close`; say whether it is still there."""
+        descriptor = hold_environment(ready)
+        if descriptor is not None:
+            self._held.append(descriptor)
+        return descriptor is not None
+
+    def close(self) -> None:
+        """Let go of the environments, which then can be removed. Safe to call twice."""
+        self._ready.clear()
+        while self._held:
+            os.close(self._held.pop())
 
     def _equip(self, digest: str, steps: list[str]) -> None:
         """Put together what the interpreter lacks of flow-core."""
         ready = self._ready[digest]
         if digest not in self._runtimes:
             self._runtimes[digest] = unpack(
-                self._luggage, ready, os.path.join(self._root, ".runtime")
+                self._luggage, ready, os.path.join(self.root, ".runtime")
             )
         own = f"{sys.version_info[0]}.{sys.version_info[1]}"
         if self._session.is_sent and ready.python_minor != own:
@@ -280,26 +304,42 @@ class StepEnvironments:
     # --- around -----------------------------------------------------------------------------------
 
     @property
-    def _root(self) -> str:
+    def root(self) -> str:
+        """The folder of this machine below which environments of all providers lie."""
         settings = self._session.settings
         chosen: str = settings["environments"]
         if chosen:
             return os.path.abspath(os.path.expanduser(chosen))
         return os.path.join(settings.cache_folder(), "environments")
 
-    def _builder(
-        self, name: str, tell: Any = None, cancelled: threading.Event | None = None
+    def builder(
+        self,
+        name: str,
+        tell: Callable[[str, float | None], None] | None = None,
+        cancelled: threading.Event | None = None,
     ) -> EnvironmentBuilder:
+        """Return what resolves, builds and exports the environments of one provider, with the
+        settings of the session.
+
+        Args:
+            name: name of the provider.
+            tell: called with what it tells: a line, and how much is done, 0 to 1, or None.
+            cancelled: set when nobody wants the work any more.
+
+        Raises:
+            PluginError: no plugin provides it.
+        """
         provider, version = self._session.environment(name)
         return EnvironmentBuilder(
             name,
             provider,
-            self._root,
+            self.root,
             setting=self._session.setting,
             offline=self._session.settings["offline"],
             tell=tell,
             cancelled=cancelled,
             version=version,
+            mirror=self._mirror,
         )
 
     @cached_property

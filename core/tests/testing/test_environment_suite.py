@@ -21,8 +21,15 @@ from flow_core.testing import BareEnvironment, EnvironmentSuite, failures
 
 class TestBareEnvironment(EnvironmentSuite):
     provider = BareEnvironment
-    options = {"modules": {"tiny": "VALUE = 1\n"}, "variables": {"TINY": "yes"}}
-    proof = "import os, tiny; assert tiny.VALUE == 1; assert os.environ['TINY'] == 'yes'"
+    options = {
+        "modules": {"tiny": "VALUE = 1\n"},
+        "fetched": {"far": "VALUE = 3\n"},
+        "variables": {"TINY": "yes"},
+    }
+    proof = (
+        "import far, os, tiny; assert (tiny.VALUE, far.VALUE) == (1, 3); "
+        "assert os.environ['TINY'] == 'yes'"
+    )
     other_options = {"modules": {"tiny": "VALUE = 2\n"}}
     impossible = {"moduls": {}}
 
@@ -68,6 +75,7 @@ class Elsewhere(BareEnvironment):
 class Silent:
     def __init__(self, work: EnvironmentWork) -> None:
         self.offline, self.cache, self.run = work.offline, work.cache, work.run
+        self.mirror, self.setting = work.mirror, work.setting
 
     def tell(self, text: str, part: float | None = None) -> None: ...
     def check(self) -> None: ...
@@ -117,6 +125,18 @@ class OnlineAfterAll(BareEnvironment):
         return super().prepare(lock, folder, work)
 
 
+class ExportsFolders(BareEnvironment):
+    def export(self, lock: Mapping[str, Any]) -> Mapping[str, str]:
+        return {f"locks/{name}": text for name, text in super().export(lock).items()}
+
+
+class KeepsNothing(BareEnvironment):
+    def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
+        silent: Any = Silent(work)
+        silent.mirror, silent.tell, silent.check = None, work.tell, work.check
+        return super().prepare(lock, folder, silent)
+
+
 class StatesNothing(BareEnvironment):
     capabilities = None  # type: ignore[assignment]
 
@@ -151,7 +171,7 @@ BROKEN: list[tuple[Callable[[], Any], str]] = [
         "test_lock_knows_no_folder_of_this_machine",
     ),
     (
-        changing(lambda lock, **_: {**lock, "modules": {}, "variables": {}}),
+        changing(lambda lock, **_: {**lock, "modules": {}, "fetched": {}, "variables": {}}),
         "test_other_options_give_another_lock",
     ),
     (changing(lambda lock, **_: {**lock, "modules": {}}), "test_has_what_the_step_asked_for"),
@@ -169,6 +189,8 @@ BROKEN: list[tuple[Callable[[], Any], str]] = [
     (OnlineAfterAll, "test_offline_builds_what_was_built_before"),
     (NoInterpreter, "test_interpreter_runs"),
     (NumbersForTexts, "test_variables_are_texts"),
+    (ExportsFolders, "test_lock_is_exported"),
+    (KeepsNothing, "test_packages_that_are_kept_need_no_index"),
 ]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -18,19 +21,21 @@ from flow_core.interfaces import (
 )
 
 _FORMAT = 1
-_OPTIONS = ("modules", "variables")
+_OPTIONS = ("modules", "fetched", "variables")
 
 
 class BareEnvironment:
     """Makes virtual environments of the Python that runs it, in a tenth of a second.
 
     What the request requires is linked from the packages of this process. Options: ``modules``, name
-    → source of modules that the environment has; ``variables``, environment variables.
+    → source of modules that the environment has; ``fetched``, the same, but the lock has only the
+    hash of the source, which lies in the provider's cache and, as the setting ``mirror_packages``
+    says, in the mirror; ``variables``, environment variables.
 
     Since 0.1.
     """
 
-    capabilities = EnvironmentCapabilities(offline=True)
+    capabilities = EnvironmentCapabilities(offline=True, exports=True, mirrors=True)
 
     def resolve(self, request: EnvironmentRequest, work: EnvironmentWork) -> Mapping[str, Any]:
         """Fix the modules, and the versions of what is required."""
@@ -54,18 +59,16 @@ class BareEnvironment:
             "python": request.python,
             "packages": _closure(request.requirements),
             "modules": dict(request.options.get("modules", {})),
+            "fetched": {
+                name: _fetch(source, work)
+                for name, source in request.options.get("fetched", {}).items()
+            },
             "variables": dict(request.options.get("variables", {})),
         }
 
     def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
         """Make the virtual environment and put links and modules into it."""
-        if lock.get("format") != _FORMAT or lock.get("python") != _python():
-            raise NoEnvironment(
-                "This is no lock of the environment provider 'bare'",
-                where="the lock",
-                why=f"its format is {lock.get('format')!r}, its Python {lock.get('python')!r}",
-                hint="resolve it again",
-            )
+        _check(lock)
         work.tell("making a virtual environment", 0.0)
         path, packages = self._make(folder)
         for number, (name, version) in enumerate(lock["packages"].items()):
@@ -75,7 +78,18 @@ class BareEnvironment:
             work.check()
             with open(os.path.join(packages, f"{name}.py"), "w", encoding="utf-8") as file:
                 file.write(source)
+        for name, sha256 in lock.get("fetched", {}).items():
+            _copy(sha256, os.path.join(packages, f"{name}.py"), work)
         return Interpreter(path, lock["variables"])
+
+    def export(self, lock: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return the packages as requirements, and the whole lock as JSON."""
+        _check(lock)
+        lines = [f"{name}=={version}\n" for name, version in lock["packages"].items()]
+        return {
+            "requirements.txt": "".join(lines),
+            "bare.json": json.dumps(lock, indent=2, sort_keys=True) + "\n",
+        }
 
     def _make(self, folder: str) -> tuple[str, str]:
         import venv
@@ -85,6 +99,40 @@ class BareEnvironment:
         maker.create(folder)
         packages = os.path.join(folder, "lib", f"python{_python()}", "site-packages")
         return str(context.env_exe), packages
+
+
+def _check(lock: Mapping[str, Any]) -> None:
+    if lock.get("format") != _FORMAT or lock.get("python") != _python():
+        raise NoEnvironment(
+            "This is no lock of the environment provider 'bare'",
+            where="the lock",
+            why=f"its format is {lock.get('format')!r}, its Python {lock.get('python')!r}",
+            hint="resolve it again",
+        )
+
+
+def _fetch(source: str, work: EnvironmentWork) -> str:
+    """Put a source into the cache, as if it were fetched; return its hash."""
+    sha256 = hashlib.sha256(source.encode()).hexdigest()
+    with open(os.path.join(work.cache, sha256), "w", encoding="utf-8") as file:
+        file.write(source)
+    return sha256
+
+
+def _copy(sha256: str, path: str, work: EnvironmentWork) -> None:
+    """Write a source that was fetched: from the cache, or else from the mirror."""
+    kept, mirror = os.path.join(work.cache, sha256), work.mirror
+    there = os.path.exists(kept)
+    if not there and not (mirror is not None and mirror.fetch(sha256, kept)):
+        raise NoEnvironment(
+            "A module of the environment is not on this machine",
+            where=kept,
+            why="it is neither in the cache nor in the datastore",
+            hint="resolve it again",
+        )
+    if there and mirror is not None and work.setting("mirror_packages"):
+        mirror.keep(sha256, kept)
+    shutil.copyfile(kept, path)
 
 
 def _python() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import signal
@@ -185,6 +186,27 @@ class EnvironmentSuite:
             self._resolve(shared, self.request(self.impossible))
         _check_parts(caught.value)
 
+    def test_lock_is_exported(self, shared: str, lock: EnvironmentLock) -> None:
+        if not self._make().capabilities.exports:
+            with pytest.raises(FlowError, match="no form that other tools take"):
+                self.builder(shared).export(lock)
+            return
+        seen: list[Any] = []
+        made = _Watched(self._make(), lambda given: seen.append((given, copy.deepcopy(given))))
+        files = self.builder(shared, made=made).export(lock)
+        assert files, "export() returned no file"
+        for name, text in files.items():
+            assert name, "a file has a name"
+            assert name == os.path.basename(name), f"no name of a file: {name!r}"
+            assert isinstance(text, str), f"{name} is no text"
+            assert text.endswith("\n"), f"the last line of {name} has no end"
+            assert shared not in text, f"{name} names a folder that others do not have"
+        assert self.builder(shared).export(lock) == files, "two exports of one lock differ"
+        assert all(given == before for given, before in seen), "export() changes the lock"
+        with pytest.raises(FlowError) as caught:
+            self.builder(shared).export(EnvironmentLock.of(lock.provider, {"nonsense": True}))
+        _check_parts(caught.value)
+
     # --- environments ---------------------------------------------------------------------------
 
     def test_interpreter_runs(self, ready: ReadyEnvironment) -> None:
@@ -222,8 +244,10 @@ class EnvironmentSuite:
 
     def test_builds_from_a_lock_that_was_stored(self, place: str, lock: EnvironmentLock) -> None:
         stored = EnvironmentLock.read(lock.provider, json.loads(json.dumps(lock.text)))
-        ready = self.builder(place).prepare(stored)
+        mirror = _Mirror()
+        ready = self.builder(place, mirror=mirror).prepare(stored)
         _run(ready, self.proof)
+        assert not mirror.kept, "it keeps packages, though the setting 'mirror_packages' is off"
         assert ready.folder.startswith(place), "it was built somewhere else"
         assert os.path.isdir(ready.folder)
 
@@ -309,12 +333,58 @@ class EnvironmentSuite:
             monkeypatch.setenv(name, value)
         _run(self.builder(place, offline=True).prepare(lock), self.proof)
 
+    def test_packages_that_are_kept_need_no_index(
+        self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mirror = _Mirror()
+
+        def setting(name: str) -> Any:
+            return True if name == "mirror_packages" else self._setting(name)
+
+        def builder(place: str, **more: Any) -> EnvironmentBuilder:
+            return self.builder(str(tmp_path / place), setting=setting, mirror=mirror, **more)
+
+        first = builder("first")
+        lock = first.resolve(self.request())
+        first.prepare(lock)
+        if not self._make().capabilities.mirrors:
+            assert not mirror.kept, "it keeps packages: say so by the capability 'mirrors'"
+            return
+        assert mirror.kept, "it keeps nothing, though the setting 'mirror_packages' is on"
+        for name, value in _NO_NETWORK.items():
+            monkeypatch.setenv(name, value)
+        _run(builder("second", offline=True).prepare(lock), self.proof)
+        assert mirror.used, "it was built without the packages that are kept"
+
     def _resolve(self, root: str, request: EnvironmentRequest) -> Any:
         """Let a new provider resolve a request; nothing that was resolved before is used."""
         answers: list[Any] = []
         made = _Watched(self._make(), lambda _: None, answers.append)
         self.builder(root, made=made).resolve(request, anew=True)
         return answers[0]
+
+
+class _Mirror:
+    """Packages that are kept, in memory: see `flow_core.interfaces.PackageMirror`."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.used: list[str] = []
+
+    def fetch(self, sha256: str, path: str) -> bool:
+        content = self.kept.get(sha256)
+        if content is None:
+            return False
+        with open(path, "wb") as file:
+            file.write(content)
+        self.used.append(sha256)
+        return True
+
+    def keep(self, sha256: str, path: str) -> None:
+        with open(path, "rb") as file:
+            content = file.read()
+        assert hashlib.sha256(content).hexdigest() == sha256, f"{path} does not have this hash"
+        self.kept[sha256] = content
 
 
 class _Watched:
@@ -339,6 +409,12 @@ class _Watched:
     def prepare(self, lock: Mapping[str, Any], folder: str, work: Any) -> Interpreter:
         self._given(lock)
         return self._provider.prepare(lock, folder, work)
+
+    def export(self, lock: Mapping[str, Any]) -> Mapping[str, str]:
+        self._given(lock)
+        provider: Any = self._provider
+        exported: Mapping[str, str] = provider.export(lock)
+        return exported
 
 
 def _run(ready: ReadyEnvironment, code: str) -> str:

@@ -22,7 +22,7 @@ class VenvOptions(Options):
         "", "A requirements file, relative to the flow's file, with one requirement a line."
     )
     python: str = option("", "Version of Python, '3.12'; default: that of the launcher.")
-    disabled: bool = option(False, "Run the step in the launcher's Python all the same.")
+    disabled: bool = option(False, "The launcher's Python after all, whatever --environment says.")
 
     def validate(self) -> None:
         """Refuse versions that are none."""

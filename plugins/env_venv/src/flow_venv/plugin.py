@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flow_core.api import PlanDraft, Settings, StepDefinition, hookimpl
+from flow_core.api import LOCAL, PlanDraft, Settings, StepDefinition, hookimpl
 from flow_venv import VenvOptions
 
 
@@ -17,7 +17,11 @@ def flow_settings(settings: Settings) -> None:
 def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
     """Ask for the environment."""
     options = step.options("venv")
-    if isinstance(options, VenvOptions) and not options.disabled:
+    if not isinstance(options, VenvOptions):
+        return
+    if options.disabled:
+        draft.use_environment(LOCAL, by="@venv")
+    else:
         asked = {"packages": sorted(options.packages), "python": options.python}
         files = [options.requirements] if options.requirements else []
         draft.use_environment("venv", by="@venv", options=asked, files=files)
