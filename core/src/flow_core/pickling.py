@@ -214,7 +214,7 @@ def dump_by_value(value: Any, *, anywhere: bool = False) -> bytes:
 
 def _without_place(reduced: Any) -> None:
     """Change what cloudpickle stores of the globals of a function: see `dump_by_value`."""
-    arguments = reduced[1] if isinstance(reduced, tuple) else ()
+    arguments: Any = reduced[1] if isinstance(reduced, tuple) else ()
     shared = arguments[1] if len(arguments) > 1 else None
     if isinstance(shared, dict) and shared.get("__file__"):
         shared["__file__"] = path_anywhere(shared["__file__"])

@@ -160,11 +160,19 @@ class StepEnvironments:
         """
         command = TaskCommand()
         if step in document.environments and self._session.settings["environment"] != LOCAL:
+            self._load_hooks(document, step)
             lock = read_lock(self._session, document, step)
             self._resolved[step] = _Resolved(lock, document.environments[step]["request"])
             self.prepare([step])
             self.apply(step, command)
         return command
+
+    def _load_hooks(self, document: RunDocument, step: str) -> None:
+        """Load the plugins of what the step had, as those of a flow's own are: providers may have
+        settings."""
+        names = {decorator["name"] for decorator in document.decorators}
+        names.update(document.graph["steps"][step]["decorators"])
+        self._session.load_hooks({*names, document.environments[step]["provider"]})
 
     def _request(self, plan: TaskPlan) -> EnvironmentRequest:
         session = self._session

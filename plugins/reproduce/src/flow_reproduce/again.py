@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import click
@@ -20,7 +22,9 @@ from flow_core.api import (
     CommandContext,
     Front,
     Manifest,
+    Message,
     ReuseDraft,
+    RunDocument,
     RunDraft,
     RunFailed,
     RunRequest,
@@ -32,6 +36,7 @@ from flow_core.api import (
 from flow_reproduce.runs import FoundRun
 
 _NAME = "reproduce"
+_WIDTH = 40
 
 
 class Order(NamedTuple):
@@ -63,7 +68,9 @@ class Done(NamedTuple):
     run: str | None
 
 
-def launch(session: Session, run: FoundRun, folder: str, max_workers: int | None, loud: bool) -> Done:
+def launch(
+    session: Session, run: FoundRun, folder: str, max_workers: int | None, loud: bool
+) -> Done:
     """Run a run again with the code that lies in ``folder``.
 
     Args:
@@ -171,6 +178,8 @@ def _command(order: Order) -> Command:
 
         def again() -> None:
             session.prepare_run()
+            for text in _other_plans(session, session.run_document(flow, run)):
+                session.emit(Message(f"{order.run}: {text}", "warning", time.time()))
             session.plugins.manager.register(Again(session, order.run), _NAME)
             request = RunRequest(
                 repeats=order.run, run_id_file=order.result, max_workers=order.max_workers
@@ -184,6 +193,22 @@ def _command(order: Order) -> Command:
         return click.Command(_NAME, callback=again)
 
     return Command("Run a run again.", True, build)
+
+
+def _other_plans(session: Session, document: RunDocument) -> Iterator[str]:
+    """Yield what steps are asked to be today, and were not then: a setting may have changed."""
+    for step, plan in session.plans.items():
+        now = json.loads(json.dumps(plan.to_json()))
+        then = document.plans.get(step, {})
+        names = [n for n in now if now[n] != then.get(n, now[n])]
+        if names:
+            changes = [f"{n} {_short(then[n])} → {_short(now[n])}" for n in names]
+            yield f"step '{step}' had another plan: {', '.join(changes)}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
 
 
 def _main() -> None:

@@ -6,13 +6,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flow_core.api import Command, CommandContext, RunFailed, UsageError, did_you_mean
+from flow_core.api import Command, CommandContext, FlowError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from flow_core.api import Session
@@ -44,7 +42,7 @@ def build(context: CommandContext) -> click.Command:
             new = find_run(context, against)
             check_state(session, new)
         else:
-            told = [*remarks(old)]
+            told = [*remarks(session, old)]
             new = _again(context, old, told, folder, max_workers, as_json)
         found = _compare(session, old, new, steps)
         if as_json:
@@ -69,7 +67,8 @@ def build(context: CommandContext) -> click.Command:
                 ["--folder"],
                 type=click.Path(file_okay=False),
                 metavar="FOLDER",
-                help="Where the code is written, and stays (default: a folder that is removed).",
+                help="Where the code is written, and stays (default: a folder that is removed when the "
+                "run has succeeded).",
             ),
             click.Option(
                 ["--step", "steps"],
@@ -132,35 +131,33 @@ def _again(
     from flow_reproduce.runs import code_of, read_run
 
     session = context.session()
-    files = code_of(session, old)
+    files, done = code_of(session, old), None
     for remark in told:
         note = click.style("note: ", fg="yellow", bold=True)
         context.echo(note + harmless(f"{old.pathspec}: {remark}"), error=True)
-    with _code_folder(session, old, folder) as place:
+    place = os.path.abspath(folder) if folder is not None else _new_folder(session, old)
+    try:
         write_code(files, place)
         done = launch(session, old, place, max_workers, loud=not as_json)
+    finally:
+        if folder is None and (done is None or done.run is None or done.status == 0):
+            shutil.rmtree(place, ignore_errors=True)  # else a resume of the new run needs it
     if done.run is None:
-        raise RunFailed(
+        raise FlowError(
             f"Run {old.pathspec} could not be started again",
-            where=f"the code of {old.pathspec}",
-            why="see the error above" if done.status > 0 else f"signal {-done.status}",
+            where=session.store.url,
+            why="its code and what it needs are there, but see the error above"
+            if done.status >= 0
+            else f"its process was ended by signal {-done.status}",
             hint=f"look at its code: flow code checkout {old.pathspec}",
         )
     return read_run(session, old.document.flow, done.run)
 
 
-@contextmanager
-def _code_folder(session: Session, run: FoundRun, folder: str | None) -> Iterator[str]:
-    if folder is not None:
-        yield os.path.abspath(folder)
-        return
+def _new_folder(session: Session, run: FoundRun) -> str:
     base = os.path.join(session.settings.cache_folder(), "reproduce")
     os.makedirs(base, exist_ok=True)
-    place = tempfile.mkdtemp(prefix="{}-{}-".format(*run.place), dir=base)
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    return tempfile.mkdtemp(prefix="{}-{}-".format(*run.place), dir=base)
 
 
 def _compare(

@@ -61,11 +61,6 @@ class Difference:
         """How it differs in the first task."""
         return next(iter(self.pairs.values()))
 
-    @property
-    def one_sided(self) -> bool:
-        """Whether some task has it in one run only."""
-        return any(None in pair[:2] for pair in self.pairs.values())
-
 
 class StepComparison:
     """What is equal in the tasks of one step.
@@ -100,13 +95,13 @@ class StepComparison:
 
     @property
     def verdict(self) -> str:
-        """`EQUAL`, `BY_VALUE` or `DIFFERENT`; what was not compared counts as different."""
+        """`EQUAL`, `BY_VALUE`, `UNKNOWN` (not in bytes, and some value was not read) or `DIFFERENT`."""
         if not self.same_tasks:
             return DIFFERENT
         if not self.differences:
             return EQUAL
-        by_value = all(d.verdict == BY_VALUE for d in self.differences.values())
-        return BY_VALUE if by_value else DIFFERENT
+        verdicts = {d.verdict for d in self.differences.values()}
+        return next(v for v in (DIFFERENT, UNKNOWN, BY_VALUE) if v in verdicts)
 
 
 def compare(
@@ -122,7 +117,7 @@ def compare(
     wanted = frozenset(steps)
     before, after = (_tasks(session, run, wanted) for run in (old, new))
     found: dict[str, StepComparison] = {}
-    told: dict[tuple[str, str, str], None] = {}
+    told: set[tuple[str, tuple[str, str]]] = set()
     for place in sorted({**after, **before}, key=lambda p: _order(p, before, after)):
         step = found.setdefault(place[0], StepComparison(place[0]))
         one, two = before.get(place), after.get(place)
@@ -158,7 +153,7 @@ def _compare(
     place: Place,
     old: Manifest,
     new: Manifest,
-    told: dict[tuple[str, str, str], None],
+    told: set[tuple[str, tuple[str, str]]],
 ) -> None:
     step.tasks += 1
     ends = _end(old), _end(new)
@@ -172,8 +167,9 @@ def _compare(
         if pair.hashes[0] == pair.hashes[1]:
             step.equal += 1
             continue
-        inherited = (name, *pair.hashes) in told
-        told[name, *pair.hashes] = None
+        key = (name, pair.hashes)
+        inherited = key in told
+        told.add(key)
         own = own or not inherited
         known = step.differences.get(name)
         if known is None:
@@ -192,7 +188,7 @@ def _end(manifest: Manifest) -> str:
         return f"failed: {failure.summary}"
     state = "succeeded" if manifest.failure is None else "failed, and it was caught"
     way = manifest.transition
-    count = f" ×{way.count}" if way is not None and way.count is not None else ""
+    count = f" {way.count} times" if way is not None and way.count is not None else ""
     return state + (f" → {', '.join(way.targets)}{count}" if way and way.targets else "")
 
 

@@ -41,7 +41,7 @@ def as_text(
     for step in found:
         yield from _details(session, step)
     yield ""
-    yield _conclusion(found, new)
+    yield _conclusion(found) + _ends(old, new)
 
 
 def _environments(old: FoundRun, new: FoundRun) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _tasks(step: StepComparison) -> str:
 
 
 def _colour(step: StepComparison) -> str:
-    return {EQUAL: "green", BY_VALUE: "yellow"}.get(step.verdict, "red")
+    return {EQUAL: "green", BY_VALUE: "yellow", UNKNOWN: "yellow"}.get(step.verdict, "red")
 
 
 def _equal(step: StepComparison) -> str:
@@ -87,8 +87,8 @@ def _equal(step: StepComparison) -> str:
         names = [*step.differences]
         more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         parts.append(", ".join(names[:_NAMES]) + more)
-    word = "in value, not in bytes" if step.verdict == BY_VALUE else "no"
-    return f"{word}: {'; '.join(parts)}"
+    word = {BY_VALUE: "in value, not in bytes", UNKNOWN: "not in bytes, values not compared"}
+    return f"{word.get(step.verdict, 'no')}: {'; '.join(parts)}"
 
 
 def _details(session: Session, step: StepComparison) -> Iterator[str]:
@@ -139,23 +139,37 @@ def _cause(step: StepComparison) -> str:
     return f"what {step.step} has read is not recorded: a process that it started has read, too"
 
 
-def _conclusion(found: Sequence[StepComparison], new: FoundRun) -> str:
+def _conclusion(found: Sequence[StepComparison]) -> str:
     if not found:
         return click.style("There is nothing to compare: no task has ended.", fg="red")
-    equal = sum(step.verdict == EQUAL for step in found)
-    in_value = sum(step.verdict == BY_VALUE for step in found)
-    count = len(found)
+    verdicts = [step.verdict for step in found]
+    count, equal, in_value = len(found), verdicts.count(EQUAL), verdicts.count(BY_VALUE)
     if equal == count:
         text = "The step is bit-equal." if count == 1 else f"All {count} steps are bit-equal."
         return click.style(text, fg="green", bold=True)
-    first = next(step.step for step in found if step.verdict != EQUAL)
     text = f"{equal} of {count} steps {'is' if equal == 1 else 'are'} bit-equal"
     if in_value:
-        text += f", {in_value} more {'is' if in_value == 1 else 'are'} equal in value"
+        text += f", {in_value} {'is' if in_value == 1 else 'are'} equal in value"
+    if equal + in_value == count:
+        return click.style(f"{text}.", fg="yellow", bold=True)
+    first = next(s.step for s in found if s.verdict not in (EQUAL, BY_VALUE))
     text += f"; the first that differs is {first}."
-    if new.result is not None and new.result.state is not RunState.SUCCEEDED:
-        text += f" {new.pathspec} {new.result.state.value}."
     return click.style(harmless(text), fg="red", bold=True)
+
+
+def _ends(old: FoundRun, new: FoundRun) -> str:
+    """A word on how the runs ended, where one did not succeed."""
+    one, two = (_state(run) for run in (old, new))
+    if one == two == RunState.SUCCEEDED.value:
+        return ""
+    return f" Both runs {one}." if one == two else f" {old.pathspec} {one}, {new.pathspec} {two}."
+
+
+def _state(run: FoundRun) -> str:
+    if run.result is None:
+        return "was killed"
+    state = run.result.state
+    return "was interrupted" if state is RunState.INTERRUPTED else state.value
 
 
 # --- JSON ---------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def check_state(session: Session, run: FoundRun) -> None:
         )
 
 
-def remarks(run: FoundRun) -> Iterator[str]:
+def remarks(session: Session, run: FoundRun) -> Iterator[str]:
     """Yield, a sentence each, what may keep the run from being reproduced, as far as its record and
     this machine tell: before anything is run."""
     document = run.document
@@ -136,6 +136,7 @@ def remarks(run: FoundRun) -> Iterator[str]:
             "its flow was in a notebook: of that only the cells are kept which define the flow and "
             "its functions"
         )
+    yield from _of_origin(session, document)
     yield from _of_python(document)
     yield from _of_steps(document)
     if document.scope:
@@ -149,6 +150,22 @@ def _of_its_end(run: FoundRun) -> Iterator[str]:
     elif result.state is not RunState.SUCCEEDED:
         why = f": {result.message}" if result.message else ""
         yield f"it {result.state.value}{why}; what its tasks left is compared"
+
+
+def _of_origin(session: Session, document: RunDocument) -> Iterator[str]:
+    """Tasks that a resumed run took over have run with the code of another one."""
+    if document.origin is None:
+        return
+    try:
+        code = session.run_document(*document.origin.split("/")).code
+    except NotFound:
+        yield f"it went on after {document.origin}, which is gone; all runs with its own code now"
+        return
+    if code != document.code:
+        yield (
+            f"it went on after {document.origin}, which had other code; all runs with the later "
+            "code now"
+        )
 
 
 def _of_python(document: RunDocument) -> Iterator[str]:

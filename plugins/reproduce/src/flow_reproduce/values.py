@@ -41,30 +41,32 @@ def judge(
         old, new: the runs.
         found: what differs.
     """
-    left = _MOST
-    by_step: dict[str, list[tuple[Difference, Pair]]] = {}
-    for difference in found:
-        pairs = [*difference.pairs.values()]
-        size = sum(ref.size for pair in pairs for ref in (pair.old, pair.new) if ref is not None)
-        if difference.one_sided:
-            difference.verdict = DIFFERENT
-        elif size > left:
-            difference.reason = f"too large to be read: {size / 1e6:,.0f} MB"
-        else:
-            left -= size
-            by_step.setdefault(difference.step, []).extend((difference, pair) for pair in pairs)
-    for step, jobs in by_step.items():
-        verdicts = _of_step(session, old, new, step, [pair for _, pair in jobs])
-        for (difference, _), verdict in zip(jobs, verdicts, strict=True):
-            _take(difference, verdict)
+    left, differences = _MOST, [*found]
+    known: dict[tuple[str, str], Verdict] = {}
+    by_step: dict[str, list[Pair]] = {}
+    for difference in differences:
+        for hashes, pair in difference.pairs.items():
+            if hashes in known:  # it was read where it was made
+                continue
+            size = sum(ref.size for ref in (pair.old, pair.new) if ref is not None)
+            if None in pair[:2]:
+                known[hashes] = (DIFFERENT, "")
+            elif size > left:
+                known[hashes] = (UNKNOWN, f"too large to be read: {size / 1e6:,.0f} MB")
+            else:
+                left -= size
+                known[hashes] = (UNKNOWN, "")
+                by_step.setdefault(difference.step, []).append(pair)
+    for step, pairs in by_step.items():
+        verdicts = _of_step(session, old, new, step, pairs)
+        known.update(zip((pair.hashes for pair in pairs), verdicts, strict=True))
+    for difference in differences:
+        difference.verdict, difference.reason = _worst(known[h] for h in difference.pairs)
 
 
-def _take(difference: Difference, verdict: Verdict) -> None:
-    """The worst of several tasks counts."""
+def _worst(verdicts: Iterable[Verdict]) -> Verdict:
     order = (BY_VALUE, UNKNOWN, DIFFERENT)
-    fresh = difference.verdict == UNKNOWN and not difference.reason
-    if fresh or order.index(verdict[0]) > order.index(difference.verdict):
-        difference.verdict, difference.reason = verdict
+    return max(verdicts, key=lambda verdict: order.index(verdict[0]))
 
 
 def _of_step(
@@ -160,12 +162,16 @@ def same(one: Any, two: Any, depth: int = 0) -> bool:
         return _same_arrays(one, two)
     if callable(getattr(one, "equals", None)):  # frames and tables
         return bool(one.equals(two)) and _same_types(one, two)
-    if type(one).__eq__ is object.__eq__:
+    if not _says_what_is_equal(type(one)):
         return _same_objects(one, two, depth)
     answer = one == two
     if isinstance(answer, bool):
         return answer
     raise TypeError(f"whether two {type(one).__qualname__} are equal is no yes or no")
+
+
+def _says_what_is_equal(kind: Any) -> bool:
+    return kind.__eq__ is not object.__eq__
 
 
 def _same_arrays(one: Any, two: Any) -> bool:
@@ -191,7 +197,7 @@ def _same_objects(one: Any, two: Any, depth: int) -> bool:
     """Compare objects of a class that does not say what is equal, by what pickle keeps of them."""
     parts = [value.__reduce_ex__(4) for value in (one, two)]
     if not all(isinstance(part, tuple) for part in parts):
-        return parts[0] == parts[1]
+        return bool(parts[0] == parts[1])
     old, new = ([*_flat(part)] for part in parts)
     return len(old) == len(new) and all(
         a is b if callable(a) else same(a, b, depth + 1) for a, b in zip(old, new, strict=True)
