@@ -146,7 +146,7 @@ def _again(
         raise FlowError(
             f"Run {old.pathspec} could not be started again",
             where=session.store.url,
-            why="its code and what it needs are there, but see the error above"
+            why="see the error above"
             if done.status >= 0
             else f"its process was ended by signal {-done.status}",
             hint=f"look at its code: flow code checkout {old.pathspec}",

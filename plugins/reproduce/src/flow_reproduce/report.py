@@ -19,6 +19,7 @@ from flow_reproduce.compare import (
 from flow_reproduce.runs import FoundRun
 
 _NAMES = 3
+_WIDTH = 32
 
 
 def ends_well(found: Sequence[StepComparison]) -> bool:
@@ -108,7 +109,7 @@ def _details(session: Session, step: StepComparison) -> Iterator[str]:
 def _difference(session: Session, step: StepComparison, found: Difference, width: int) -> str:
     pair = found.first
     old, new = (
-        session.artifacts.summary(ref, f"artifact '{found.name}'") if ref else "(none)"
+        session.artifacts.summary(ref, f"artifact '{found.name}'", _WIDTH) if ref else "(none)"
         for ref in pair[:2]
     )
     word = {BY_VALUE: "  equal in value, not in bytes", UNKNOWN: "  values not compared"}
