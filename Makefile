@@ -8,6 +8,7 @@ BENCH_ARGS ?=
 PLUGIN ?=
 AZURITE := 3.37.0
 PYTHONS ?= 3.10 3.11 3.12 3.13
+TESTED ?= core plugins
 
 # Compiling every module in every process that a test starts would double the time of the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -99,7 +100,7 @@ define on_each_python
 	if [ -n "$$failed" ]; then echo "== failed on Python$$failed"; exit 1; fi
 endef
 
-test-pythons: $(VENV)/.stamp-python ## Run the quick tests on the other Pythons found (PYTHONS="3.10 3.13" narrows)
+test-pythons: $(VENV)/.stamp-python ## Run the quick tests on the other Pythons found (PYTHONS="3.10 3.13", TESTED=core narrow)
 	$(call on_each_python,test-this-python)
 
 pythons: $(VENV)/.stamp-python # the environments for test-pythons
@@ -109,7 +110,7 @@ this-python: $(VENV)/.stamp-tests
 
 test-this-python: $(VENV)/.stamp-tests
 	$(BIN)/python -m pytest -q $(SPREAD) -m "not slow and not chaos and not browser" \
-		$(addprefix --ignore=,$(ONCE)) core plugins
+		$(addprefix --ignore=,$(ONCE)) $(TESTED)
 
 clean: ## Remove the environments and all that tools leave behind
 	rm -rf .venv .venv-* dist site .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \

@@ -27,10 +27,15 @@ PROVIDER = """
     @dataclass(frozen=True)
     class BareOptions(Options):
         value: int = option(1, "What the module tiny says.")
-        wants: str = option("", "empty, 'slow', 'nothing' or 'file'.")
+        wants: str = option("", "empty, 'slow', 'nothing', 'poor' or 'file'.")
 
 
     bare = StepDecorator("bare", BareOptions)
+
+
+    @hookimpl
+    def flow_settings(settings):
+        settings.declare("bare_word", "yes", "What the variable TINY says.")
 
 
     @hookimpl
@@ -54,14 +59,16 @@ PROVIDER = """
 
     class Provider(BareEnvironment):
         def resolve(self, request, work):
-            if request.options["wants"] == "nothing":
+            wants = request.options.get("wants", "")
+            if wants == "nothing":
                 raise NoEnvironment("There is nothing", where="here", why="so it is", hint="ask less")
             note("resolve")
             world = os.environ.get("WORLD", "1")
-            source = f"VALUE = {request.options['value']}\\nWORLD = {world}\\nFILES = {request.files}"
-            asked = {"modules": {"tiny": source}, "variables": {"TINY": "yes"}}
+            source = "class Thing: pass\\n" if wants != "poor" else ""
+            source += f"VALUE = {request.options.get('value', 0)}\\nWORLD = {world}\\nFILES = {request.files}"
+            asked = {"modules": {"tiny": source}, "variables": {"TINY": work.setting("bare_word")}}
             return {**super().resolve(request._replace(options=asked), work),
-                    "wants": request.options["wants"]}
+                    "wants": wants}
 
         def prepare(self, lock, folder, work):
             note("prepare")
@@ -297,6 +304,59 @@ def test_local_leaves_all_environments_out(lab):
     assert lab.run_json()[0].environments == {}
 
 
+NAMED = """
+@step
+def start(self):
+    import tiny
+    self.seen = (tiny.VALUE, os.environ["TINY"])
+    self.next(self.end)
+
+@bare(value=2)
+@step
+def end(self):
+    import tiny
+    self.seen = (tiny.VALUE, os.environ["TINY"])
+"""
+
+
+@pytest.mark.parametrize("how", ["option", "variable", "pyproject"])
+def test_a_named_provider_is_for_steps_that_ask_for_none(lab, how):
+    """Its settings can be read, though the flow has none of its decorators."""
+    both = how == "option"
+    source = NAMED if both else NAMED.replace("@bare(value=2)", "")
+    file = lab.write(source, HEAD)
+    words, variables = [], {"FLOW_BARE_WORD": "told"}
+    if how == "option":
+        words = ["--environment", "bare"]
+    elif how == "variable":
+        variables["FLOW_ENVIRONMENT"] = "bare"
+    else:
+        lab.tester.write('[tool.flow]\nenvironment = "bare"\n', "pyproject.toml")
+    done = lab.flow(*words, "run", str(file), **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = lab.tester.left(1)
+    assert run.artifact("start", "seen") == (0, "told")
+    assert run.artifact("end", "seen") == (2 if both else 0, "told")
+    kinds = 2 if both else 1
+    assert lab.done() == ["resolve"] * kinds + ["prepare"] * kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("baer", "There is no environment provider 'baer'\n  try:   did you mean 'bare'?"),
+        ("locl", "There is no environment provider 'locl'\n  try:   did you mean 'local'?"),
+        ("other", "no plugin provides the environment provider 'other': pip install flow-other"),
+    ],
+)
+def test_a_name_of_no_provider(lab, name, told):
+    file = lab.write(NAMED)
+    done = lab.flow("run", str(file), FLOW_ENVIRONMENT=name)
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert not (lab.path / ".flow" / "runs").exists(), "there is no run"
+
+
 def test_what_cannot_be_resolved_is_no_run(lab):
     file = lab.write(SMALL.replace("value=1", "wants='nothing'"))
     done = lab.flow("run", str(file))
@@ -343,6 +403,119 @@ def test_a_plugin_that_is_broken_there_is_told(lab):
     assert done.returncode == 1
     assert "The plugin 'needy' cannot be loaded" in done.stdout
     assert "No module named 'pytest'" in lab.flow("logs", "F/1/start").stdout
+
+
+CROSSING = """
+@bare
+@step
+def start(self):
+    import tiny
+    self.thing = tiny.Thing()
+    self.things = [tiny.Thing()]
+    self.told = {}
+    self.next(self.hand_on)
+
+@step
+def hand_on(self):
+    self.next(self.poor, self.bare_items)
+
+@bare(wants="poor")
+@step
+def poor(self):
+    try:
+        self.thing
+    except Exception as error:
+        self.poor_told = str(error)
+    self.next(self.join)
+
+@bare
+@step
+def bare_items(self):
+    self.next(self.item, foreach="things")
+
+@step
+def item(self):
+    try:
+        self.input
+    except Exception as error:
+        self.item_told = str(error)
+    self.next(self.join_items)
+
+@step
+def join_items(self, inputs):
+    self.item_told = inputs[0].item_told
+    self.next(self.join)
+
+@step
+def join(self, inputs):
+    self.poor_told, self.item_told = inputs.poor.poor_told, inputs.join_items.item_told
+    try:
+        inputs.poor.thing
+    except Exception as error:
+        told = {"poor": self.poor_told, "item": self.item_told, "join": str(error)}
+    with open("told.json", "w") as file:
+        json.dump(told, file)
+    self.merge_artifacts(inputs, include=["thing"])
+    self.next(self.end)
+
+@step
+def end(self):
+    self.thing
+"""
+
+
+def test_what_another_environment_cannot_read_tells_of_both(lab):
+    file = lab.write(CROSSING)
+    done = lab.flow("run", str(file))
+    assert done.returncode == 1
+    told = json.loads((lab.path / "told.json").read_text())
+    document, _ = lab.run_json()
+    python = ".".join(map(str, sys.version_info[:3]))
+    made = (
+        f"made in step 'start' (F/1/start/1): {document.environment_name('start')}, "
+        f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+    )
+    plain = "store plain values in step 'start': numbers, texts, lists, dicts"
+    there = document.environment_name("poor")
+    read = f"read in step 'poor' (F/1/poor/3): {there}, Python {python}"
+    add = "add tiny to the packages of @bare of step 'poor'"
+    poor = told["poor"]
+    assert poor.splitlines() == [
+        "Artifact 'thing' of step 'start' (F/1/start/1) cannot be read in step 'poor' (F/1/poor/3)",
+        "  where: F/1/poor/3",
+        poor.splitlines()[2],
+        f"         {made}",
+        f"         {read}",
+        f"  try:   let both have the same tiny: {add}; or {plain}",
+    ]
+    assert "Can't get attribute 'Thing' on <module 'tiny'" in poor.splitlines()[2]
+    for step, name in (("item", "things"), ("join", "thing")):
+        text = told[step]
+        assert f"Artifact '{name}' of step 'start' (F/1/start/1) cannot be read in step" in text
+        assert "why:   ModuleNotFoundError: No module named 'tiny'" in text
+        assert made in text
+        assert f"the launcher's Python, Python {python}, without tiny" in text
+        more = f"give step '{step}' an environment that has tiny, as @bare of step 'start' has"
+        assert more in text
+    assert "Artifact 'thing' of step 'start' (F/1/start/1) cannot be read in step 'end'" in (
+        done.stdout + done.stderr
+    )
+    # and in a script, a notebook
+    script = "from flow_core import Task; Task('F/1/start/1', store='.flow').data.thing"
+    script = f"import flow_client; flow_client.namespace(None); {script}"
+    client = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=lab.path,
+        env={**os.environ, **lab.variables()},
+        check=False,
+    )
+    assert "Artifact 'thing' of step 'start' (F/1/start/1) cannot be read in this Python" in (
+        client.stderr
+    )
+    assert f"read in this Python: {sys.prefix}, Python {python}, without tiny" in client.stderr
+    assert "try:   pip install 'tiny'; or store plain values" in client.stderr
 
 
 def test_two_launchers_at_once_build_once(lab):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flow_core.config import Config as Config
     from flow_core.config import ConfigValue as ConfigValue
     from flow_core.context import current as current
+    from flow_core.crossing import explain_unreadable as explain_unreadable
     from flow_core.definition import Decorated as Decorated
     from flow_core.definition import FlowDefinition as FlowDefinition
     from flow_core.definition import StepDefinition as StepDefinition
@@ -274,6 +275,7 @@ _HOME = {
     "pickling": "PickleSerializer",
     "config": "Config ConfigValue",
     "context": "current",
+    "crossing": "explain_unreadable",
     "deprecation": "Deprecation FlowDeprecation RemovedInFlow1 RemovedInFlow2 deprecated overdue",
     "environments": "BuiltEnvironment EnvironmentBuilder EnvironmentLock ReadyEnvironment"
     " built_environments remove_environment this_platform",

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple, NoReturn
 from flow_core.artifacts import ArtifactStore
 from flow_core.errors import (
     ArtifactError,
+    FlowError,
     IntegrityError,
     MergeError,
     NotFound,
+    PluginError,
     TransitionError,
     UsageError,
     did_you_mean,
@@ -142,7 +144,11 @@ class RunReader:
             return None  # a resumed run that is older than the parameter, read by the client
         if parameter.name not in self._parameters:
             owner = f"run {self.document.flow}/{self.document.run}"
-            value = self.value(table, parameter.name, owner)
+            try:
+                value = self.value(table, parameter.name, owner)
+            except (ArtifactError, PluginError) as error:
+                told = self.explained(error, parameter.name, table[parameter.name], ())
+                raise told from error.__cause__
             self._parameters[parameter.name] = parameter.present(value)
         return self._parameters[parameter.name]
 
@@ -151,7 +157,23 @@ class RunReader:
         if not frame.artifact:
             return frame.index  # a member of a gang has no other item than its number
         items, what = self._items(frame)
-        return self.artifacts.load_item(items, frame.index, frame.count, what)
+        try:
+            return self.artifacts.load_item(items, frame.index, frame.count, what)
+        except ArtifactError as error:
+            ref = InputRef(frame.step, frame.task, frame.attempt)
+            whole = self.manifest(ref).artifacts.get(frame.artifact, items)
+            raise self.explained(error, frame.artifact, whole, (ref,)) from error.__cause__
+
+    def explained(
+        self, error: FlowError, name: str, ref: ArtifactRef, holders: Iterable[InputRef]
+    ) -> FlowError:
+        """Return the error for a value that cannot be read: it may be of another environment.
+
+        ``holders`` are attempts that have it, none for a parameter.
+        """
+        from flow_core.crossing import explain_unreadable
+
+        return explain_unreadable(error, self.artifacts, self.document, name, ref, holders)
 
     def item_hash(self, frame: ForeachFrame) -> str:
         """Return the hash of the item of one foreach frame, without loading it."""
@@ -188,7 +210,15 @@ class ReadBinding:
     def artifact(self, name: str) -> Any:
         if name not in self.table:
             raise KeyError(did_you_mean(name, self.table))
-        return self.reader.value(self.table, name, self.pathspec)
+        try:
+            return self.reader.value(self.table, name, self.pathspec)
+        except (ArtifactError, PluginError) as error:
+            told = self.reader.explained(error, name, self.table[name], self._holders())
+            raise told from error.__cause__
+
+    def _holders(self) -> Iterable[InputRef]:
+        """Yield the attempts that have the artifacts of the table."""
+        return ()
 
     def parameter(self, parameter: Parameter) -> Any:
         return self.reader.parameter(parameter)
@@ -243,6 +273,7 @@ class BranchBinding(ReadBinding):
         read_ahead: Callable[[str, int], None],
     ) -> None:
         super().__init__(reader, manifest.artifacts, manifest.foreach, manifest.pathspec)
+        self._ref = InputRef(manifest.step, manifest.task, manifest.attempt)
         self._number = number
         self._reads = reads
         self._read_ahead = read_ahead
@@ -270,6 +301,9 @@ class BranchBinding(ReadBinding):
     def _item(self, depth: int) -> Any:
         self._note_place()
         return super()._item(depth)
+
+    def _holders(self) -> Iterable[InputRef]:
+        return (self._ref,)
 
     def _note_place(self) -> None:
         self._reads.note_branch(PLACE, self._number, place(self.reader, self.foreach))
@@ -326,6 +360,9 @@ class FlowBinding(ReadBinding):
         value = super().artifact(name)
         self._loaded[name] = value
         return value
+
+    def _holders(self) -> Iterable[InputRef]:
+        return unpack_inputs(self.spec.inputs)
 
     def _note_artifact(self, name: str) -> None:
         if not self.node.joins:  # a join inherits nothing: it has what it merged, which is noted
@@ -688,7 +725,14 @@ class FlowBinding(ReadBinding):
         if len(kinds) > 1 or not kinds <= _UNORDERED:
             return True
         where = f"artifact '{name}' of the branches"
-        first, *others = (self.reader.artifacts.load(ref, where) for ref in refs.values())
+        values = []
+        for ref in refs.values():
+            try:
+                values.append(self.reader.artifacts.load(ref, where))
+            except (ArtifactError, PluginError) as error:
+                told = self.reader.explained(error, name, ref, self._holders())
+                raise told from error.__cause__
+        first, *others = values
         return not all(_equal_unordered(first, other) for other in others)
 
     def _check_merge(

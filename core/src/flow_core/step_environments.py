@@ -26,10 +26,17 @@ from flow_core.environments import (
     request_digest,
     this_platform,
 )
-from flow_core.errors import NoEnvironment, PluginError, near_misses
+from flow_core.errors import (
+    NoEnvironment,
+    PluginError,
+    UnknownName,
+    did_you_mean,
+    near_misses,
+)
 from flow_core.interfaces import Environment, EnvironmentRequest, TaskCommand
 from flow_core.mirror import StoreMirror
 from flow_core.plan import LOCAL, TaskPlan
+from flow_core.plugins import DECORATOR_GROUP
 from flow_core.records import EnvironmentProgress, RunDocument
 from flow_core.scheduler import INTERRUPTS
 from flow_core.travel import CORE, Luggage, pack, unpack
@@ -482,10 +489,22 @@ def read_lock(session: Session, document: RunDocument, step: str) -> Environment
 def make_provider(session: Session, name: str) -> tuple[Environment, str]:
     """Return a new environment provider, and the version of its distribution.
 
+    Its settings can be read then, also in a flow that has none of its decorators.
+
     Raises:
         PluginError: no plugin provides it, or it cannot be made.
     """
-    entry = session.index.find(GROUP, name)
+    index = session.index
+    names = index.names(GROUP)
+    if name not in names and near_misses(name, [LOCAL]):
+        raise UnknownName(
+            f"There is no environment provider '{name}'", hint=did_you_mean(name, [LOCAL, *names])
+        )
+    entry = index.find(GROUP, name)
+    beside = index.group(DECORATOR_GROUP).items()
+    session.load_hooks(
+        {n for n, entries in beside if any(e.distribution == entry.distribution for e in entries)}
+    )
     kind = entry.load()
     try:
         return kind(), entry.version

@@ -125,6 +125,11 @@ class OnlineAfterAll(BareEnvironment):
         return super().prepare(lock, folder, work)
 
 
+class NeedsModules(BareEnvironment):
+    def resolve(self, request: EnvironmentRequest, work: EnvironmentWork) -> Mapping[str, Any]:
+        return {**super().resolve(request, work), "asked": request.options["modules"]}
+
+
 class ExportsFolders(BareEnvironment):
     def export(self, lock: Mapping[str, Any]) -> Mapping[str, str]:
         return {f"locks/{name}": text for name, text in super().export(lock).items()}
@@ -189,6 +194,7 @@ BROKEN: list[tuple[Callable[[], Any], str]] = [
     (OnlineAfterAll, "test_offline_builds_what_was_built_before"),
     (NoInterpreter, "test_interpreter_runs"),
     (NumbersForTexts, "test_variables_are_texts"),
+    (NeedsModules, "test_who_asks_for_nothing_gets_a_bare_environment"),
     (ExportsFolders, "test_lock_is_exported"),
     (KeepsNothing, "test_packages_that_are_kept_need_no_index"),
 ]

@@ -174,6 +174,10 @@ class EnvironmentSuite:
         other = self.builder(shared).resolve(self.request(self.other_options))
         assert other.hash != lock.hash
 
+    def test_who_asks_for_nothing_gets_a_bare_environment(self, shared: str) -> None:
+        bare = self._resolve(shared, self.request({})._replace(files={}))
+        assert isinstance(bare, Mapping), "--environment NAME asks for nothing, and gets a lock"
+
     def test_resolving_leaves_the_request_as_it_is(self, shared: str) -> None:
         request, before = self.request(), self.request()
         self._resolve(shared, request)

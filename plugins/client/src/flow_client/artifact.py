@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_client.base import Entity
 from flow_client.pathspec import split
+from flow_core.api import ArtifactError, InputRef, PluginError
 
 if TYPE_CHECKING:
     from flow_client.task import Task
@@ -104,7 +105,18 @@ class DataArtifact(Entity):
             ArtifactError: they cannot be turned into a value here, for example for want of a class.
         """
         what = f"artifact '{self._name}' of {self._task.pathspec}"
-        return self._reader.session.artifacts.load(self._ref, what)
+        artifacts = self._reader.session.artifacts
+        try:
+            return artifacts.load(self._ref, what)
+        except (ArtifactError, PluginError) as error:
+            from flow_core.api import explain_unreadable  # most values can be read
+
+            record = self._task._record
+            holder = InputRef(record.step, record.task, record.attempt)
+            document = self._task._run._document
+            raise explain_unreadable(
+                error, artifacts, document, self._name, self._ref, [holder]
+            ) from error.__cause__
 
     @property
     def sha(self) -> str:
