@@ -167,19 +167,11 @@ class StepEnvironments:
         """
         command = TaskCommand()
         if step in document.environments and self._session.settings["environment"] != LOCAL:
-            self._load_hooks(document, step)
             lock = read_lock(self._session, document, step)
             self._resolved[step] = _Resolved(lock, document.environments[step]["request"])
             self.prepare([step])
             self.apply(step, command)
         return command
-
-    def _load_hooks(self, document: RunDocument, step: str) -> None:
-        """Load the plugins of what the step had, as those of a flow's own are: providers may have
-        settings."""
-        names = {decorator["name"] for decorator in document.decorators}
-        names.update(document.graph["steps"][step]["decorators"])
-        self._session.load_hooks({*names, document.environments[step]["provider"]})
 
     def _request(self, plan: TaskPlan) -> EnvironmentRequest:
         session = self._session
@@ -366,7 +358,11 @@ class StepEnvironments:
         return pack(index, self._used(), loaded)
 
     def _used(self) -> set[str]:
-        """Return the distributions that tasks cannot do without."""
+        """Return the distributions that tasks cannot do without.
+
+        One that makes environments does that here, before there are tasks: for its decorators alone
+        nobody needs what it solves and installs with.
+        """
         session = self._session
         index, names = session.index, session.definition.decorator_names()
         store = index.find_opener("flow.stores", session.settings["datastore"])
@@ -378,9 +374,13 @@ class StepEnvironments:
             "flow.metadata": {metadata},
             "flow.computes": {plan.compute for plan in session.plans.values()},
         }
+        makers = {e.distribution for e in index.entry_points if e.group == GROUP}
         found = {CORE}
         for entry in index.entry_points:
-            if entry.name in wanted.get(entry.group, ()):
+            of_decorators = entry.group.startswith("flow.decorator")
+            if entry.name in wanted.get(entry.group, ()) and not (
+                of_decorators and entry.distribution in makers
+            ):
                 found.add(entry.distribution)
         return found
 

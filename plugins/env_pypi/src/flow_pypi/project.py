@@ -1,0 +1,122 @@
+"""What a ``pyproject.toml`` asks for, and what the ``uv.lock`` beside it has locked already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from flow_core.api import CommandFailed, EnvironmentWork, NoEnvironment
+from flow_pypi.pylock import Package, found_by_uv, load
+from flow_pypi.sources import Sources
+from flow_pypi.trouble import explain
+from flow_pypi.uv import run_uv
+
+LOCK = "uv.lock"
+
+
+def lock_beside(pyproject: str) -> str:
+    """Return the path of the lock that belongs to a ``pyproject.toml``."""
+    return os.path.join(os.path.dirname(pyproject), LOCK)
+
+
+def dependencies_of(text: str, name: str, python: str) -> list[str]:
+    """Return the dependencies in a ``pyproject.toml``.
+
+    Args:
+        text: its text.
+        name: its name, for errors.
+        python: version of Python that must suit it.
+
+    Raises:
+        NoEnvironment: it states none, or needs another Python.
+    """
+    project = _project(text, name, python)
+    if "dependencies" in project.get("dynamic", ()):
+        raise NoEnvironment(
+            "The dependencies of the project are found out only when it is built",
+            where=name,
+            why='it has: dynamic = ["dependencies"]',
+            hint="lock them: uv lock; a uv.lock beside it is used as it is",
+        )
+    return [str(text) for text in project.get("dependencies", ())]
+
+
+def locked(
+    files: Mapping[str, str],
+    pyproject: str,
+    platform: str,
+    python: str,
+    sources: Sources,
+    work: EnvironmentWork,
+) -> tuple[list[Package], dict[str, str]]:
+    """Return what a ``uv.lock`` has for a platform; nothing is resolved again.
+
+    Returns:
+        The packages, and the paths of those that are files of this machine.
+
+    Raises:
+        NoEnvironment: the lock is not that of its project any more, or cannot be read.
+    """
+    from flow_pypi.wheels import temporary
+
+    _project(files[pyproject], pyproject, python)
+    with temporary(work) as folder:
+        for name in (pyproject, lock_beside(pyproject)):
+            path = os.path.join(folder, os.path.basename(name))
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(files[name])
+        words = ["export", "--project", folder, "--format", "pylock.toml", "--no-header"]
+        words += ["--no-emit-project", "--no-default-groups"]
+        try:
+            run_uv(work, [*words, "--locked"], sources)
+        except CommandFailed as error:
+            if "needs to be updated" in error.output:
+                raise NoEnvironment(
+                    f"'{lock_beside(pyproject)}' does not belong to its pyproject.toml any more",
+                    where=lock_beside(pyproject),
+                    why="the project was changed after it was locked",
+                    hint=f"uv lock{_in(pyproject)}",
+                ) from None
+            # That it is up to date cannot be said, for want of a network for example.
+        try:
+            text = run_uv(work, [*words, "--frozen"], sources)
+        except CommandFailed as error:
+            raise explain(error, sources, place=lock_beside(pyproject)) from None
+    return found_by_uv(text, platform, python, universal=True)
+
+
+def _in(pyproject: str) -> str:
+    folder = os.path.dirname(pyproject)
+    return f" --directory {folder}" if folder else ""
+
+
+def _project(text: str, name: str, python: str) -> dict[str, Any]:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        found = dict(load(text).get("project", {}))
+        allowed = SpecifierSet(str(found.get("requires-python", "")))
+    except (ValueError, InvalidSpecifier) as error:
+        raise NoEnvironment(
+            f"'{name}' cannot be read",
+            where=name,
+            why=str(error),
+            hint="correct it",
+        ) from None
+    if not found:
+        raise NoEnvironment(
+            f"'{name}' has no project",
+            where=name,
+            why="there is no table [project], whose dependencies would count",
+            hint="write one, or use requirements=",
+        )
+    full = python if python.count(".") == 2 else f"{python}.99"
+    if not allowed.contains(full):
+        raise NoEnvironment(
+            f"The project does not run in Python {python}",
+            where=name,
+            why=f"requires-python = {str(allowed)!r}",
+            hint="ask for another Python: @pypi(python=…)",
+        )
+    return found
