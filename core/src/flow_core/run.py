@@ -402,22 +402,8 @@ def _given(session: Session) -> dict[str, Any]:
         "choices": list(plugins),
         "settings": {n: settings[n] for n in ("compute", "environment") if n in settings},
         "hash_seed": session.settings.script_environment().get("PYTHONHASHSEED", ""),
-        "path": _inner_path(session),
     }
     return {name: value for name, value in found.items() if value}
-
-
-def _inner_path(session: Session) -> list[str]:
-    """Return the folders below the code on which modules are found, relative to it: ``src``."""
-    from flow_core import package
-
-    file = os.path.abspath(session.graph.file)
-    if not os.path.isfile(file):
-        return []
-    top = package.code_folder(file)
-    found = (os.path.abspath(p) for p in sys.path if "-packages" not in p)
-    inner = dict.fromkeys(p for p in found if p.startswith(top + os.sep) and os.path.isdir(p))
-    return [os.path.relpath(p, top).replace(os.sep, "/") for p in inner]
 
 
 def _system_tags(user: str) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Order(NamedTuple):
     Attributes:
         run: pathspec of the run.
         file: the flow's file, in the folder with its code.
-        path: folders in which the flow's modules are found: that folder, and those below it.
+        path: the folder in which the flow's modules are found.
         options: of the command line, before the command.
         result: file that gets the id of the new run.
         max_workers: tasks at a time; None = the setting.
@@ -54,7 +54,7 @@ class Order(NamedTuple):
 
     run: str
     file: str
-    path: list[str]
+    path: str
     options: list[str]
     result: str
     max_workers: int | None
@@ -87,7 +87,7 @@ def launch(
         order = Order(
             run.pathspec,
             f"{os.path.join(folder, *str(info['script']).split('/'))}:{document.flow}",
-            [os.path.join(folder, *p.split("/")) for p in info.get("path", ())] + [folder],
+            os.path.normpath(os.path.join(folder, *str(info.get("code_folder", "")).split("/"))),
             _options(session, run),
             os.path.join(scratch, "run"),
             max_workers,
@@ -216,7 +216,7 @@ def _main() -> None:
         order = Order(**json.load(file))
     sys.argv = order.arguments
     # The current folder is on the path of "python -m", where other versions of modules may lie.
-    sys.path[:1] = order.path
+    sys.path[0] = order.path
     front = Front(commands={_NAME: _command(order)})
     main([*order.options, _NAME, order.file], front=front)
 

@@ -136,6 +136,9 @@ def remarks(session: Session, run: FoundRun) -> Iterator[str]:
             "its flow was in a notebook: of that only the cells are kept which define the flow and "
             "its functions"
         )
+    left_out = document.info.get("left_out")
+    if left_out:
+        yield f"its code lacks {_listed(left_out)}, which were not kept"
     yield from _of_origin(session, document)
     yield from _of_python(document)
     yield from _of_steps(document)
