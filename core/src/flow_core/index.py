@@ -535,7 +535,7 @@ def scan(path: Iterable[str]) -> Iterator[EntryPoint]:
         _VERSIONS[folder] = versions
         for name in names:
             if name.endswith((".dist-info", ".egg-info")):
-                distribution, version = _split_folder(name)
+                distribution, version = split_folder(name)
                 versions.setdefault(distribution, version)
                 if distribution not in seen:
                     seen.add(distribution)
@@ -598,7 +598,7 @@ def _scan_with_library(archive: str, seen: set[str]) -> Iterator[EntryPoint]:
                     )
 
 
-def _split_folder(folder: str) -> tuple[str, str]:
+def split_folder(folder: str) -> tuple[str, str]:
     """``flow_retry-0.1.0.dist-info`` → (``flow-retry``, ``0.1.0``)."""
     stem = folder.rpartition(".")[0]
     name, _, rest = stem.partition("-")
