@@ -531,37 +531,37 @@ def scan(path: Iterable[str]) -> Iterator[EntryPoint]:
         except OSError:
             continue  # a path entry that does not exist is normal
         inside = os.path.join(folder, "")
-        versions: dict[str, str] = {}
-        _VERSIONS[folder] = versions
         for name in names:
             if name.endswith((".dist-info", ".egg-info")):
-                distribution, version = split_folder(name)
-                versions.setdefault(distribution, version)
-                if distribution not in seen:
-                    seen.add(distribution)
-                    yield from _scan_distribution(inside + name, distribution, version)
-
-
-_VERSIONS: dict[str, dict[str, str]] = {}
-"""The distributions of each folder that was scanned."""
+                yield from _scan_distribution(inside + name, name, seen)
 
 
 def distributions(path: Iterable[str]) -> dict[str, str]:
     """Return the version of each distribution on ``path`` by its name, sorted.
 
-    It is what the names of their folders say: nothing is read that `scan` has not read already.
-    Archives on the path are left out. Since 0.1.
+    It is what the names of their folders say; none is opened. Archives on the path are left out.
+    Since 0.1.
     """
     found: dict[str, str] = {}
     for folder in dict.fromkeys(p or os.curdir for p in path):
-        if folder not in _VERSIONS:
-            list(scan([folder]))
-        for name, version in _VERSIONS.get(folder, {}).items():
-            found.setdefault(name, version)
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith((".dist-info", ".egg-info")):
+                # Without a regular expression, as in `normalise`: each run's start does this.
+                distribution, _, rest = name.rpartition(".")[0].partition("-")
+                plain = distribution.lower().replace("_", "-").replace(".", "-")
+                found.setdefault(plain, rest.partition("-")[0])
     return dict(sorted(found.items()))
 
 
-def _scan_distribution(location: str, distribution: str, version: str) -> Iterator[EntryPoint]:
+def _scan_distribution(location: str, folder: str, seen: set[str]) -> Iterator[EntryPoint]:
+    distribution, version = split_folder(folder)
+    if distribution in seen:
+        return
+    seen.add(distribution)
     raw = _content(location, "entry_points.txt")
     if raw is not None and _RAW_PREFIX in raw:
         for group, name, value in parse_entry_points(raw.decode("utf-8", "replace")):
