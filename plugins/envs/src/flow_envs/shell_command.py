@@ -42,7 +42,8 @@ def shell_command(context: CommandContext) -> click.Command:
                     hint="flow env shell my_flow.py train, or MyFlow/3/train",
                 )
             target = _target(session, names)
-            session.start()  # so that somebody tells how it goes
+            if sys.stdout.isatty():  # elsewhere the output is that of the command alone
+                session.start()  # so that somebody tells how it goes
             name, variables = _prepare(session, target)
             session.close_index()
             status = _run(context, name, target, variables, _command(names[1:]))
