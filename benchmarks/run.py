@@ -31,7 +31,9 @@ ROWS = (
     "s3",
     "untouched",
     "client",
+    "code",
     "scheduler",
+    "environments",
 )
 FOLDER = environments.REPOSITORY / ".bench"
 
