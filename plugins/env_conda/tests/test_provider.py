@@ -326,6 +326,11 @@ class TestBuild:
         ready = builder.prepare(lock)
         subprocess.run([ready.interpreter, "-c", "import tinylib"], check=True)
 
+    def test_of_another_platform(self, make: Make) -> None:
+        lock = make().resolve(request("native", platform="macos-arm64"))
+        with pytest.raises(NoEnvironment, match="The environment is for osx-arm64, and this"):
+            make().prepare(lock)
+
     def test_offline_it_says_what_is_missing(self, make: Make) -> None:
         lock = make().resolve(request("tinylib 1.0"))
         with pytest.raises(NoEnvironment) as caught:

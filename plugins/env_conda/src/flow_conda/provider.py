@@ -33,6 +33,7 @@ from flow_core.api import (
     FlowError,
     Interpreter,
     NoEnvironment,
+    this_platform,
 )
 
 FORMAT = 1
@@ -88,10 +89,13 @@ class CondaEnvironment:
     def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
         """Fetch the packages that the cache lacks, and link them into the environment."""
         check(lock)
+        here = subdir_of(this_platform())
+        if lock["platform"] != here:
+            raise trouble.other_platform(lock["platform"], here)
         work.tell(f"making an environment of {len(lock['packages'])} packages", 0.0)
         _Building(lock, folder, work).build()
-        windows = lock["platform"].startswith("win-")
-        python = os.path.join(folder, *(["python.exe"] if windows else ["bin", "python"]))
+        programs = ["python.exe"] if os.name == "nt" else ["bin", "python"]
+        python = os.path.join(folder, *programs)
         if "pypi" in lock:
             install_pypi(python, lock["pypi"], work)
         work.tell("installed", 1.0)
