@@ -150,7 +150,7 @@ def _compile(
         try:
             return run_uv(work, [*words, os.path.join(folder, "wanted.in")], sources)
         except CommandFailed as error:
-            raise explain(error, sources, wanted) from None
+            raise explain(error, sources, there=there) from None
 
 
 def _stub(folder: str, name: str, version: str) -> str:
@@ -186,8 +186,11 @@ def _take(
     wheels = Wheels(work, sources)
     own = [p for p in packages if not p.url]
     for package in own:
-        if not wheels.has(package):
-            wheels.take(package, paths[package.name])
+        path = paths.get(package.name, "")
+        if not wheels.has(package) and os.path.isfile(path):
+            wheels.take(package, path)
+        elif wheels.find([package]):
+            raise _lost(package, sources)
     wheels.keep([p for p in own if p.direct or p.source])
 
 
@@ -273,17 +276,20 @@ def _make_good(
     """Build again what is not at hand, and was built; and tell what cannot be."""
     for package in missing:
         if not package.source:
-            raise NoEnvironment(
-                f"'{package.file}' is not on this machine",
-                where=", ".join(sources.folders()) or "environment provider 'pypi'",
-                why="it is a wheel of the machine where the environment was resolved, and no index "
-                "has it",
-                hint="put it into a folder, and name that: FLOW_PYPI_FIND_LINKS=FOLDER",
-            )
+            raise _lost(package, sources)
         if work.offline:
             raise _not_here([package], work)
         build(package, python, this_platform(), sources, work)
     wheels.keep([p for p in missing if p.source])
+
+
+def _lost(package: Package, sources: Sources) -> NoEnvironment:
+    return NoEnvironment(
+        f"'{package.file}' is not on this machine",
+        where=", ".join(sources.folders()) or "environment provider 'pypi'",
+        why="it is a wheel of the machine where the environment was resolved, and no index has it",
+        hint="put it into a folder, and name that: FLOW_PYPI_FIND_LINKS=FOLDER",
+    )
 
 
 def _not_here(missing: Sequence[Package], work: EnvironmentWork) -> NoEnvironment:
