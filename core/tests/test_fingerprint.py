@@ -13,12 +13,19 @@ from flow_core.fingerprint import (
     Files,
     NormalForm,
     Snapshot,
-    _imports,
     code_changes,
-    imported_files,
     plain_value,
 )
-from flow_core.package import build, collect
+from flow_core.own_modules import (
+    Module,
+    OwnModules,
+    code_folder,
+    full_name,
+    imported_names,
+    outside_modules,
+    statements,
+)
+from flow_core.package import pack, read_file
 
 FLOW = """
     import json
@@ -124,12 +131,16 @@ def prints(folder, changes=None):
     return prints_of(folder, sources)
 
 
+def build(names, folder):
+    return pack({name: read_file(str(folder / name))[0] for name in names}, 10)
+
+
 def prints_of(folder, sources, steps=STEPS):
     for name, text in sources.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    snapshot = Snapshot(build({name: str(folder / name) for name in sources}, 10), "flow.py")
+    snapshot = Snapshot(build([*sources], folder), "flow.py")
     reader = CodeReader(snapshot, "F", steps, ["alpha"])
     return {step: reader.fingerprint(step) for step in steps}
 
@@ -481,6 +492,12 @@ def write(folder, sources):
     return str(folder / "pkg/flows/mine.py")
 
 
+def imported(main):
+    start, seen = Module(full_name(main), main), {main}
+    names = imported_names([start], {}, seen, statements)
+    return outside_modules(names, OwnModules(code_folder(main)), {}, seen, statements)
+
+
 class TestFlowInAPackage:
     """Relative imports lead on from the full name of the module, whatever it was loaded as."""
 
@@ -492,8 +509,8 @@ class TestFlowInAPackage:
     @pytest.mark.parametrize(("change", "steps"), CHANGES)
     def test_in_a_snapshot(self, tmp_path, change, steps):
         def prints():
-            files = collect(main, [".py"]) | imported_files(main)
-            archive = build({name: str(path) for name, path in files.items()}, 10)
+            modules = [Module("pkg.flows.mine", main), *imported(main)]
+            archive = pack({m.file: read_file(m.path)[0] for m in modules}, 10)
             reader = CodeReader(Snapshot(archive, "pkg/flows/mine.py"), "F", ["start", "end"])
             return {step: reader.fingerprint(step).digest for step in ("start", "end")}
 
@@ -515,39 +532,3 @@ class TestFlowInAPackage:
         write(tmp_path, change)
         after = prints()
         assert [step for step in before if before[step] != after[step]] == steps
-
-
-def test_what_a_flow_imports_from_elsewhere(tmp_path):
-    main = write(tmp_path, PACKAGE)
-    found = imported_files(main)
-    assert found.keys() == PACKAGE.keys() - {"stranger.py", "pkg/flows/mine.py"}
-    assert found["deeper/inside.py"] == str(tmp_path / "deeper/inside.py")
-    assert "beside.py" not in imported_files(main, foreign=["beside"])
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("import a.b as c, d\n", {"a", "a.b", "d"}),
-        ("from x import y as z, w  # why\n", {"x", "x.y", "x.w"}),
-        ("from x import (\n    y,  # one, two\n    w as v,\n)\n", {"x", "x.y", "x.w"}),
-        ("from x import y, \\\n    w\n", {"x", "x.y", "x.w"}),
-        ("def f():\n    if 1: import a; import b\n", {"a", "b"}),
-        ("from . import y\n", {"pkg", "pkg.sub", "pkg.sub.y"}),
-        ("from ..z import y\n", {"pkg", "pkg.z", "pkg.z.y"}),
-        ("important = 1\nx.imports\n", set()),
-    ],
-)
-def test_imports_in_the_text_of_a_file(tmp_path, text, names):
-    file = tmp_path / "part.py"
-    file.write_text(text)
-    assert _imports("pkg.sub.part", str(file)) == names
-    package = tmp_path / "__init__.py"
-    package.write_text(text)
-    assert _imports("pkg.sub", str(package)) == names
-
-
-def test_a_library_that_is_developed_is_left_out(tmp_path, monkeypatch):
-    main = write(tmp_path, PACKAGE)
-    monkeypatch.setattr("flow_core.fingerprint._LARGEST", 1)
-    assert imported_files(main).keys() == {"beside.py"}

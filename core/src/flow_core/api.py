@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flow_core.cli import main as main
     from flow_core.cli import run_id_file_option as run_id_file_option
     from flow_core.cli import take_log_size as take_log_size
+    from flow_core.code_files import LeftOut as LeftOut
     from flow_core.config import Config as Config
     from flow_core.config import ConfigValue as ConfigValue
     from flow_core.context import current as current
@@ -231,11 +232,9 @@ if TYPE_CHECKING:
     from flow_core.run import RunOption as RunOption
     from flow_core.run import RunRequest as RunRequest
     from flow_core.run import adopt_parameters as adopt_parameters
-    from flow_core.run import collect_code as collect_code
     from flow_core.run import command_line as command_line
     from flow_core.run import draft_run as draft_run
     from flow_core.run import index_lacks as index_lacks
-    from flow_core.run import keep_code as keep_code
     from flow_core.secret_sources import SecretSource as SecretSource
     from flow_core.secret_sources import SecretsProvider as SecretsProvider
     from flow_core.session import Session as Session
@@ -243,6 +242,10 @@ if TYPE_CHECKING:
     from flow_core.settings import Setting as Setting
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
+    from flow_core.snapshots import CurrentCode as CurrentCode
+    from flow_core.snapshots import KeptCode as KeptCode
+    from flow_core.snapshots import current_code as current_code
+    from flow_core.snapshots import keep_code as keep_code
     from flow_core.step_environments import StepEnvironments as StepEnvironments
     from flow_core.step_environments import read_lock as read_lock
     from flow_core.store_index import Followed as Followed
@@ -301,6 +304,7 @@ _HOME = {
     "options": "Attached Decorator FlowDecorator OptionInfo Options StepDecorator describe_options"
     " option",
     "overlay": "OverlayStore",
+    "code_files": "LeftOut",
     "package": "CodeFile code_folder read_code write_code",
     "parameters": "IncludeFile JSONType Parameter ParameterContext",
     "parsers": "load_parser",
@@ -317,10 +321,11 @@ _HOME = {
     "flowfile": "load_flow",
     "frames": "compress_frames",
     "reuse": "Facts ReuseDraft explain rebase",
-    "run": "RunDraft RunOption RunRequest adopt_parameters collect_code command_line draft_run index_lacks keep_code",
+    "run": "RunDraft RunOption RunRequest adopt_parameters command_line draft_run index_lacks",
     "secret_sources": "SecretSource SecretsProvider",
     "session": "Session",
     "settings": "OWN_INDEX Setting Settings state_folder",
+    "snapshots": "CurrentCode KeptCode current_code keep_code",
     "step_environments": "StepEnvironments read_lock",
     "store_index": "Followed StoreIndex open_store_index",
     "launch": "launch_document python_command rebuild_runtime tell_begin",

@@ -344,6 +344,10 @@ class ArtifactStore:
         """Store raw bytes, such as a code snapshot; return their hash."""
         return self._blobs.put_raw(data)
 
+    def has_bytes(self, digest: str, size: int) -> bool:
+        """Return whether raw bytes are there, whole, and stay there for now."""
+        return self._blobs.has_raw(digest, size)
+
     def get_bytes(self, digest: str, what: str) -> bytes:
         """Return raw bytes by their hash; `IntegrityError` when missing or damaged."""
         return bytes(self._blobs.get(digest, None, what))

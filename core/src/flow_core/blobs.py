@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LARGE = 8 << 20
 """Bytes from which a store is asked before a blob is written, and a blob goes in pieces. Asking costs
 about as long as sending a MiB: for less than this it would slow down what is new."""
+_ASKED = 1 << 16
+"""Bytes from which a store is asked before raw bytes are written: most often they are there already,
+for they are code, which many runs share."""
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SAMPLE = 65536
 _PLACES = 4
@@ -92,11 +95,26 @@ class Blobs:
             sound = size == len(data) and next(iter(self.store.read([key]))) == data
             if not (sound and self.store.refresh(key)):
                 self.store.write([(key, data)], create_only=size is None)
-        elif len(data) <= LARGE:
+        elif len(data) <= _ASKED:
             self._create([(key, data)])
-        elif not self._is_sound(next(iter(self.store.describe([key]))), len(data)):
-            self.store.write_stream(key, [data])
+        elif not self.has_raw(digest, len(data)):
+            if len(data) <= LARGE:
+                self.store.write([(key, data)])
+            else:
+                self.store.write_stream(key, [data])
         return digest
+
+    def has_raw(self, digest: str, size: int) -> bool:
+        """Return whether bytes that `put_raw` has stored are there, and will not be deleted as unused.
+
+        Where reading costs next to nothing they are verified; else only their size counts.
+        """
+        key = blob_key(digest)
+        if self.store.capabilities.mappable:
+            content = next(iter(self.store.read([key])))
+            whole = content is not None and hash_of([content], size) == digest
+            return whole and self.store.refresh(key)
+        return self._is_sound(next(iter(self.store.describe([key]))), size)
 
     def _create(self, items: Sequence[tuple[str, bytes]]) -> None:
         """Write objects that may be there already. Of what is there only the size is compared:

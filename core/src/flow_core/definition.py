@@ -276,21 +276,21 @@ class FlowDefinition(Decorated):
                 earlier = sum(one.source == source for one in owner.uses)
                 owner.uses.insert(earlier, use)  # outside of all that is written in the file
 
-    def package_files(self, root: str) -> list[tuple[str, str]]:
-        """Return what decorators of a person's own add to the code snapshot; see `flow_package_files`.
-
-        Args:
-            root: the flow's folder.
-        """
+    def own_modules(self) -> list[str]:
+        """Return the names of the modules that hold decorators and mutators of a person's own."""
         uses = [use for owner in (self, *self.steps.values()) for use in owner.uses]
-        if not uses:
+        return sorted({use.kind.__module__ for use in uses})
+
+    def package_files(self) -> list[tuple[str, str]]:
+        """Return what decorators of a person's own add to the code snapshot; see `flow_package_files`."""
+        if not any(owner.uses for owner in (self, *self.steps.values())):
             return []
         from flow_core.user_decorators import instances, package_files
 
         made = list(self._mutation.instances) if self._mutation is not None else []
         for step in self.steps.values():
             made += instances(step, self.evaluate if self.configs else None)
-        return package_files(uses, made, root)
+        return package_files(made)
 
     def settle_class(self) -> None:
         """Make ``cls`` a class that has the parameters which the definition has.

@@ -18,7 +18,6 @@ from __future__ import annotations
 import ast
 import io
 import os
-import sys
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blake3 import blake3
 
+from flow_core.own_modules import OwnModules, full_name, module_name
 from flow_core.package import code_folder
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ _PLAIN_METHODS = frozenset(
     | {"__slots__", "__annotations__", "__reduce__", "__getstate__", "__setstate__"}
 )
 _DEEPEST, _MOST = 50, 200_000
-_LARGEST = 300
-_IMPORT = r"(?:^|[:;])[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]*(\([^)]*\)|[^\n;]*)|import[ \t]+([\w., \t]+))"
 
 
 class Part(NamedTuple):
@@ -95,18 +93,22 @@ class Snapshot:
     Args:
         archive: the tar archive.
         main: name of the flow's file in it.
+        folder: path in it of the folder where the flow's code begins.
 
     Attributes:
         module: full name of the flow's module, when that is in a package; else ``""``.
     """
 
-    def __init__(self, archive: bytes, main: str) -> None:
-        self.main = main
-        self.module = _module_name(main)
+    def __init__(self, archive: bytes, main: str, folder: str = "") -> None:
+        start = f"{folder}/" if folder else ""
+        self.main = main.removeprefix(start)
+        self.module = module_name(self.main)
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             members = [m for m in tar.getmembers() if m.isfile() and m.name.endswith(".py")]
             found = ((m.name, tar.extractfile(m)) for m in members)
-            self._files = {name: file.read() for name, file in found if file is not None}
+            files = {name: file.read() for name, file in found if file is not None}
+        cut = len(start)
+        self._files = {n[cut:]: content for n, content in files.items() if n.startswith(start)}
 
     def find(self, module: str) -> tuple[str, bytes] | None:
         """Return path and content of a module's file; None when it is not the person's own."""
@@ -141,10 +143,8 @@ class Files:
     def __init__(self, main: str, foreign: Iterable[str] = ()) -> None:
         self.main = os.path.abspath(main)
         self.opened: dict[str, str] = {}
-        self._top = code_folder(self.main)
-        self.module = self._full_name()
-        self._foreign = frozenset(foreign) | {"flow_core"} | set(sys.builtin_module_names)
-        self._libraries = _library_folders()
+        self.module = full_name(self.main)
+        self._modules = OwnModules(code_folder(self.main), foreign)
 
     def find(self, module: str) -> tuple[str, bytes] | None:
         """Return path and content of a module's file; None when it is not the person's own."""
@@ -167,125 +167,9 @@ class Files:
         ending = "/__init__.py" if os.path.basename(path) == "__init__.py" else ".py"
         return module.replace(".", "/") + ending
 
-    def _full_name(self) -> str:
-        """Return what relative imports of the flow's file start from."""
-        # Of `python -m flows.mine` Python knows it, where the folder has no __init__.py too.
-        spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-        if spec is not None and spec.origin and os.path.abspath(spec.origin) == self.main:
-            return str(spec.name) if "." in spec.name else ""
-        return _module_name(os.path.relpath(self.main, self._top).replace(os.sep, "/"))
-
     def path(self, module: str) -> str | None:
         """Return the path of a module's file; None when it is not the person's own."""
-        import importlib.util
-
-        root, _, rest = module.partition(".")
-        if root in self._foreign or root in sys.stdlib_module_names:
-            return None
-        try:
-            spec = importlib.util.find_spec(root)
-        except (ImportError, ValueError):  # a module without a spec, such as __main__
-            spec = None
-        if spec is None:
-            return self._below([self._top], module)  # a flow that is looked at, but not loaded
-        if rest:
-            return self._below(spec.submodule_search_locations or (), rest)
-        return spec.origin if spec.origin and self._is_own(spec.origin) else None
-
-    def _below(self, folders: Iterable[str], module: str) -> str | None:
-        for folder in folders:
-            stem = os.path.join(folder, *module.split("."))
-            for path in (f"{stem}.py", os.path.join(stem, "__init__.py")):
-                if os.path.isfile(path) and self._is_own(path):
-                    return path
-        return None
-
-    def _is_own(self, path: str) -> bool:
-        parts = path.replace(os.sep, "/").split("/")
-        installed = "site-packages" in parts or "dist-packages" in parts
-        return not installed and not os.path.abspath(path).startswith(self._libraries)
-
-
-def _module_name(path: str) -> str:
-    """``pkg.sub.flow`` for ``pkg/sub/flow.py``; nothing for a file that is in no folder."""
-    return path.removesuffix(".py").replace("/", ".") if "/" in path else ""
-
-
-def imported_files(main: str, foreign: Iterable[str] = ()) -> dict[str, str]:
-    """Return the files of a person's own modules that a flow's file imports, itself or through others.
-
-    A package of which more than 300 modules are reached is no part of the project, but a library
-    that somebody develops: it is left out.
-
-    Args:
-        main: path of the flow's file.
-        foreign: as for `Files`.
-
-    Returns:
-        path as the import has it (``pkg/part.py``) → path on disk. Imports inside of functions
-        count, and so do the packages that a module is in.
-    """
-    files = Files(main, foreign)
-    found: dict[str, dict[str, str]] = {}  # by the outermost package
-    waiting = [(files.module, files.main)]
-    seen = {files.main}
-    while waiting:
-        module, path = waiting.pop()
-        for name in sorted(_imports(module, path)):
-            root = found.setdefault(name.partition(".")[0], {})
-            target = files.path(name) if len(root) <= _LARGEST else None
-            if target is None or not target.endswith(".py") or target in seen:
-                continue
-            seen.add(target)
-            ending = "/__init__.py" if os.path.basename(target) == "__init__.py" else ".py"
-            root[name.replace(".", "/") + ending] = target
-            waiting.append((name, target))
-    return {
-        name: path
-        for root in found.values()
-        if len(root) <= _LARGEST
-        for name, path in root.items()
-    }
-
-
-def _imports(module: str, path: str) -> set[str]:
-    """Return the names of all that a file may import: modules, and what may be one.
-
-    Every run asks for them, so they are looked for in the text: parsing takes twenty times as long.
-    """
-    import re
-
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = re.sub(r"#.*", "", file.read()).replace("\\\n", " ")
-    except OSError:
-        return set()
-    parts = module.split(".") if module else []
-    if os.path.basename(path) == "__init__.py":
-        parts.append("")
-    found: set[str] = set()
-    for source, attributes, modules in re.findall(_IMPORT, text, re.MULTILINE):
-        names = [words[0] for one in modules.split(",") if (words := one.split())]
-        if source:
-            rest = source.lstrip(".")
-            level = len(source) - len(rest)
-            base = [*parts[: max(len(parts) - level, 0)], rest] if level else [rest]
-            stem = ".".join(part for part in base if part)
-            inner = [
-                words[0] for one in attributes.strip("() ").split(",") if (words := one.split())
-            ]
-            names += [stem, *(f"{stem}.{name}" if stem else name for name in inner)]
-        for name in names:
-            words = name.split(".")
-            found.update(".".join(words[: n + 1]) for n in range(len(words)) if words[0])
-    return found
-
-
-def _library_folders() -> tuple[str, ...]:
-    import sysconfig
-
-    paths = sysconfig.get_paths()
-    return tuple(paths[n] + os.sep for n in ("stdlib", "platstdlib", "purelib", "platlib"))
+        return self._modules.path(module)
 
 
 # --- modules ------------------------------------------------------------------------------------
@@ -1079,6 +963,7 @@ def _reader(
     if document.code is None:
         return None
     archive = session.artifacts.get_bytes(document.code, "the code snapshot")
-    sources = Snapshot(archive, str(document.info.get("script", "")))
+    info = document.info
+    sources = Snapshot(archive, str(info.get("script", "")), str(info.get("code_folder", "")))
     named = {*parameters, *document.parameters}
     return CodeReader(sources, document.flow, document.graph["steps"], named)

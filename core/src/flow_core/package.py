@@ -6,43 +6,13 @@ Every run keeps one, local runs too, so that any run can be checked out, compare
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from flow_core.errors import FlowError, IntegrityError, StoreError
 
-_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
-_MOST_FILES = 2000
-
-
-def collect(
-    flow_file: str, suffixes: Iterable[str], extra: Iterable[tuple[str, str]] = ()
-) -> dict[str, str]:
-    """Return the files of a snapshot: path in the archive → path on disk, sorted.
-
-    The files below the flow's folder with one of ``suffixes``, without hidden folders, virtual
-    environments and build results; the flow file always; and ``extra``. Of a flow in a package, the
-    files of the outermost package, below its name.
-
-    Raises:
-        FlowError: there are more than 2,000 of them, which is no project but a home folder.
-    """
-    flow_file = os.path.abspath(flow_file)
-    root = code_folder(flow_file)
-    files = {os.path.relpath(flow_file, root).replace(os.sep, "/"): flow_file}
-    package = os.path.relpath(os.path.dirname(flow_file), root).partition(os.sep)[0]
-    for path in _walk(os.path.normpath(os.path.join(root, package)), tuple(suffixes)):
-        files[os.path.relpath(path, root).replace(os.sep, "/")] = path
-        if len(files) > _MOST_FILES:
-            raise FlowError(
-                f"The flow's folder holds more than {_MOST_FILES:,} source files",
-                where=root,
-                why="every run keeps a snapshot of the code beside and below the flow file",
-                hint="put the flow into a folder of its own",
-            )
-    files.update({name: path for path, name in extra})
-    return dict(sorted(files.items()))
+_TRIES = 5
+"""Times that a file is read again because it has changed meanwhile."""
 
 
 def code_folder(file: str) -> str:
@@ -59,72 +29,92 @@ def code_folder(file: str) -> str:
     return folder
 
 
-def has_others(files: Mapping[str, str], foreign: Collection[str]) -> bool:
-    """Whether modules are loaded that may be the person's own and are not among ``files``.
+class CodeFile(NamedTuple):
+    """A file of a code snapshot: its bytes, and whether it may be executed. Since 0.1."""
 
-    Args:
-        files: as from `collect`.
-        foreign: top-level names of modules that are not the person's own.
-    """
-    known = {*files.values()}
-    standard = os.path.dirname(os.__file__) + os.sep
-    for name, module in list(sys.modules.items()):
-        path = getattr(module, "__dict__", {}).get("__file__")  # some modules import what is asked
-        if not isinstance(path, str) or path.startswith(standard) or "-packages" in path:
-            continue
-        if path.endswith(".py") and path not in known and name.partition(".")[0] not in foreign:
-            return True
-    return False
+    content: bytes
+    executable: bool = False
 
 
-def _walk(root: str, suffixes: tuple[str, ...]) -> Iterator[str]:
-    try:
-        with os.scandir(root) as entries:
-            found = sorted(entries, key=lambda e: e.name)
-    except PermissionError:
-        return  # others' folders below a shared one, such as /tmp
-    for entry in found:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            if entry.name not in _SKIPPED and not _is_environment(entry.path):
-                yield from _walk(entry.path, suffixes)
-        elif entry.name.endswith(suffixes) and entry.is_file() and os.access(entry.path, os.R_OK):
-            yield entry.path
+def pack(files: Mapping[str, CodeFile], limit: float) -> bytes:
+    """Return the tar archive of files, by their paths in it.
 
-
-def _is_environment(folder: str) -> bool:
-    return os.path.exists(os.path.join(folder, "pyvenv.cfg")) or os.path.exists(
-        os.path.join(folder, "conda-meta")
-    )
-
-
-def build(files: dict[str, str], limit: float) -> bytes:
-    """Return the tar archive of ``files`` (archive path → disk path); errors as `archive`."""
-    read = ((n, _content(path), os.access(path, os.X_OK), path) for n, path in files.items())
-    return archive(read, limit)
-
-
-def archive(files: Iterable[tuple[str, bytes, bool, str]], limit: float) -> bytes:
-    """Return the tar archive of files: path in the archive, content, executable, place for people.
-
-    Times, owners and the order are fixed, so that the same code has the same hash.
+    Times, owners and the order are fixed, so that the same code has the same bytes everywhere.
 
     Raises:
         FlowError: the archive would be larger than ``limit`` megabytes.
     """
     parts: list[bytes] = []
     size = 0
-    for name, content, executable, place in files:
+    for name in sorted(files):
+        content, executable = files[name]
         parts += [_tar_header(name, len(content), executable), content, bytes(-len(content) % 512)]
         size += len(content) + 1024
-        if size > limit * 1e6:
-            raise FlowError(
-                f"The code snapshot is larger than {limit:g} MB",
-                where=place,
-                hint="put data elsewhere, or raise the setting code_limit (FLOW_CODE_LIMIT)",
-            )
+    if size > limit * 1e6:
+        raise _too_large(files, size, limit)
     return b"".join([*parts, bytes(1024)])
+
+
+def _too_large(files: Mapping[str, CodeFile], size: int, limit: float) -> FlowError:
+    largest = sorted(files, key=lambda name: (-len(files[name].content), name))[:3]
+    told = ", ".join(f"{name} ({len(files[name].content) / 1e6:.1f} MB)" for name in largest)
+    return FlowError(
+        f"The code snapshot is larger than {limit:g} MB",
+        where=largest[0],
+        why=f"it would have {size / 1e6:.1f} MB; the largest files: {told}",
+        hint=f"leave out what is no code: a line '/{largest[0]}' in .flowignore; "
+        "or raise the setting code_limit (FLOW_CODE_LIMIT)",
+    )
+
+
+def read_file(path: str) -> tuple[CodeFile, State]:
+    """Return a file as a snapshot has it, and the state in which it was read.
+
+    A file that changes while it is read is read again.
+
+    Raises:
+        PermissionError: it may not be read.
+        FlowError: it cannot be read, or does not stop changing.
+    """
+    try:
+        for _ in range(_TRIES):
+            with open(path, "rb", buffering=0) as file:
+                before = state_of(os.fstat(file.fileno()))
+                content = file.readall()
+                after = state_of(os.fstat(file.fileno()))
+            if before == after and len(content) == before[2]:
+                return CodeFile(content, before[4]), before
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from None
+    raise FlowError(
+        "A file of the code snapshot changes while it is read",
+        where=path,
+        why="something writes to it all the time",
+        hint="end that, or leave the file out: name it in .flowignore",
+    )
+
+
+def unreadable(path: str, error: OSError) -> FlowError:
+    """Return the error for a file that a snapshot needs, and that cannot be read."""
+    return FlowError(
+        "A file of the code snapshot cannot be read",
+        where=path,
+        why=error.strerror,
+        hint="every run keeps the source files beside and below the flow file: "
+        "make it readable, or move it away",
+    )
+
+
+State = tuple[int, int, int, int, bool]
+"""Times of content and of state in nanoseconds, size, inode, and whether the owner may execute it."""
+
+
+def state_of(stat: os.stat_result) -> State:
+    """Return what tells whether a file has changed."""
+    executable = os.name != "nt" and bool(stat.st_mode & 0o100)
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, executable
 
 
 def _tar_header(name: str, size: int, executable: bool) -> bytes:
@@ -141,13 +131,6 @@ def _tar_header(name: str, size: int, executable: bool) -> bytes:
     rest = b"0" + bytes(100) + b"ustar\00000"
     checksum = sum(head) + sum(rest) + 8 * ord(" ")
     return (head + f"{checksum:06o}\0 ".encode() + rest).ljust(512, b"\0")
-
-
-class CodeFile(NamedTuple):
-    """A file of a code snapshot: its bytes, and whether it may be executed. Since 0.1."""
-
-    content: bytes
-    executable: bool = False
 
 
 def read_code(archive: bytes, what: str) -> dict[str, CodeFile]:
@@ -283,20 +266,6 @@ def _packed(dot_git: str, ref: str) -> str:
         if name == ref:
             return commit
     return ""
-
-
-def _content(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise FlowError(
-            "A file of the code snapshot cannot be read",
-            where=path,
-            why=error.strerror,
-            hint="every run keeps the source files beside and below the flow file: "
-            "make it readable, or move it away",
-        ) from None
 
 
 def _read(path: str) -> str:

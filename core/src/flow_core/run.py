@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +21,6 @@ from flow_core.errors import (
     did_you_mean,
 )
 from flow_core.flowspec import constants
-from flow_core.index import hook_modules
 from flow_core.parameters import resolve_parameters
 from flow_core.records import (
     ArtifactRef,
@@ -34,6 +33,7 @@ from flow_core.records import (
     numbers_prefix,
     run_key,
 )
+from flow_core.snapshots import KeptCode, keep_code
 from flow_core.tags import check_tags
 from flow_core.text import module_of
 from flow_core.together import together
@@ -159,20 +159,21 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         session.environments.resolve(earlier=earlier)
     draft = draft_run(session, request)
     parameters = store_parameters(session, request, draft)
+    kept = keep_code(session)
     return RunDocument(
         flow=draft.flow,
         run="",
         created_at=time.time(),
         parameters=parameters,
         constants=_constants(session),
-        code=keep_code(session),
+        code=kept.hash,
         graph=session.graph.to_json(),
         plans={name: plan.to_json() for name, plan in session.plans.items()},
         origin=request.origin,
         tags=tuple(sorted(set(request.tags))),
         system_tags=tuple(sorted({*draft.system_tags})),
         user=draft.user,
-        info=_info(session),
+        info=_info(session, kept),
         scope=draft.scope,
         decorators=draft.decorators,
         notes=draft.notes,
@@ -363,109 +364,13 @@ def _constants(session: Session) -> dict[str, ArtifactRef]:
     return stored
 
 
-def keep_code(session: Session) -> str | None:
-    """Store a snapshot of today's code; return its hash, or None where there is none.
-
-    Errors as `collect_code`. Since 0.1.
-    """
-    from flow_core import package
-
-    files, limit = collect_code(session), session.settings["code_limit"]
-    if not files:
-        return _keep_cells(session, limit)
-    return session.artifacts.put_bytes(package.build(files, limit))
-
-
-def _keep_cells(session: Session, limit: float) -> str | None:
-    """Keep the cells of a notebook that define the flow and its functions, as one file."""
-    from flow_core import package
-    from flow_core.byvalue import sources
-
-    assert session.flow is not None
-    cells = sources(session.flow).values()
-    if not cells:
-        return None
-    content = "\n\n".join(cell.strip("\n") + "\n" for cell in cells).encode()
-    name = _script(session)
-    return session.artifacts.put_bytes(
-        package.archive([(name, content, False, session.graph.file)], limit)
-    )
-
-
-def _script(session: Session) -> str:
-    """Return the path of the flow's file in the code snapshot."""
-    from flow_core import package
-
-    file = session.graph.file
-    if not os.path.isfile(file):
-        return f"{session.definition.name}.py"
-    return os.path.relpath(file, package.code_folder(file)).replace(os.sep, "/")
-
-
-def collect_code(session: Session, file: str | None = None) -> dict[str, str]:
-    """Return what a run would keep of today's code: path in the snapshot → path on disk, sorted.
-
-    The files beside and below the flow's file; of other modules that are not installed those which
-    the flow imports, itself or through others, and those that a person named as plugins (``-p``),
-    below the names that they are imported by. Nothing for a flow that is in no file, such as one of a notebook.
-
-    Args:
-        session: a session; of a flow, or, with ``file``, of none.
-        file: the flow's file, for a flow that is not loaded: what plugins add is then left out.
-
-    Raises:
-        FlowError: there are too many files.
-
-    Since 0.1.
-    """
-    from flow_core import package
-
-    extra: list[tuple[str, str]] = []
-    loaded = file is None
-    if file is None:
-        file = session.graph.file
-        for files in session.plugins.hook.flow_package_files(graph=session.graph):
-            extra.extend(files or ())
-        folder = os.path.dirname(os.path.abspath(file))
-        extra.extend(session.definition.package_files(folder))
-    if not os.path.isfile(file):
-        return {}
-    suffixes = [s for s in session.settings["code_suffixes"].split(",") if s]
-    files = package.collect(file, suffixes, extra)
-    foreign = {"flow_core", *session.index.modules()}
-    if not loaded or package.has_others(files, foreign):
-        from flow_core.fingerprint import imported_files
-
-        known = {*files.values()}
-        imported = imported_files(file, foreign)
-        for name, path in _plugin_files(session, foreign).items() if loaded else ():
-            imported.update({**imported_files(path, foreign), name: path})
-        for name, path in imported.items():
-            if path not in known:
-                files.setdefault(name, path)
-    return dict(sorted(files.items()))
-
-
-def _plugin_files(session: Session, foreign: Collection[str]) -> dict[str, str]:
-    """Return the files of the modules that a person named as plugins and that are not installed."""
-    named = [n for n in hook_modules(session._choices) if n.partition(".")[0] not in foreign]
-    parts = [name.split(".") for name in named]
-    found: dict[str, str] = {}
-    for names in (part[:end] for part in parts for end in range(1, len(part) + 1)):
-        path = getattr(sys.modules.get(".".join(names)), "__file__", None) or ""
-        if path.endswith(".py") and "-packages" not in path:
-            ending = "/__init__.py" if os.path.basename(path) == "__init__.py" else ".py"
-            found["/".join(names) + ending] = path
-    return found
-
-
-def _info(session: Session) -> dict[str, Any]:
+def _info(session: Session, kept: KeptCode) -> dict[str, Any]:
     from flow_core import package
 
     assert session.flow is not None
     host = os.uname().nodename if hasattr(os, "uname") else ""
     return {
-        "script": _script(session),
+        **kept.info(),
         "command": sys.argv,
         "python": ".".join(map(str, sys.version_info[:3])),
         "flow_core": __version__,

@@ -90,6 +90,13 @@ def _declarations() -> tuple[Setting, ...]:
         Setting("serializers", "", "Serializers to ask first, by tag and commas.", str),
         Setting("code_suffixes", ".py", "File endings in the code snapshot, by commas.", str),
         Setting("code_limit", 50.0, "Megabytes that a code snapshot may hold.", float),
+        Setting("code_files", 2000, "Source files that a code snapshot may hold.", int, (), 1),
+        Setting(
+            "package",
+            "",
+            "Further files for the code snapshot, by commas: paths and patterns such as conf/*.yaml.",
+            str,
+        ),
         Setting(
             "environment",
             "",
@@ -109,6 +116,19 @@ def _declarations() -> tuple[Setting, ...]:
         Setting("user", "", "Name under which runs are recorded.", str),
         Setting("debug", False, "Show tracebacks of flow-core itself.", bool),
     )
+
+
+_PROJECT = "[tool.flow] of "
+
+
+def folder_of_project(source: str) -> str | None:
+    """Return the folder of the ``pyproject.toml`` that a value comes from; None = of elsewhere.
+
+    Args:
+        source: as from `Settings.lookup`.
+    """
+    found = source.startswith(_PROJECT)
+    return os.path.dirname(source.removeprefix(_PROJECT)) if found else None
 
 
 def state_folder(place: str | None = None) -> str:
@@ -367,6 +387,19 @@ class Settings:
             self._files = [*self._project_table(), *self._user_tables()]
         return self._files
 
+    def of_project(self, folder: str) -> Settings:
+        """Return the settings as they are for the project in which ``folder`` lies.
+
+        For what belongs to the project of a flow, wherever the person is. What was set by a variable
+        or on the command line counts as it does here.
+        """
+        if os.path.abspath(folder) == os.path.abspath(self._folder):
+            return self
+        other = Settings(self._environment, folder, self._warn)
+        other._declared, other._former = self._declared, self._former
+        other._overrides = self._overrides
+        return other
+
     def _project_table(self) -> list[tuple[str, Mapping[str, Any]]]:
         folder = os.path.abspath(self._folder)
         while True:
@@ -374,7 +407,7 @@ class Settings:
             data = _read_toml(path, must_contain=b"tool.flow")
             if data is not None:
                 table = data.get("tool", {}).get("flow", {})
-                return [(f"[tool.flow] of {path}", _flat(table))]
+                return [(f"{_PROJECT}{path}", _flat(table))]
             parent = os.path.dirname(folder)
             if parent == folder:
                 return []

@@ -643,30 +643,11 @@ def instances(step: StepDefinition, evaluate: Callable[[Any], Any] | None) -> li
     return [use.make(evaluate) for use in step.uses if issubclass(use.kind, UserStepDecorator)]
 
 
-def package_files(uses: Sequence[Use], made: Sequence[Custom], root: str) -> list[tuple[str, str]]:
-    """Return what the code snapshot needs for decorators: (path on disk, path in the snapshot).
+def package_files(made: Sequence[Custom]) -> list[tuple[str, str]]:
+    """Return what decorators add to the code snapshot: (path on disk, path in the snapshot).
 
     Args:
-        uses: all decorators and mutators in use.
-        made: instances that add files of their own.
-        root: the flow's folder, all of which is there anyway.
+        made: instances that may add files of their own.
     """
-    found: dict[str, str] = {}
-    for use in uses:
-        found.update(_module_files(use.kind.__module__, root))
-    for instance in made:
-        found.update({target: path for path, target in instance.add_to_package()})
+    found = {target: path for one in made for path, target in one.add_to_package()}
     return [(path, target) for target, path in found.items()]
-
-
-def _module_files(module: str, root: str) -> Iterator[tuple[str, str]]:
-    names = module.split(".")
-    for count in range(1, len(names) + 1):
-        file = getattr(sys.modules.get(".".join(names[:count])), "__file__", None)
-        if file is None or module == "__main__":
-            continue
-        if os.path.abspath(file).startswith(os.path.abspath(root) + os.sep):
-            continue
-        name = os.path.basename(file)
-        parts = names[:count] if name == "__init__.py" else names[: count - 1]
-        yield "/".join([*parts, name]), file

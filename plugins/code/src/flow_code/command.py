@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +14,8 @@ from flow_core.api import Command, CommandContext, NotFound, UsageError, did_you
 
 if TYPE_CHECKING:
     from flow_code.patch import FileChange
-    from flow_core.api import CodeFile
+    from flow_code.runs import FoundRun
+    from flow_core.api import CodeFile, LeftOut
 
 
 def build(context: CommandContext) -> click.Command:
@@ -42,17 +43,22 @@ def exit_code_option() -> click.Option:
 
 def _list(context: CommandContext) -> click.Command:
     def list_(run: str | None, as_json: bool) -> None:
-        pathspec, files = _files(context, run)
+        pathspec, files, left_out = _files(context, run)
         if as_json:
             rows = [
                 {"file": name, "size": len(f.content), "executable": f.executable}
                 for name, f in files.items()
             ]
-            context.echo(json.dumps({"run": pathspec, "files": rows}, indent=2))
+            data: dict[str, object] = {"run": pathspec, "files": rows}
+            data["left_out"] = [one if isinstance(one, str) else one._asdict() for one in left_out]
+            context.echo(json.dumps(data, indent=2))
             return
         width = max((len(f"{len(f.content):,}") for f in files.values()), default=0)
         for name, file in files.items():
             context.echo(harmless(f"{len(file.content):>{width},} B  {name}"))
+        for one in left_out:
+            text = f"'{one}' was left out when the run began" if isinstance(one, str) else str(one)
+            click.echo(harmless(text), err=True)
 
     return click.Command(
         "list",
@@ -63,18 +69,23 @@ def _list(context: CommandContext) -> click.Command:
     )
 
 
-def _files(context: CommandContext, run: str | None) -> tuple[str | None, Mapping[str, CodeFile]]:
-    """Return the pathspec of a run and what it has kept; without a run, what one would keep now."""
+def _files(
+    context: CommandContext, run: str | None
+) -> tuple[str | None, Mapping[str, CodeFile], Sequence[LeftOut | str]]:
+    """Return the pathspec of a run, what it has kept, and what was left out; without a run, what one
+    would keep now."""
     from flow_code.runs import code_of_run, code_of_today, find_run
 
     if run is not None:
         found = find_run(context, run)
-        return found.pathspec, code_of_run(context.session(), found)
+        left_out = found.document.info.get("left_out", ())
+        return found.pathspec, code_of_run(context.session(), found), left_out
     if context.flow is None:
         raise UsageError(
             "Which run?", where=f"{context.name} list", hint=f"{context.name} list MyFlow/3"
         )
-    return None, code_of_today(context, None)
+    today = code_of_today(context, None)
+    return None, today.files, today.left_out
 
 
 def _show(context: CommandContext) -> click.Command:
@@ -159,12 +170,12 @@ def _diff(context: CommandContext) -> click.Command:
         as_json: bool,
     ) -> None:
         from flow_code.patch import compare
-        from flow_code.runs import TODAY, code_of_run, code_of_today, find_run
+        from flow_code.runs import TODAY, code_of_run, find_run
 
         session = context.session()
         one = find_run(context, run)
         if other is None:
-            name, new = TODAY, code_of_today(context, one, folder)
+            name, new = TODAY, _today(context, one, folder)
         elif folder is not None:
             raise UsageError("--dir is for today's code", hint="leave out --dir, or the second run")
         else:
@@ -199,6 +210,16 @@ def _diff(context: CommandContext) -> click.Command:
         help="Show how today's code, or that of the run OTHER, differs from that of RUN. In a pipe "
         "it is a patch: flow code diff RUN | patch -R -p1 brings the old code back.",
     )
+
+
+def _today(context: CommandContext, run: FoundRun, folder: str | None) -> Mapping[str, CodeFile]:
+    """Return today's code; what is left out of it is told."""
+    from flow_code.runs import code_of_today
+
+    today = code_of_today(context, run, folder)
+    for one in today.left_out:
+        click.echo(harmless(str(one)), err=True)
+    return today.files
 
 
 def _patch(found: list[FileChange]) -> Iterator[str]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from flow_core.api import (
     CodeFile,
     CommandContext,
+    CurrentCode,
     NotFound,
     RunDocument,
     RunRecord,
     UsageError,
-    collect_code,
     command_line,
+    current_code,
     did_you_mean,
     index_lacks,
     read_code,
@@ -100,8 +100,8 @@ def code_of_run(session: Session, run: FoundRun) -> dict[str, CodeFile]:
 
 def code_of_today(
     context: CommandContext, run: FoundRun | None, folder: str | None = None
-) -> dict[str, CodeFile]:
-    """Return the files that a run would keep if it started now.
+) -> CurrentCode:
+    """Return what a run would keep if it started now.
 
     Args:
         context: where a flow was given, its file counts.
@@ -113,11 +113,11 @@ def code_of_today(
     """
     session: Session = context.session()
     if context.flow is not None and folder is None:
-        return _read(collect_code(session))
+        return current_code(session)
     assert run is not None, "without a flow a run is named"
     file = str(run.document.graph["file"])
     if folder is not None:
-        file = os.path.join(folder, os.path.basename(file))
+        file = _in(folder, run, file)
     if not os.path.isfile(file):
         raise NotFound(
             f"The file of the flow {run.document.flow} is not there",
@@ -125,14 +125,10 @@ def code_of_today(
             why="it was moved or renamed, or the run is of another machine",
             hint="say where it is: --dir FOLDER",
         )
-    return _read(collect_code(session, file))
+    return current_code(session, file)
 
 
-def _read(paths: dict[str, str]) -> dict[str, CodeFile]:
-    files = {}
-    for name, path in paths.items():
-        with open(path, "rb") as file:
-            files[name] = CodeFile(
-                file.read(), sys.platform != "win32" and os.access(path, os.X_OK)
-            )
-    return files
+def _in(folder: str, run: FoundRun, file: str) -> str:
+    """Return the flow's file in a folder that has it as the snapshot has, or alone."""
+    inside = os.path.join(folder, *str(run.document.info.get("script", "")).split("/"))
+    return inside if os.path.isfile(inside) else os.path.join(folder, os.path.basename(file))

@@ -195,9 +195,11 @@ def _describe(
         "persist": options.persist,
         "overridden": sorted(options.artifacts),
     }
+    kept = keep_code(session)
     return adopt_parameters(session, document, parameters)._replace(
         created_at=time.time(),
-        code=keep_code(session),
+        code=kept.hash,
+        info={**document.info, **kept.info()},
         graph=session.graph.to_json(),
         plans={name: plan.to_json() for name, plan in session.plans.items()},
         origin=f"{document.flow}/{document.run}",
