@@ -319,7 +319,9 @@ def _sync(
             file.write(write(packages, local={p.name: wheels.path(p) for p in local}))
         words = ["pip", "install", "--preview-features", "pylock", "--python", python]
         words += ["--no-deps", "--requirement", path]
+        # Each file is named by its place: folders with wheels, which may be gone, are not asked.
+        named = sources._replace(links=(), no_index=False)
         try:
-            run_uv(work, words, sources)
+            run_uv(work, words, named)
         except CommandFailed as error:
             raise explain(error, sources) from None
