@@ -20,6 +20,7 @@ WRITES = {
     "debug",
     "card server",  # serves until it is ended
     "card view",  # opens a browser
+    "env shell",  # whatever the command in it prints
     "code show",  # the bytes of a file
     "plugins stubs",  # writes a file of Python
 }
@@ -41,6 +42,8 @@ READS: dict[str, tuple[list[str], type, str]] = {
     "dump": (["dump", "F/1"], list, "artifacts attempt pathspec state"),
     "logs": (["logs", "F/1"], list, "attempt origin pathspec state stderr stdout"),
     "doctor": (["doctor"], dict, "status lines settings"),
+    "env clean": (["env", "clean", "--dry-run"], dict, "bytes environments removed"),
+    "env list": (["env", "list"], dict, "bytes caches environments folder"),
     "gc": (["gc", "--keep-last", "9", "--dry-run"], dict, ""),
     "output-dot": (["output-dot", "flow.py"], dict, "steps"),
     "plugins": (["plugins"], list, "name"),

@@ -225,6 +225,23 @@ class TestPrepare:
         made = builder(Removed(), tmp_path)
         made.prepare(made.resolve(request()))
 
+    def test_its_lock_is_kept_also_when_it_goes(self, tmp_path: Path) -> None:
+        own, lock = builder(Own(), tmp_path), self.lock()
+        assert own.kept(lock.hash) is None
+        own.prepare(lock)
+        own.remove(lock)
+        assert own.kept(lock.hash) == own.kept(lock.hash[:16]) == lock
+
+    def test_tried_out_it_is_built_once_more_and_removed(self, tmp_path: Path) -> None:
+        provider = Own()
+        own, lock = builder(provider, tmp_path), self.lock()
+        ready = own.prepare(lock)
+        own.try_out(lock)
+        assert provider.calls == ["prepare", "prepare"]
+        assert own.find(lock) == ready
+        assert [one.ready for one in built_environments(str(tmp_path))] == [ready]
+        assert not list(tmp_path.glob("own/*.again*[!k]"))
+
     def test_it_can_be_removed(self, tmp_path: Path) -> None:
         ready = builder(Own(), tmp_path).prepare(self.lock())
         builder(Own(), tmp_path).remove(self.lock())

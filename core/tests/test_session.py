@@ -1,7 +1,9 @@
 """Sessions: loading flow files, planning, running, rebuilding in another process."""
 
+import itertools
 import json
 import sys
+from typing import ClassVar
 
 import pytest
 
@@ -17,7 +19,7 @@ from flow_core.errors import (
 from flow_core.flowfile import load_flow, name_for
 from flow_core.graph import Problem
 from flow_core.hookspecs import hookimpl
-from flow_core.interfaces import ComputeCapabilities
+from flow_core.interfaces import ComputeCapabilities, Interpreter
 from flow_core.plan import LOCAL
 from flow_core.records import FORMAT, RunDocument, RunResult, RunState, run_key
 from flow_core.run import RunRequest, command_line, run_failed
@@ -433,6 +435,46 @@ class TestEnvironments:
     def test_what_a_step_asks_for_goes_before_none(self, flowtester):
         plan = self.plan(flowtester, (LOCAL, {}), ("pypi", {}), environment="conda")
         assert plan.environment == "pypi"
+
+    def test_what_comes_soon_is_expected(self, flowtester, tmp_path):
+        class Own(BareEnvironment):
+            def prepare(self, lock, folder, work):
+                return Interpreter(sys.executable, {"FOLDER": folder})
+
+        class Able(InProcessCompute):
+            capabilities = ComputeCapabilities(interpreters=True)
+            seen: ClassVar = []
+
+            def launch(self, task, command):
+                self.seen.append(task.step)
+                return super().launch(task, command)
+
+            def expect(self, command):
+                self.seen.append((command.interpreter, command.variables["STEP"]))
+
+        class Asks:
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                if step.name in "bd":
+                    draft.use_environment("own", by="@own")
+                    draft.variables["STEP"] = step.name
+
+        steps = ["start", "a", "b", "c", "d", "end"]
+        body = "\n".join(
+            f"    @step\n    def {one}(self): self.next(self.{two})"
+            for one, two in itertools.pairwise(steps)
+        )
+        source = f"from flow_core import FlowSpec, step\nclass F(FlowSpec):\n{body}\n"
+        outcome = flowtester.run(
+            f"{source}    @step\n    def end(self): pass\n",
+            plugins=["store-local", "metadata-local"],
+            modules=[Asks()],
+            providers={("environment", "own"): Own(), ("compute", "local"): Able()},
+            settings={"environments": str(tmp_path)},
+        )
+        assert outcome.state is RunState.SUCCEEDED
+        b, d = ((sys.executable, name) for name in "bd")
+        assert Able.seen == ["start", b, "a", b, "b", d, "c", d, "d", "end"]
 
     def test_local_means_none(self, flowtester):
         outcome = flowtester.run(FLOW, modules=[self.Wants()], settings={"environment": "local"})

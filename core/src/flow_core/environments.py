@@ -7,6 +7,7 @@ processes that want one environment one builds it, and what is half built is nev
     ROOT/PROVIDER/KEY.json       written last: without it, the folder is half built
     ROOT/PROVIDER/KEY.lock       held by who builds, and by the programs that it runs
     ROOT/PROVIDER/resolved/…     request → lock
+    ROOT/PROVIDER/locks/KEY.json the lock itself; it stays when the environment goes
     ROOT/PROVIDER/cache/         the provider's downloads
 """
 
@@ -282,6 +283,18 @@ class EnvironmentBuilder:
         ready = _read_mark(f"{self._place(lock)}.json")
         return ready if ready is not None and ready.lock == lock.hash else None
 
+    def kept(self, key: str) -> EnvironmentLock | None:
+        """Return the lock of an environment that was built on this machine; None if none was.
+
+        Args:
+            key: hash of the lock, or the first 16 digits of it.
+        """
+        text = _read(self._kept(key))
+        return None if text is None else EnvironmentLock.read(self.name, text)
+
+    def _kept(self, key: str) -> str:
+        return os.path.join(self._folder, "locks", f"{key[:_KEY]}.json")
+
     def prepare(self, lock: EnvironmentLock) -> ReadyEnvironment:
         """Return the environment of a lock; build it, or wait for who builds it now.
 
@@ -295,6 +308,21 @@ class EnvironmentBuilder:
             with self._locked(place) as descriptor:
                 ready = self.find(lock) or self._build(lock, place, descriptor)
         return ready
+
+    def try_out(self, lock: EnvironmentLock) -> None:
+        """Build the environment of a lock once more, aside, and remove it: so that the provider has
+        fetched, and kept, all of its packages.
+
+        Raises:
+            FlowError: it cannot be built, or the provider is at fault.
+            KeyboardInterrupt: nobody wants it any more.
+        """
+        place = f"{self._place(lock)}.again"
+        with self._locked(place) as descriptor:
+            try:
+                self._build(lock, place, descriptor)
+            finally:
+                _remove(place)
 
     def remove(self, lock: EnvironmentLock) -> None:
         """Remove the environment of a lock from this machine, if it is there.
@@ -310,6 +338,7 @@ class EnvironmentBuilder:
     def _build(self, lock: EnvironmentLock, place: str, descriptor: int) -> ReadyEnvironment:
         self._check_network(lock)
         _remove(place)  # what an attempt that was killed has left
+        _write(self._kept(lock.hash), lock.text)
         os.makedirs(place)
         try:
             work = self._work(descriptor)

@@ -537,7 +537,7 @@ def scan(path: Iterable[str]) -> Iterator[EntryPoint]:
 
 
 def _scan_distribution(location: str, folder: str, seen: set[str]) -> Iterator[EntryPoint]:
-    distribution, version = _split_folder(folder)
+    distribution, version = split_folder(folder)
     if distribution in seen:
         return
     seen.add(distribution)
@@ -577,7 +577,7 @@ def _scan_with_library(archive: str, seen: set[str]) -> Iterator[EntryPoint]:
                     )
 
 
-def _split_folder(folder: str) -> tuple[str, str]:
+def split_folder(folder: str) -> tuple[str, str]:
     """``flow_retry-0.1.0.dist-info`` → (``flow-retry``, ``0.1.0``)."""
     stem = folder.rpartition(".")[0]
     name, _, rest = stem.partition("-")

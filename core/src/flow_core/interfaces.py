@@ -411,6 +411,11 @@ class Compute(Protocol):
     beside them, if it knows them, the times of their lines: see `flow_core.api.encode_times`. Short
     ones may lie in one object instead: see `flow_core.api.joined_logs`. `flow_core.api.AttemptLogs`
     reads both.
+
+    A provider that takes its time before the first attempt in another interpreter may have a method
+    ``expect(command)``: it is called, between ``open`` and ``close``, with the `TaskCommand` of a
+    step with an environment that will come soon, and returns at once. What is expected may never be
+    launched. Since 0.1.
     Suite: `flow_core.testing.ComputeSuite`.
     """
 

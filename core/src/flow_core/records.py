@@ -805,8 +805,10 @@ class EnvironmentProgress(NamedTuple):
     Attributes:
         provider: name of the environment provider.
         steps: the steps that run in it.
-        state: ``resolving``, ``resolved``, ``building`` or ``ready``.
-        text: how it goes, one line; ``''`` when a state begins or ends.
+        state: ``resolving``, ``resolved``, ``building``, ``ready``, or ``failed``: it could not be made,
+            or nobody wants it any more.
+        text: how it goes, one line; ``''`` when a state begins or ends; ``given up`` where it is
+            another one that has failed, or somebody ended the work.
         part: how much of it is done, 0 to 1; None = not known.
         lock: hash of the lock; ``''`` until it is being built.
     """

@@ -320,6 +320,7 @@ class Scheduler:
         self._end_reached = False
         self._state = RunState.CREATED
         self._error: Exception | None = None
+        self._soon: dict[str, tuple[str, ...]] = {}
         self._computes: dict[str, Compute] = {
             name: session.compute(name) for name in {p.compute for p in self._plans.values()}
         }
@@ -365,6 +366,7 @@ class Scheduler:
         for compute in self._computes.values():
             if compute.notice:
                 self._emit(Message(compute.notice, "info", time.time()))
+        self._soon = self._steps_soon()
         self._hook.flow_run_started(session=self._session, run=record, graph=self._graph)
         self._add(self._graph.start, None, 0, (), True)
         return record
@@ -500,14 +502,38 @@ class Scheduler:
     def _order(self, task: _Task, plan: TaskPlan) -> tuple[TaskSpec, TaskCommand]:
         """Return all that the compute provider must know of an attempt."""
         task.spec = spec = self._spec(task)
-        command = TaskCommand()
-        command.variables.update(plan.variables)
+        command = self._command(plan)
         command.timed = plan.timeout is not None and not task.fallback  # which runs no user's code
-        if plan.environment is not None:
-            self._session.environments.apply(task.step, command)
         if self._heard["flow_task_command"]:
             self._hook.flow_task_command(task=spec, plan=plan, command=command)
         return spec, command
+
+    def _command(self, plan: TaskPlan) -> TaskCommand:
+        """Return how attempts of a step are started, before plugins have their say on each."""
+        command = TaskCommand()
+        command.variables.update(plan.variables)
+        if plan.environment is not None:
+            self._session.environments.apply(plan.step, command)
+        return command
+
+    def _steps_soon(self) -> dict[str, tuple[str, ...]]:
+        """Return for each step those with an environment that come at most two steps later."""
+        if not self._session.has_environments:
+            return {}
+        nodes, found = self._graph.nodes, {}
+        for step, node in nodes.items():
+            later = [*node.targets, *(two for one in node.targets for two in nodes[one].targets)]
+            able = [n for n in later if self._plans[n].environment is not None]
+            found[step] = tuple(dict.fromkeys(able))
+        return {step: later for step, later in found.items() if later}
+
+    def _expect(self, step: str) -> None:
+        """Let what the steps after ``step`` run in be started ahead, while that one runs."""
+        for name in self._soon.pop(step, ()):
+            plan = self._plans[name]
+            expect = getattr(self._computes[plan.compute], "expect", None)
+            if expect is not None:
+                expect(self._command(plan))
 
     def _launched(self, task: _Task, plan: TaskPlan, spec: TaskSpec, handle: Any) -> None:
         task.started = time.time()
@@ -516,6 +542,8 @@ class Scheduler:
         if self._heard["flow_task_launched"]:
             self._hook.flow_task_launched(task=spec, handle=handle)
         self._record(task)
+        if self._soon:
+            self._expect(task.step)
 
     def _reuse(self, task: _Task) -> Manifest | None:
         """Let an earlier result stand for the task, if a plugin offers one; commit it as ours."""

@@ -27,6 +27,7 @@ from flow_core.environments import (
     this_platform,
 )
 from flow_core.errors import (
+    FlowError,
     NoEnvironment,
     PluginError,
     UnknownName,
@@ -85,6 +86,22 @@ class StepEnvironments:
             return None
         self.resolve([step])
         return self._resolved[step].lock
+
+    def known(self, step: str) -> EnvironmentLock | None:
+        """Return the lock of a step as far as it is known here: nothing is resolved."""
+        provider = self._session.plans[step].environment
+        if provider is None or step in self._resolved:
+            return self._resolved[step].lock if provider is not None else None
+        return self.builder(provider).known(self._request(self._session.plans[step]))
+
+    def use(self, step: str, lock: EnvironmentLock) -> None:
+        """Let a step have this lock, whatever it asks for; `prepare` builds it.
+
+        Args:
+            step: any name will do, also of what is no step of today's flow.
+            lock: of a run, or of a file.
+        """
+        self._resolved[step] = _Resolved(lock, "")
 
     def resolve(
         self, steps: Iterable[str] | None = None, earlier: RunDocument | None = None
@@ -246,6 +263,26 @@ class StepEnvironments:
         for digest in groups:
             self._equip(digest, groups[digest])
 
+    def mirror(self, steps: Iterable[str]) -> None:
+        """Have the packages of resolved steps kept in the datastore, though they are built already:
+        each is built once more, aside. The setting ``mirror_packages`` must be on.
+
+        Raises:
+            FlowError: one cannot be built, or the datastore cannot be reached.
+        """
+        groups: dict[tuple[str, str], list[str]] = {}
+        locks = {}
+        for step in steps:
+            lock = self._resolved[step].lock
+            groups.setdefault((lock.provider, lock.hash), []).append(step)
+            locks[lock.hash] = lock
+
+        def job(digest: str, tell: Any, cancelled: threading.Event) -> None:
+            self.builder(locks[digest].provider, tell, cancelled).try_out(locks[digest])
+
+        jobs = {key: partial(job, key[1]) for key in groups}
+        self._all(jobs, self._progress("building", groups))
+
     def _hold(self, ready: ReadyEnvironment) -> bool:
         """Let nobody remove an environment until `close`; say whether it is still there."""
         descriptor = hold_environment(ready)
@@ -381,7 +418,7 @@ class StepEnvironments:
         def emit(key: tuple[str, str], kind: str, text: str, part: float | None) -> None:
             lock = key[1] if state == "building" else ""
             of = tuple(sorted(steps[key]))
-            told = _ENDS[state] if kind == "end" else state
+            told = {"end": _ENDS[state], "failed": "failed"}.get(kind, state)
             self._session.emit(EnvironmentProgress(key[0], of, told, text, part, lock, time.time()))
 
         return emit
@@ -414,6 +451,7 @@ class StepEnvironments:
             threading.Thread(target=work, args=(key,), name=f"environment {key[0]}") for key in jobs
         ]
         found: dict[tuple[str, str], T] = {}
+        begun: set[tuple[str, str]] = set()
         with _interrupts() if jobs else nullcontext():
             try:
                 for thread in threads:
@@ -424,14 +462,22 @@ class StepEnvironments:
                         raise text
                     if kind == "done":
                         found[key] = text
+                        begun.discard(key)
                         progress(key, "end", "", None)
                     else:
+                        begun.add(key)
                         progress(key, kind, text, part)
+            except FlowError:
+                begun.discard(key)
+                progress(key, "failed", "", None)
+                raise
             finally:
                 cancelled.set()
                 for thread in threads:
                     if thread.ident is not None:
                         thread.join()
+                for key in sorted(begun):
+                    progress(key, "failed", "given up", None)
         return found
 
 

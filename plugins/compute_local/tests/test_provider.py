@@ -3,10 +3,12 @@
 import os
 import sys
 import threading
+import time
 
 import pytest
 
 from flow_compute_local.provider import LocalCompute
+from flow_core.api import TaskCommand
 from flow_core.testing.compute_steps import StepsRuntime
 
 
@@ -96,6 +98,43 @@ def test_another_interpreter_has_a_server_of_its_own(start, tmp_path):
     lines = [bench.stored(handle, "stdout").decode().split() for handle in handles]
     assert {executable for executable, _ in lines} == {str(other)}
     assert len({parent for _, parent in lines}) == 1
+
+
+def command_for(interpreter, **variables):
+    command = TaskCommand()
+    command.interpreter = str(interpreter)
+    command.variables.update(variables)
+    return command
+
+
+def test_what_is_expected_is_ready_when_it_comes(start, tmp_path):
+    bench = start()
+    other = tmp_path / "python"
+    other.symlink_to(sys.executable)
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = command_for(other, **environment)
+    bench.compute.expect(command)
+    bench.compute.expect(command)
+    (pid,) = [link.pid for key, link in bench.compute._links.items() if key.interpreter]
+    handle = bench.launch("tell_executable", interpreter=str(other), variables=environment)
+    bench.wait(handle)
+    executable, parent = bench.stored(handle, "stdout").decode().split()
+    assert (executable, int(parent)) == (str(other), pid)
+
+
+def test_what_is_expected_in_vain_does_not_hold_up_the_end(start, tmp_path):
+    bench = start()
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    bench.compute.expect(command_for(slow))
+    bench.compute.expect(command_for("/does/not/exist"))
+    (pid,) = [link.pid for key, link in bench.compute._links.items() if key.interpreter]
+    begun = time.monotonic()
+    bench.compute.close()
+    assert time.monotonic() - begun < 0.8, "it waited for a server that nobody needs"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_an_interpreter_that_cannot_start(start, tmp_path):

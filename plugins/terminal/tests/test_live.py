@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flow_core.api import Message, RunState
+from flow_core.api import EnvironmentProgress, Message, RunState
 from flow_terminal.board import fold
 from flow_terminal.live import Live
 from flow_terminal.progress import StepProgress
@@ -202,6 +202,55 @@ def test_times_go_on_while_nothing_happens(make_screen: Any) -> None:
     ended = len(screen.text)
     time.sleep(0.3)
     assert len(screen.text) == ended
+
+
+def progress(state: str, at: float, *steps: str, text: str = "", part: float | None = None) -> Any:
+    lock = "1a2b3c4d5e6f" if state in ("building", "ready", "failed") else ""
+    return EnvironmentProgress("venv", steps or ("train",), state, text, part, lock, at)
+
+
+def test_environments_that_are_made(screen: Any) -> None:
+    show, now = screen.view.handle, screen.clock.now
+    show(progress("resolving", now, text="resolving 3 requirements"))
+    assert see(screen) == ["● venv of train  ╌╌╌╌╌╌╌╌╌╌         0.2 s  resolving 3 requirements"]
+    assert not screen.cursor
+    show(progress("resolved", now + 0.2))
+    assert see(screen) == []
+    assert screen.cursor
+    show(progress("building", now + 0.4, text="fetching 3 packages", part=0.4))
+    show(progress("building", now + 0.6, "test", "score"))
+    assert see(screen) == [
+        "● venv 1a2b3c4d of train        ━━━━╌╌╌╌╌╌   40%   0.4 s  fetching 3 packages",
+        "● venv 1a2b3c4d of test, score  ╌╌╌╌╌╌╌╌╌╌         0.2 s  building",
+    ]
+    show(progress("ready", now + 2.4))
+    rows = see(screen)
+    assert rows[0] == "Environment venv 1a2b3c4d of train: ready after 2.0 s"
+    assert rows[1].startswith("● venv 1a2b3c4d of test, score")
+    show(progress("failed", now + 2.6, "test", "score"))
+    assert see(screen)[1:] == ["Environment venv 1a2b3c4d of test, score: failed after 2.0 s"]
+    assert screen.cursor
+
+
+def test_environments_that_are_given_up_leave_nothing(screen: Any) -> None:
+    show, now = screen.view.handle, screen.clock.now
+    show(progress("building", now))
+    show(progress("failed", now + 0.5, text="given up"))
+    assert see(screen) == []
+    show(progress("building", now + 1))
+    screen.view.close()
+    assert see(screen) == []
+    assert screen.cursor
+
+
+def test_many_environments_on_a_low_terminal(screen: Any) -> None:
+    screen.size = (50, 6)
+    for number in range(9):
+        screen.view.handle(progress("building", screen.clock.now, f"step{number}"))
+    rows = see(screen)
+    assert [row[:26] for row in rows[:3]] == [f"● venv 1a2b3c4d of step{n}  " for n in range(3)]
+    assert rows[3:] == ["· 6 more"]
+    assert all(width(row) < 50 for row in rows)
 
 
 def test_two_runs_of_one_session(make_screen: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flow_core.api import AttemptState, Failure, Message, RunState
+from flow_core.api import AttemptState, EnvironmentProgress, Failure, Message, RunState
 from flow_terminal.plain import Plain
 from flow_terminal.style import Style
 
@@ -78,6 +78,31 @@ def test_a_small_run_task_by_task(screen: Any) -> None:
 def test_messages(screen: Any) -> None:
     screen.view.handle(Message("take care", "warning", 0.0))
     assert said(screen) == "take care\n"
+
+
+def test_environments_are_told_by_what_is_new(screen: Any) -> None:
+    def tell(state: str, at: float, text: str = "", part: float | None = None) -> None:
+        lock = "" if state.startswith("resol") else "1a2b3c4d5e6f"
+        screen.view.handle(EnvironmentProgress("venv", ("train",), state, text, part, lock, at))
+
+    tell("resolving", 1.0)
+    tell("resolved", 2.0)
+    tell("building", 3.0)
+    for number in range(100):
+        tell("building", 4 + number / 10, f"fetching {number} of 100 packages", number / 100)
+    tell("building", 14.0, "installing", 1.0)
+    tell("ready", 15.0)
+    tell("failed", 16.0, "given up")
+    tell("failed", 17.0)
+    assert said(screen).splitlines() == [
+        "Environment venv of train: resolving",
+        "Environment venv 1a2b3c4d of train: building",
+        "Environment venv 1a2b3c4d of train: fetching 0 of 100 packages (0%)",
+        "Environment venv 1a2b3c4d of train: fetching 50 of 100 packages (50%)",
+        "Environment venv 1a2b3c4d of train: installing (100%)",
+        "Environment venv 1a2b3c4d of train: ready",
+        "Environment venv 1a2b3c4d of train: failed",
+    ]
 
 
 def test_big_foreach_is_told_by_counts(screen: Any) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from flow_compute_local import forking, gangs, manifests
@@ -119,6 +120,11 @@ class LocalCompute:
             self._signal_more()
         return number
 
+    def expect(self, command: TaskCommand) -> None:
+        """Start the server of an interpreter, so that it is ready when its first attempt comes."""
+        with suppress(OSError):  # `launch` meets it again, and tells it
+            self._link(self._key(command))
+
     def launch_gang(self, members: Sequence[tuple[TaskSpec, TaskCommand]]) -> list[int]:
         """Send all attempts; they meet at an address of this machine that nobody else uses."""
         place = gangs.meeting_place(self._ports)
@@ -164,6 +170,9 @@ class LocalCompute:
         if self._closed or os.getpid() != self._owner:
             return  # a forked task that inherited this object must not end its siblings
         self._closed = True
+        for link in [one for one in self._open if not one.ready and not one.attempts]:
+            link.bury()  # expected, and not needed: it would only notice when it is ready
+            self._open.remove(link)
         for link in self._open:
             link.connection.close()  # all servers begin to end at the same time
         for link in self._open:

@@ -8,14 +8,11 @@ from flow_core.api import duration
 from flow_terminal import wording
 from flow_terminal.progress import DONE, FAILED, RUNNING, WAITING, Progress, StepProgress
 from flow_terminal.quantities import plural
-from flow_terminal.style import Style, clip, pad, width
+from flow_terminal.style import Part, Style, clip, pad, painted_line, width
 
 _BAR = 20
 _BAR_FROM = 60  # columns below which there is no room for bars
 _LONGEST_NAME = 28
-
-Part = tuple[str, str]
-"""A piece of a line and its style (``""`` = none). Lines are clipped before they are painted."""
 
 
 class Board:
@@ -33,17 +30,7 @@ class Board:
     def lines(self, columns: int, rows: int, now: float) -> list[tuple[str, int]]:
         """Return (painted line, its width), at most ``rows`` lines of ``columns`` columns."""
         parts = [self._head(now), *self._body(columns, rows - 1, now)]
-        return [self._line(line, columns) for line in parts[:rows]]
-
-    def _line(self, parts: Sequence[Part], columns: int) -> tuple[str, int]:
-        painted, left = [], columns
-        for text, style in parts:
-            shown = clip(text, left, self._style.ellipsis)
-            painted.append(self._style.paint(shown, style) if style else shown)
-            left -= width(shown)
-            if shown != text or not left:
-                break
-        return "".join(painted), columns - left
+        return [painted_line(self._style, line, columns) for line in parts[:rows]]
 
     def _head(self, now: float) -> list[Part]:
         steps = self._progress.steps.values()

@@ -1,8 +1,8 @@
 """The live view: task output scrolls, and below it stands a board of the steps.
 
 The board is drawn again when something happened, at most ten times a second, and by a thread once
-a second, since a long quiet step is told by no event. The thread starts with the run, after
-compute providers have forked what they fork, and it only draws.
+a second, since a long quiet step is told by no event. The thread starts with the first environment that
+is made, or with the run, after compute providers have forked what they fork, and it only draws.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from flow_core.api import (
 from flow_terminal import wording
 from flow_terminal.board import Board
 from flow_terminal.lines import LineBuffer
+from flow_terminal.making import Making
 from flow_terminal.sink import Sink
 from flow_terminal.style import RESET, Style
 from flow_terminal.summary import Commands, summary
@@ -69,7 +70,7 @@ class Live(View):
         self._pending: list[str] = []  # text above the board that is not written yet
         self._pending_size = 0
         self._widths: list[int] = []  # of the lines of the board that stand on the screen
-        self._environments: dict[tuple[str, str, tuple[str, ...]], str] = {}
+        self._making = Making(style)
         self._drawn_at = 0.0
         self._active = False
 
@@ -90,45 +91,48 @@ class Live(View):
             self._end_ticker()  # it must not wait for the lock that we hold
         with self._lock:
             super().handle(event)
-            if self._active:
+            if self._draws:
                 self._draw_if_due()
 
     def close(self) -> None:
         """Write what is pending, take the board away and show the cursor again."""
         self._end_ticker()
         with self._lock:
-            if self._active:
+            if self._draws:  # an environment, or a run, that was not finished
                 self._active = False
+                self._making.clear()
                 self.sink.write(self._erase() + self._take_pending() + _SHOW_CURSOR)
-            elif self._widths:
-                self.sink.write(self._erase())  # an environment that was not finished
+
+    @property
+    def _draws(self) -> bool:
+        return self._active or bool(self._making)
 
     # --- events ---------------------------------------------------------------------------------
 
     def _environment(self, event: EnvironmentProgress) -> None:
-        """Show one line for each environment that is being made, and keep those that are ready.
-
-        It is before a run starts: there is no board yet.
-        """
-        key = (event.provider, event.lock, event.steps)
-        text = wording.environment(event)
-        if event.state in ("resolved", "ready"):
-            self._environments.pop(key, None)
+        """Show one line for each environment that is being made, and keep those that are ready."""
+        began = not self._draws
+        seconds = self._making.update(event)
+        style = wording.environment_end(event)
+        if style:
+            self._add(self.style.paint(wording.environment(event, seconds), style))
+        if self._draws:
+            if began:
+                self._begin_to_draw()
         else:
-            self._environments[key] = text
-        if event.state == "ready":
-            self._add(self.style.paint(text, "dim"))
-        erase, columns = self._erase(), max(2, self._size()[0])
-        lines = [shown[: columns - 1] for shown in self._environments.values()]
-        self._widths = [len(line) for line in lines]
-        self.sink.write(erase + self._take_pending() + "".join(f"{line}\n" for line in lines))
+            self.sink.write(self._erase() + self._take_pending() + _SHOW_CURSOR)
 
     def _run_started(self, event: RunStarted) -> None:
+        self._making.clear()
         self.sink.write(self._erase())
         self._active = True
         self._add(self.style.paint(wording.run_started(event), "bold"))
+        self._begin_to_draw()
+
+    def _begin_to_draw(self) -> None:
         self.sink.write(_HIDE_CURSOR)
-        if self._ticking:
+        self._drawn_at = 0.0  # at once
+        if self._ticking and self._ticker is None:
             self._stop.clear()
             self._ticker = threading.Thread(target=self._tick, name="flow-terminal", daemon=True)
             self._ticker.start()
@@ -205,7 +209,10 @@ class Live(View):
         erase = self._erase()
         columns, rows = self._size()
         # The last column is left free: some terminals wrap when it is written to.
-        lines = self._board.lines(max(1, columns - 1), max(1, rows - 2), now)
+        room = max(1, columns - 1), max(1, rows - 2)
+        lines = self._making.lines(*room, now)
+        if self._active:
+            lines += self._board.lines(room[0], max(1, room[1] - len(lines)), now)
         self._widths = [width for _, width in lines]
         board = "".join([f"{text}\n" for text, _ in lines])
         self._drawn_at = now
@@ -223,9 +230,8 @@ class Live(View):
     def _tick(self) -> None:
         while not self._stop.wait(_TICK):
             with self._lock:
-                if not self._active:
-                    return
-                if self._pending or self._clock() - self._drawn_at >= 4 * _TICK:
+                due = self._pending or self._clock() - self._drawn_at >= 4 * _TICK
+                if self._draws and due:
                     self._draw(self._clock())
 
     def _end_ticker(self) -> None:

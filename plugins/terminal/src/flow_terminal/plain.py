@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,8 +31,9 @@ MANY = 100
 """A step with more tasks than this is told about by counts, not task by task."""
 
 EVERY = 5.0
-"""Seconds between two such counts of one step."""
+"""Seconds between two such counts of one step, or two lines on how far an environment is."""
 
+_NUMBERS = re.compile(r"\d+(?:[.,]\d+)*")
 _COMPLETE_EVERY = 1.0
 _QUIET_STATES = frozenset({AttemptState.SUCCEEDED, AttemptState.REUSED})
 
@@ -43,6 +45,7 @@ class Plain(View):
         super().__init__(sink, style, commands)
         self._lines = LineBuffer(style.colour)
         self._told: dict[str, float] = {}
+        self._making: dict[tuple[object, ...], tuple[str | None, float]] = {}
         self._second = -1
         self._date = ""
 
@@ -72,8 +75,21 @@ class Plain(View):
     # --- events ---------------------------------------------------------------------------------
 
     def _environment(self, event: EnvironmentProgress) -> None:
-        if event.state != "resolved":  # what follows says enough
+        if self._is_news(event):
             self._say(event.at, wording.environment(event))
+
+    def _is_news(self, event: EnvironmentProgress) -> bool:
+        """Whether it says something else than the line before; how far it is, is told now and then."""
+        key = (event.provider, event.lock, event.steps)
+        if event.state in wording.ENDED:
+            self._making.pop(key, None)
+            return bool(wording.environment_end(event))
+        words = _NUMBERS.sub("#", event.text)
+        known, told = self._making.get(key, (None, 0.0))
+        if words == known and event.at - told < EVERY:
+            return False
+        self._making[key] = (words, event.at)
+        return True
 
     def _run_started(self, event: RunStarted) -> None:
         self._told.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 RESET = "\x1b[0m"
 _CODES = {
@@ -19,6 +20,9 @@ _CODES = {
     "bold yellow": "1;33",
 }
 _STEP_STYLES = ("cyan", "magenta", "blue", "green")
+
+Part = tuple[str, str]
+"""A piece of a line and its style (``""`` = none). Lines are clipped before they are painted."""
 
 
 class Style:
@@ -87,3 +91,15 @@ def clip(text: str, columns: int, ellipsis: str = "…") -> str:
 def pad(text: str, columns: int) -> str:
     """Fill with blanks on the right."""
     return text + " " * max(0, columns - width(text))
+
+
+def painted_line(style: Style, parts: Sequence[Part], columns: int) -> tuple[str, int]:
+    """Return a line of at most ``columns`` columns, painted, and its width."""
+    painted, left = [], columns
+    for text, name in parts:
+        shown = clip(text, left, style.ellipsis)
+        painted.append(style.paint(shown, name) if name else shown)
+        left -= width(shown)
+        if shown != text or not left:
+            break
+    return "".join(painted), columns - left

@@ -21,6 +21,9 @@ from flow_core.api import (
 from flow_terminal.progress import StepProgress
 from flow_terminal.quantities import plural
 
+ENDED = ("resolved", "ready", "failed")
+"""States of environments in which nothing more is told of them."""
+
 _STEPS = 3  # so many are named
 
 
@@ -38,12 +41,27 @@ def run_started(event: RunStarted) -> str:
     return f"{run.pathspec} starts{user}{origin}"
 
 
-def environment(event: EnvironmentProgress) -> str:
-    """``Environment venv 1a2b3c4d of train: fetching 3 packages (40 %)``."""
+def environment(event: EnvironmentProgress, seconds: float | None = None) -> str:
+    """``Environment venv 1a2b3c4d of train: fetching 3 packages (40 %)``; ``seconds`` is how long it
+    took, where it is ready."""
+    news = event.text or event.state
+    part = f" ({event.part:.0%})" if event.part is not None and event.state not in ENDED else ""
+    took = f" after {duration(seconds)}" if seconds is not None else ""
+    name = environment_name(event)
+    return f"Environment {name}: {one_line(news)}{part}{took}"
+
+
+def environment_end(event: EnvironmentProgress) -> str:
+    """Return the style in which the end of an environment is told; ``''`` = it is not told."""
+    if event.state == "failed":
+        return "" if event.text else "red"  # what was given up, was so for another one
+    return "dim" if event.state == "ready" else ""
+
+
+def environment_name(event: EnvironmentProgress) -> str:
+    """``venv 1a2b3c4d of train``; without a lock, as long as there is none."""
     name = f"{event.provider} {event.lock[:8]}".rstrip()
-    news = event.text or ("ready" if event.state == "ready" else event.state)
-    part = f" ({event.part:.0%})" if event.part is not None and event.state != "ready" else ""
-    return f"Environment {name} of {_names(event.steps)}: {one_line(news)}{part}"
+    return f"{name} of {_names(event.steps)}" if event.steps else name
 
 
 def _names(steps: Sequence[str]) -> str:

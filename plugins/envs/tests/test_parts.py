@@ -1,0 +1,89 @@
+"""Packages of locks, and bytes on the disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flow_core.api import EnvironmentLock
+from flow_envs.disk import Usage
+from flow_envs.packages import Change, Package, changes, packages_of
+
+PYLOCK = {
+    "lock-version": "1.0",
+    "packages": [
+        {"name": "rates", "version": "1.4", "wheels": [{"url": "https://a.example/rates-1.4.whl"}]},
+        {"name": "ours", "vcs": {"type": "git", "url": "https://me:secret@b.example/ours.git"}},
+    ],
+}
+
+TEXT = """
+lock-version = "1.0"
+
+[[packages]]
+name = "rates"
+version = "1.4"
+wheels = [{ path = "./rates-1.4.whl", hashes = { sha256 = "0" } }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (
+            {"packages": [{"name": "a", "version": "1", "file": "a-1.whl", "sha256": "0"}]},
+            [Package("a", "1", "a-1.whl")],
+        ),
+        ({"packages": {"b": "2", "A": "1"}}, [Package("A", "1"), Package("b", "2")]),
+        (
+            {"format": 1, "pylock": PYLOCK},
+            [
+                Package("ours", "", "https://b.example/ours.git"),
+                Package("rates", "1.4", "https://a.example/rates-1.4.whl"),
+            ],
+        ),
+        (
+            {"conda": {"metadata": {}, "package": [{"name": "c", "version": "3", "url": "u"}]}},
+            [Package("c", "3", "u")],
+        ),
+        (
+            {"packages": [{"name": "python", "version": "3.12.1"}], "pypi": TEXT},
+            [Package("python", "3.12.1"), Package("rates", "1.4", "./rates-1.4.whl")],
+        ),
+        ({"format": 3, "text": "[[packages]] nonsense", "what": "else"}, []),
+        ({"format": 3, "what": ["else"]}, []),
+    ],
+)
+def test_packages_of_locks(data: dict[str, Any], expected: list[Package]) -> None:
+    assert packages_of(EnvironmentLock.of("any", data)) == expected
+
+
+def test_changes() -> None:
+    old = [Package("typing_extensions", "4.1"), Package("gone", "1"), Package("same", "1")]
+    new = [Package("typing-extensions", "4.2"), Package("new", "2"), Package("same", "1")]
+    found = changes(old, new)
+    assert found == [
+        Change("gone", "1", ""),
+        Change("new", "", "2"),
+        Change("typing-extensions", "4.1", "4.2"),
+    ]
+    assert [c.text for c in found] == ["- gone 1", "+ new 2", "typing-extensions 4.1 → 4.2"]
+
+
+def test_a_file_with_two_names_is_counted_once_and_freed_with_the_last(tmp_path: Path) -> None:
+    for name in ("one", "two", "cache"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "cache/file").write_bytes(b"x" * 100_000)
+    for name in ("one", "two"):
+        os.link(tmp_path / "cache/file", tmp_path / name / "file")
+    usage = Usage()
+    assert usage.add(str(tmp_path / "one")) >= 100_000
+    assert usage.freed < 100_000
+    usage.add(str(tmp_path / "two"))
+    assert usage.freed < 100_000
+    assert 100_000 <= usage.total < 200_000
+    usage.add(str(tmp_path / "cache"))
+    assert usage.freed == usage.total
