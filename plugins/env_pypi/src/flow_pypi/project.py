@@ -89,9 +89,8 @@ def _check_fresh(project: Mapping[str, Any], lock: str, pyproject: str) -> None:
             why=str(error),
             hint=f"write it anew: uv lock{_in(pyproject)}",
         ) from None
-    own = next(
-        (p for p in packages if normal(p["name"]) == name and "registry" not in p["source"]), {}
-    )
+    ours = [p for p in packages if normal(p["name"]) == name and "registry" not in p["source"]]
+    own: dict[str, Any] = ours[0] if ours else {}
     if "dependencies" in project.get("dynamic", ()):
         return
     wanted = [*project.get("dependencies", ())]
