@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from servers import conda
 from servers.azure import AzureServer, Container
+from servers.conda import CondaChannel, NoChannel
 from servers.s3 import Bucket, S3Server
 from servers.sftp import Place, sftp_server
-from servers.sharing import begin, end
+from servers.sharing import absent, begin, end
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,3 +79,18 @@ def sftp_place() -> Place:
     server, name = sftp_server(), uuid.uuid4().hex[:12]
     os.mkdir(f"{server.folder}/{name}")
     return server._replace(path=f"/{name}", folder=f"{server.folder}/{name}")
+
+
+@pytest.fixture(scope="session")
+def conda_channel() -> CondaChannel:
+    """A channel of conda with two interpreters and small libraries, made once for each machine."""
+    try:
+        return conda.channel_of_this_machine()
+    except NoChannel as error:
+        return absent(f"no channel of conda: {error}")
+
+
+@pytest.fixture(scope="session")
+def conda_url(conda_channel: CondaChannel) -> str:
+    """The URL by which a server gives what is in `conda_channel`."""
+    return conda.served(conda_channel)

@@ -126,19 +126,29 @@ class TestRun:
         assert "F/2: c\n" in old.call(flow, "tag list --run-id 2 --hide-system-tags").check().stdout
 
     def test_environments_that_nothing_makes(self, old):
-        head = "from metaflow import conda, conda_base\n"
-        on = FLOW.replace(
-            "    @step\n    def work", "    @conda(libraries={})\n    @step\n    def work"
-        )
-        for text, arguments, step in [
-            (on, "run", "Step 'work' needs an environment: @conda"),
-            (FLOW.replace("class F", "@conda_base(python='3.9')\nclass F"), "run", "@conda_base"),
-            (FLOW, "--environment=conda run", "Step 'start' needs an environment"),
+        head = "from flow_metaflow.packages import conda, conda_base\n"  # what there is without flow-conda
+        for text, decorator in [
+            (
+                FLOW.replace(
+                    "    @step\n    def work", "    @conda(libraries={})\n    @step\n    def work"
+                ),
+                "@conda",
+            ),
+            (FLOW.replace("class F", "@conda_base(python='3.9')\nclass F"), "@conda_base"),
         ]:
-            done = old.call(old.write("f.py", head + text), arguments)
+            done = old.call(old.write("f.py", head + text), "run")
             assert done.returncode == 1
-            assert step in done.stderr
+            assert f"needs an environment: {decorator}" in done.stderr
+            assert "pip install flow-conda" in done.stderr
             assert "disabled=True" in done.stderr
+
+    def test_environments_that_a_plugin_makes(self, old):
+        head = "from metaflow import conda, conda_base\n"
+        base = head + FLOW.replace("class F", "@conda_base(python='3.12')\nclass F")
+        for text, arguments in [(base, "run"), (head + FLOW, "--environment=conda run")]:
+            done = old.call(old.write("f.py", text), arguments, FLOW_OFFLINE="1")
+            assert done.returncode == 1
+            assert "What @conda asks for was not solved yet" in done.stderr
 
     def test_more_splits_than_allowed(self, old, flow):
         done = old.call(flow, "run --max-num-splits=1")
@@ -186,7 +196,6 @@ class TestRun:
             ("dump 1", 1, "it has the form RUN/STEP or RUN/STEP/TASK"),
             ("--brnach x run", 2, "did you mean '--branch'?"),
             ("--with card run", 2, "The decorator 'card' is not offered by flow-metaflow"),
-            ("--with conda:libraries={} run", 2, "The decorator 'conda' is not offered"),
             ("run --with=retry --with batch:cpu=2", 2, "nothing runs steps on AWS Batch"),
         ]:
             done = old.call(flow, arguments)

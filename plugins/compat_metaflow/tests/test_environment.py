@@ -85,7 +85,7 @@ def test_files(variables, monkeypatch, tmp_path):
 
 def test_what_has_no_effect_is_said(variables):
     said = environment.warnings(
-        variables(SERVICE_URL="http://x", DEFAULT_METADATA="service", DEFAULT_ENVIRONMENT="conda")
+        variables(SERVICE_URL="http://x", DEFAULT_METADATA="service", DEFAULT_ENVIRONMENT="uv")
     )
     assert [text.partition(" has no effect")[0] for text in said] == [
         "METAFLOW_SERVICE_URL",
@@ -93,6 +93,12 @@ def test_what_has_no_effect_is_said(variables):
         "METAFLOW_DEFAULT_ENVIRONMENT",
     ]
     assert environment.warnings({}) == []
+
+
+def test_environments_that_a_plugin_makes():
+    given = {"DEFAULT_ENVIRONMENT": "conda"}
+    assert environment.warnings(given) == []
+    assert environment.counterparts(given, {})["FLOW_ENVIRONMENT"] == "conda"
 
 
 def test_values_that_people_read(variables):

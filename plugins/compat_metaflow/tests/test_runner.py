@@ -131,7 +131,7 @@ except Exception as error:
     print(error.what, "|", error.hint)
 """
     )
-    assert lines[0].startswith("environment='uv' is not offered by flow-metaflow | nothing makes")
+    assert lines[0].startswith("environment='uv' is not offered by flow-metaflow | flow-conda and")
     assert lines[1].startswith("metadata='service' is not offered by flow-metaflow | there is no")
     assert lines[2].startswith("The decorator 'batch' is not offered by flow-metaflow | nothing")
     assert lines[3].startswith("There is no option 'nope' | None | known names:")

@@ -169,6 +169,29 @@ def commit(place: Path, tag: str) -> None:
     for words in (["add", "-A"], [*person, "commit", "-q", "-m", tag], ["tag", tag]):
         subprocess.run(["git", "-C", place, *words], check=True)
 
+    def test_of_indexes_of_pip_all_count_and_of_ours_the_first_that_knows_it(
+        self,
+        builder: Any,
+        ask: Any,
+        serve: Any,
+        wheels: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        few = tmp_path / "few"
+        few.mkdir()
+        write_wheel(few, "tiny", "1.5", {"tiny.py": ""})
+        monkeypatch.delenv("PIP_NO_INDEX")
+        with serve(wheels) as index, serve(few) as first:
+            monkeypatch.setenv("PIP_INDEX_URL", index.url)
+            monkeypatch.setenv("PIP_EXTRA_INDEX_URL", first.url)
+            assert "tiny-2.0" in builder().resolve(ask("tiny==2.*")).text
+            ours = builder(pypi_index=index.url, pypi_extra_index=first.url)
+            with pytest.raises(NoEnvironment) as caught:
+                ours.resolve(ask("tiny==2.*"), anew=True)
+        assert caught.value.what == "No package fits 'tiny==2.*'"
+        assert "UV_INDEX_STRATEGY=unsafe-best-match" in str(caught.value.hint)
+
 
 class TestSources:
     def test_a_repository_is_locked_to_its_commit_and_built_the_same_elsewhere(

@@ -51,6 +51,7 @@ class TestSources:
 
     def test_what_counts_more(self, pip: Path, work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         assert find_sources({}, work).index_url == "https://one.example/simple"
+        assert find_sources({}, work).strategy == "unsafe-best-match"  # as pip takes them
         monkeypatch.setenv("UV_DEFAULT_INDEX", "https://uv.example/simple")
         assert find_sources({}, work) == Sources()
         assert find_sources({}, work).names() == ["https://uv.example/simple"]

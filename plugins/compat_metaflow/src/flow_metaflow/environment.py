@@ -136,7 +136,19 @@ def counterparts(given: Mapping[str, str], environment: Mapping[str, str]) -> di
         result["FLOW_DATASTORE"] = store
     extra = given.get("PACKAGE_SUFFIXES") or given.get("DEFAULT_PACKAGE_SUFFIXES") or ""
     result["FLOW_CODE_SUFFIXES"] = suffixes(extra)
+    kind = given.get("DEFAULT_ENVIRONMENT", "")
+    if makes_environments(kind):
+        result["FLOW_ENVIRONMENT"] = kind
     return result
+
+
+def makes_environments(kind: str) -> bool:
+    """Whether a plugin is installed that provides the environments ``conda`` or ``pypi``."""
+    if kind not in ("conda", "pypi"):
+        return False
+    from flow_core.api import installed
+
+    return kind in installed().names("flow.environments")
 
 
 def datastore(name: str | None, given: Mapping[str, str], root: str | None = None) -> str | None:
@@ -172,9 +184,9 @@ def warnings(given: Mapping[str, str]) -> list[str]:
     if given.get("DEFAULT_METADATA", "local") not in ("local", ""):
         said.append(f"{PREFIX}DEFAULT_METADATA has no effect: {_IGNORED['SERVICE_URL']}")
     kind = given.get("DEFAULT_ENVIRONMENT", "local")
-    if kind not in ("local", ""):
+    if kind not in ("local", "") and not makes_environments(kind):
         said.append(
-            f"{PREFIX}DEFAULT_ENVIRONMENT has no effect: the environment '{kind}' is not offered yet"
+            f"{PREFIX}DEFAULT_ENVIRONMENT has no effect: nothing here makes environments '{kind}'"
         )
     return said
 

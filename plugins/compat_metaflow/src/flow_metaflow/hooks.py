@@ -43,7 +43,7 @@ def flow_session_finished(session: Session) -> None:
 
 @hookimpl
 def flow_definition(definition: FlowDefinition) -> None:
-    """Refuse environments that nothing makes yet."""
+    """Refuse environments that nothing makes here."""
     bases = [a for a in definition.attached if a.name in BASE and _is_mark(a)]
     for name, step in definition.steps.items():
         asked = [*(a for a in step.attached if a.name in STEP and _is_mark(a)), *bases]
@@ -69,8 +69,8 @@ def _refuse(definition: FlowDefinition, step: str, decorator: str) -> None:
         DefinitionError(
             f"Step '{step}' needs an environment: @{decorator}",
             where=f"{code.co_filename}:{code.co_firstlineno}",
-            why="flow-metaflow does not offer the environments conda and pypi yet",
-            hint=f"install the packages in this environment, and switch @{decorator} off: "
+            why="nothing here makes environments: neither flow-conda nor flow-pypi is installed",
+            hint=f"pip install flow-{decorator.partition('_')[0]}, or switch @{decorator} off: "
             "disabled=True",
         )
     )

@@ -14,7 +14,7 @@ _ARGO = "flow-argo, which does not exist yet, will deploy flows"
 _AIRFLOW = "nothing deploys flows to Airflow"
 _INTERNAL = "it is part of the inside of Metaflow, which flow-core does not have"
 _EXTENSION = "extensions of Metaflow are not loaded; plugins of flow-core take their place"
-_NO_PACKAGES = "nothing makes environments for steps yet (flow-conda does not exist)"
+_NO_PACKAGES = "its plugin is not installed: flow-conda or flow-pypi makes environments for steps"
 _KUBERNETES = "flow-kubernetes does not exist yet"
 _BATCH = "nothing runs steps on AWS Batch; flow-kubernetes will run them elsewhere"
 
@@ -101,7 +101,7 @@ _DECORATORS = {
 _PARSERS = {
     **_core("yaml_parser"),
     **_not(
-        "it feeds @conda and @pypi, which do not exist yet (flow-conda)",
+        "it feeds @conda and @pypi, which read such files themselves: environment=, requirements=",
         "requirements_txt_parser pyproject_toml_parser conda_environment_yml_parser",
     ),
 }
@@ -219,7 +219,7 @@ _MISSING_MODULES = {
     "metaflow.plugins.aws": "nothing runs steps on AWS Batch or Step Functions",
     "metaflow.plugins.azure": "stores on Azure do not exist yet",
     "metaflow.plugins.gcp": "stores on Google Cloud do not exist yet",
-    "metaflow.plugins.pypi": "flow-conda does not exist yet",
+    "metaflow.plugins.pypi": "flow-conda and flow-pypi make environments",
     "metaflow.extension_support": _EXTENSION,
     "metaflow_extensions": _EXTENSION,
 }
@@ -303,7 +303,7 @@ def refuse_decorators(specs: Iterable[str], where: str) -> None:
         if marks_only or targets[0].startswith("!"):
             why, hint = why_missing(f"metaflow.{name}")
             if marks_only:
-                why, hint = _NO_PACKAGES, "install the packages in this environment"
+                why, hint = _NO_PACKAGES, f"pip install flow-{name.partition('_')[0]}"
             raise UsageError(
                 f"The decorator '{name}' is not offered by flow-metaflow",
                 where=where,

@@ -1,5 +1,5 @@
-"""``@conda`` and ``@pypi`` as long as nothing makes environments: they may be switched off, and that is
-what they are good for here. One that is not switched off is refused before the run starts.
+"""``@conda`` and ``@pypi`` where their plugins are not installed: they may be switched off, and that is
+what they are good for then. One that is not switched off is refused before the run starts.
 """
 
 from __future__ import annotations

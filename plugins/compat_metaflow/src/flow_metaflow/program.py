@@ -97,15 +97,19 @@ def _header(flow: str) -> None:
 
 def _refuse(top: dict[str, Any], script: str) -> None:
     kind = top["environment"] or "local"
-    if kind in ("conda", "pypi"):
+    if kind in ("conda", "pypi") and not environment.makes_environments(kind):
         os.environ[environment.OWN + "ENVIRONMENT"] = kind  # steps that switch it off may run
-    elif kind != "local":
+    elif kind not in ("local", "conda", "pypi"):
         raise UsageError(
             f"--environment={kind} is not offered by flow-metaflow yet",
             where=script,
-            why="nothing makes environments for steps (flow-conda does not exist yet)",
-            hint="install the packages here, and leave --environment out",
+            why="flow-conda and flow-pypi make environments for steps: conda and pypi",
+            hint="--environment=pypi, or install the packages here, and leave --environment out",
         )
+    _refuse_metadata(top, script)
+
+
+def _refuse_metadata(top: dict[str, Any], script: str) -> None:
     if top["metadata"] not in (None, "local") and "://" not in top["metadata"]:
         raise UsageError(
             f"--metadata={top['metadata']} is not offered by flow-metaflow",
@@ -130,6 +134,8 @@ def _before_command(top: dict[str, Any]) -> list[str]:
         name = top["datastore"] or given.get("DEFAULT_DATASTORE")
         store = environment.datastore(name, given, top["datastore_root"])
         words += ["--datastore", store or "local"]
+    if environment.makes_environments(top["environment"] or ""):
+        words += ["--environment", top["environment"]]
     if top["metadata"] and "://" in top["metadata"]:
         words += ["--metadata", top["metadata"]]
     for option in ("config", "config_value"):
@@ -159,7 +165,7 @@ def _parse(given: Sequence[str], script: str) -> dict[str, Any]:
 
 _TEXTS = {
     "--metadata": "Where runs are indexed: local.",
-    "--environment": "What steps run in: local.",
+    "--environment": "What steps run in: local, or conda and pypi with their plugins.",
     "--datastore": "Where artifacts are stored: local, or what a plugin provides.",
     "--datastore-root": "The folder, or the place, of the datastore.",
     "--event-logger": "Taken, and without effect.",

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import flow_core
 from flow_core.api import UsageError
 from flow_metaflow import client
-from flow_metaflow.environment import OWN, PREFIX, datastore, suffixes, variables
+from flow_metaflow.environment import (
+    OWN,
+    PREFIX,
+    datastore,
+    makes_environments,
+    suffixes,
+    variables,
+)
 from flow_metaflow.names import refuse_decorators
 
 if TYPE_CHECKING:
@@ -126,10 +133,12 @@ def _translated(
 
 def _take_environment(kept: dict[str, Any], added: dict[str, str]) -> None:
     kind = kept.pop("environment", "local")
-    if kind in ("conda", "pypi"):
+    if makes_environments(kind):
+        added["FLOW_ENVIRONMENT"] = kind
+    elif kind in ("conda", "pypi"):
         added[OWN + "ENVIRONMENT"] = kind  # steps that switch it off may run
     elif kind != "local":
-        raise _refusal("environment", kind, "nothing makes environments for steps yet")
+        raise _refusal("environment", kind, "flow-conda and flow-pypi make environments")
 
 
 def _refusal(option: str, value: Any, why: str) -> UsageError:

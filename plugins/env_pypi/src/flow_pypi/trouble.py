@@ -189,6 +189,9 @@ def _no_network(text: str, where: str, sources: Sources) -> NoEnvironment:
 def _unsolvable(text: str, where: str, sources: Sources, there: Mapping[str, str]) -> NoEnvironment:
     facts = _facts(text)
     reason = "\n".join(facts)
+    hint = re.search(r"hint: [`']([\w.-]+)[`'] was found on (\S+),? but not at the requested", text)
+    if hint:
+        return _on_first_index(hint[1], hint[2].rstrip(","), facts, where, sources)
     unknown = _UNKNOWN.search(reason)
     if unknown and unknown[2] == "cache":
         return NoEnvironment(
@@ -257,6 +260,23 @@ def _known_names(sources: Sources) -> set[str]:
         if os.path.isdir(folder):  # an index of files
             found |= {normal(name) for name in os.listdir(folder)}
     return found
+
+
+def _on_first_index(
+    name: str, index: str, facts: list[str], where: str, sources: Sources
+) -> NoEnvironment:
+    asked = next((w for w in _YOU.findall("\n".join(facts)) if _bare(w) == name), name)
+    only = next(
+        (f"there: {n}{v}; " for n, v in _ONLY.findall("\n".join(facts)) if n == name and v), ""
+    )
+    return NoEnvironment(
+        f"No package fits '{asked}'",
+        where=where,
+        why=f"{only}{index} is the first index that knows '{name}', so others do not count\n"
+        f"asked: {', '.join(sources.names())}",
+        hint="name the index that has it first, or let all count: "
+        "UV_INDEX_STRATEGY=unsafe-best-match",
+    )
 
 
 def _no_wheel(package: str, kind: str | None, text: str, where: str) -> NoEnvironment:
