@@ -17,14 +17,8 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
 URLS = TEXTS.map(lambda text: f"https://files.example.org/{text}/a-1-py3-none-any.whl")
 SIZES = st.integers(0, 10**12)
-WHEELS = st.builds(
-    lambda name, version, file, digest, url, size: Package(name, version, file, digest, url, size),
-    NAMES,
-    TEXTS,
-    TEXTS,
-    HASHES,
-    URLS | st.just(""),
-    SIZES,
+WHEELS = st.tuples(NAMES, TEXTS, TEXTS, HASHES, URLS | st.just(""), SIZES).map(
+    lambda p: Package(*p)
 )
 DIRECT = st.builds(
     lambda name, digest, url, size: Package(
