@@ -34,7 +34,9 @@ def project(tmp_path):
 
 
 def names(project, *patterns, file="flow.py", **more):
-    return list(collect(str(project / file), Selection(patterns=patterns, **more)).files)
+    """The files of the snapshot, but the rules themselves."""
+    found = collect(str(project / file), Selection(patterns=patterns, **more)).files
+    return [name for name in found if not name.endswith(".flowignore")]
 
 
 def told(project, *patterns, **more):
@@ -112,7 +114,10 @@ class TestIgnore:
     def test_of_the_project_above_the_flow(self, project):
         make(project, ["pyproject.toml", "flows/mine.py", "flows/old/x.py", "flows/y.py"])
         (project / ".flowignore").write_text("/flows/old/\n")
-        assert names(project, file="flows/mine.py") == ["mine.py", "y.py"]
+        # The snapshot begins there then: rules mean the same in it.
+        assert names(project, file="flows/mine.py") == ["flows/mine.py", "flows/y.py"]
+        found = collect(str(project / "flows/mine.py"), Selection())
+        assert (found.code, next(iter(found.files))) == ("flows", ".flowignore")
 
     def test_it_brings_back_what_stays_out_by_itself(self, project):
         (project / ".flowignore").write_text("!build/\n!.hidden.py\n!env/\n")

@@ -1,6 +1,10 @@
 """The code snapshot of a run: what is in it, and that a checkout of it runs."""
 
+import textwrap
+
 import pytest
+
+from flow_core.snapshots import current_code, keep_code
 
 FLOW = """
     from flow_core import FlowSpec, step
@@ -91,7 +95,7 @@ class TestPackageSetting:
         file = flowtester.write(PLAIN, "project/flows/mine.py")
         # Though the current folder is another one.
         found = listed(flowtester.python(file, "code", "list"))
-        assert found == ["conf/x.yaml", "flows/mine.py"]
+        assert found == ["conf/x.yaml", "flows/mine.py", "pyproject.toml"]
 
     def test_a_secret_is_told_when_the_run_begins(self, flowtester):
         flowtester.write("x", "deploy.pem")
@@ -101,3 +105,127 @@ class TestPackageSetting:
         shown = flowtester.flow("code", "list", "F/1").check()
         assert listed(shown) == ["flow.py"]
         assert shown.stderr == "'deploy.pem' was left out when the run began\n"
+
+
+ACME = {
+    "acme/__init__.py": """
+        from dataclasses import dataclass
+
+        from flow_core.api import Options, StepDecorator, option
+
+        @dataclass(frozen=True)
+        class MarkOptions(Options):
+            '''Mark a step.'''
+
+            word: str = option("", help="The word.")
+
+        mark = StepDecorator("mark", MarkOptions)
+        """,
+    "acme/hooks.py": """
+        from flow_core.api import hookimpl
+
+        @hookimpl
+        def flow_task_setup(task, flow):
+            print("acme marks", flow.__class__.__name__)
+        """,
+    "acme/words.txt": "a word\n",
+    "flow_acme-1.0.dist-info/METADATA": (
+        "Metadata-Version: 2.1\nName: flow-acme\nVersion: 1.0\nRequires-Dist: flow-core\n"
+    ),
+    "flow_acme-1.0.dist-info/entry_points.txt": (
+        "[flow.plugins]\nacme = acme.hooks\n\n[flow.decorators]\nmark = acme:mark\n"
+    ),
+    "flow_acme-1.0.dist-info/RECORD": "",
+}
+
+
+class TestPlugins:
+    def test_one_in_development_goes_along_and_is_found_in_the_checkout(
+        self, flowtester, tmp_path_factory
+    ):
+        site = tmp_path_factory.mktemp("site")
+        for name, text in ACME.items():
+            flowtester.write(text, str(site / name))
+        flowtester.more_plugins = ("acme",)
+        source = PLAIN.replace("import FlowSpec", "import FlowSpec, mark").replace(
+            "        @step", "        @mark(word='x')\n        @step", 1
+        )
+        file = flowtester.write(source)
+        done = flowtester.python(file, "run", variables={"PYTHONPATH": str(site)}).check()
+        assert "acme marks F" in done.stdout
+        names = ["acme/__init__.py", "acme/hooks.py", "flow.py"]
+        names += [f"flow_acme-1.0.dist-info/{n}" for n in ("METADATA", "entry_points.txt")]
+        assert listed(flowtester.flow("code", "list", "F/1")) == names
+        folder = tmp_path_factory.mktemp("checkout")
+        flowtester.flow("code", "checkout", "F/1", "--to", str(folder)).check()
+        again = flowtester.python(folder / "flow.py", "run").check()
+        assert "acme marks F" in again.stdout
+
+    def test_a_module_that_is_named_and_what_it_imports(self, flowtester, outside):
+        folder = outside["PYTHONPATH"]
+        flowtester.write("import sib.deep\n", f"{folder}/mine/hooks.py")
+        file = flowtester.write(PLAIN)
+        done = flowtester.python(file, "-p", "mine.hooks", "code", "list", variables=outside)
+        modules = ["lone.py", "mine/hooks.py", "sib/__init__.py", "sib/deep.py", "sib/unread.py"]
+        assert listed(done) == ["flow.py", *modules]
+
+    def test_decorators_of_ones_own(self, flowtester, outside):
+        folder = outside["PYTHONPATH"]
+        source = """
+            import lone
+            from flow_core import FlowMutator
+
+            class Changed(FlowMutator):
+                def add_to_package(self):
+                    yield __file__.replace("changing.py", "late.py"), "extra/late.txt"
+            """
+        flowtester.write(source, f"{folder}/changing.py")
+        text = PLAIN.replace(
+            "    class F", "    from changing import Changed\n\n    @Changed\n    class F"
+        )
+        file = flowtester.write(text)
+        done = flowtester.python(file, "code", "list", variables=outside)
+        assert listed(done) == ["changing.py", "extra/late.txt", "flow.py", "lone.py"]
+
+
+class TestSecrets:
+    KEY = "-----BEGIN PRIVATE KEY-----\n" + "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj" * 2
+
+    def test_a_private_key_in_a_source_file(self, flowtester):
+        flowtester.write(f'KEY = """{self.KEY}"""\n', "lib.py")
+        file = flowtester.write(PLAIN)
+        done = flowtester.python(file, "code", "list")
+        assert listed(done) == ["flow.py"]
+        assert "'lib.py' is left out of the code snapshot: it holds a private key" in done.stderr
+        flowtester.write("!lib.py\n", ".flowignore")
+        assert listed(flowtester.python(file, "code", "list")) == [
+            ".flowignore",
+            "flow.py",
+            "lib.py",
+        ]
+
+    def test_a_private_key_in_the_flow_itself(self, flowtester):
+        file = flowtester.write(f'KEY = """{self.KEY}"""\n' + textwrap.dedent(PLAIN))
+        error = flowtester.python(file, "run").error
+        assert error["error"] == "The flow's file holds a private key"
+        flowtester.write("!flow.py\n", ".flowignore")
+        flowtester.python(file, "run").check()
+
+    def test_settings_that_are_secret(self, flowtester):
+        flowtester.write('[tool.flow]\ndatastore = "s3://a:b@c/d"\n', "pyproject.toml")
+        file = flowtester.write(PLAIN)
+        variables = {"FLOW_DATASTORE": "local"}
+        done = flowtester.python(file, "code", "list", variables=variables)
+        assert listed(done) == ["flow.py"]
+        assert (
+            "'pyproject.toml' is left out of the code snapshot: it sets 'datastore'" in done.stderr
+        )
+        assert "FLOW_DATASTORE" in done.stderr
+
+
+def test_a_notebook_keeps_its_cells(flowtester):
+    """A flow that is in no file."""
+    session = flowtester.session(flowtester.load(PLAIN))
+    (flowtester.path / "flow.py").unlink()
+    assert keep_code(session).script == "F.py"
+    assert current_code(session).files == {}

@@ -45,6 +45,7 @@ class CodeCache:
         self._path = os.path.join(folder, f"{name}.json")
         self._begun = time.time_ns()
         self._now: dict[str, State | None] = {}
+        self._unchanged: set[str] = set()
         self._imports: dict[str, list[Statement]] = {}
         self._old = self._load()
 
@@ -89,11 +90,16 @@ class CodeCache:
 
     def _same(self, path: str) -> bool:
         """Return whether a file is for certain the one that it was."""
+        if path in self._unchanged:
+            return True
         before = self._old["files"].get(path)
         state = self._state(path)
-        if before is None or state is None or state != tuple(before):
+        if before is None or state is None or [*state] != before:
             return False
-        return max(state[:2]) + _TICK < int(self._old["at"])
+        if max(state[0], state[1]) + _TICK >= self._old["at"]:
+            return False
+        self._unchanged.add(path)
+        return True
 
     def _state(self, path: str) -> State | None:
         if path not in self._now:

@@ -126,10 +126,11 @@ class Collector:
         """
         package = os.path.relpath(os.path.dirname(self.main), self._folder).partition(os.sep)[0]
         self._paths[self._relative(self.main)] = self.main
-        for path in self._sources(os.path.normpath(os.path.join(self._folder, package))):
-            self._paths[self._relative(path)] = path
+        self._paths.update(self._sources(os.path.normpath(os.path.join(self._folder, package))))
         for pattern in self._selection.patterns:
             self._match(pattern)
+        for name in self._rules.files():  # so that a checkout has the same files again
+            self._paths[name] = os.path.join(self._project, *name.split("/"))
 
     def known(self) -> dict[str, str]:
         """Return the files by the paths that imports lead to: from where the code begins, and
@@ -145,6 +146,18 @@ class Collector:
     def add(self, name: str, path: str) -> None:
         """Take a module from elsewhere, under a path that is relative to where the code begins."""
         self._modules.setdefault(name, path)
+
+    def take(self, path: str) -> None:
+        """Take one more file of the project, which keeps its place; one of elsewhere has none."""
+        path = os.path.normpath(path)
+        name = self._relative(path)
+        if not _is_below(name, "..") and not self._rules.leaves_out(name):
+            self._paths[name] = path
+
+    def refuse(self, path: str, why: str, hint: str) -> None:
+        """Tell that a file of the project is left out."""
+        if self._rules.verdict(self._relative(path)) is None:
+            self._tell(self._relative(path), why, hint)
 
     def insert(self, name: str, path: str, by: str) -> None:
         """Take one more file, in the place of one that is there already.
@@ -170,8 +183,9 @@ class Collector:
         """Take the sources of a package from elsewhere; return whether it is not too large."""
         found: dict[str, str] = {}
         rules = IgnoreRules(folder)
-        for path in _walk(folder, "", rules, tuple(self._selection.suffixes), top=True):
-            found[f"{name}/{path}"] = os.path.join(folder, *path.split("/"))
+        for inside, path in _walk(folder, "", rules, tuple(self._selection.suffixes), top=True):
+            if path:
+                found[f"{name}/{inside}"] = path
             if len(found) > most:
                 return False
         for one, path in found.items():
@@ -205,24 +219,28 @@ class Collector:
 
     # --- sources --------------------------------------------------------------------------------
 
-    def _sources(self, folder: str) -> Iterator[str]:
+    def _sources(self, folder: str) -> Iterator[tuple[str, str]]:
         prefix = self._relative(folder)
         prefix = "" if prefix == "." else prefix + "/"
         suffixes, most = tuple(self._selection.suffixes), self._selection.most
         if not suffixes:
             return
         found: list[str] = []
-        for name in _walk(folder, prefix, self._rules, suffixes, top=True):
+        for name, path in _walk(folder, prefix, self._rules, suffixes, top=True):
+            if not path:
+                self._tell(name, "is a link to nowhere", f"remove it, or name it in {FILE}")
+                continue
             found.append(name[len(prefix) :])
             if len(found) > most:
                 raise self._too_many(folder, found)
-            yield os.path.join(folder, *found[-1].split("/"))
+            yield name, path
 
     def _too_many(self, folder: str, found: Sequence[str]) -> FlowError:
         counts = Counter(name.partition("/")[0] for name in found if "/" in name)
         top = counts.most_common(2)
         told = " and ".join(f"{count:,} in '{name}'" for name, count in top)
-        line = f"name what is no code in {FILE}, for example '/{top[0][0]}/'" if top else ""
+        large = bool(top) and top[0][1] * 4 > len(found)
+        line = f"name what is no code in {FILE}, for example '/{top[0][0]}/'" if large else ""
         return FlowError(
             f"The flow's folder holds more than {self._selection.most:,} source files",
             where=folder,
@@ -299,9 +317,6 @@ class Collector:
         if _SECRETS.fullmatch(name) and not self.allows(name, path):
             self._tell(name, "looks like a secret", f"to keep it: a line '!{name}' in {FILE}")
             return False
-        if os.path.islink(path) and not os.path.exists(path):
-            self._tell(name, "is a link to nowhere", f"remove it, or name it in {FILE}")
-            return False
         return True
 
     def allows(self, name: str, path: str) -> bool:
@@ -361,8 +376,9 @@ def _names(folder: str) -> list[str]:
 
 def _walk(
     folder: str, prefix: str, rules: IgnoreRules, suffixes: tuple[str, ...], top: bool = False
-) -> Iterator[str]:
-    """Yield the sources below a folder by their paths, in order; links to folders are not entered.
+) -> Iterator[tuple[str, str]]:
+    """Yield the sources below a folder, in order: path as the rules have it, and path on disk, which
+    is ``""`` for a link to nowhere. Links to folders are not entered.
 
     Args:
         folder: where.
@@ -388,8 +404,10 @@ def _walk(
             continue
         if is_folder:
             yield from _walk(entry.path, f"{prefix}{name}/", rules, suffixes, verdict is False)
-        elif not entry.is_dir() and (entry.is_file() or entry.is_symlink()):
-            yield prefix + name
+        elif entry.is_file():
+            yield prefix + name, entry.path
+        elif entry.is_symlink() and not entry.is_dir():
+            yield prefix + name, ""
 
 
 def _glob(folder: str, names: Sequence[str]) -> Iterator[str]:

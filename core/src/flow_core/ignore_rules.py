@@ -65,6 +65,11 @@ class IgnoreRules:
             end = path.find("/", end + 1)
         return bool(self.verdict(path))
 
+    def files(self) -> list[str]:
+        """Return the paths of the files that rules were found in, as far as they were asked for."""
+        folders = (folder for folder, patterns in self._patterns.items() if patterns)
+        return sorted(f"{folder}/{FILE}" if folder else FILE for folder in folders)
+
     def _of(self, folder: str) -> list[Pattern]:
         found = self._patterns.get(folder)
         if found is None:

@@ -400,6 +400,28 @@ class Settings:
         other._overrides = self._overrides
         return other
 
+    def project_file(self) -> str | None:
+        """Return the ``pyproject.toml`` that counts here, if its ``[tool.flow]`` says anything."""
+        for source, table in self._tables():
+            if table and source.startswith(_PROJECT):
+                return source.removeprefix(_PROJECT)
+        return None
+
+    def secrets_of_project(self) -> list[str]:
+        """Return the names of the settings in ``[tool.flow]`` whose values nobody should see."""
+        tables = [t for source, t in self._tables() if source.startswith(_PROJECT)]
+        hidden = {s.name for s in self._declared.values() if s.secret}
+        return sorted(
+            name
+            for table in tables
+            for name, value in table.items()
+            if value
+            and (
+                self._former.get(name, name) in hidden
+                or _without_password(str(value)) != str(value)
+            )
+        )
+
     def _project_table(self) -> list[tuple[str, Mapping[str, Any]]]:
         folder = os.path.abspath(self._folder)
         while True:

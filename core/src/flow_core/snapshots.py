@@ -25,6 +25,7 @@ from flow_core.settings import folder_of_project
 
 if TYPE_CHECKING:
     from flow_core.session import Session
+    from flow_core.settings import Settings
 
 _FEW = 50
 """Files up to which reading all of them is cheaper than asking what is known of them."""
@@ -125,7 +126,8 @@ class _Search:
         self._session = session
         self._loaded = loaded
         folder = package.code_folder(file)
-        self.collector = Collector(file, _selection(session, folder))
+        self._settings = session.settings.of_project(folder)
+        self.collector = Collector(file, _selection(self._settings, folder))
         self._main = Module(own_modules.full_name(self.collector.main), self.collector.main)
         tops = session.index.modules()
         self._developed = own_modules.in_development(tops) if loaded else set()
@@ -139,6 +141,7 @@ class _Search:
     def find(self) -> CodeFiles:
         """Return the files of the snapshot."""
         self.collector.collect()
+        self._take_project()
         self.own = self.collector.known()
         if len(self.own) > _FEW:
             folder = os.path.join(self._session.settings.cache_folder(), "code")
@@ -148,6 +151,21 @@ class _Search:
         if self._loaded:
             self._take_added()
         return self.collector.result()
+
+    def _take_project(self) -> None:
+        """Take the project's settings, and files that say what the environments of steps need."""
+        file = self._settings.project_file()
+        secrets = self._settings.secrets_of_project() if file is not None else []
+        if file is not None and not (secrets and not self.collector.allows("", file)):
+            self.collector.take(file)
+        elif file is not None:
+            hint = f"set FLOW_{secrets[0].upper()} instead, or a line '!pyproject.toml' in {FILE}"
+            self.collector.refuse(file, f"sets '{secrets[0]}', which is a secret", hint)
+        if self._loaded:
+            folder = os.path.dirname(self.collector.main)
+            for plan in self._session.plans.values():
+                for name in plan.environment_files:
+                    self.collector.take(os.path.join(folder, os.path.expanduser(name)))
 
     def _outside(self) -> list[Module]:
         """Return the modules from elsewhere: those that are imported, and of plugins."""
@@ -205,9 +223,8 @@ class _Search:
             self.collector.insert(name, path, "add_to_package")
 
 
-def _selection(session: Session, folder: str) -> Selection:
+def _selection(settings: Settings, folder: str) -> Selection:
     """Return what is asked for: by variables and the project in which the flow's file lies."""
-    settings = session.settings.of_project(folder)
     patterns, source = settings.lookup("package")
     return Selection(
         suffixes=[s for s in settings["code_suffixes"].split(",") if s],

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flow_core.testing import FlowTester
+
+PYTHON = {"PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"}
 
 
 def as_json(lab: FlowTester, *arguments: str) -> Any:
@@ -63,14 +67,35 @@ class TestCheckout:
     def test_to_a_folder(self, lab: FlowTester, tmp_path: Path) -> None:
         folder = tmp_path / "old"
         done = lab.flow("code", "checkout", "F/1", "--to", str(folder)).check()
-        assert done.stdout == f"The code of F/1 is in {folder}: 2 files.\n"
+        told, how = done.stdout.splitlines()
+        assert told == f"The code of F/1 is in {folder}: 2 files."
+        assert how == f"To run it: cd {folder} && python flow.py run"
         assert (folder / "lib/helper.py").read_text() == "x = 1\ny = 2\n"
-        assert as_json(lab, "checkout", "F/1", "--to", str(folder))["folder"] == str(folder)
+        data = as_json(lab, "checkout", "F/1", "--to", str(folder))
+        assert (data["folder"], data["python_path"]) == (str(folder), str(folder))
+        assert data["command"][1:] == ["flow.py"]
 
     def test_it_runs_from_there(self, lab: FlowTester, tmp_path: Path) -> None:
         lab.flow("code", "checkout", "F/1", "--to", str(tmp_path)).check()
         store = f"local://{tmp_path}/.flow"
         lab.flow("--datastore", store, "run", str(tmp_path / "flow.py")).check()
+
+    def test_how_a_flow_in_a_package_is_run(self, tmp_path: Path) -> None:
+        lab = FlowTester(tmp_path)
+        source = (
+            "from flow_core import FlowSpec, step\nfrom .. import beside\nclass P(FlowSpec):\n"
+            "    @step\n    def start(self):\n        self.next(self.end)\n"
+            "    @step\n    def end(self):\n        pass\n"
+            "if __name__ == '__main__':\n    P()\n"
+        )
+        for name in ("pkg/__init__.py", "pkg/beside.py", "pkg/flows/__init__.py"):
+            lab.write("", name)
+        lab.write(source, "pkg/flows/mine.py")
+        lab.command([sys.executable, "-m", "pkg.flows.mine", "run"]).check()
+        how = lab.flow("code", "checkout", "P/1", "--to", "old").check().stdout.splitlines()[1]
+        assert how == "To run it: cd old && python -m pkg.flows.mine run"
+        lab.command(["sh", "-c", how.removeprefix("To run it: ")], variables=PYTHON).check()
+        assert lab.flow("code", "diff", "P/1", "--dir", "old").check().stdout == ""
 
     def test_nothing_that_differs_is_replaced(self, lab: FlowTester, tmp_path: Path) -> None:
         (tmp_path / "flow.py").write_text("mine")

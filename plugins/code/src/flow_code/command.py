@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -134,12 +135,16 @@ def _checkout(context: CommandContext) -> click.Command:
         found = find_run(context, run)
         target = folder or f"{found.document.flow}-{found.document.run}"
         files = write_code(code_of_run(context.session(), found), target, overwrite=overwrite)
+        place, command = _how_to_run(found, target)
         if as_json:
             data = {"run": found.pathspec, "folder": os.path.abspath(target), "files": files}
+            data |= {"python_path": os.path.abspath(place), "command": [sys.executable, *command]}
             context.echo(json.dumps(data, indent=2))
             return
         count = f"{len(files)} file{'s' if len(files) != 1 else ''}"
         context.echo(f"The code of {found.pathspec} is in {target}: {count}.")
+        line = " ".join(shlex.quote(word) for word in ("python", *command, "run"))
+        context.echo(harmless(f"To run it: cd {shlex.quote(place)} && {line}"))
 
     return click.Command(
         "checkout",
@@ -158,6 +163,17 @@ def _checkout(context: CommandContext) -> click.Command:
         help="Write the files that RUN has kept to a folder. Files that are there and differ are "
         "not replaced, unless --overwrite is given.",
     )
+
+
+def _how_to_run(run: FoundRun, target: str) -> tuple[str, list[str]]:
+    """Return the folder to be in, which is where modules are found, and the words behind python."""
+    info = run.document.info
+    script, inside = str(info["script"]), str(info.get("code_folder", ""))
+    place = os.path.join(target, *inside.split("/")) if inside else target
+    script = script.removeprefix(f"{inside}/") if inside else script
+    if "/" in script:  # in a package: from there Python would not find what is beside the package
+        return place, ["-m", script.removesuffix(".py").replace("/", ".")]
+    return place, [script]
 
 
 def _diff(context: CommandContext) -> click.Command:
