@@ -32,6 +32,7 @@ ROWS = (
     "untouched",
     "client",
     "scheduler",
+    "environments",
 )
 FOLDER = environments.REPOSITORY / ".bench"
 

@@ -123,6 +123,8 @@ ALL = (
             "EnvironmentCapabilities",
             "EnvironmentRequest",
             "EnvironmentWork",
+            "PackageMirror",
+            "ExportingEnvironment",
             "Interpreter",
         ),
         "EnvironmentSuite",

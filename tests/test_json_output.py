@@ -51,6 +51,7 @@ READS: dict[str, tuple[list[str], type, str]] = {
     "plugins hooks": (["plugins", "hooks"], list, "name implementations process"),
     "plugins show": (["plugins", "show", "run"], dict, "name status hooks"),
     "reindex": (["reindex"], dict, "problems runs"),
+    "reproduce": (["reproduce", "F/1", "--against", "F/1"], dict, "equal new old steps"),
     "runs": (["runs"], list, "created_at parameters run state tags user"),
     "tasks": (["tasks", "F/1"], list, "attempt started_at state task"),
     "show": (["show", "flow.py"], dict, "decorators parameters steps"),

@@ -168,3 +168,45 @@ def test_one_url_on_two_services_has_two_indexes(
         with Session(settings=Settings({**variables})) as session:
             _ = session.metadata
     assert len(places) == 3
+
+
+APART = """
+    from flow_core import FlowSpec, step
+
+    class Apart(FlowSpec):
+        @step
+        def start(self):
+            self.content = bytes(range(256)) * 2**15
+            self.next(self.end)
+
+        @step
+        def end(self):
+            import obstore, sys
+            print("from", obstore.__file__.startswith(sys.prefix), sum(self.content[::2]))
+            assert "pytest" not in sys.modules
+            try:
+                import hypothesis
+            except ImportError:
+                print("on its own")
+"""
+
+BARE = """
+    from flow_core.api import hookimpl
+
+    __flow__ = {"flow.environments": {"bare": "flow_core.testing:BareEnvironment"}}
+
+    @hookimpl
+    def flow_plan_step(step, draft):
+        if step.name == "end":
+            draft.use_environment("bare", by="the test")
+"""
+
+
+def test_a_step_in_an_environment_that_knows_nothing_of_the_store(lab: Lab, tmp_path: Path) -> None:
+    """What the plugin in use needs compiled is put into it, and no list says so."""
+    lab.tester.write(BARE, "bare_environment.py")
+    file = str(lab.tester.write(APART, "apart.py"))
+    lab.variables["FLOW_ENVIRONMENTS"] = str(tmp_path / "environments")
+    shown = lab.shown("-p", "bare_environment", "run", file)
+    assert f"from True {sum(range(0, 256, 2)) * 2**15}" in shown
+    assert "on its own" in shown

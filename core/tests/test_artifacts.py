@@ -546,6 +546,17 @@ class TestSerializers:
         assert self.tag(index, Decimal("1.50"), setting=[text], prefer=[cents]) == cents
         assert self.tag(index, [Decimal("1.50")], setting=[text]) == "pickle"
 
+    def test_one_whose_library_is_not_here_is_told(self, index, capsys, monkeypatch):
+        def dump(self, value):
+            import no_such_library  # noqa: F401
+
+        monkeypatch.setattr(Cents, "dump", dump)
+        assert self.tag(index, Decimal("1.50")) == "decimal.text"
+        assert capsys.readouterr().err == (
+            "Artifact 'x' is stored by decimal.text, since decimal.cents cannot store it exactly: "
+            "there is no module 'no_such_library' here\n"
+        )
+
     def test_one_that_declines_is_told_with_its_reason(self, index, capsys):
         assert self.tag(index, Decimal("1.5")) == "decimal.text"
         assert capsys.readouterr().err == (

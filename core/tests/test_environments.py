@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -280,11 +281,25 @@ class TestPrepare:
         assert caught.value.why == "libx.so is missing"
 
     def test_a_python_that_is_too_old(self, tmp_path: Path) -> None:
-        facts = '{"python": "3.9.1", "implementation": "cpython", "packages": {}}'
-        provider = self.script(tmp_path, f"echo '{facts}'")
+        provider = self.script(tmp_path, r"printf 'a banner\n3.9.1\tcpython\n'")
         with pytest.raises(NoEnvironment, match=r"has Python 3\.9\.1") as caught:
             builder(provider, tmp_path / "root").prepare(self.lock())
         assert caught.value.why == "tasks need Python 3.10 or later"
+
+    def test_its_packages_are_those_that_it_would_import(self, tmp_path: Path) -> None:
+        first, second = tmp_path / "first", tmp_path / "second"
+        for folder, name in (
+            (first, "Some_Name-2.0+local.dist-info"),
+            (first, "old.egg-info"),
+            (second, "some_name-1.0.dist-info"),
+        ):
+            (folder / name).mkdir(parents=True)
+        (first / "old.egg-info" / "PKG-INFO").write_text("Metadata-Version: 2.1\nVersion: 3\n")
+        provider = self.script(tmp_path, f'PYTHONPATH={first}:{second} exec {sys.executable} "$@"')
+        packages = builder(provider, tmp_path / "root").prepare(self.lock()).packages
+        assert packages["some-name"] == "2.0+local"
+        assert packages["old"] == "3"
+        assert packages["pluggy"] == version("pluggy")
 
     def test_without_network_one_that_needs_it_is_refused(self, tmp_path: Path) -> None:
         provider = Own()

@@ -15,6 +15,7 @@ from flow_core.index import (
     EntryPoint,
     PluginIndex,
     core_requirement,
+    distributions,
     hook_modules,
     normalise,
     satisfies,
@@ -78,6 +79,13 @@ class TestScan:
         path = [tmp_path / "a", tmp_path / "b"]
         assert by_scan(path) == by_library(path)
         assert [e.version for e in scan(map(str, path))] == ["1.0"]
+
+    def test_the_versions_of_all_distributions(self, tmp_path):
+        for folder, name in (("a", "Some.Thing-1.0"), ("a", "plain-2"), ("b", "some_thing-9.9")):
+            (tmp_path / folder / f"{name}.dist-info").mkdir(parents=True)
+        path = [str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "missing")]
+        assert distributions(path) == {"plain": "2", "some-thing": "1.0"}
+        assert distributions(path[1:]) == {"some-thing": "9.9"}
 
     def test_odd_forms_of_the_file(self, tmp_path):
         text = "# comment\n[flow.stores]\n  s3=pkg:S3 [extra]\n; no\nwith.dot = pkg.a:B.c\n[ flow.x ]\n"

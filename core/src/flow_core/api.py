@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from flow_core.index import EntryPoint as EntryPoint
     from flow_core.index import PluginIndex as PluginIndex
     from flow_core.index import core_requirement as core_requirement
+    from flow_core.index import distributions as distributions
     from flow_core.index import installed as installed
     from flow_core.index import satisfies as satisfies
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
@@ -263,6 +264,7 @@ if TYPE_CHECKING:
     from flow_core.task import TaskContext as TaskContext
     from flow_core.text import duration as duration
     from flow_core.text import harmless as harmless
+    from flow_core.text import path_anywhere as path_anywhere
     from flow_core.together import together as together
     from flow_core.travel import core_requirements as core_requirements
     from flow_core.usage import usage_error as usage_error
@@ -292,7 +294,7 @@ _HOME = {
     "hook_calls": "HookInfo",
     "hook_order": "Place",
     "hookspecs": "hookimpl hookspec",
-    "index": "EntryPoint GROUPS PluginIndex core_requirement installed satisfies",
+    "index": "EntryPoint GROUPS PluginIndex core_requirement distributions installed satisfies",
     "interfaces": "Attributes REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
     " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited ExportingEnvironment GangCompute Interpreter Metadata ObjectInfo"
     " Output PackageMirror Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
@@ -332,7 +334,7 @@ _HOME = {
     "store_rules": "changed_meanwhile check_attributes check_key check_prefix check_range refused_key",
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
-    "text": "duration harmless",
+    "text": "duration harmless path_anywhere",
     "together": "together",
     "travel": "core_requirements",
     "usage": "usage_error",

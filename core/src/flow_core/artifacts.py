@@ -517,6 +517,11 @@ def _dump(
         except Declined as error:
             declined.setdefault(error.what, []).append(serializer.tag)
         except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and serializer.tag != "pickle":
+                # The plugin came along to an environment that lacks its library.
+                why = f"there is no module '{error.name}' here"
+                declined.setdefault(why, []).append(serializer.tag)
+                continue
             from flow_core.pickling import unstorable
 
             raise unstorable(name, value, error) from error

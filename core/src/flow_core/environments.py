@@ -35,19 +35,34 @@ _KEY = 16  # characters of a hash in paths: interpreters have a limit for the le
 _WAIT = 0.05  # seconds between looks at a lock that somebody else holds
 _OLDEST = (3, 10)  # Python that flow-core runs in
 
+# What it imports is imported anyway: the library that knows distributions would take longer than the
+# interpreter itself. Installers name the folders of metadata ``NAME-VERSION.dist-info``.
 _PROBE = """
-import json, os, sys
-from importlib import metadata
+import os, sys
+
+def version_in(folder):
+    for name in ("METADATA", "PKG-INFO"):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    if line.startswith("Version:"):
+                        return line[8:].strip()
+    return ""
+
 found = {}
-for one in metadata.distributions():
-    name = one.metadata["Name"]
-    if name:
-        found.setdefault(name.lower().replace("_", "-").replace(".", "-"), one.version)
-sys.stdout.write("\\n" + json.dumps({
-    "python": ".".join(map(str, sys.version_info[:3])),
-    "implementation": sys.implementation.name,
-    "packages": found,
-}))
+for folder in sys.path:
+    if not os.path.isdir(folder):
+        continue
+    for name in sorted(os.listdir(folder)):
+        stem, _, end = name.rpartition(".")
+        if end in ("dist-info", "egg-info"):
+            name, _, rest = stem.partition("-")
+            version = rest.partition("-")[0] or version_in(os.path.join(folder, stem + "." + end))
+            found.setdefault(name.lower().replace("_", "-").replace(".", "-"), version)
+facts = [".".join(map(str, sys.version_info[:3])), sys.implementation.name]
+facts += [text for pair in found.items() for text in pair]
+sys.stdout.write("\\n" + "\\t".join(facts))
 """
 
 
@@ -381,7 +396,9 @@ class EnvironmentBuilder:
         variables = {"PYTHONPATH": "", "PYTHONHOME": "", **interpreter.variables}
         try:
             answer = work.run(command, folder=place, variables=variables)
-            facts = json.loads(answer.rstrip().rpartition("\n")[2])
+            facts = answer.rstrip("\n").rpartition("\n")[2]
+            python, implementation, *found = facts.split("\t")
+            number = tuple(map(int, python.split(".")[:2]))
         except (FlowError, ValueError) as error:
             raise NoEnvironment(
                 f"The interpreter of the environment {lock.name} does not run",
@@ -390,9 +407,9 @@ class EnvironmentBuilder:
                 hint=f"this is a defect of the environment provider '{self.name}', or its packages "
                 "are damaged",
             ) from None
-        if tuple(map(int, facts["python"].split(".")[:2])) < _OLDEST:
+        if number < _OLDEST:
             raise NoEnvironment(
-                f"The environment {lock.name} has Python {facts['python']}",
+                f"The environment {lock.name} has Python {python}",
                 where=interpreter.path,
                 why="tasks need Python 3.10 or later",
                 hint="ask for a newer Python: python='3.12'",
@@ -403,9 +420,9 @@ class EnvironmentBuilder:
             place,
             interpreter.path,
             dict(interpreter.variables),
-            facts["python"],
-            facts["implementation"],
-            facts["packages"],
+            python,
+            implementation,
+            dict(zip(found[::2], found[1::2], strict=True)),
             time.time(),
         )
 

@@ -248,6 +248,8 @@ class Serializer(Protocol):
         Raises:
             Declined: this very value would not come back as it is; the next serializer is asked, in
                 the end pickle, and the person is told who declined, and why.
+            ModuleNotFoundError: the library is not here, in an environment of a step for example:
+                as `Declined`.
         """
 
     def load(self, parts: Sequence[Buffer]) -> Any:

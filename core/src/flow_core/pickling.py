@@ -14,12 +14,12 @@ import re
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 from flow_core.errors import ArtifactError
 from flow_core.interfaces import Buffer
-from flow_core.text import type_name
+from flow_core.text import path_anywhere, type_name
 
 _LONGEST_PATH, _LONGEST_LABEL = 200, 60
 
@@ -123,7 +123,7 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, (type, FunctionType)) and _only_here(value):
             payload = payload_of(value)
-            place = (_main_file(), value.__module__, value.__qualname__)
+            place = (main_place(), value.__module__, value.__qualname__)
             return restore_local, (*place, payload, _python())
         return NotImplemented
 
@@ -133,18 +133,68 @@ def _main_file() -> str:
     return os.path.realpath(file) if file else ""
 
 
+def main_place() -> str:
+    """Return what tells the flow's file from all others, wherever it lies: its path in a snapshot of
+    the code, and the flow that runs, else those of the file: ``movies_flow.py:MoviesFlow``.
+
+    Of a script without flows it is the path, of a notebook ``""``.
+    """
+    from flow_core.context import current
+
+    file, flows = _main_file(), _flows_of_main()
+    if not file or not flows:
+        return file
+    return f"{_inside(file)}:{current.flow_name or ','.join(flows)}"
+
+
+def _is_main(place: str) -> bool:
+    """Whether ``place``, as from `main_place` or as older ones were, is the file that runs here."""
+    file = _main_file()
+    if place == file:
+        return True
+    inside, _, flows = place.rpartition(":")
+    if not file or not inside or inside != _inside(file):
+        return False
+    return not {*flows.split(",")}.isdisjoint(_flows_of_main())
+
+
+def _flows_of_main() -> list[str]:
+    from flow_core.flowspec import flows_in
+
+    main = sys.modules.get("__main__")
+    return sorted(cls.__name__ for cls in flows_in(vars(main), "__main__")) if main else []
+
+
+@functools.lru_cache(maxsize=8)
+def _inside(file: str) -> str:
+    from flow_core.package import code_folder
+
+    return os.path.relpath(file, code_folder(file)).replace(os.sep, "/")
+
+
 SENT = "__flow_sent__"
 """Mark of a ``__main__`` that was made of what another process sent: see `flow_core.byvalue`."""
 
 
-def dump_by_value(value: Any) -> bytes:
+def dump_by_value(value: Any, *, anywhere: bool = False) -> bytes:
     """Return a class or function of ``__main__``, with all that it uses of it, as bytes that are
-    equal for equal code."""
+    equal for equal code.
+
+    Args:
+        value: the class or function.
+        anywhere: whether they are equal in another folder, too: of paths of files only that part is
+            kept which is the same there. Else the source can be found by them.
+    """
     import cloudpickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
+            if anywhere and isinstance(obj, CodeType):
+                code = obj.replace(co_filename=path_anywhere(obj.co_filename))
+                return self.dispatch_table[CodeType](code)
             reduced = super().reducer_override(obj)
+            if anywhere and isinstance(obj, FunctionType):
+                _without_place(reduced)
             if isinstance(obj, type) and isinstance(reduced, tuple):
                 # cloudpickle gives each class a random number, so that a process that reads it
                 # twice gets one class. Our payloads must be equal for equal code; `_restored`
@@ -160,6 +210,14 @@ def dump_by_value(value: Any) -> bytes:
     buffer = io.BytesIO()
     Pickler(buffer, protocol=5).dump(value)
     return buffer.getvalue()
+
+
+def _without_place(reduced: Any) -> None:
+    """Change what cloudpickle stores of the globals of a function: see `dump_by_value`."""
+    arguments: Any = reduced[1] if isinstance(reduced, tuple) else ()
+    shared = arguments[1] if len(arguments) > 1 else None
+    if isinstance(shared, dict) and shared.get("__file__"):
+        shared["__file__"] = path_anywhere(shared["__file__"])
 
 
 def _with_slots(cls: type, make: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -194,7 +252,7 @@ def keep_payload(value: Any, payload: bytes) -> None:
 
 def payload_of(value: Any) -> bytes:
     """Return a class or function by value: `dump_by_value`, or what it was made from."""
-    return _PAYLOADS.get(value) or dump_by_value(value)
+    return _PAYLOADS.get(value) or dump_by_value(value, anywhere=True)
 
 
 def _only_here(value: Any) -> bool:
@@ -215,7 +273,7 @@ def restore_local(
     a notebook, which has no file, it is the notebook's, if that is (still) the same.
 
     Args:
-        file: of ``__main__``, where it was stored.
+        file: of ``__main__``, where it was stored: `main_place`, of older ones its path.
         module, qualname: its name there.
         payload: see `dump_by_value`.
         python: version of the Python that wrote the payload, ``3.12``; None = not known.
@@ -223,7 +281,7 @@ def restore_local(
     Raises:
         ArtifactError: another version of Python wrote it, and it is not defined here either.
     """
-    if module == "__main__" and _main_file() == file:
+    if module == "__main__" and _is_main(file):
         main: Any = sys.modules.get("__main__")
         found = main
         for part in qualname.split("."):

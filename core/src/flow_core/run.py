@@ -21,6 +21,7 @@ from flow_core.errors import (
     did_you_mean,
 )
 from flow_core.flowspec import constants
+from flow_core.index import distributions
 from flow_core.parameters import resolve_parameters
 from flow_core.records import (
     ArtifactRef,
@@ -58,6 +59,9 @@ class RunRequest(NamedTuple):
         max_workers: tasks at a time; None = the setting.
         run_id_file: file that gets the run id as soon as it is known, or None.
         options: `RunOption` name → value, for options of the flow's decorators.
+        repeats: pathspec of a run that is run anew from its start, or None: parameters are as there
+            where none are given, and steps have the locks that they had there, whatever they ask
+            for.
     """
 
     parameters: Mapping[str, Any] = {}
@@ -66,6 +70,12 @@ class RunRequest(NamedTuple):
     max_workers: int | None = None
     run_id_file: str | None = None
     options: Mapping[str, Any] = {}
+    repeats: str | None = None
+
+    @property
+    def earlier(self) -> str | None:
+        """Pathspec of the run whose parameters count where none are given, or None."""
+        return self.origin or self.repeats
 
 
 class RunOption(NamedTuple):
@@ -155,8 +165,8 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         _check_run_id_file(request.run_id_file)
     check_tags(request.tags)
     if session.has_environments:  # first: plugins may ask for locks
-        earlier = session.run_document(*request.origin.split("/")) if request.origin else None
-        session.environments.resolve(earlier=earlier)
+        earlier = session.run_document(*request.earlier.split("/")) if request.earlier else None
+        session.environments.resolve(earlier=earlier, as_there=request.repeats is not None)
     draft = draft_run(session, request)
     parameters = store_parameters(session, request, draft)
     kept = keep_code(session)
@@ -291,8 +301,8 @@ def store_parameters(
 ) -> dict[str, ArtifactRef]:
     """Store the values of a run's parameters and configurations; return the references by name."""
     earlier: Mapping[str, ArtifactRef] = {}
-    if request.origin:
-        flow, _, run = request.origin.partition("/")
+    if request.earlier:
+        flow, _, run = request.earlier.partition("/")
         kept = session.run_document(flow, run).parameters
         earlier = {name: ref for name, ref in kept.items() if name not in draft.parameters}
     declared = [p for p in session.definition.parameters if p.name not in earlier]
@@ -377,7 +387,23 @@ def _info(session: Session, kept: KeptCode) -> dict[str, Any]:
         "plugins": sorted({e.origin for e in session.index.entry_points}),
         "host": host,
         "git": package.git_state(os.path.dirname(os.path.abspath(session.graph.file))),
+        "packages": distributions(sys.path),
+        **_given(session),
     }
+
+
+def _given(session: Session) -> dict[str, Any]:
+    """Return what was chosen for this run beside its flow and its parameters, as far as anything
+    was: what it takes to run it again."""
+    decorators, plugins = session.given
+    settings = session.settings.overrides()
+    found = {
+        "with": list(decorators),
+        "choices": list(plugins),
+        "settings": {n: settings[n] for n in ("compute", "environment") if n in settings},
+        "hash_seed": session.settings.script_environment().get("PYTHONHASHSEED", ""),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _system_tags(user: str) -> tuple[str, ...]:

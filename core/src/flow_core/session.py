@@ -143,6 +143,11 @@ class Session:
         return Plugins(self.index, modules, self.settings, self._decorator_names())
 
     @property
+    def given(self) -> tuple[list[str], list[str]]:
+        """The texts of ``--with`` and ``-p``, and of the settings for both. Since 0.1."""
+        return self._decorators, self._choices
+
+    @property
     def named_modules(self) -> list[str]:
         """The hook modules that ``-p`` or the setting ``plugins`` names, loaded or not. Since 0.1."""
         return hook_modules(self._choices)

@@ -104,7 +104,11 @@ class StepEnvironments:
         self._resolved[step] = _Resolved(lock, "")
 
     def resolve(
-        self, steps: Iterable[str] | None = None, earlier: RunDocument | None = None
+        self,
+        steps: Iterable[str] | None = None,
+        earlier: RunDocument | None = None,
+        *,
+        as_there: bool = False,
     ) -> None:
         """Find the locks of steps, as far as they are not known.
 
@@ -112,6 +116,7 @@ class StepEnvironments:
             steps: names of steps; None = all.
             earlier: the run that goes on: a step which asks for the same has the lock that it had
                 there, unless the setting ``relock`` is on.
+            as_there: a step has the lock that it had there whatever it, or this flow-core, asks for.
 
         Raises:
             FlowError: nothing fits what a step asks for.
@@ -123,7 +128,9 @@ class StepEnvironments:
         groups: dict[tuple[str, str], list[str]] = {}
         for step, request in requests.items():
             key = (str(plans[step].environment), request_digest(request))
-            kept = None if anew or earlier is None else self._kept(earlier, step, *key)
+            kept = None
+            if earlier is not None and (as_there or not anew):
+                kept = self._kept(earlier, step, key[0], None if as_there else key[1])
             if kept is not None:
                 self._resolved[step] = _Resolved(kept, key[1])
             else:
@@ -145,10 +152,12 @@ class StepEnvironments:
             self._resolved.update({step: _Resolved(lock, key[1]) for step in waiting[key]})
 
     def _kept(
-        self, earlier: RunDocument, step: str, provider: str, digest: str
+        self, earlier: RunDocument, step: str, provider: str, digest: str | None
     ) -> EnvironmentLock | None:
         found = earlier.environments.get(step)
-        if found is None or (found["provider"], found["request"]) != (provider, digest):
+        if found is None or found["provider"] != provider:
+            return None
+        if digest is not None and found["request"] != digest:
             return None
         return read_lock(self._session, earlier, step)
 

@@ -92,6 +92,8 @@ class TestLock:
             resolve_on(["clash"], **HERE, work=work, installed={"tiny": "2.5"})
         assert caught.value.what == "'clash' needs tiny<2, but tiny 2.5 is there already"
         assert packages(resolve_on([], **HERE, work=work, installed={"tiny": "1.5"})) == {}
+        odd = {"tiny": "1.1.1w"}  # no version as PyPI has them
+        assert packages(resolve_on(["clash"], **HERE, work=work, installed=odd)) == {"clash": "1.0"}
 
     def test_constraints_limit_and_ask_for_nothing(self, work: Any) -> None:
         assert packages(

@@ -105,7 +105,7 @@ class TestShell:
         found = lab.env("shell", "train", "--", "python", "-c", program).check()
         path = lab.json("show", "train")["path"]
         assert found.stdout == f"{os.path.realpath(path)} 1 yes\n"
-        found = lab.flow("env", "shell", "F/1/test", "--", "python", "-c", program).check()
+        found = lab.flow("env", "shell", "F/1/test", "python", "-c", program).check()
         assert found.stdout.endswith(" 2 yes\n")
 
     def test_the_exit_status_is_that_of_the_command(self, lab: Any) -> None:

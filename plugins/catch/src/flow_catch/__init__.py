@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from dataclasses import dataclass
 
 from flow_core.api import DefinitionError, Failure, Options, StepDecorator, option
@@ -42,7 +43,8 @@ class CaughtFailure:
             ``launch`` or ``store``.
         type: qualified name of the exception or name of the signal.
         message: its text.
-        traceback: its traceback; ``''`` if there is none.
+        traceback: its traceback; ``''`` if there is none. Paths of files in it begin where Python
+            looks for modules, so that the same failure is the same value on any machine.
     """
 
     cause: str
@@ -53,7 +55,14 @@ class CaughtFailure:
     @classmethod
     def from_failure(cls, failure: Failure) -> CaughtFailure:
         """Copy the kernel's record of a failure."""
-        return cls(failure.cause, failure.type, failure.message, failure.traceback)
+        traceback = re.sub(r'(?m)^( *File ")([^"\n]+)', _anywhere, failure.traceback)
+        return cls(failure.cause, failure.type, failure.message, traceback)
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.type else self.message
+
+
+def _anywhere(found: re.Match[str]) -> str:
+    from flow_core.api import path_anywhere
+
+    return found[1] + path_anywhere(found[2])

@@ -44,7 +44,7 @@ def dependencies_of(text: str, name: str, python: str) -> list[str]:
     return [str(text) for text in project.get("dependencies", ())]
 
 
-def locked(
+def locked_by_uv(
     files: Mapping[str, str],
     pyproject: str,
     platform: str,

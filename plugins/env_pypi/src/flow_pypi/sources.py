@@ -90,7 +90,8 @@ def find_sources(options: Mapping[str, Any], work: EnvironmentWork) -> Sources:
     ``pypi_find_links``, then uv's variables, then pip's configuration.
     """
     pip = Sources() if any(name in os.environ for name in _UV) else pip_sources()
-    links = _words(work.setting("pypi_find_links"))
+    folders = str(work.setting("pypi_find_links") or "")
+    links = [folders] if os.path.isdir(os.path.expanduser(folders)) else _words(folders)
     index = str(options.get("index_url") or work.setting("pypi_index") or "")
     extra = tuple(options.get("extra_index_urls") or _words(work.setting("pypi_extra_index")))
     return Sources(

@@ -46,6 +46,7 @@ class _Result(NamedTuple):
     busy: list[BuiltEnvironment]
     kept: list[tuple[str, str]]
     sizes: dict[str, int]
+    total: int
     freed: int
 
 
@@ -209,7 +210,7 @@ def _carry_out(machine: Machine, going: _Going, dry_run: bool) -> _Result:
         if not dry_run:
             _remove(path)
     kept = [pair for pair in going.others if pair not in others]
-    return _Result(gone, others, busy, kept, sizes, usage.freed)
+    return _Result(gone, others, busy, kept, sizes, usage.total, usage.freed)
 
 
 def _removed(machine: Machine, one: BuiltEnvironment) -> bool:
@@ -275,10 +276,9 @@ def _text(result: _Result, dry_run: bool) -> Iterator[str]:
 
 
 def _shared(result: _Result) -> str:
-    """Say why less is freed than the sizes of what goes."""
-    total = sum(result.sizes[one.folder] for one in result.environments)
-    total += sum(result.sizes[path] for path, _ in result.others)
-    return "; the rest is shared with what stays" if result.freed < 0.95 * total else ""
+    """Say why less is freed than what goes takes."""
+    shared = result.freed < 0.95 * result.total
+    return "; the rest is shared with what stays" if shared else ""
 
 
 def _data(result: _Result, dry_run: bool) -> dict[str, Any]:

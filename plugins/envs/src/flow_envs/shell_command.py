@@ -36,12 +36,17 @@ def shell_command(context: CommandContext) -> click.Command:
 
         with opened(context, words) as (session, names):
             if not names:
-                raise UsageError("Which environment?", hint="env shell train, or MyFlow/3/train")
+                raise UsageError(
+                    "Which environment?",
+                    why="a step of a flow's file, or of a run, is named",
+                    hint="flow env shell my_flow.py train, or MyFlow/3/train",
+                )
             target = _target(session, names)
-            session.start()  # so that somebody tells how it goes
+            if sys.stdout.isatty():  # elsewhere the output is that of the command alone
+                session.start()  # so that somebody tells how it goes
             name, variables = _prepare(session, target)
             session.close_index()
-            status = _run(context, name, target, variables, names[1:])
+            status = _run(context, name, target, variables, _command(names[1:]))
         if status:
             click.get_current_context().exit(status)
 
@@ -49,10 +54,16 @@ def shell_command(context: CommandContext) -> click.Command:
         "shell",
         callback=shell,
         params=[
-            click.Argument(["words"], nargs=-1, metavar="[FILE] TARGET [-- COMMAND...]"),
+            click.Argument(["words"], nargs=-1, metavar="[FILE] TARGET [[--] COMMAND...]"),
         ],
         help=_HELP,
+        context_settings={"allow_interspersed_args": False},  # options of the COMMAND are its own
     )
+
+
+def _command(words: Sequence[str]) -> Sequence[str]:
+    """Return the words of the command: what stands behind TARGET, or behind ``--``."""
+    return words[1:] if words[:1] == ["--"] else words
 
 
 def _target(session: Session, names: Sequence[str]) -> Target:

@@ -1,0 +1,1 @@
+"""flow-reproduce: the command reproduce: a run once more, from what it recorded."""
