@@ -31,6 +31,7 @@ ROWS = (
     "s3",
     "untouched",
     "client",
+    "code",
     "scheduler",
     "environments",
 )

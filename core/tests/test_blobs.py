@@ -98,6 +98,28 @@ class TestSmall:
         assert blobs.get(digest, None, WHAT) == b"\x28\xb5\x2f\xfd"
 
 
+class TestCode:
+    """Raw bytes are code, which most runs share: more than a few of them are not sent to be refused."""
+
+    def test_what_is_there_is_not_sent_again(self, blobs, store):
+        content = os.urandom(200_000)
+        digest = blobs.put_raw(content)
+        blobs.put_raw(content)
+        assert requests(store) == ["describe", "write", "describe"]
+        assert blobs.has_raw(digest, len(content))
+        assert requests(store) == ["describe"]
+
+    def test_what_is_cut_off_or_missing_is_not_there(self, blobs, store):
+        content = os.urandom(200_000)
+        digest = blobs.put_raw(content)
+        store.behind.write([(blob_key(digest), content[:-1])])
+        assert not blobs.has_raw(digest, len(content))
+        blobs.put_raw(content)
+        assert blobs.has_raw(digest, len(content))
+        store.behind.delete([blob_key(digest)])
+        assert not blobs.has_raw(digest, len(content))
+
+
 @pytest.mark.parametrize("make", [os.urandom, bytes], ids=["noise", "zeros"])
 class TestLarge:
     def test_it_is_asked_for_first(self, blobs, store, make):

@@ -12,7 +12,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from fnmatch import translate
 from typing import NamedTuple
 
 from flow_core.errors import FlowError, did_you_mean, near_misses
@@ -22,9 +21,7 @@ from flow_core.package import code_folder
 SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
 """Folders that hold what others have made."""
 _ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
-_WILD = re.compile(r"[*?\[]")
-_SECRETS = re.compile(
-    r"""
+_SECRETS = r"""
     (.*/)?(
       (?!.*\.(example|sample|template|dist)$)(.*\.env|\.env\..*|\.envrc)
       | .*\.(pem|key|p12|pfx|jks|keystore|ppk|kdbx|tfstate|kubeconfig)
@@ -35,12 +32,8 @@ _SECRETS = re.compile(
       | secrets?\.(toml|ya?ml|json)
     )
     | (.*/)?(\.ssh/.* | \.aws/.* | \.kube/config | \.docker/config\.json)
-    """,
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
-)
-_PRIVATE_KEY = re.compile(
-    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----\s*?(?:\\n|\n)[\s\S]{0,400}?[A-Za-z0-9+/=]{40}"
-)
+    """
+_PRIVATE_KEY = rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----\s*?(?:\\n|\n)[\s\S]{0,400}?[A-Za-z0-9+/=]{40}"
 
 
 class LeftOut(NamedTuple):
@@ -289,7 +282,7 @@ class Collector:
             if not os.path.isdir(os.path.join(folder, missing)):
                 break
             folder = os.path.join(folder, missing)
-        if not _WILD.search(pattern):
+        if not _is_wild(pattern):
             if os.path.isdir(os.path.join(base, *names)):
                 self._tell(pattern, "is a folder without files", "see the setting 'package'")
                 return
@@ -314,7 +307,7 @@ class Collector:
             shown = name.encode(errors="backslashreplace").decode()
             self._tell(shown, "has a name that is no Unicode", "rename it")
             return False
-        if _SECRETS.fullmatch(name) and not self.allows(name, path):
+        if looks_secret(name) and not self.allows(name, path):
             self._tell(name, "looks like a secret", f"to keep it: a line '!{name}' in {FILE}")
             return False
         return True
@@ -353,7 +346,18 @@ def project_folder(folder: str) -> str:
 
 def holds_private_key(content: bytes) -> bool:
     """Return whether text holds a private key: its head, and what looks like the rest of one."""
-    return b" PRIVATE KEY" in content and _PRIVATE_KEY.search(content) is not None
+    return b" PRIVATE KEY" in content and re.search(_PRIVATE_KEY, content) is not None
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether a file's name is one that files with secrets have."""
+    if name.endswith(".py"):
+        return False  # modules are not; most runs have nothing else, and so need no expression
+    return re.fullmatch(_SECRETS, name, re.VERBOSE | re.IGNORECASE | re.DOTALL) is not None
+
+
+def _is_wild(text: str) -> bool:
+    return not {*"*?["}.isdisjoint(text)
 
 
 def _way(path: str, start: str) -> str:
@@ -426,9 +430,11 @@ def _glob(folder: str, names: Sequence[str]) -> Iterator[str]:
             if entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED:
                 yield from _glob(entry.path, names)
         return
-    if not _WILD.search(name):
+    if not _is_wild(name):
         yield from _one(os.path.join(folder, name), rest)
         return
+    from fnmatch import translate
+
     fits = re.compile(translate(name)).fullmatch
     for entry in _entries(folder, hidden=name.startswith(".")):
         if fits(entry.name) and (not entry.is_dir() or rest):

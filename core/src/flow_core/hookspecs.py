@@ -257,7 +257,9 @@ def flow_environment_requirements(step: StepDefinition, plan: TaskPlan) -> list[
 def flow_package_files(graph: Graph) -> list[tuple[str, str]] | None:
     """Return further files for the code snapshot: (path on disk, path in the snapshot).
 
-    Process: launcher. Since 0.1.
+    The second is relative to where the flow's code begins: the folder of its file, or the one that its
+    package is in. It goes before a file of the person that has the same path. What looks like a
+    secret is refused here, too. Process: launcher. Since 0.1.
     """
 
 

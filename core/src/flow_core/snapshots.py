@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core import code_files, own_modules, package
-from flow_core.code_cache import CodeCache, Known
 from flow_core.code_files import CodeFiles, Collector, LeftOut, Selection
 from flow_core.errors import FlowError
 from flow_core.ignore_rules import FILE
@@ -24,6 +23,7 @@ from flow_core.records import Message
 from flow_core.settings import folder_of_project
 
 if TYPE_CHECKING:
+    from flow_core.code_cache import CodeCache
     from flow_core.session import Session
     from flow_core.settings import Settings
 
@@ -144,6 +144,8 @@ class _Search:
         self._take_project()
         self.own = self.collector.known()
         if len(self.own) > _FEW:
+            from flow_core.code_cache import CodeCache
+
             folder = os.path.join(self._session.settings.cache_folder(), "code")
             self.cache = CodeCache(folder, self._main.path, self._main.name)
         for module in self._outside():
@@ -289,6 +291,8 @@ def _keep(session: Session, search: _Search) -> KeptCode:
     content = package.pack(read.files, limit)
     digest = session.artifacts.put_bytes(content)
     if cache is not None and len(read.left_out) == len(sources.left_out):
+        from flow_core.code_cache import Known
+
         known = Known(digest, len(content))
         cache.remember(search.own, search.names, sources.files, read.states, known)
     return KeptCode(digest, sources.script, sources.code, read.left_out)
