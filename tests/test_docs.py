@@ -85,10 +85,16 @@ def _runs(page: Path) -> bool:
     return any(b.language in blocks.RUN for b in blocks.blocks(page.read_text(encoding="utf-8")))
 
 
+NEEDS = {"docs/conda.md": "conda_channel"}
+"""Fixtures that skip the test of a page on machines that lack what its blocks need."""
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if _runs(p)], ids=_name)
 def test_every_block_runs_and_prints_what_the_page_says(
-    page: Path, tmp_path_factory: pytest.TempPathFactory
+    page: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> None:
+    if _name(page) in NEEDS:
+        request.getfixturevalue(NEEDS[_name(page)])
     folder = tmp_path_factory.mktemp("flow-docs-", numbered=True)
     wrong = [
         f"{_name(page)}:{trouble.line}\n{trouble.text}"

@@ -18,6 +18,7 @@ import pytest
 from servers import conda
 from servers.conda import CondaChannel
 
+from flow_conda import trouble
 from flow_conda.provider import CondaEnvironment, check, default_channels
 from flow_core.api import (
     EnvironmentBuilder,
@@ -27,6 +28,7 @@ from flow_core.api import (
     this_platform,
 )
 from flow_core.testing import EnvironmentSuite
+from flow_core.testing.processes import in_children
 
 
 @pytest.fixture(autouse=True)
@@ -272,6 +274,22 @@ def own_channel(conda_channel: CondaChannel, tmp_path: Path) -> CondaChannel:
     return conda_channel.copy(tmp_path / "channel")
 
 
+_BUILD = """
+import os
+from flow_conda.provider import CondaEnvironment
+from flow_core.api import EnvironmentBuilder, EnvironmentLock, NoEnvironment
+
+lock = EnvironmentLock.read("conda", open("lock.json").read())
+settings = {"conda_channels": "", "mirror_packages": False}
+try:
+    EnvironmentBuilder("conda", CondaEnvironment(), "small", setting=settings.get).prepare(lock)
+except NoEnvironment as error:
+    print(error.what)
+print([name for name in os.listdir("small/conda") if len(name) == 16])
+"""
+"""Builds an environment on a disk that is too small."""
+
+
 class TestBuild:
     def test_a_package_that_the_channel_has_changed(
         self, make: Make, own_channel: CondaChannel
@@ -308,12 +326,52 @@ class TestBuild:
         ready = builder.prepare(lock)
         subprocess.run([ready.interpreter, "-c", "import tinylib"], check=True)
 
+    def test_of_another_platform(self, make: Make) -> None:
+        lock = make().resolve(request("native", platform="macos-arm64"))
+        with pytest.raises(NoEnvironment, match="The environment is for osx-arm64, and this"):
+            make().prepare(lock)
+
     def test_offline_it_says_what_is_missing(self, make: Make) -> None:
         lock = make().resolve(request("tinylib 1.0"))
         with pytest.raises(NoEnvironment) as caught:
             make(fresh=True, name="new", offline=True).prepare(lock)
         assert "tinylib 1.0" in str(caught.value.why)
         assert caught.value.hint == "build it once with network: FLOW_OFFLINE=0"
+
+    @pytest.mark.slow
+    def test_eight_launchers_build_once(self, make: Make) -> None:
+        lock = make().resolve(request("tinylib 1.0"))
+
+        def build(number: int) -> tuple[str, int]:
+            told: list[str] = []
+            ready = make(tell=lambda text, part: told.append(text)).prepare(lock)
+            return ready.interpreter, sum(text.startswith("making an env") for text in told)
+
+        answers = in_children(8, build)
+        assert len({interpreter for interpreter, _ in answers}) == 1
+        assert sum(built for _, built in answers) == 1
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(sys.platform != "linux", reason="a small disk is mounted")
+    def test_a_full_disk(self, make: Make, tmp_path: Path, conda_channel: CondaChannel) -> None:
+        lock = make().resolve(request("tinylib 1.0"))
+        (tmp_path / "lock.json").write_text(lock.text)
+        (tmp_path / "small").mkdir()
+        (tmp_path / "build.py").write_text(_BUILD)
+        mounted = 'mount -t tmpfs -o size=30m tmpfs small && exec "$0" build.py'
+        command = ["unshare", "-rm", "sh", "-c", mounted, sys.executable]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        if not done.stdout:
+            pytest.skip(f"no disk can be mounted here: {done.stderr[-200:]}")
+        assert done.stdout.splitlines() == ["The disk is full", "[]"]
+
+    def test_words_for_a_full_disk(self) -> None:
+        error = trouble.disk_full("/envs")
+        assert (error.what, error.where) == ("The disk is full", "/envs")
+        assert error.hint == "make room, or put environments elsewhere: FLOW_ENVIRONMENTS=FOLDER"
+        texts = ["failed to link: No space left on device (os error 28)", "[Errno 28] No space"]
+        assert all(map(trouble.is_full, texts))
+        assert not trouble.is_full("os error 2")
 
     @pytest.mark.slow
     def test_killed_at_any_time_it_is_built_again(self, make: Make, tmp_path: Path) -> None:

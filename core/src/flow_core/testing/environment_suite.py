@@ -439,7 +439,7 @@ def _left(place: str) -> list[str]:
     """Return what lies where environments do, apart from caches and lock files."""
     folder = os.path.join(place, "suite")
     names = os.listdir(folder)
-    return [n for n in names if n not in ("cache", "resolved") and not n.endswith(".lock")]
+    return [n for n in names if n not in ("cache", "locks", "resolved") and not n.endswith(".lock")]
 
 
 def _turned(value: Any) -> Any:

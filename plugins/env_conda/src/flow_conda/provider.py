@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from flow_conda import trouble
 from flow_conda.archives import archive_path
+from flow_conda.ontop import install_pypi, pip_packages, with_pypi
 from flow_conda.platforms import subdir_of
 from flow_conda.specs import (
     Spec,
@@ -32,6 +33,7 @@ from flow_core.api import (
     FlowError,
     Interpreter,
     NoEnvironment,
+    this_platform,
 )
 
 FORMAT = 1
@@ -87,14 +89,15 @@ class CondaEnvironment:
     def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
         """Fetch the packages that the cache lacks, and link them into the environment."""
         check(lock)
+        here = subdir_of(this_platform())
+        if lock["platform"] != here:
+            raise trouble.other_platform(lock["platform"], here)
         work.tell(f"making an environment of {len(lock['packages'])} packages", 0.0)
         _Building(lock, folder, work).build()
-        windows = lock["platform"].startswith("win-")
-        python = os.path.join(folder, *(["python.exe"] if windows else ["bin", "python"]))
+        programs = ["python.exe"] if os.name == "nt" else ["bin", "python"]
+        python = os.path.join(folder, *programs)
         if "pypi" in lock:
-            from flow_pypi.library import install_into
-
-            install_into(python, lock["pypi"], work)
+            install_pypi(python, lock["pypi"], work)
         work.tell("installed", 1.0)
         return Interpreter(python, {"CONDA_PREFIX": folder, **_variables(folder)})
 
@@ -114,52 +117,6 @@ def check_alone(options: Mapping[str, Any], name: str) -> None:
             why="a lock says all that is installed",
             hint=f"leave '{beside[0]}' out, or name the environment.yml of which the lock was made",
         )
-
-
-def with_pypi(
-    lock: dict[str, Any],
-    requirements: Sequence[str],
-    request: EnvironmentRequest,
-    work: EnvironmentWork,
-) -> dict[str, Any]:
-    """Return a lock with what is asked of PyPI on top of the packages of conda.
-
-    Args:
-        lock: the packages of conda: what they provide stays as it is.
-        requirements: of an ``environment.yml``, and what no channel has of those that tasks need.
-        request: may have options of ``@pypi``, too.
-        work: see `flow_core.api.EnvironmentWork`.
-    """
-    options: Mapping[str, Any] = request.options.get("pypi", {})
-    if not requirements and not options:
-        return lock
-    from flow_pypi.library import requirements_of, resolve_on
-
-    own = requirements_of(options, request.files)
-    wanted = [*own.requirements, *requirements]
-    python = next(p["version"] for p in lock["packages"] if p["name"] == "python")
-    text = resolve_on(
-        wanted,
-        platform=request.platform,
-        python=".".join(python.split(".")[:2]),
-        work=work,
-        options=options,
-        installed={p["name"]: p["version"] for p in lock["packages"] if is_python_package(p)},
-        hashes=own.hashes,
-    )
-    return {**lock, "pypi": text}
-
-
-def is_python_package(package: Mapping[str, Any]) -> bool:
-    """Whether pip would see a package of conda as installed: under its name, and with a version."""
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        Version(package["version"])
-    except InvalidVersion:
-        return False
-    needs = {text.split()[0] for text in package.get("depends", ())}
-    return package.get("noarch") == "python" or bool({"python", "python_abi"} & needs)
 
 
 def read_request(request: EnvironmentRequest, work: EnvironmentWork) -> Asked:
@@ -205,6 +162,7 @@ def check(lock: Mapping[str, Any]) -> None:
     sound = (
         lock.get("format") == FORMAT
         and isinstance(lock.get("platform"), str)
+        and isinstance(lock.get("pypi", ""), str)
         and isinstance(packages, list)
         and all(isinstance(p, dict) and {*p} >= _NAMES for p in packages)
     )
@@ -285,8 +243,9 @@ def _variables(folder: str) -> dict[str, str]:
 
 def _exported(lock: Mapping[str, Any]) -> str:
     """Return the text of ``conda-lock.yml``. Whoever imports its library has more than that."""
+    pip = pip_packages(lock["pypi"]) if "pypi" in lock else []
     with tempfile.TemporaryDirectory() as folder:
-        command = _command({"do": "export", "lock": lock, "cache": folder}, folder)
+        command = _command({"do": "export", "lock": lock, "pip": pip, "cache": folder}, folder)
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise trouble.failed(done.stderr)

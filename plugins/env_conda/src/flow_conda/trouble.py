@@ -216,6 +216,16 @@ def too_old(version: str) -> NoEnvironment:
     )
 
 
+def other_platform(platform: str, here: str) -> NoEnvironment:
+    """Return the error for a lock of packages that do not run on this machine."""
+    return NoEnvironment(
+        f"The environment is for {platform}, and this machine is {here}",
+        where="the lock",
+        why="it was solved for the platform where the step ran",
+        hint="solve it for this machine: FLOW_RELOCK=1",
+    )
+
+
 def no_lock(found: object) -> NoEnvironment:
     """Return the error for what is no lock of this provider."""
     return NoEnvironment(

@@ -46,7 +46,7 @@ async def _do(job: Mapping[str, Any]) -> dict[str, Any]:
     if job["do"] == "export":
         from flow_conda.lockfile import conda_lock_text
 
-        return {"text": conda_lock_text(job["lock"])}
+        return {"text": conda_lock_text(job["lock"], job["pip"])}
     from flow_conda.installing import install
 
     return await install(job)
