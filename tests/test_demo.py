@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -122,3 +123,12 @@ def test_the_report_without_a_run(lab):
     done = lab.python(MOVIES / "report.py")
     assert done.returncode == 1
     assert "python movies_flow.py run" in done.stderr
+
+
+def test_the_run_is_reproduced_bit_by_bit(module_lab, demo):
+    """In another folder; this comes last, since the report is about the latest run."""
+    done = module_lab.tester.flow("reproduce", "MoviesFlow/1", timeout=120).check()
+    assert done.stderr == ""
+    for step, tasks in (("start", 1), ("quartiles", 13), ("join", 1), ("end", 1)):
+        assert re.search(rf"^{step} +{tasks} +\d+  yes$", done.stdout, re.MULTILINE)
+    assert done.stdout.endswith("\nAll 4 steps are bit-equal.\n")

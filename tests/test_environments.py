@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -603,3 +604,20 @@ def test_a_step_in_an_environment_keeps_what_any_step_can(lab):
     assert "said by 3" in left.output("work")
     assert len({json.loads(b)["modules"]["tiny"] for b in lab.run_json()[1].values()}) == 2
     assert os.listdir(lab.environments / "bare" / "resolved")
+
+
+def test_a_run_is_reproduced_from_its_locks(lab):
+    words = (
+        "self.words = {tiny.Thing, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}\n    self.next(self.end)"
+    )
+    file = lab.write(SMALL.replace("self.next(self.end)", words))
+    assert lab.flow("run", str(file), WORLD="1").returncode == 0
+    assert lab.done() == ["resolve", "prepare"]
+    shutil.rmtree(lab.environments)  # as on another machine
+    done = lab.flow("reproduce", "F/1", WORLD="2", FLOW_RELOCK="1")
+    assert done.returncode == 1, done.stderr
+    assert lab.done() == ["prepare"], "nothing is resolved, whatever is there now"
+    assert lab.run_json(1)[0].environments == lab.run_json(2)[0].environments
+    assert "  in value, not in bytes: words\n" in done.stdout, "it is compared where it was made"
+    assert "words  set, " in done.stdout, "here it cannot even be read"
+    assert done.stdout.endswith("\n0 of 2 steps are bit-equal, 2 are equal in value.\n")

@@ -28,6 +28,7 @@ NEEDS = {
     "inhouse": ("pandas", "pyarrow", "opentelemetry.sdk"),
     "sweep": ("sklearn",),
     "training": ("sklearn",),
+    "two_pandas": ("flow_pypi",),
 }
 
 
@@ -38,6 +39,15 @@ def need(example: str) -> None:
             importlib.import_module(package)
         else:
             pytest.importorskip(package)
+    if example == "two_pandas" and not os.environ.get("CI") and not _is_offered("pandas==3.*"):
+        pytest.skip("no index that offers pandas 3 is in reach")
+
+
+def _is_offered(requirement: str) -> bool:
+    """Whether pip finds a wheel for ``requirement`` here; nothing is installed."""
+    options = ["--quiet", "--dry-run", "--no-deps", "--ignore-installed", "--no-input"]
+    command = [sys.executable, "-m", "pip", "install", *options, requirement]
+    return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode == 0
 
 
 def _blocks() -> ModuleType:
@@ -213,3 +223,14 @@ def test_a_companys_plugins_use_the_public_api_only(file):
             "flow_core.api",
             "flow_core.testing",
         }
+
+
+def test_two_versions_of_pandas_come_to_the_same(page):
+    run = page("two_pandas").left(1, "TwoPandasFlow")
+    versions = run.artifact("compare", "pandas")
+    assert [version.partition(".")[0] for version in versions] == ["2", "3"]
+    assert run.artifact("compare", "text_types") == ["object", "str"]
+    assert run.artifact("compare", "differing") == []
+    table = run.artifact("end", "table")
+    assert len(table) == 12
+    assert all(q1 <= median <= q3 for q1, median, q3 in table.values())

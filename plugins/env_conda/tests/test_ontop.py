@@ -35,7 +35,7 @@ def variables(
         monkeypatch.delenv(name)
     given = {
         "PIP_CONFIG_FILE": os.devnull,
-        "UV_NO_INDEX": "1",
+        "PIP_NO_INDEX": "1",
         "UV_PYTHON_DOWNLOADS": "never",
         "FLOW_PYPI_FIND_LINKS": str(wheels),
         "FLOW_CONDA_CHANNELS": conda_channel.folder,

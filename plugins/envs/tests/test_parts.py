@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from flow_core.api import EnvironmentLock
+from flow_core.api import EnvironmentLock, NotFound, UsageError
 from flow_envs.disk import Usage
 from flow_envs.packages import Change, Package, changes, packages_of
+from flow_envs.targets import targets_of
 
 PYLOCK = {
     "lock-version": "1.0",
@@ -59,6 +60,28 @@ wheels = [{ path = "./rates-1.4.whl", hashes = { sha256 = "0" } }]
 )
 def test_packages_of_locks(data: dict[str, Any], expected: list[Package]) -> None:
     assert packages_of(EnvironmentLock.of("any", data)) == expected
+
+
+def test_files_that_are_no_locks(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"The file '.*no.json' cannot be read"):
+        read_file(tmp_path / "no.json")
+    (tmp_path / "some.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"The file '.*some.json' is no lock"):
+        read_file(tmp_path / "some.json")
+    (tmp_path / "lock.json").write_text('{"provider": "venv", "lock": {"format": 1}}')
+    found = read_file(tmp_path / "lock.json")
+    assert found.lock == EnvironmentLock.of("venv", {"format": 1})
+
+
+def read_file(path: Path) -> Any:
+    session: Any = Without()
+    return targets_of(session, str(path))[0]
+
+
+class Without:
+    """A session without a flow."""
+
+    flow = None
 
 
 def test_changes() -> None:

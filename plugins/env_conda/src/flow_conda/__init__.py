@@ -35,7 +35,9 @@ class CondaOptions(Options):
         (), "Names, URLs or folders, the first one first; default: the setting conda_channels."
     )
     environment: str = option(
-        "", "An environment.yml, relative to the flow's file: its channels and dependencies."
+        "",
+        "An environment.yml, relative to the flow's file: its channels and dependencies; or a "
+        "conda-lock.yml: what it has locked.",
     )
     disabled: bool | None = option(
         None, "True: the launcher's Python after all; None: as @conda_base says."

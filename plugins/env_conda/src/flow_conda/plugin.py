@@ -31,8 +31,9 @@ def flow_definition(definition: FlowDefinition) -> None:
     decorator = definition.decorator("conda")
     for step in definition.steps.values():
         own = step.options("conda")
+        source = next((a.source for a in step.attached if a.name == "conda"), "@conda_base")
         step.remove("conda")
-        step.attach(decorator, merged(base, own), "@conda_base")
+        step.attach(decorator, merged(base, own), source)
 
 
 def merged(base: CondaOptions, own: Any) -> CondaOptions:

@@ -146,7 +146,7 @@ def _build_requirements(
         try:
             pins = run_uv(work, words, sources)
         except CommandFailed as error:
-            raise explain(error, sources, wanted, f"the build of {package.name}") from None
+            raise explain(error, sources, place=f"the build of {package.name}") from None
     return tuple(sorted(line.strip() for line in pins.splitlines() if line.strip()))
 
 
@@ -193,7 +193,7 @@ def _wheel(
     try:
         run_uv(work, words, sources, variables=fixed)
     except CommandFailed as error:
-        raise explain(error, sources, pinned, f"the build of {package.name}") from None
+        raise explain(error, sources, place=f"the build of {package.name}") from None
     return next(
         os.path.join(out, name) for name in sorted(os.listdir(out)) if name.endswith(".whl")
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
-from urllib.parse import urlsplit
 
 from flow_core.api import DefinitionError, FlowDecorator, Options, StepDecorator, option
-from flow_pypi.wanted import by_name, listed
+from flow_pypi.wanted import by_name, check_no_password, listed
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class PypiOptions(Options):
             )
         listed(self.packages)  # raises where a package is no requirement
         for url in (self.index_url, *self.extra_index_urls):
-            _check_index(url)
+            check_no_password(url)
 
 
 class PypiBaseOptions(PypiOptions):
@@ -88,18 +87,3 @@ def asked(options: PypiOptions) -> dict[str, Any]:
 
 def _values(options: PypiOptions) -> dict[str, Any]:
     return {field.name: getattr(options, field.name) for field in fields(options)}
-
-
-def _check_index(url: str) -> None:
-    if urlsplit(url).password:
-        raise DefinitionError(
-            "A password does not belong into the flow: it would be stored with each run",
-            why="the URL of an index has one",
-            hint="name the index by FLOW_PYPI_INDEX, or let uv find the password: in ~/.netrc, or "
-            "in a keyring (UV_KEYRING_PROVIDER=subprocess)",
-        )
-
-
-def packages_of(options: Mapping[str, Any]) -> list[str]:
-    """Return the requirements in what `asked` returned."""
-    return list(options.get("packages", ()))

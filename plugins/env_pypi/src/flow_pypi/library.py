@@ -3,18 +3,22 @@
     text = resolve_on(["pandas==2.2.*"], platform="linux-x86_64", python="3.12", work=work)
     install_into("/envs/a/bin/python", text, work)
 
-Both are stable, and documented in the README. Since 0.1.
+`resolve_asked` takes the options of ``@pypi`` as a plan has them. All are stable, and documented in the
+README. Since 0.1.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flow_core.api import CommandFailed, EnvironmentWork, NoEnvironment, StoreError, this_platform
 from flow_pypi.building import build
 from flow_pypi.platforms import uv_platform
+from flow_pypi.project import dependencies_of, lock_beside, locked_by_uv
 from flow_pypi.pylock import Package, found_by_uv, read, write
 from flow_pypi.pythons import find_python
 from flow_pypi.sources import Sources, find_sources
@@ -23,7 +27,7 @@ from flow_pypi.uv import lines, run_uv
 from flow_pypi.wanted import RequirementsFile, listed, normal, read_requirements
 from flow_pypi.wheels import Wheels, amount, temporary
 
-__all__ = ["install_into", "requirements_of", "resolve_on"]
+__all__ = ["install_into", "requirements_of", "resolve_asked", "resolve_on"]
 
 
 def requirements_of(options: Mapping[str, object], files: Mapping[str, str]) -> RequirementsFile:
@@ -44,6 +48,72 @@ def requirements_of(options: Mapping[str, object], files: Mapping[str, str]) -> 
         return RequirementsFile(tuple(own))
     read_ = read_requirements(files[name], name)
     return read_._replace(requirements=(*own, *read_.requirements))
+
+
+def resolve_asked(
+    options: Mapping[str, Any],
+    files: Mapping[str, str],
+    requirements: Sequence[str] = (),
+    *,
+    platform: str,
+    python: str,
+    work: EnvironmentWork,
+    interpreter: str | None = None,
+    installed: Mapping[str, str] | None = None,
+) -> str:
+    """Resolve all that the options of ``@pypi`` ask for, with their files; as `resolve_on` otherwise.
+
+    Args:
+        options: of the plan: ``packages``, ``requirements``, ``pyproject``, ``index_url``, …
+        files: name → text of the files that the options name, and of the ``uv.lock`` beside the
+            ``pyproject.toml``, if there is one.
+        requirements: further requirement strings.
+        platform: see `resolve_on`, as for the others.
+        python: see there.
+        work: see there.
+        interpreter: see there.
+        installed: see there.
+
+    Raises:
+        NoEnvironment: nothing fits, or no index can be reached, or a file cannot be read.
+    """
+    asked = requirements_of(options, files)
+    given = {
+        "index_url": options.get("index_url") or asked.index_url,
+        "extra_index_urls": (*options.get("extra_index_urls", ()), *asked.extra_index_urls),
+    }
+    sources = find_sources(given, work)
+    sources = sources._replace(links=(*asked.links, *sources.links))
+    wanted = [*asked.requirements, *requirements]
+    pyproject = str(options.get("pyproject") or "")
+    locked: list[Package] = []
+    if pyproject and lock_beside(pyproject) in files:
+        work.tell(f"reading {lock_beside(pyproject)}")
+        found, paths = locked_by_uv(files, pyproject, platform, python, sources, work)
+        there = {normal(name) for name in installed or ()}
+        locked = _with_wheels(
+            [p for p in found if p.name not in there],
+            paths,
+            platform=platform,
+            python=python,
+            interpreter=interpreter,
+            sources=sources,
+            work=work,
+        )
+    elif pyproject:
+        wanted += dependencies_of(files[pyproject], pyproject, python)
+    work.tell(f"resolving {len(wanted)} requirements")
+    return resolve_on(
+        wanted,
+        platform=platform,
+        python=python,
+        work=work,
+        interpreter=interpreter,
+        installed=installed,
+        hashes=asked.hashes,
+        sources=sources,
+        locked=locked,
+    )
 
 
 def resolve_on(
@@ -93,7 +163,7 @@ def resolve_on(
         return write(locked, python)
     text = _compile(wanted, platform, python, sources, there, constraints, work)
     packages, paths = found_by_uv(text, platform, python)
-    found = take_locked(
+    found = _with_wheels(
         [p for p in packages if p.name not in there],
         paths,
         platform=platform,
@@ -106,7 +176,7 @@ def resolve_on(
     return write([*found, *locked], python)
 
 
-def take_locked(
+def _with_wheels(
     packages: Sequence[Package],
     paths: Mapping[str, str],
     *,
@@ -136,21 +206,34 @@ def _compile(
     constraints: Sequence[str],
     work: EnvironmentWork,
 ) -> str:
-    import sys
-
     with temporary(work) as folder:
-        stubs = [_stub(folder, name, version) for name, version in sorted(there.items())]
-        for name, texts in (("wanted.in", wanted), ("limits.txt", [*stubs, *constraints])):
+        odd = {name for name, version in there.items() if not _is_version(version)}
+        stubs = [_stub(folder, n, version) for n, version in sorted(there.items()) if n not in odd]
+        given = {"wanted.in": wanted, "limits.txt": [*stubs, *constraints], "odd.txt": sorted(odd)}
+        for name, texts in given.items():
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                 file.write(lines(texts))
         words = ["pip", "compile", "--format", "pylock.toml", "--no-header", "--no-annotate"]
         words += ["--python", sys.executable, "--python-version", python]
         words += ["--python-platform", uv_platform(platform)]
         words += ["--constraints", os.path.join(folder, "limits.txt")]
+        if odd:  # whatever they are, they are there
+            words += ["--excludes", os.path.join(folder, "odd.txt")]
         try:
             return run_uv(work, [*words, os.path.join(folder, "wanted.in")], sources)
         except CommandFailed as error:
-            raise explain(error, sources, wanted) from None
+            raise explain(error, sources, there=there) from None
+
+
+def _is_version(text: str) -> bool:
+    """Whether a version is one for PyPI: those of other places may be anything, ``1.1.1w``."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def _stub(folder: str, name: str, version: str) -> str:
@@ -186,8 +269,11 @@ def _take(
     wheels = Wheels(work, sources)
     own = [p for p in packages if not p.url]
     for package in own:
-        if not wheels.has(package):
-            wheels.take(package, paths[package.name])
+        path = paths.get(package.name, "")
+        if not wheels.has(package) and os.path.isfile(path):
+            wheels.take(package, path)
+        elif wheels.find([package]):
+            raise _lost(package, sources)
     wheels.keep([p for p in own if p.direct or p.source])
 
 
@@ -273,17 +359,20 @@ def _make_good(
     """Build again what is not at hand, and was built; and tell what cannot be."""
     for package in missing:
         if not package.source:
-            raise NoEnvironment(
-                f"'{package.file}' is not on this machine",
-                where=", ".join(sources.folders()) or "environment provider 'pypi'",
-                why="it is a wheel of the machine where the environment was resolved, and no index "
-                "has it",
-                hint="put it into a folder, and name that: FLOW_PYPI_FIND_LINKS=FOLDER",
-            )
+            raise _lost(package, sources)
         if work.offline:
             raise _not_here([package], work)
         build(package, python, this_platform(), sources, work)
     wheels.keep([p for p in missing if p.source])
+
+
+def _lost(package: Package, sources: Sources) -> NoEnvironment:
+    return NoEnvironment(
+        f"'{package.file}' is not on this machine",
+        where=", ".join(sources.folders()) or "environment provider 'pypi'",
+        why="it is a wheel of the machine where the environment was resolved, and no index has it",
+        hint="put it into a folder, and name that: FLOW_PYPI_FIND_LINKS=FOLDER",
+    )
 
 
 def _not_here(missing: Sequence[Package], work: EnvironmentWork) -> NoEnvironment:
@@ -313,7 +402,9 @@ def _sync(
             file.write(write(packages, local={p.name: wheels.path(p) for p in local}))
         words = ["pip", "install", "--preview-features", "pylock", "--python", python]
         words += ["--no-deps", "--requirement", path]
+        # Each file is named by its place: folders with wheels, which may be gone, are not asked.
+        named = sources._replace(links=(), no_index=False)
         try:
-            run_uv(work, words, sources)
+            run_uv(work, words, named)
         except CommandFailed as error:
             raise explain(error, sources) from None

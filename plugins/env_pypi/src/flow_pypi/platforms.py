@@ -49,7 +49,7 @@ def tags(platform: str, python: str) -> dict[Tag, int]:
     major, minor = map(int, python.split(".")[:2])
     names = list(_platform_tags(platform))
     found: dict[Tag, int] = {}
-    for tag in cpython_tags((major, minor), platforms=names):
+    for tag in cpython_tags((major, minor), [f"cp{major}{minor}"], names):
         found.setdefault(tag, len(found))
     for tag in compatible_tags((major, minor), f"cp{major}{minor}", names):
         found.setdefault(tag, len(found))
@@ -105,10 +105,13 @@ def _platform_tags(platform: str) -> Iterator[str]:
 
 
 def _is_musl(platform: str) -> bool:
-    import sysconfig
-
-    here = platform == this_platform()
-    return here and "musl" in str(sysconfig.get_config_var("HOST_GNU_TYPE"))
+    """Whether it is this machine, and that has the other C library of Linux."""
+    if platform != this_platform() or not platform.startswith("linux-"):
+        return False
+    try:
+        return not os.confstr("CS_GNU_LIBC_VERSION")
+    except (OSError, ValueError):
+        return True
 
 
 def _glibc(platform: str) -> int:

@@ -11,6 +11,8 @@ from flow_pypi.pylock import Package, found_by_uv, load
 from flow_pypi.sources import Sources
 from flow_pypi.trouble import explain
 from flow_pypi.uv import run_uv
+from flow_pypi.wanted import normal
+from flow_pypi.wheels import temporary
 
 LOCK = "uv.lock"
 
@@ -42,7 +44,7 @@ def dependencies_of(text: str, name: str, python: str) -> list[str]:
     return [str(text) for text in project.get("dependencies", ())]
 
 
-def locked(
+def locked_by_uv(
     files: Mapping[str, str],
     pyproject: str,
     platform: str,
@@ -58,32 +60,73 @@ def locked(
     Raises:
         NoEnvironment: the lock is not that of its project any more, or cannot be read.
     """
-    from flow_pypi.wheels import temporary
-
-    _project(files[pyproject], pyproject, python)
+    project = _project(files[pyproject], pyproject, python)
+    _check_fresh(project, files[lock_beside(pyproject)], pyproject)
     with temporary(work) as folder:
         for name in (pyproject, lock_beside(pyproject)):
             path = os.path.join(folder, os.path.basename(name))
             with open(path, "w", encoding="utf-8") as file:
                 file.write(files[name])
-        words = ["export", "--project", folder, "--format", "pylock.toml", "--no-header"]
-        words += ["--no-emit-project", "--no-default-groups"]
+        words = ["export", "--project", folder, "--frozen", "--format", "pylock.toml"]
+        words += ["--no-header", "--no-emit-project", "--no-default-groups"]
         try:
-            run_uv(work, [*words, "--locked"], sources)
-        except CommandFailed as error:
-            if "needs to be updated" in error.output:
-                raise NoEnvironment(
-                    f"'{lock_beside(pyproject)}' does not belong to its pyproject.toml any more",
-                    where=lock_beside(pyproject),
-                    why="the project was changed after it was locked",
-                    hint=f"uv lock{_in(pyproject)}",
-                ) from None
-            # That it is up to date cannot be said, for want of a network for example.
-        try:
-            text = run_uv(work, [*words, "--frozen"], sources)
+            text = run_uv(work, words, sources)
         except CommandFailed as error:
             raise explain(error, sources, place=lock_beside(pyproject)) from None
     return found_by_uv(text, platform, python, universal=True)
+
+
+def _check_fresh(project: Mapping[str, Any], lock: str, pyproject: str) -> None:
+    """Compare what the project requires with what it did when it was locked: uv itself would ask
+    indexes, and find the folder of the project incomplete."""
+    name = normal(str(project.get("name", "")))
+    try:
+        packages = load(lock).get("package", ())
+    except ValueError as error:
+        raise NoEnvironment(
+            f"'{lock_beside(pyproject)}' cannot be read",
+            where=lock_beside(pyproject),
+            why=str(error),
+            hint=f"write it anew: uv lock{_in(pyproject)}",
+        ) from None
+    ours = [p for p in packages if normal(p["name"]) == name and "registry" not in p["source"]]
+    own: dict[str, Any] = ours[0] if ours else {}
+    if "dependencies" in project.get("dynamic", ()):
+        return
+    wanted = [*project.get("dependencies", ())]
+    for more in project.get("optional-dependencies", {}).values():
+        wanted += more
+    stated = own.get("metadata", {}).get("requires-dist", ())
+    before = {(normal(d["name"]), _sorted(d.get("specifier", ""))) for d in stated}
+    now = {_demand(text, pyproject) for text in wanted}
+    if now != before:
+        changed = ", ".join(sorted({name for name, _ in now ^ before}))
+        raise NoEnvironment(
+            f"'{lock_beside(pyproject)}' does not belong to its pyproject.toml any more",
+            where=lock_beside(pyproject),
+            why=f"changed after it was locked: {changed}",
+            hint=f"uv lock{_in(pyproject)}",
+        )
+
+
+def _demand(text: str, pyproject: str) -> tuple[str, str]:
+    """Return the name and the versions in a requirement."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        found = Requirement(text)
+    except InvalidRequirement as error:
+        raise NoEnvironment(
+            f"'{text}' is no requirement",
+            where=pyproject,
+            why=str(error).splitlines()[0],
+            hint="correct it",
+        ) from None
+    return normal(found.name), _sorted(str(found.specifier))
+
+
+def _sorted(specifier: str) -> str:
+    return ",".join(sorted(part.strip() for part in specifier.split(",") if part != "*"))
 
 
 def _in(pyproject: str) -> str:

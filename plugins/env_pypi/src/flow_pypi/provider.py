@@ -27,6 +27,7 @@ class PypiEnvironment:
 
     def resolve(self, request: EnvironmentRequest, work: EnvironmentWork) -> Mapping[str, Any]:
         """Let uv find what fits; or take what a ``uv.lock`` says."""
+        from flow_pypi.library import resolve_asked
         from flow_pypi.pythons import find_python
 
         python = str(request.options.get("python") or request.python)
@@ -37,7 +38,15 @@ class PypiEnvironment:
             "format": FORMAT,
             "python": python,
             "platform": request.platform,
-            "pylock": _resolved(request, python, interpreter, work),
+            "pylock": resolve_asked(
+                request.options,
+                request.files,
+                request.requirements,
+                platform=request.platform,
+                python=python,
+                work=work,
+                interpreter=interpreter,
+            ),
         }
 
     def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
@@ -57,49 +66,6 @@ class PypiEnvironment:
         """Return the ``pylock.toml``, which pip and uv install from, too."""
         _check(lock)
         return {"pylock.toml": lock["pylock"]}
-
-
-def _resolved(
-    request: EnvironmentRequest, python: str, interpreter: str | None, work: EnvironmentWork
-) -> str:
-    from flow_pypi import library, project
-    from flow_pypi.sources import find_sources
-    from flow_pypi.wanted import RequirementsFile
-
-    options, files = request.options, request.files
-    asked: RequirementsFile = library.requirements_of(options, files)
-    given = {
-        "index_url": options.get("index_url") or asked.index_url,
-        "extra_index_urls": (*options.get("extra_index_urls", ()), *asked.extra_index_urls),
-    }
-    sources = find_sources(given, work)
-    sources = sources._replace(links=(*asked.links, *sources.links))
-    wanted = [*asked.requirements, *request.requirements]
-    pyproject = str(options.get("pyproject") or "")
-    locked: list[Any] = []
-    if pyproject and project.lock_beside(pyproject) in files:
-        work.tell(f"reading {project.lock_beside(pyproject)}")
-        locked = library.take_locked(
-            *project.locked(files, pyproject, request.platform, python, sources, work),
-            platform=request.platform,
-            python=python,
-            interpreter=interpreter,
-            sources=sources,
-            work=work,
-        )
-    elif pyproject:
-        wanted += project.dependencies_of(files[pyproject], pyproject, python)
-    work.tell(f"resolving {len(wanted)} requirements")
-    return library.resolve_on(
-        wanted,
-        platform=request.platform,
-        python=python,
-        work=work,
-        interpreter=interpreter,
-        locked=locked,
-        hashes=asked.hashes,
-        sources=sources,
-    )
 
 
 def make_environment(python: Any, folder: str, work: EnvironmentWork) -> str:

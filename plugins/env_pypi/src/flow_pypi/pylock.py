@@ -48,6 +48,10 @@ class Package(NamedTuple):
     build: tuple[str, ...] = ()
 
 
+def _order(package: Package) -> tuple[str, str]:
+    return package.name, package.version
+
+
 def load(text: str) -> dict[str, Any]:
     """Return TOML data.
 
@@ -92,7 +96,7 @@ def found_by_uv(
         packages.append(package)
         if path:
             paths[package.name] = path
-    return sorted(packages), paths
+    return sorted(packages, key=_order), paths
 
 
 def _entry(entry: Mapping[str, Any], platform: str, python: str) -> tuple[Package, str]:
@@ -203,7 +207,9 @@ def write(
     if python:
         head["requires-python"] = f"=={minor(python)}.*"
     parts = ["".join(f"{key} = {_toml(value)}\n" for key, value in head.items())]
-    if not (entries := [_written(p, (local or {}).get(p.name)) for p in sorted(packages)]):
+    if not (
+        entries := [_written(p, (local or {}).get(p.name)) for p in sorted(packages, key=_order)]
+    ):
         parts[0] += "packages = []\n"
     for entry in entries:
         body = "".join(f"{key} = {_toml(value)}\n" for key, value in entry.items())

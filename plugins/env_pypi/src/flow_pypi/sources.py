@@ -25,6 +25,8 @@ class Sources(NamedTuple):
         no_index: whether only ``links`` count.
         insecure: hosts whose certificates are not checked.
         certificates: file with certificates; ``''`` = those of the system.
+        strategy: how uv takes one of several indexes; ``''`` = as it is configured: the first that
+            knows a package.
     """
 
     index_url: str = ""
@@ -33,6 +35,7 @@ class Sources(NamedTuple):
     no_index: bool = False
     insecure: tuple[str, ...] = ()
     certificates: str = ""
+    strategy: str = ""
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables by which uv learns of it: passwords in URLs are not
@@ -43,6 +46,7 @@ class Sources(NamedTuple):
             "UV_FIND_LINKS": ",".join(self.links),
             "UV_INSECURE_HOST": " ".join(self.insecure),
             "SSL_CERT_FILE": self.certificates,
+            "UV_INDEX_STRATEGY": self.strategy,
         }
         return {name: value for name, value in found.items() if value}
 
@@ -86,7 +90,8 @@ def find_sources(options: Mapping[str, Any], work: EnvironmentWork) -> Sources:
     ``pypi_find_links``, then uv's variables, then pip's configuration.
     """
     pip = Sources() if any(name in os.environ for name in _UV) else pip_sources()
-    links = _words(work.setting("pypi_find_links"))
+    folders = str(work.setting("pypi_find_links") or "")
+    links = [folders] if os.path.isdir(os.path.expanduser(folders)) else _words(folders)
     index = str(options.get("index_url") or work.setting("pypi_index") or "")
     extra = tuple(options.get("extra_index_urls") or _words(work.setting("pypi_extra_index")))
     return Sources(
@@ -99,7 +104,15 @@ def find_sources(options: Mapping[str, Any], work: EnvironmentWork) -> Sources:
         pip.no_index and not index,
         pip.insecure,
         "" if os.environ.get("SSL_CERT_FILE") else pip.certificates,
+        _strategy(pip, index or extra),
     )
+
+
+def _strategy(pip: Sources, chosen: Any) -> str:
+    """Return what several indexes mean: for pip, from whose configuration they come, the best of all."""
+    if os.environ.get("UV_INDEX_STRATEGY") or chosen or not pip.extra_index_urls:
+        return ""
+    return "unsafe-best-match"
 
 
 # --- pip's configuration ----------------------------------------------------------------------------

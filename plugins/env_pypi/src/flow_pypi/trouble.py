@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 
 from flow_core.api import CommandFailed, NoEnvironment, near_misses
 from flow_pypi.sources import Sources, hide
@@ -12,16 +12,21 @@ from flow_pypi.wanted import normal
 
 WHERE = "environment provider 'pypi'"
 _MOST = 8  # lines of an explanation
-_SPEC = r"[\w.-]+(?:\[[\w,.-]+\])?[^\s,]*?(?:,[<>=!~][^\s,]*)*"
-_DEPENDS = re.compile(rf"(?:all versions of |only )?({_SPEC}) depends? on ({_SPEC})(?=[,.\s]|$)")
-_YOU = re.compile(rf"you require ({_SPEC})(?=[,.\s]|$)")
+_SPEC = r"[\w.-]+(?:\[[\w,.-]+\])?[^\s,]*(?:,[<>=!~][^\s,]*)*"
+_BECAUSE = re.compile(r"[Bb]ecause (.*?),? we can conclude that")
+_DEPENDS = re.compile(rf"(?:all versions of )?({_SPEC}) depends? on ({_SPEC})")
+_YOU = re.compile(rf"you require ({_SPEC})")
 _UNKNOWN = re.compile(
     r"([\w.-]+) was not found in the (package registry|provided package locations|cache)"
 )
-_NONE_FITS = re.compile(rf"there is no version of ({_SPEC})(?=[,.\s]|$)")
-_ONLY = re.compile(r"only (?:the following versions of )?([\w.-]+)(\S*) (?:is|are) available")
+_NONE_FITS = re.compile(rf"there is no version of ({_SPEC})")
+_ONLY = re.compile(
+    r"only (?:the following versions of )?([\w.-]+\w)((?:[<>=!~]\S*)?) (?:is|are) available"
+)
+_NO_WHEEL = re.compile(rf"({_SPEC}) has no (?:usable wheels|wheels with a matching ([\w ]+) tag)")
 _PYTHON = re.compile(
-    r"requested Python version \((\S+)\) does not satisfy (Python\S+)(?: and (\S+) depends on)?"
+    r"requested Python version \((\S+)\) does not satisfy (Python\S+?),? and "
+    r"(?:all of: |all versions of )?([\w.-]*\w)"
 )
 _NETWORK = (
     "error sending request",
@@ -35,15 +40,19 @@ _NETWORK = (
 
 
 def explain(
-    error: CommandFailed, sources: Sources, wanted: Sequence[str] = (), place: str = ""
+    error: CommandFailed,
+    sources: Sources,
+    *,
+    place: str = "",
+    there: Mapping[str, str] | None = None,
 ) -> NoEnvironment:
     """Return the error that tells a person why uv failed, and what to do.
 
     Args:
         error: what happened.
         sources: where packages were looked for.
-        wanted: what was asked for.
         place: what failed, where it is not the environment as a whole.
+        there: name → version of packages that are there by other means.
     """
     text = hide(_joined(error.output))
     where = place or WHERE
@@ -55,7 +64,7 @@ def explain(
     if "Hash mismatch" in text:
         return _mismatch(text, where)
     if "No solution found" in text:
-        return _unsolvable(text, where, sources)
+        return _unsolvable(text, where, sources, there or {})
     if any(word in text for word in _NETWORK):
         return _no_network(text, where, sources)
     if "Network connectivity is disabled" in text or "network was disabled" in text:
@@ -64,6 +73,13 @@ def explain(
             where=where,
             why=_missing(text),
             hint="build it once with network: FLOW_OFFLINE=0",
+        )
+    if "Couldn't parse requirement" in text:
+        return NoEnvironment(
+            "A requirement cannot be read",
+            where=where,
+            why=_causes(text).replace(" ^", "").rstrip("^ "),
+            hint="packages={'pandas': '2.2.*'}; a version is '2.2.1', '2.2.*', '>=2,<3', '' for any",
         )
     if "Failed to read `--find-links`" in text:
         return NoEnvironment(
@@ -76,7 +92,7 @@ def explain(
         return NoEnvironment(
             "A repository cannot be read, or has no such branch, tag or commit",
             where=where,
-            why=_causes(text),
+            why=_causes(text).rpartition("--- stderr ")[2],
             hint="try it by hand: git ls-remote URL",
         )
     if "Failed to build" in text or "build backend" in text:
@@ -170,8 +186,12 @@ def _no_network(text: str, where: str, sources: Sources) -> NoEnvironment:
 # --- no solution ------------------------------------------------------------------------------------
 
 
-def _unsolvable(text: str, where: str, sources: Sources) -> NoEnvironment:
-    reason = _causes(text)
+def _unsolvable(text: str, where: str, sources: Sources, there: Mapping[str, str]) -> NoEnvironment:
+    facts = _facts(text)
+    reason = "\n".join(facts)
+    hint = re.search(r"hint: [`']([\w.-]+)[`'] was found on (\S+),? but not at the requested", text)
+    if hint:
+        return _on_first_index(hint[1], hint[2].rstrip(","), facts, where, sources)
     unknown = _UNKNOWN.search(reason)
     if unknown and unknown[2] == "cache":
         return NoEnvironment(
@@ -181,30 +201,25 @@ def _unsolvable(text: str, where: str, sources: Sources) -> NoEnvironment:
             hint="run it once with network: FLOW_OFFLINE=0",
         )
     if unknown:
-        return _unknown(unknown[1], where, sources)
+        return _unknown(unknown[1], reason, where, sources)
     python = _PYTHON.search(reason)
     if python:
-        who = f"'{python[3]}'" if python[3] else "A package"
         return NoEnvironment(
-            f"{who} does not run in the Python of the environment",
+            f"'{python[3]}' does not run in Python {python[1].lstrip('>=')}",
             where=where,
-            why=f"it needs {python[2]}, and the environment has Python{python[1]}",
+            why=f"what fits of it needs {python[2]}",
             hint="ask for another Python, python='3.12', or another version of the package",
         )
-    pair = _clash(reason)
-    if pair:
-        return NoEnvironment(
-            pair,
-            where=where,
-            why=_short(reason),
-            hint="leave open the version of one of them",
-        )
-    none = _NONE_FITS.search(reason)
-    only = _ONLY.search(reason)
-    you = _YOU.search(reason)
-    if none or (only and you):
+    wheel = _NO_WHEEL.search(reason)
+    if wheel:
+        return _no_wheel(wheel[1], wheel[2], text, where)
+    clash = _clash(reason, there)
+    none, only, you = _NONE_FITS.search(reason), _ONLY.search(reason), _YOU.search(reason)
+    if not clash and (none or (only and you)):
         what = none[1] if none else you[1] if you else ""
-        why = f"there is only {only[1]}{only[2]}" if only else _short(reason)
+        why = (
+            f"there is only {only[1]}{only[2]}" if only and only[2] else "no index has this version"
+        )
         return NoEnvironment(
             f"No package fits '{what}'",
             where=where,
@@ -212,17 +227,19 @@ def _unsolvable(text: str, where: str, sources: Sources) -> NoEnvironment:
             hint="check the version; wheels of your own: FLOW_PYPI_FIND_LINKS=FOLDER",
         )
     return NoEnvironment(
-        "The packages that the step asks for do not fit together",
+        clash or "The packages that the step asks for do not fit together",
         where=where,
-        why=_short(reason),
+        why="\n".join(facts[:_MOST]) or _causes(text),
         hint="leave open the version of one of them",
     )
 
 
-def _unknown(name: str, where: str, sources: Sources) -> NoEnvironment:
+def _unknown(name: str, reason: str, where: str, sources: Sources) -> NoEnvironment:
     near = near_misses(name, _known_names(sources))
+    by = next((who for who, what in _DEPENDS.findall(reason) if _bare(what) == name), "")
+    needed = f", which '{_bare(by)}' needs" if by else ""
     return NoEnvironment(
-        f"There is no package '{name}'",
+        f"There is no package '{name}'{needed}",
         where=where,
         why="asked: " + ", ".join(sources.names()),
         hint="did you mean " + " or ".join(f"'{n}'" for n in near) + "?"
@@ -245,44 +262,64 @@ def _known_names(sources: Sources) -> set[str]:
     return found
 
 
-def _clash(reason: str) -> str:
+def _on_first_index(
+    name: str, index: str, facts: list[str], where: str, sources: Sources
+) -> NoEnvironment:
+    asked = next((w for w in _YOU.findall("\n".join(facts)) if _bare(w) == name), name)
+    only = next(
+        (f"there: {n}{v}; " for n, v in _ONLY.findall("\n".join(facts)) if n == name and v), ""
+    )
+    return NoEnvironment(
+        f"No package fits '{asked}'",
+        where=where,
+        why=f"{only}{index} is the first index that knows '{name}', so others do not count\n"
+        f"asked: {', '.join(sources.names())}",
+        hint="name the index that has it first, or let all count: "
+        "UV_INDEX_STRATEGY=unsafe-best-match",
+    )
+
+
+def _no_wheel(package: str, kind: str | None, text: str, where: str) -> NoEnvironment:
+    hint = re.search(r"hint: (.+)", text)
+    lacks = {"platform": "the platform", "Python ABI": "the Python"}.get(kind or "", "the Python")
+    return NoEnvironment(
+        f"'{package.replace('==', ' ')}' has no wheel for {lacks} of the environment",
+        where=where,
+        why=re.sub(r"[`]", "'", hint[1]) if hint else "its wheels are for others",
+        hint="ask for another version of it, or another Python: python='3.12'",
+    )
+
+
+def _clash(reason: str, there: Mapping[str, str]) -> str:
     """Return the two demands that exclude each other, as a sentence; ``''`` if that is not clear."""
-    demands: dict[str, dict[str, str]] = {}  # package → who → what
+    demands: dict[str, list[tuple[str, str]]] = {}  # package → (who, what)
     for who, what in _DEPENDS.findall(reason):
-        if not who.startswith("you"):
-            demands.setdefault(_bare(what), {}).setdefault(who, what)
+        demands.setdefault(_bare(what), []).append((f"'{_bare(who)}' needs {what}", what))
     for what in _YOU.findall(reason):
-        for one in _split(what):
-            demands.setdefault(_bare(one), {}).setdefault("", one)
-    for asked in demands.values():
-        restricting = [(who, what) for who, what in asked.items() if what != _bare(what)]
-        if len(restricting) > 1:
-            (first, needs), (second, other) = sorted(restricting, reverse=True)[:2]
-            if second:
-                return f"'{_bare(first)}' needs {needs}, but '{_bare(second)}' needs {other}"
-            return f"'{_bare(first)}' needs {needs}, but the step asks for {other}"
+        demands.setdefault(_bare(what), []).append((f"the step asks for {what}", what))
+    for name, version in _ONLY.findall(reason):
+        if name in there:
+            said = f"{name} {there[name]} is there already"
+        else:
+            said = f"there is only {name}{version}"
+        demands.setdefault(name, []).append((said, f"{name}{version}"))
+    for name, made in demands.items():
+        limits = [said for said, what in made if what != name]
+        if len(limits) > 1 and any(said.startswith("'") for said in limits):
+            return ", but ".join(limits[:2])
     return ""
 
 
-def _split(what: str) -> Iterable[str]:
-    return [what.rstrip(".")]
-
-
 def _bare(spec: str) -> str:
+    """Return the name in ``tiny<2``."""
     found = re.match(r"[\w.-]*\w", spec)
     return found[0] if found else spec
 
 
-def _short(reason: str) -> str:
-    """Return uv's reason, a fact a line, without what follows from the facts."""
-    facts = re.sub(r",? we can conclude that [^.]*(?:\.(?=\s|$)|$)", ".", reason)
-    parts = re.split(r"\.\s+(?=And|Because)|\s+and (?=because )", facts)
-    found = []
-    for part in parts:
-        fact = re.sub(r"^(?:And )?[Bb]ecause ", "", part.strip().rstrip(".")).strip()
-        if fact and fact not in found:
-            found.append(fact)
-    return "\n".join(found[:_MOST])
+def _facts(text: str) -> list[str]:
+    """Return what uv has found, without what follows from it, a line each."""
+    flat = re.sub(r"\{[^}]*\}", "", " ".join(_causes(text).split()))
+    return list(dict.fromkeys(_BECAUSE.findall(flat)))
 
 
 # --- uv's texts -------------------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from flow_core.api import EnvironmentWork, NoEnvironment
 from flow_pypi.sources import Sources
 
+_one_at_a_time = threading.Lock()  # sysconfig, which finds uv, is not ready for threads at first
 _ALONE = {"PYTHONPATH": "", "PYTHONHOME": ""}  # what is there is no part of the environment
 
 
@@ -20,7 +22,8 @@ def uv_program() -> str:
     try:
         from uv import find_uv_bin
 
-        return str(find_uv_bin())
+        with _one_at_a_time:
+            return str(find_uv_bin())
     except (ImportError, FileNotFoundError) as error:
         raise NoEnvironment(
             "@pypi needs uv, which is not installed here",

@@ -64,9 +64,25 @@ def by_name(packages: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
     return {name_of(text): text for text in listed(packages)}
 
 
+def check_no_password(url: str) -> None:
+    """Refuse the URL of an index or a package that has a password.
+
+    Raises:
+        DefinitionError: it has.
+    """
+    if re.match(r"\s*[\w+]+://[^/\s@:]*:[^/\s@]+@", url):
+        raise DefinitionError(
+            "A password does not belong into the flow: it would be stored with each run",
+            why="a URL has one",
+            hint="name the index by FLOW_PYPI_INDEX, or let uv find the password: in ~/.netrc, or "
+            "in a keyring (UV_KEYRING_PROVIDER=subprocess)",
+        )
+
+
 def _requirement(name: str, version: str) -> str:
     if _URL.match(name):  # Metaflow's form for repositories: {"git+https://…": "@main"}
-        return name + (version if version.startswith("@") else f"@{version}" if version else "")
+        at = "" if version.startswith("@") or not version else "@"
+        return _checked(f"{name}{at}{version}")
     if version in ("", "*"):
         return _checked(name)
     if _URL.match(version):
@@ -81,6 +97,7 @@ def _requirement(name: str, version: str) -> str:
 def _checked(text: str) -> str:
     # Each task reads the flow's file: a library that knows all of the grammar would cost it more
     # than this. uv says what else is wrong.
+    check_no_password(text.partition("@ ")[2] or text)
     if _URL.match(text):
         return text
     found = _NAME.match(text)
