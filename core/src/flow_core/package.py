@@ -5,6 +5,7 @@ Every run keeps one, local runs too, so that any run can be checked out, compare
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -27,6 +28,18 @@ def code_folder(file: str) -> str:
             break
         folder = above
     return folder
+
+
+@functools.lru_cache(maxsize=256)
+def path_anywhere(file: str) -> str:
+    """Return the path of a source file without what is another on each machine: its name, and before
+    that its packages: ``pandas/core/frame.py``. What is no path, ``<stdin>``, stays as it is.
+
+    Since 0.1.
+    """
+    if not os.path.isabs(file):
+        return file
+    return os.path.relpath(file, code_folder(file)).replace(os.sep, "/")
 
 
 class CodeFile(NamedTuple):
