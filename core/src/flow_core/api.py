@@ -164,6 +164,7 @@ if TYPE_CHECKING:
     from flow_core.overlay import OverlayStore as OverlayStore
     from flow_core.package import CodeFile as CodeFile
     from flow_core.package import code_folder as code_folder
+    from flow_core.package import path_anywhere as path_anywhere
     from flow_core.package import read_code as read_code
     from flow_core.package import write_code as write_code
     from flow_core.parameters import IncludeFile as IncludeFile
@@ -264,7 +265,6 @@ if TYPE_CHECKING:
     from flow_core.task import TaskContext as TaskContext
     from flow_core.text import duration as duration
     from flow_core.text import harmless as harmless
-    from flow_core.text import path_anywhere as path_anywhere
     from flow_core.together import together as together
     from flow_core.travel import core_requirements as core_requirements
     from flow_core.usage import usage_error as usage_error
@@ -307,7 +307,7 @@ _HOME = {
     " option",
     "overlay": "OverlayStore",
     "code_files": "LeftOut",
-    "package": "CodeFile code_folder read_code write_code",
+    "package": "CodeFile code_folder path_anywhere read_code write_code",
     "parameters": "IncludeFile JSONType Parameter ParameterContext",
     "parsers": "load_parser",
     "plan": "LOCAL Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
@@ -334,7 +334,7 @@ _HOME = {
     "store_rules": "changed_meanwhile check_attributes check_key check_prefix check_range refused_key",
     "tags": "change_tags check_tags stored_tags",
     "task": "TaskContext",
-    "text": "duration harmless path_anywhere",
+    "text": "duration harmless",
     "together": "together",
     "travel": "core_requirements",
     "usage": "usage_error",

@@ -19,7 +19,8 @@ from typing import Any
 
 from flow_core.errors import ArtifactError
 from flow_core.interfaces import Buffer
-from flow_core.text import path_anywhere, type_name
+from flow_core.package import path_anywhere
+from flow_core.text import type_name
 
 _LONGEST_PATH, _LONGEST_LABEL = 200, 60
 
@@ -144,7 +145,7 @@ def main_place() -> str:
     file, flows = _main_file(), _flows_of_main()
     if not file or not flows:
         return file
-    return f"{_inside(file)}:{current.flow_name or ','.join(flows)}"
+    return f"{path_anywhere(file)}:{current.flow_name or ','.join(flows)}"
 
 
 def _is_main(place: str) -> bool:
@@ -153,7 +154,7 @@ def _is_main(place: str) -> bool:
     if place == file:
         return True
     inside, _, flows = place.rpartition(":")
-    if not file or not inside or inside != _inside(file):
+    if not file or not inside or inside != path_anywhere(file):
         return False
     return not {*flows.split(",")}.isdisjoint(_flows_of_main())
 
@@ -163,13 +164,6 @@ def _flows_of_main() -> list[str]:
 
     main = sys.modules.get("__main__")
     return sorted(cls.__name__ for cls in flows_in(vars(main), "__main__")) if main else []
-
-
-@functools.lru_cache(maxsize=8)
-def _inside(file: str) -> str:
-    from flow_core.package import code_folder
-
-    return os.path.relpath(file, code_folder(file)).replace(os.sep, "/")
 
 
 SENT = "__flow_sent__"

@@ -395,9 +395,11 @@ def _info(session: Session, kept: KeptCode) -> dict[str, Any]:
 def _given(session: Session) -> dict[str, Any]:
     """Return what was chosen for this run beside its flow and its parameters, as far as anything
     was: what it takes to run it again."""
-    decorators, plugins = session.given
+    assert session.flow is not None
+    module, (decorators, plugins) = session.flow.__module__, session.given
     settings = session.settings.overrides()
     found = {
+        "module": module if module != "__main__" else "",
         "with": list(decorators),
         "choices": list(plugins),
         "settings": {n: settings[n] for n in ("compute", "environment") if n in settings},

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from functools import lru_cache
 from typing import Any
 
 # As texts, compiled when they are first used: most commands that import this use neither.
@@ -68,19 +66,3 @@ def module_of(program: str) -> str:
     if not spec or getattr(main, "__file__", None) != program:
         return ""
     return f"-m {spec.name.removesuffix('.__main__')}"
-
-
-def path_anywhere(file: str) -> str:
-    """Return the path of a source file without what is another on each machine: relative to the
-    folder of ``sys.path`` that holds it, the innermost one; that of any other file as it is.
-
-    Since 0.1.
-    """
-    return _path_anywhere(file, tuple(sys.path))
-
-
-@lru_cache(maxsize=256)
-def _path_anywhere(file: str, path: tuple[str, ...]) -> str:
-    folders = [os.path.join(os.path.abspath(folder), "") for folder in path]
-    longest = max((len(f) for f in folders if file.startswith(f)), default=0)
-    return file[longest:].replace(os.sep, "/") if longest else file

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import textwrap
 from pathlib import Path
 
@@ -229,3 +230,24 @@ def test_a_run_of_which_only_the_store_knows(flowtester: FlowTester, tmp_path: P
     done = there.flow(*options, "reproduce", "F/1")
     assert "All 2 steps are bit-equal.\n" in done.check().stdout
     assert there.flow(*options, "runs", "F").check().stdout.count("F/") == 1
+
+
+def test_a_flow_that_is_a_module(flowtester: FlowTester):
+    """It is loaded as what it was, and not from the current folder."""
+    flowtester.write("", "company/__init__.py")
+    util = flowtester.write("X = 3", "company/util.py")
+    source = textwrap.dedent(TestRunsThatFailed.SOURCE).replace('raise KeyError("nope")', "pass")
+    source = source.replace("x = 1", "x = Row(util.X)")
+    row = "class Row:\n    def __init__(self, x):\n        self.x = x\n\n"
+    flowtester.write(f"from . import util\n{row}{source}", "company/first.py")
+    flowtester.flow("run", "company.first").check()
+    flowtester.command([sys.executable, "-m", "company.first", "run"]).check()
+    util.write_text("X = 4")
+    for run in ("F/1", "F/2"):
+        done = flowtester.flow("reproduce", run).check()
+        assert done.stdout.endswith("\nAll 2 steps are bit-equal.\n")
+    modules = []
+    for number in (1, 2, 3, 4):
+        raw = (flowtester.path / f".flow/runs/F/{number}/run.json").read_bytes()
+        modules.append(json.loads(raw.split(b"\n", 1)[1])["info"].get("module"))
+    assert modules == ["company.first", None] * 2

@@ -76,6 +76,13 @@ def test_a_class_that_does_not_say():
         same(Evasive(), Evasive())
 
 
+def test_two_classes_of_one_name():
+    """Classes of the flow's file come with their code, which may have changed."""
+    kinds = [type("Row", (), {"__module__": "m", "x": x}) for x in (1, 2)]
+    with pytest.raises(TypeError, match=r"the code of its class m\.Row differs"):
+        same(kinds[0](), kinds[1]())
+
+
 def test_a_value_that_holds_itself():
     one: list[Any] = []
     one.append(one)

@@ -43,8 +43,8 @@ class CaughtFailure:
             ``launch`` or ``store``.
         type: qualified name of the exception or name of the signal.
         message: its text.
-        traceback: its traceback; ``''`` if there is none. Paths of files in it begin where Python
-            looks for modules, so that the same failure is the same value on any machine.
+        traceback: its traceback; ``''`` if there is none. Paths of files in it are those inside of
+            their packages, so that the same failure is the same value on any machine.
     """
 
     cause: str

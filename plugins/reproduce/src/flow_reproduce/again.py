@@ -53,7 +53,7 @@ class Order(NamedTuple):
     """
 
     run: str
-    file: str
+    flow: str
     path: str
     options: list[str]
     result: str
@@ -80,13 +80,13 @@ def launch(
         max_workers: tasks at a time; None = the setting.
         loud: whether what is shown goes to standard output; else to standard error.
     """
-    info, document = run.document.info, run.document
+    info = run.document.info
     variables = {"PYTHONHASHSEED": info["hash_seed"]} if info.get("hash_seed") else {}
     session.close_index()
     with tempfile.TemporaryDirectory(prefix="flow-reproduce-") as scratch:
         order = Order(
             run.pathspec,
-            f"{os.path.join(folder, *str(info['script']).split('/'))}:{document.flow}",
+            _flow(run, folder),
             os.path.normpath(os.path.join(folder, *str(info.get("code_folder", "")).split("/"))),
             _options(session, run),
             os.path.join(scratch, "run"),
@@ -108,6 +108,12 @@ def launch(
         finally:
             signal.signal(signal.SIGINT, earlier)
         return Done(status, _content(order.result))
+
+
+def _flow(run: FoundRun, folder: str) -> str:
+    info = run.document.info
+    place = info.get("module") or os.path.join(folder, *str(info["script"]).split("/"))
+    return f"{place}:{run.document.flow}"
 
 
 def _content(path: str) -> str | None:
@@ -217,8 +223,9 @@ def _main() -> None:
     sys.argv = order.arguments
     # The current folder is on the path of "python -m", where other versions of modules may lie.
     sys.path[0] = order.path
+    sys.path.append(os.getcwd())  # else it would come first where a flow is a module
     front = Front(commands={_NAME: _command(order)})
-    main([*order.options, _NAME, order.file], front=front)
+    main([*order.options, _NAME, order.flow], front=front)
 
 
 if __name__ == "__main__":

@@ -145,6 +145,8 @@ def same(one: Any, two: Any, depth: int = 0) -> bool:
         TypeError: their class does not say what is equal.
     """
     if type(one) is not type(two):
+        if _name(one) == _name(two):
+            raise TypeError(f"the code of its class {_name(one)} differs")
         return False
     if depth > _DEEPEST:
         raise TypeError("it is nested too deeply")
@@ -168,6 +170,10 @@ def same(one: Any, two: Any, depth: int = 0) -> bool:
     if isinstance(answer, bool):
         return answer
     raise TypeError(f"whether two {type(one).__qualname__} are equal is no yes or no")
+
+
+def _name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _says_what_is_equal(kind: Any) -> bool:
