@@ -109,7 +109,7 @@ class TestPythons:
         shim = tmp_path / "python3.98"
         shim.write_text("#!/bin/sh\nexit 127\n")
         shim.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
         with pytest.raises(NoEnvironment) as caught:
             find_python("3.98", work)
         own = ".".join(map(str, sys.version_info[:3]))
