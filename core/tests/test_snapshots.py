@@ -4,6 +4,9 @@ import textwrap
 
 import pytest
 
+from flow_core import package
+from flow_core.errors import FlowError
+from flow_core.hookspecs import hookimpl
 from flow_core.snapshots import current_code, keep_code
 
 FLOW = """
@@ -229,3 +232,49 @@ def test_a_notebook_keeps_its_cells(flowtester):
     (flowtester.path / "flow.py").unlink()
     assert keep_code(session).script == "F.py"
     assert current_code(session).files == {}
+
+
+class TestFiles:
+    """What cannot be read, and what is too much."""
+
+    def refuse(self, monkeypatch, name):
+        real = package.read_file
+
+        def read(path):
+            if path.endswith(name):
+                raise PermissionError(13, "Permission denied", path)
+            return real(path)
+
+        monkeypatch.setattr(package, "read_file", read)
+
+    def test_one_that_may_not_be_read_is_told(self, flowtester, monkeypatch):
+        flowtester.write("x = 1\n", "private.py")
+        self.refuse(monkeypatch, "private.py")
+        session = flowtester.session(flowtester.load(PLAIN))
+        (one,) = keep_code(session).left_out
+        assert (one.name, one.why) == ("private.py", "cannot be read")
+
+    def test_the_flow_itself_is_an_error(self, flowtester, monkeypatch):
+        self.refuse(monkeypatch, "flow.py")
+        with pytest.raises(FlowError, match="A file of the code snapshot cannot be read"):
+            keep_code(flowtester.session(flowtester.load(PLAIN)))
+
+    def test_too_much_is_refused_before_it_is_read(self, flowtester, monkeypatch):
+        big = flowtester.write("", "big.py")
+        with big.open("r+b") as file:
+            file.truncate(60_000_000)
+        self.refuse(monkeypatch, ".py")
+        with pytest.raises(FlowError) as caught:
+            keep_code(flowtester.session(flowtester.load(PLAIN)))
+        assert caught.value.what == "The code snapshot is larger than 50 MB"
+        assert caught.value.where == "big.py"
+
+    def test_files_of_environments(self, flowtester):
+        class Asks:
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                draft.use_environment("own", by="test", files=["needs.txt"])
+
+        flowtester.write("pandas\n", "needs.txt")
+        session = flowtester.session(flowtester.load(PLAIN), modules=[Asks()])
+        assert [*current_code(session).files] == ["flow.py", "needs.txt"]

@@ -57,21 +57,22 @@ def pack(files: Mapping[str, CodeFile], limit: float) -> bytes:
     Raises:
         FlowError: the archive would be larger than ``limit`` megabytes.
     """
+    check_size({name: len(file.content) for name, file in files.items()}, limit)
     parts: list[bytes] = []
-    size = 0
     for name in sorted(files):
         content, executable = files[name]
         parts += [_tar_header(name, len(content), executable), content, bytes(-len(content) % 512)]
-        size += len(content) + 1024
-    if size > limit * 1e6:
-        raise _too_large(files, size, limit)
     return b"".join([*parts, bytes(1024)])
 
 
-def _too_large(files: Mapping[str, CodeFile], size: int, limit: float) -> FlowError:
-    largest = sorted(files, key=lambda name: (-len(files[name].content), name))[:3]
-    told = ", ".join(f"{name} ({len(files[name].content) / 1e6:.1f} MB)" for name in largest)
-    return FlowError(
+def check_size(sizes: Mapping[str, int], limit: float) -> None:
+    """Raise `FlowError` when files of these sizes make more than ``limit`` megabytes."""
+    size = sum(sizes.values()) + 1024 * len(sizes)
+    if size <= limit * 1e6:
+        return
+    largest = sorted(sizes, key=lambda name: (-sizes[name], name))[:3]
+    told = ", ".join(f"{name} ({sizes[name] / 1e6:.1f} MB)" for name in largest)
+    raise FlowError(
         f"The code snapshot is larger than {limit:g} MB",
         where=largest[0],
         why=f"it would have {size / 1e6:.1f} MB; the largest files: {told}",

@@ -106,7 +106,7 @@ def current_code(session: Session, file: str | None = None) -> CurrentCode:
         return CurrentCode({name: CodeFile(x) for name, x in kept.items()}, next(iter(kept), ""))
     search = _Search(session, file, loaded)
     sources = search.find()
-    read = _read(search, sources)
+    read = _read(search, sources, session.settings["code_limit"])
     return CurrentCode(read.files, sources.script, read.left_out)
 
 
@@ -246,8 +246,10 @@ class _Read(NamedTuple):
     left_out: tuple[LeftOut, ...]
 
 
-def _read(search: _Search, sources: CodeFiles) -> _Read:
+def _read(search: _Search, sources: CodeFiles, limit: float) -> _Read:
     """Return the files of a snapshot, but those that cannot be read or must not be kept."""
+    # Before any of them is read: there may be data among them, more than fits into memory.
+    package.check_size({name: _size(path) for name, path in sources.files.items()}, limit)
     files: dict[str, CodeFile] = {}
     states: dict[str, State] = {}
     left_out = list(sources.left_out)
@@ -271,6 +273,13 @@ def _read(search: _Search, sources: CodeFiles) -> _Read:
     return _Read(files, states, tuple(left_out))
 
 
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # reading it will tell
+        return 0
+
+
 def _key_in_the_flow(path: str) -> FlowError:
     return FlowError(
         "The flow's file holds a private key",
@@ -287,7 +296,7 @@ def _keep(session: Session, search: _Search) -> KeptCode:
     known = cache.snapshot(sources.files, limit) if cache is not None else None
     if known is not None and session.artifacts.has_bytes(*known):
         return KeptCode(known.hash, sources.script, sources.code, sources.left_out)
-    read = _read(search, sources)
+    read = _read(search, sources, limit)
     content = package.pack(read.files, limit)
     digest = session.artifacts.put_bytes(content)
     if cache is not None and len(read.left_out) == len(sources.left_out):
