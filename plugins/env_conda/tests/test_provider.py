@@ -194,6 +194,18 @@ class TestLock:
         assert "secret" not in error
         assert "tok-1" not in error
 
+    def test_other_channels_lead_to_another_lock(
+        self, make: Make, conda_channel: CondaChannel, conda_url: str
+    ) -> None:
+        by_url = make().resolve(request("tinylib 1.0"))
+        by_folder = make(settings={"conda_channels": conda_channel.folder})
+        assert by_folder.known(request("tinylib 1.0")) is None
+        assert by_folder.resolve(request("tinylib 1.0")).hash != by_url.hash
+        assert make().known(request("tinylib 1.0")) == by_url
+        own = request("tinylib 1.0", options={"channels": [conda_url]})
+        known = by_folder.resolve(own)
+        assert make().known(own) == known, "what the step says itself counts alone"
+
     def test_a_lock_of_another_format_is_refused(self) -> None:
         with pytest.raises(NoEnvironment, match="no lock of the environment provider 'conda'"):
             check({"format": 2, "platform": "linux-64", "packages": []})
