@@ -117,9 +117,9 @@ if TYPE_CHECKING:
     from flow_core.interfaces import Environment as Environment
     from flow_core.interfaces import EnvironmentCapabilities as EnvironmentCapabilities
     from flow_core.interfaces import EnvironmentRequest as EnvironmentRequest
+    from flow_core.interfaces import EnvironmentWithOrigins as EnvironmentWithOrigins
     from flow_core.interfaces import EnvironmentWork as EnvironmentWork
     from flow_core.interfaces import Exited as Exited
-    from flow_core.interfaces import EnvironmentWithOrigins as EnvironmentWithOrigins
     from flow_core.interfaces import ExportingEnvironment as ExportingEnvironment
     from flow_core.interfaces import GangCompute as GangCompute
     from flow_core.interfaces import Interpreter as Interpreter

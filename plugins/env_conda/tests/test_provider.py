@@ -50,6 +50,11 @@ class TestConda(EnvironmentSuite):
         self.settings = {"conda_channels": conda_url, "mirror_packages": False}
 
 
+SETTINGS = {
+    "mirror_packages": False,
+    **dict.fromkeys(("pypi_index", "pypi_extra_index", "pypi_find_links"), ""),
+}
+
 Make = Callable[..., EnvironmentBuilder]
 
 
@@ -68,7 +73,7 @@ def make(tmp_path: Path, cache: Path, conda_url: str) -> Make:
         if not fresh and not (root / "conda" / "cache").exists():
             (root / "conda").mkdir(parents=True)
             (root / "conda" / "cache").symlink_to(cache)
-        settings = {"conda_channels": conda_url, "mirror_packages": False}
+        settings: dict[str, Any] = {"conda_channels": conda_url, **SETTINGS}
         settings.update(changes.pop("settings", {}))
         return EnvironmentBuilder(
             "conda", CondaEnvironment(), str(root), setting=settings.__getitem__, **changes
@@ -443,7 +448,7 @@ class TestMirror:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, conda_url: str) -> Path:
     root = tmp_path_factory.mktemp("exported")
-    settings = {"conda_channels": conda_url, "mirror_packages": False}
+    settings = {"conda_channels": conda_url, **SETTINGS}
     builder = EnvironmentBuilder(
         "conda", CondaEnvironment(), str(root), setting=settings.__getitem__
     )
