@@ -621,3 +621,16 @@ def test_a_run_is_reproduced_from_its_locks(lab):
     assert "  in value, not in bytes: words\n" in done.stdout, "it is compared where it was made"
     assert "words  set, " in done.stdout, "here it cannot even be read"
     assert done.stdout.endswith("\n0 of 2 steps are bit-equal, 2 are equal in value.\n")
+
+
+def test_another_environment_is_told_as_the_cause(lab):
+    file = lab.write(SMALL)
+    assert lab.flow("run", str(file)).returncode == 0
+    file = lab.write(SMALL.replace("value=1", "value=2"))
+    assert lab.flow("run", str(file)).returncode == 0
+    done = lab.flow("reproduce", "F/1", "--against", "F/2")
+    assert done.returncode == 1, done.stderr
+    old, new = (lab.run_json(run)[0].environment_name("start") for run in (1, 2))
+    assert f"\n  start: environment {old} → {new}\n" in done.stdout
+    assert f"  start read the same, in another environment: {old} → {new}\n" in done.stdout
+    assert "it begins here" not in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -101,6 +102,35 @@ class TestResolve:
         builder(provider, tmp_path).resolve(request(), anew=True)
         builder(provider, tmp_path, version="2").resolve(request())
         assert provider.calls == ["resolve"] * 3
+
+    def test_one_of_several_resolves_and_holds_a_lock(self, tmp_path: Path) -> None:
+        held: list[bool] = []
+
+        class Slow(Own):
+            def resolve(self, request: EnvironmentRequest, work: Any) -> Any:
+                (path,) = tmp_path.glob("own/*.lock")
+                with open(path, "rb") as file, pytest.raises(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                held.append(True)
+                time.sleep(0.2)
+                return super().resolve(request, work)
+
+        provider, told = Slow(), []
+        found: list[EnvironmentLock] = []
+
+        def resolve() -> None:
+            one = builder(provider, tmp_path, tell=lambda text, _: told.append(text))
+            found.append(one.resolve(request()))
+
+        threads = [threading.Thread(target=resolve) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert held == [True]
+        assert provider.calls == ["resolve"]
+        assert len({*found}) == 1
+        assert {*told} == {"waiting for another process, which resolves it"}
 
     def test_a_lock_that_is_no_json(self, tmp_path: Path) -> None:
         provider = Own()

@@ -10,7 +10,6 @@ cache does without: it is never an error.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -154,7 +153,7 @@ class BlobCache:
             os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
             if size > min(_LARGEST * self.bound, _FREE_SHARE * self._free()):
                 return None
-            name = f"{path}-{secrets.token_hex(8)}{_PART}"
+            name = f"{path}-{os.urandom(8).hex()}{_PART}"
             return open(name, "xb", opener=_private)
         except OSError:
             return None

@@ -7,6 +7,7 @@ processes that want one environment one builds it, and what is half built is nev
     ROOT/PROVIDER/KEY.json       written last: without it, the folder is half built
     ROOT/PROVIDER/KEY.lock       held by who builds, and by the programs that it runs
     ROOT/PROVIDER/resolved/…     request → lock
+    ROOT/PROVIDER/resolving-….lock   held by who resolves a request, and by the programs that it runs
     ROOT/PROVIDER/locks/KEY.json the lock itself; it stays when the environment goes
     ROOT/PROVIDER/cache/         the provider's downloads
 """
@@ -242,10 +243,16 @@ class EnvironmentBuilder:
         known = None if anew else self.known(request)
         if known is not None:
             return known
-        with self._blaming("resolve"):
-            data = self._provider.resolve(request, self._work())
-            lock = self._lock(data)
-        _write(self._resolved(request), lock.text)
+        place = os.path.join(self._folder, f"resolving-{request_digest(request)[:_KEY]}")
+        # Held, too, against who cleans up: downloads lie in the cache meanwhile.
+        with self._locked(place, "waiting for another process, which resolves it") as descriptor:
+            known = None if anew else self.known(request)
+            if known is not None:
+                return known
+            with self._blaming("resolve"):
+                data = self._provider.resolve(request, self._work(descriptor))
+                lock = self._lock(data)
+            _write(self._resolved(request), lock.text)
         return lock
 
     def known(self, request: EnvironmentRequest) -> EnvironmentLock | None:
@@ -460,8 +467,10 @@ class EnvironmentBuilder:
             ) from error
 
     @contextmanager
-    def _locked(self, place: str) -> Iterator[int]:
-        """Hold the lock of an environment, which ends with this process and what it has started."""
+    def _locked(
+        self, place: str, told_once: str = "waiting for another process, which builds it"
+    ) -> Iterator[int]:
+        """Hold the lock of an environment, or of a request, which ends with this process and what it has started."""
         import fcntl
 
         _make_folder(self._folder)
@@ -475,7 +484,7 @@ class EnvironmentBuilder:
                 except BlockingIOError:
                     if not told:
                         told = True
-                        self._tell("waiting for another process, which builds it", None)
+                        self._tell(told_once, None)
                 self._work().check()
                 time.sleep(_WAIT)
             yield descriptor

@@ -60,8 +60,8 @@ class RunRequest(NamedTuple):
         run_id_file: file that gets the run id as soon as it is known, or None.
         options: `RunOption` name → value, for options of the flow's decorators.
         repeats: pathspec of a run that is run anew from its start, or None: parameters are as there
-            where none are given, and steps have the locks that they had there, whatever they ask
-            for.
+            where none are given, steps have the locks that they had there, whatever they ask for,
+            and the code is that of the run: who asks for it has loaded the flow from there.
     """
 
     parameters: Mapping[str, Any] = {}
@@ -169,7 +169,7 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         session.environments.resolve(earlier=earlier, as_there=request.repeats is not None)
     draft = draft_run(session, request)
     parameters = store_parameters(session, request, draft)
-    kept = keep_code(session)
+    kept = _code_of(session, request.repeats) if request.repeats else keep_code(session)
     return RunDocument(
         flow=draft.flow,
         run="",
@@ -191,6 +191,12 @@ def describe_run(session: Session, request: RunRequest) -> RunDocument:
         values=_texts(session, parameters),
         environments=session.environments.record() if session.has_environments else {},
     )
+
+
+def _code_of(session: Session, pathspec: str) -> KeptCode:
+    document = session.run_document(*pathspec.split("/"))
+    info = document.info
+    return KeptCode(document.code, str(info.get("script", "")), str(info.get("code_folder", "")))
 
 
 @contextmanager

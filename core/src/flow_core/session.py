@@ -230,8 +230,9 @@ class Session:
         self._forget_definition()
 
     def _forget_definition(self) -> None:
-        for made in ("definition", "graph", "plans", "run_options", "environments"):
+        for made in ("definition", "graph", "plans", "run_options"):
             self.__dict__.pop(made, None)  # made again when it is next used
+        self._close_environments()
 
     @property
     def has_configs(self) -> bool:
@@ -796,10 +797,13 @@ class Session:
                 self.plugins.hook.flow_session_finished(session=self)
         finally:
             self.close_index()
-            environments = self.__dict__.pop("environments", None)
-            if environments is not None:
-                environments.close()
+            self._close_environments()
             self._close_computes()  # that were made to be asked for what they can do
+
+    def _close_environments(self) -> None:
+        environments = self.__dict__.pop("environments", None)
+        if environments is not None:
+            environments.close()
 
     def _close_computes(self) -> None:
         self._prepared = False

@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from servers import conda
 from servers.conda import CondaChannel
 
 from flow_conda.provider import CondaEnvironment
-from flow_core.api import EnvironmentBuilder, EnvironmentRequest, NoEnvironment, this_platform
+from flow_core.api import (
+    EnvironmentBuilder,
+    EnvironmentLock,
+    EnvironmentRequest,
+    NoEnvironment,
+    this_platform,
+)
 from flow_core.testing import write_wheel
 
 
@@ -103,6 +110,19 @@ class TestLock:
         wanted = request(pypi={"pyproject": "pyproject.toml"}, files={"pyproject.toml": ""})
         with pytest.raises(NoEnvironment, match="does not go together with @conda"):
             builder.resolve(wanted)
+
+    def test_conda_lock_yml_has_it_too(self, builder: EnvironmentBuilder) -> None:
+        from flow_pypi.pylock import Package, write
+
+        lock = builder.resolve(request(packages=["tinylib 2.0"])).data
+        url = "https://h.example/six-1.0-py3-none-any.whl"
+        six = Package("six", "1.0", "six-1.0-py3-none-any.whl", "a" * 64, url)
+        whole = EnvironmentLock.of("conda", {**lock, "pypi": write([six], "3.12")})
+        found = yaml.safe_load(builder.export(whole)["conda-lock.yml"])["package"]
+        assert [p["name"] for p in found] == ["python", "tinylib", "six"]
+        last = found[-1]
+        assert (last["manager"], last["url"]) == ("pip", url)
+        assert last["hash"] == {"sha256": "a" * 64}
 
     def test_own_wheels_have_no_place_in_conda_lock_yml(self, builder: EnvironmentBuilder) -> None:
         lock = builder.resolve(request(packages=["tinylib 2.0"], pypi={"packages": ["ontop"]}))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flow_conda import CondaOptions
 from flow_conda.specs import (
     Spec,
     check_python,
@@ -15,7 +16,7 @@ from flow_conda.specs import (
     read_spec,
     read_specs,
 )
-from flow_core.api import DefinitionError, NoEnvironment
+from flow_core.api import DefinitionError, FlowError, NoEnvironment
 
 _names = st.from_regex(r"[a-z0-9_][a-z0-9_.-]{0,10}", fullmatch=True)
 _versions = st.one_of(
@@ -53,6 +54,23 @@ def test_what_is_no_package(text: str) -> None:
     with pytest.raises(DefinitionError, match="is no package for conda") as caught:
         read_spec(text)
     assert "'pandas 2.2.*'" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "channel", ["https://ada:secret@h/c", "https://token@h/c", "https://h.example/t/tok-1/c"]
+)
+def test_passwords_do_not_belong_into_flows(channel: str) -> None:
+    file = f"channels: ['{channel}']"
+    for attempt in (
+        lambda: read_spec(f"{channel}::pandas"),
+        lambda: CondaOptions(channels=[channel]),
+        lambda: read_environment_file(file, "e.yml"),
+    ):
+        with pytest.raises(FlowError) as caught:
+            attempt()
+        assert "A password does not belong into the flow" in str(caught.value)
+        assert "tok" not in str(caught.value).replace("token", "")
+        assert "secret" not in str(caught.value)
 
 
 def test_names_with_versions_and_lists_mean_the_same() -> None:

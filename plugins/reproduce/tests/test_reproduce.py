@@ -239,7 +239,8 @@ def test_a_flow_that_is_a_module(flowtester: FlowTester):
     source = textwrap.dedent(TestRunsThatFailed.SOURCE).replace('raise KeyError("nope")', "pass")
     source = source.replace("x = 1", "x = Row(util.X)")
     row = "class Row:\n    def __init__(self, x):\n        self.x = x\n\n"
-    flowtester.write(f"from . import util\n{row}{source}", "company/first.py")
+    start = 'if __name__ == "__main__":\n    F()\n'
+    flowtester.write(f"from . import util\n{row}{source}\n{start}", "company/first.py")
     flowtester.flow("run", "company.first").check()
     flowtester.command([sys.executable, "-m", "company.first", "run"]).check()
     util.write_text("X = 4")
@@ -250,4 +251,4 @@ def test_a_flow_that_is_a_module(flowtester: FlowTester):
     for number in (1, 2, 3, 4):
         raw = (flowtester.path / f".flow/runs/F/{number}/run.json").read_bytes()
         modules.append(json.loads(raw.split(b"\n", 1)[1])["info"].get("module"))
-    assert modules == ["company.first", None] * 2
+    assert modules == ["company.first", None, "company.first", None]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flow_core.api import ArtifactRef
 from flow_reproduce.compare import BY_VALUE, DIFFERENT, UNKNOWN, Difference, Pair
-from flow_reproduce.values import _worst, same
+from flow_reproduce.values import _plainly_differs, _worst, same
 
 
 class Plain:
@@ -104,6 +104,18 @@ def test_arrays_and_frames():
     assert not same(frame, frame.assign(x=[1, 3]))
     assert not same(frame, frame.assign(x=[1.0, 2.0]))
     assert not same(frame, frame.set_index(pd.Index([3, 4])))
+
+
+def test_what_differs_is_seen_without_reading_it():
+    def pair(old: ArtifactRef, new: ArtifactRef) -> Pair:
+        return Pair(old, new, "F/1/s/1", "F/2/s/1")
+
+    text = ArtifactRef("1", 7, "str", "json", True, "2.2.3")
+    other = ArtifactRef("2", 8, "str", "json", True, "1.15.0")
+    frame = ArtifactRef("3", 9, "pandas.DataFrame", "pickle")
+    assert _plainly_differs(pair(text, other))
+    assert _plainly_differs(pair(text, frame))
+    assert not _plainly_differs(pair(frame, frame._replace(hash="4")))
 
 
 def test_the_worst_of_several_counts():

@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import traceback
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -56,6 +55,8 @@ def start_attempt(
     """Run one attempt in a fresh interpreter, which tells by ``begin`` when the body begins; return
     its process id."""
     # Where tasks are forked nobody needs these.
+    import tempfile
+
     from flow_core.api import TaskSpec, launch_document, python_command
 
     python, *words = python_command(sys.executable, "flow_core.launch", order["runtime"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flow_conda.specs import check_python, read_specs
+from flow_conda.specs import check_channel, check_python, read_specs
 from flow_core.api import (
     FlowDecorator,
     Options,
@@ -47,6 +47,8 @@ class CondaOptions(Options):
         """Refuse what conda would not understand."""
         read_specs(self.packages)
         check_python(self.python)
+        for channel in self.channels:
+            check_channel(channel)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from flow_core.api import NoEnvironment
 _AT_ONCE = 8  # downloads
 _CHUNK = 1 << 20
 _OFTEN = 0.1  # seconds between news
+_LONG_AGO = 3600.0  # seconds after which nobody writes a file any more
 _FETCHED = 0.6  # how much of the work is done when all packages are there
 
 Tell = Callable[[str, float], None]
@@ -109,6 +110,7 @@ class _Fetching:
     async def _one(self, package: Mapping[str, Any]) -> NoEnvironment | None:
         path = archive_path(self._cache, package)
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        _remove_leftovers(path)
         temporary = f"{path}.{os.getpid()}"
         async with self._slots:
             self._names.append(package["name"])
@@ -153,6 +155,15 @@ class _Fetching:
         done, total = self._bytes / 1e6, self._total / 1e6
         names = ", ".join(self._names[:2]) + (", …" if len(self._names) > 2 else "")
         self._tell(f"fetching {names}: {done:.1f} of {total:.1f} MB", part * _FETCHED)
+
+
+def _remove_leftovers(path: str) -> None:
+    """Remove what processes that were killed have left of a package, when nobody can write it now."""
+    for name in os.listdir(os.path.dirname(path)):
+        other = os.path.join(os.path.dirname(path), name)
+        with suppress(FileNotFoundError):
+            if other.startswith(f"{path}.") and time.time() - os.stat(other).st_mtime > _LONG_AGO:
+                os.unlink(other)
 
 
 class _Writer:

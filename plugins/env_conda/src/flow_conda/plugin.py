@@ -16,6 +16,7 @@ def flow_settings(settings: Settings) -> None:
         "conda_channels",
         "",
         "Channels of @conda, by commas: names, URLs or folders; default: CONDA_CHANNELS, or conda-forge.",
+        secret=True,
     )
     from flow_pypi import plugin  # not above: its hooks would be taken for some of this module
 

@@ -258,7 +258,7 @@ def _run_worker(job: Mapping[str, Any], work: EnvironmentWork) -> dict[str, Any]
     Raises:
         NoEnvironment: it could not.
     """
-    with tempfile.TemporaryDirectory(dir=work.cache, prefix="job-") as folder:
+    with tempfile.TemporaryDirectory(prefix="flow-conda-") as folder:
         news = os.path.join(folder, "news")
         command = _command(
             {**job, "news": news, "cache": work.cache, "offline": work.offline}, folder

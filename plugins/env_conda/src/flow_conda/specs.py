@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from flow_core.api import DefinitionError, NoEnvironment
 
 _SPEC = re.compile(
-    r"\s*(?:(?P<channel>[^\s:]+(?:://[^\s:]+(?::\d+)?[^\s:]*)?)::)?"
+    r"\s*(?:(?P<channel>[^\s:]+(?:://\S+?)?)::)?"
     r"(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)\s*(?P<version>\S.*?|\[.*\])?\s*",
 )
 _VERSION = re.compile(r"[0-9A-Za-z_.*!+<>=~|,()\s\[\]'\"-]*")
+_SECRET = re.compile(r"://[^/]*@|://[^/]+/t/[^/]+")
 _PYTHON = re.compile(r"3(\.\d+){1,2}(\.\*)?|[<>=!~].*")
 
 
@@ -74,7 +75,9 @@ def read_spec(text: str) -> Spec:
             why="it must be a name, and a version behind it where that counts",
             hint="'pandas', 'pandas 2.2.*', 'pandas >=2,<3', or 'conda-forge::pandas 2.2.*'",
         )
-    return Spec(matched["name"].lower(), version.strip(), matched["channel"] or "")
+    channel = matched["channel"] or ""
+    check_channel(channel)
+    return Spec(matched["name"].lower(), version.strip(), channel)
 
 
 def _version(text: str) -> str:
@@ -96,6 +99,17 @@ def python_spec(version: str) -> Spec:
 
 
 # --- environment.yml ----------------------------------------------------------------------------
+
+
+def check_channel(channel: str) -> None:
+    """Raise `DefinitionError` for a channel with a password or a token in its URL."""
+    if _SECRET.search(channel):
+        raise DefinitionError(
+            "A password does not belong into the flow: it would be stored with each run",
+            why="the URL of a channel has one, or a token",
+            hint="name that channel by FLOW_CONDA_CHANNELS, or let rattler keep the password: "
+            "rattler auth login",
+        )
 
 
 class EnvironmentFile(NamedTuple):
@@ -155,6 +169,8 @@ def read_environment_file(text: str, name: str) -> EnvironmentFile:
             raise _wrong_file(name, f"'{line}' is an option of pip, not a requirement")
     try:
         packages = read_specs(plain)
+        for channel in channels:
+            check_channel(channel)
     except DefinitionError as error:
         raise _wrong_file(name, f"{error.what}") from None
     if "pip" in packages and not packages["pip"].version:

@@ -27,6 +27,10 @@ def build(context: CommandContext) -> click.Command:
         session = context.session()
         policy = _policy(context, session, chosen)
         finders = [session.index.load(_GROUP, name) for name in session.index.names(_GROUP)]
+        if chosen["packages"]:
+            from flow_gc.packages import unused_packages
+
+            finders.append(unused_packages(policy.margin))
         plan = make_plan(session.store, session.metadata, policy, finders)
         if not as_json:
             for line in _text(plan):
@@ -75,6 +79,12 @@ def _options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--flow", "flows"], multiple=True, metavar="NAME", help="Of this flow. Repeatable."
+        ),
+        click.Option(
+            ["--packages"],
+            is_flag=True,
+            help="Also remove packages of environments (setting mirror_packages) that no run's lock "
+            "names.",
         ),
         click.Option(["--dry-run"], is_flag=True, help="Only show what would go."),
         click.Option(["--yes", "-y"], is_flag=True, help="Do not ask."),

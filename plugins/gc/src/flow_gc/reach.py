@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 BLOBS = "blobs/"
 RUNS = "runs/"
 FILES = "files/"
+PACKAGES = "packages/"
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _LOGS = ("stdout", "stderr", "logs")
 _BATCH = 200
@@ -116,10 +117,11 @@ def _pieces(store: Store, entry: Entry) -> Iterator[bytes]:
 def others(store: Store) -> Iterator[Entry]:
     """Yield what lies neither below runs nor among the blobs: that of plugins.
 
-    Files that people put beside runs name no blobs, and may be of any size: nobody reads them.
+    Files that people put beside runs, and packages of environments, name no blobs, and may be of any
+    size: nobody reads them.
     """
     for name in store.folders():
-        if f"{name}/" not in (BLOBS, RUNS, FILES, "gc/"):
+        if f"{name}/" not in (BLOBS, RUNS, FILES, PACKAGES, "gc/"):
             for entry in store.list(name):
                 if entry.key == name or entry.key.startswith(f"{name}/"):
                     yield Entry(*entry)

@@ -40,19 +40,22 @@ def as_text(
     yield ""
     yield from _table(found)
     for step in found:
-        yield from _details(session, step)
+        yield from _details(session, step, _other_environment(old, new, step.step))
     yield ""
     yield _conclusion(found) + _ends(old, new)
 
 
 def _environments(old: FoundRun, new: FoundRun) -> Iterator[str]:
-    names = {
-        step: (old.document.environment_name(step), new.document.environment_name(step))
-        for step in new.document.graph["steps"]
-    }
-    for step, (one, two) in names.items():
-        if one != two:
-            yield harmless(f"  {step}: environment {one} → {two}")
+    for step in new.document.graph["steps"]:
+        other = _other_environment(old, new, step)
+        if other:
+            yield harmless(f"  {step}: environment {other}")
+
+
+def _other_environment(old: FoundRun, new: FoundRun, step: str) -> str:
+    """``pypi 1a2b3c4d → local``, where a step ran in another environment; else ``""``."""
+    one, two = (run.document.environment_name(step) for run in (old, new))
+    return f"{one} → {two}" if one != two else ""
 
 
 def _table(found: Sequence[StepComparison]) -> Iterator[str]:
@@ -81,9 +84,9 @@ def _equal(step: StepComparison) -> str:
         return "yes"
     parts = []
     if step.only_old or step.only_new:
-        parts.append(f"{step.only_old + step.only_new:,} tasks in one run only")
+        parts.append(f"{_count(step.only_old + step.only_new)} in one run only")
     if step.ends:
-        parts.append(f"{step.ends:,} tasks ended in another way")
+        parts.append(f"{_count(step.ends)} ended in another way")
     if step.differences:
         names = [*step.differences]
         more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
@@ -92,7 +95,11 @@ def _equal(step: StepComparison) -> str:
     return f"{word.get(step.verdict, 'no')}: {'; '.join(parts)}"
 
 
-def _details(session: Session, step: StepComparison) -> Iterator[str]:
+def _count(tasks: int) -> str:
+    return f"{tasks:,} task{'s' if tasks != 1 else ''}"
+
+
+def _details(session: Session, step: StepComparison, environments: str) -> Iterator[str]:
     own = [d for d in step.differences.values() if not d.inherited]
     if not own and step.first_end is None:
         return
@@ -103,7 +110,7 @@ def _details(session: Session, step: StepComparison) -> Iterator[str]:
     width = max((len(d.name) for d in own), default=0)
     for difference in own:
         yield harmless(_difference(session, step, difference, width))
-    yield click.style("  " + harmless(_cause(step)), dim=True)
+    yield click.style("  " + harmless(_cause(step, environments)), dim=True)
 
 
 def _difference(session: Session, step: StepComparison, found: Difference, width: int) -> str:
@@ -121,8 +128,15 @@ def _difference(session: Session, step: StepComparison, found: Difference, width
     return text + more + word.get(found.verdict, "") + reason
 
 
-def _cause(step: StepComparison) -> str:
-    """Say why the step came to something else, as far as what was recorded tells it."""
+def _cause(step: StepComparison, environments: str) -> str:
+    """Say why the step came to something else, as far as what was recorded tells it.
+
+    Args:
+        step: the step.
+        environments: both, where they are not the same.
+    """
+    if step.alone and environments:
+        return f"{step.step} read the same, in another environment: {environments}"
     if step.alone:
         if all(d.verdict == BY_VALUE for d in step.differences.values()) and step.same_tasks:
             return (

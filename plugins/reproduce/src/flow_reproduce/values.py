@@ -75,7 +75,8 @@ def _of_step(
     locks = [document.environments.get(step, {}).get("lock") for document in (old, new)]
     if locks[0] != locks[1]:
         names = " and ".join(document.environment_name(step) for document in (old, new))
-        return [(UNKNOWN, f"it was made in two environments: {names}")] * len(pairs)
+        unread = (UNKNOWN, f"it was made in two environments: {names}")
+        return [(DIFFERENT, "") if _plainly_differs(pair) else unread for pair in pairs]
     if locks[0] is None:
         return [_compare(session, pair.old, pair.new) for pair in pairs]
     try:
@@ -83,6 +84,15 @@ def _of_step(
     except FlowError as error:
         why = f"{error.what}: {error.why}" if error.why else error.what
         return [(UNKNOWN, why)] * len(pairs)
+
+
+def _plainly_differs(pair: Pair) -> bool:
+    """Whether nothing needs to be read: the types differ, or plain values lie beside each other."""
+    old, new = pair.old, pair.new
+    if old is None or new is None or old.type != new.type:
+        return True
+    plain = all(ref.inline and ref.serializer == "json" for ref in (old, new))
+    return plain and old.value != new.value
 
 
 def _in_environment(
