@@ -1,7 +1,7 @@
 """What environments of their own cost: tasks in one, a warm start with three, and a cold one.
 
 The same flows run with their environments and with ``--environment local``, in turn. All packages come
-from a folder of wheels: no network is in the figures.
+from a folder of wheels, or from a server on this machine: no network is in the figures.
 """
 
 from __future__ import annotations
