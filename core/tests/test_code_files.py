@@ -180,16 +180,17 @@ class TestPatterns:
             "flows/other.py",
         ]
 
-    def test_a_file_that_is_not_there(self, project):
-        with pytest.raises(FlowError) as caught:
-            names(project, "lib/dta.csv", place="[tool.flow] of p.toml")
-        error = caught.value
-        assert error.what == "There is no file 'lib/dta.csv', which the code snapshot should hold"
-        assert (error.where, error.hint) == ("[tool.flow] of p.toml", "did you mean 'data.csv'?")
+    def test_a_file_that_is_not_there_is_told(self, project):
+        selection = Selection(patterns=["lib/dta.csv"], place="[tool.flow] of p.toml")
+        (one,) = collect(str(project / "flow.py"), selection).left_out
+        assert str(one) == (
+            "'lib/dta.csv' is left out of the code snapshot: it is not there "
+            "(did you mean 'data.csv'?)"
+        )
         (project / "lib/dead").symlink_to("none")
-        with pytest.raises(FlowError) as caught:
-            names(project, "lib/dead")
-        assert caught.value.why == "it is a link to nowhere"
+        assert told(project, "lib/dead") == {"lib/dead": "is a link to nowhere"}
+        (project / "empty").mkdir()
+        assert told(project, "empty") == {"empty": "is a folder without files"}
 
     def test_a_pattern_that_matches_nothing_is_told(self, project):
         assert told(project, "conf/*.yaml") == {"conf/*.yaml": "matches no file"}

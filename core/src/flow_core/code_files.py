@@ -282,19 +282,17 @@ class Collector:
             if not os.path.isdir(os.path.join(folder, missing)):
                 break
             folder = os.path.join(folder, missing)
-        if not _is_wild(pattern):
-            if os.path.isdir(os.path.join(base, *names)):
-                self._tell(pattern, "is a folder without files", "see the setting 'package'")
-                return
+        if _is_wild(pattern):
+            self._tell(pattern, "matches no file", f"{self._selection.place}; relative to {base}")
+        elif os.path.isdir(os.path.join(base, *names)):
+            self._tell(pattern, "is a folder without files", f"see {self._selection.place}")
+        elif os.path.islink(os.path.join(base, *names)):
+            self._tell(pattern, "is a link to nowhere", f"see {self._selection.place}")
+        else:
+            # No error: a checkout has not what was refused when its run began.
             near = near_misses(missing, _names(folder))
-            broken = os.path.islink(os.path.join(base, *names))
-            raise FlowError(
-                f"There is no file '{pattern}', which the code snapshot should hold",
-                where=self._selection.place,
-                why="it is a link to nowhere" if broken else f"not in {folder}",
-                hint=did_you_mean(missing, near) or f"paths are relative to {base}",
-            )
-        self._tell(pattern, "matches no file", f"{self._selection.place}; relative to {base}")
+            hint = did_you_mean(missing, near) or f"{self._selection.place}; relative to {base}"
+            self._tell(pattern, "is not there", hint)
 
     # --- what must stay out ---------------------------------------------------------------------
 

@@ -147,6 +147,8 @@ class TestOptions:
             {"index_url": "https://bob:s3cret@one.example/simple"},
             {"extra_index_urls": ["https://bob:s3cret@one.example/simple"]},
             {"packages": {"a": "@ git+https://bob:s3cret@one.example/a"}},
+            {"packages": {"a": "git+https://bob:s3cret@one.example/a"}},
+            {"index_url": "https://s3cret@one.example/simple"},
         ],
     )
     def test_passwords_are_refused_and_not_shown(self, options: Any) -> None:
@@ -156,8 +158,28 @@ class TestOptions:
             PypiOptions(**options)
         assert "s3cret" not in str(caught.value)
 
+    @pytest.mark.parametrize("packages", [{"six": "banana"}, {"python": "-dateutil"}])
+    def test_a_version_does_not_make_another_name(self, packages: Any) -> None:
+        with pytest.raises(DefinitionError, match="is no version of"):
+            PypiOptions(packages=packages)
+
+    def test_a_python_that_is_too_old_for_tasks(self) -> None:
+        with pytest.raises(DefinitionError, match=r"Tasks do not run in Python 3\.9"):
+            PypiOptions(python="3.9")
+
+    def test_several_requirements_of_one_name_stay(self) -> None:
+        both = ["six==1.16.0; python_version>='3.11'", "six==1.15.0; python_version<'3.11'"]
+        base = PypiOptions(packages=both)
+        assert asked(merged(PypiOptions(packages=["a"]), base))["packages"] == ["a", *sorted(both)]
+        assert asked(merged(PypiOptions(packages=["six"]), base)) == {"packages": ["six"]}
+
 
 class TestRequirementsFile:
+    def test_passwords_are_refused(self) -> None:
+        for line in ("-i https://bob:s3cret@h.example/s", "a @ git+https://s3cret@h.example/a"):
+            with pytest.raises(DefinitionError, match="A password does not belong"):
+                read_requirements(line, "r.txt")
+
     def test_lines_options_and_hashes(self) -> None:
         found = read_requirements(
             "# ours\n"

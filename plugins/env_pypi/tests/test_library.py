@@ -106,7 +106,7 @@ class TestLock:
         assert packages(resolve_on(["tiny==1.0"], **HERE, work=work, hashes=allowed)) == {
             "tiny": "1.0"
         }
-        with pytest.raises(NoEnvironment, match=r"\'tiny 1\.0\' is not what it was"):
+        with pytest.raises(NoEnvironment, match=r"\'tiny 1\.0\' has another hash than"):
             resolve_on(["tiny==1.0"], **HERE, work=work, hashes={"tiny": frozenset({"0" * 64})})
 
     def test_a_wheel_of_this_machine_is_locked_by_its_hash(
@@ -318,6 +318,45 @@ class TestInstall:
             if p.is_file() and "archive-v" not in str(p)
         ]
         assert not [p for p in found if b"s3cret" in p.read_bytes()]
+
+    def test_another_server_does_not_get_the_password_of_the_first(self, tmp_path: Path) -> None:
+        import threading
+        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+        from flow_pypi.sources import Sources
+        from flow_pypi.wheels import download
+
+        seen: dict[int, str | None] = {}
+        servers: list[Any] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                here = int(self.server.server_address[1])
+                seen[here] = self.headers.get("Authorization")
+                first = here == servers[0].server_address[1]
+                self.send_response(302 if first else 200)
+                self.send_header("Location", f"http://127.0.0.1:{servers[1].server_address[1]}/x")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        servers += [ThreadingHTTPServer(("127.0.0.1", 0), Handler) for _ in range(2)]
+        threads = [threading.Thread(target=s.serve_forever, args=(0.01,)) for s in servers]
+        for thread in threads:
+            thread.start()
+        try:
+            one, two = (s.server_address[1] for s in servers)
+            sources = Sources(index_url=f"http://bob:p%40ss@127.0.0.1:{one}/simple")
+            url = f"http://127.0.0.1:{one}/x.whl"
+            download(url, str(tmp_path / "x"), sources, threading.Event())
+        finally:
+            for server, thread in zip(servers, threads, strict=True):
+                server.shutdown()
+                thread.join()
+                server.server_close()
+        assert seen == {one: "Basic Ym9iOnBAc3M=", two: None}
 
     def test_what_is_there_stays(self, builder: Any, ask: Any, work: Any) -> None:
         ready = builder().prepare(builder().resolve(ask("clash")))

@@ -192,6 +192,11 @@ def test_a_full_disk() -> None:
     assert disk_full(OSError(28, "No space left on device", "/x/y"), "/z").where == "/x/y"
 
 
+def test_a_full_disk_whose_file_is_not_told() -> None:
+    error = told("error: x\n  cause: I/O error: No space left on device (os error 28)\n")
+    assert error.where == "environment provider 'pypi'"
+
+
 def test_what_no_network_allows() -> None:
     error = told(
         "error: Failed to download `clash==1.0`\n  cause: Network connectivity is disabled, but the "
@@ -206,5 +211,6 @@ def test_whatever_else_uv_says_is_passed_on() -> None:
 
 
 def test_passwords_are_hidden() -> None:
+    assert hide("asked: https://TOKEN@h/simple") == "asked: https://***@h/simple"
     text = "a https://u:p@h/x and http://token:@h/y but git+ssh://git@h/z"
     assert hide(text) == "a https://***@h/x and http://***@h/y but git+ssh://git@h/z"

@@ -37,6 +37,15 @@ def test_without_options_only_rubbish_goes(built: Any) -> None:
     folder = half_built(built)
     left = built.environments / "bare/0123456789abcdef.json.999999999.1"
     left.write_text("x")
+    more = [
+        built.environments / "bare" / name
+        for name in ("cache/tmp-x/file", "cache/job-1/file", "resolved/ab.json.999999999.1")
+    ]
+    for path in more:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    kept = built.environments / "bare/cache/packages"
+    kept.write_text("x")
     shown = built.flow("env", "clean", "--dry-run").check().stdout
     assert "bare 01234567" in shown
     assert "1 environment would go: " in shown
@@ -45,6 +54,8 @@ def test_without_options_only_rubbish_goes(built: Any) -> None:
     assert "Removed 1 environment: " in shown
     assert not folder.exists()
     assert not left.exists()
+    assert not any(path.exists() for path in more)
+    assert kept.exists()
     assert len(built.built()) == 2
     assert built.flow("env", "clean").check().stdout == "Nothing was removed.\n"
 

@@ -10,6 +10,8 @@ from typing import Any
 from flow_core.api import DefinitionError, FlowDecorator, Options, StepDecorator, option
 from flow_pypi.wanted import by_name, check_no_password, listed
 
+_OLDEST = 10  # 3.10: the oldest Python of tasks
+
 
 @dataclass(frozen=True)
 class PypiOptions(Options):
@@ -42,6 +44,12 @@ class PypiOptions(Options):
                 f"Option 'python' must be a version like '3.12', not {self.python!r}",
                 hint="python='3.12'",
             )
+        if self.python and int(self.python.split(".")[1]) < _OLDEST:
+            raise DefinitionError(
+                f"Tasks do not run in Python {self.python}",
+                why=f"they need Python 3.{_OLDEST} or later",
+                hint="python='3.12'",
+            )
         listed(self.packages)  # raises where a package is no requirement
         for url in (self.index_url, *self.extra_index_urls):
             check_no_password(url)
@@ -68,7 +76,7 @@ def merged(step: PypiOptions | None, base: PypiOptions | None) -> PypiOptions:
     for name, value in _values(step).items():
         if name == "packages":
             packages = {**by_name(base.packages), **by_name(step.packages)}
-            values[name] = tuple(packages[key] for key in sorted(packages))
+            values[name] = tuple(text for key in sorted(packages) for text in packages[key])
         elif value is not None and len(str(value)) and value != ():
             values[name] = value
     return PypiOptions(**values)

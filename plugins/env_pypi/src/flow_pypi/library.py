@@ -15,14 +15,21 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flow_core.api import CommandFailed, EnvironmentWork, NoEnvironment, StoreError, this_platform
+from flow_core.api import (
+    CommandFailed,
+    EnvironmentWork,
+    IntegrityError,
+    NoEnvironment,
+    StoreError,
+    this_platform,
+)
 from flow_pypi.building import build
 from flow_pypi.platforms import uv_platform
 from flow_pypi.project import dependencies_of, lock_beside, locked_by_uv
 from flow_pypi.pylock import Package, found_by_uv, read, write
 from flow_pypi.pythons import find_python
-from flow_pypi.sources import Sources, find_sources
-from flow_pypi.trouble import changed, disk_full, explain
+from flow_pypi.sources import Sources, find_sources, hide
+from flow_pypi.trouble import disk_full, explain
 from flow_pypi.uv import lines, run_uv
 from flow_pypi.wanted import RequirementsFile, listed, normal, read_requirements
 from flow_pypi.wheels import Wheels, amount, temporary
@@ -257,8 +264,11 @@ def _check_hashes(packages: Sequence[Package], hashes: Mapping[str, frozenset[st
         allowed = hashes.get(package.name)
         sources = {str(s.get("sha256")) for s in package.source.values()}
         if allowed and not allowed & {package.sha256, *sources}:
-            raise changed(
-                f"{package.name} {package.version}", min(allowed), package.sha256, package.url
+            raise NoEnvironment(
+                f"'{package.name} {package.version}' has another hash than the requirements file says",
+                where=hide(package.url) or "environment provider 'pypi'",
+                why=f"its SHA-256 is {package.sha256[:16]}…",
+                hint="find out why it is another one; correct the --hash of the requirements file",
             )
 
 
@@ -342,6 +352,8 @@ def _install(
         work.tell("asking the mirror")
         try:
             missing = wheels.find(packages)
+        except IntegrityError:  # somebody must know of that
+            raise
         except StoreError:  # it cannot be reached either
             raise error from None
         if missing:

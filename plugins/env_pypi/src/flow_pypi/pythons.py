@@ -105,7 +105,7 @@ def _of_uv(version: str, work: EnvironmentWork) -> Python | None:
     never = [] if may_download(work) else ["--no-python-downloads"]
     try:
         if not never:
-            run_uv(work, ["python", "install", version])
+            run_uv(work, ["python", "install", version], quiet=False)
         path = run_uv(work, ["python", "find", "--no-project", *never, version]).strip()
     except CommandFailed as error:
         if may_download(work) and "No download found" not in error.output:

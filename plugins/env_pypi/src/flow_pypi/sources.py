@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from flow_core.api import EnvironmentWork
 
 _UV = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
-_SECRET = re.compile(r"(\w+://)[^/\s@'\"]*:[^/\s@'\"]*@")
+# A password; and a user of https alone, which is a token as often as not.
+_SECRET = re.compile(r"(\w+://)[^/\s@'\"]*:[^/\s@'\"]*@|(https?://)[^/\s@'\"]+@")
 _DEFAULT = "the index that uv has by default"
 
 
@@ -75,12 +76,12 @@ class Sources(NamedTuple):
 
 def hide(text: str) -> str:
     """Return a text without the passwords in its URLs."""
-    return _SECRET.sub(r"\1***@", text)
+    return _SECRET.sub(r"\1\2***@", text)
 
 
 def without_login(url: str) -> str:
-    """Return a URL without user and password; a user alone, as repositories have it, stays."""
-    return _SECRET.sub(r"\1", url)
+    """Return a URL without user and password; a user of ssh alone stays."""
+    return _SECRET.sub(r"\1\2", url)
 
 
 def find_sources(options: Mapping[str, Any], work: EnvironmentWork) -> Sources:

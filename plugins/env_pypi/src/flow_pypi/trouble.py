@@ -136,7 +136,7 @@ def _no_space(text: str) -> NoEnvironment | None:
     words = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
     if not any(word in text for word in words):
         return None
-    path = re.search(r"`(/[^`]+)`|(/\S+)", text)
+    path = re.search(r"`(/[^`]+)`|(?<!\w)(/\S+)", text)
     why = "Disk quota exceeded" if "uota" in text else "No space left on device"
     return disk_full(OSError(28, why), (path[1] or path[2]).rstrip(":") if path else WHERE)
 

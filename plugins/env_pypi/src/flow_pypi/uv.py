@@ -39,6 +39,7 @@ def run_uv(
     sources: Sources | None = None,
     *,
     variables: Mapping[str, str] | None = None,
+    quiet: bool = True,
 ) -> str:
     """Run uv; return what it wrote to its standard output.
 
@@ -59,7 +60,11 @@ def run_uv(
     if sources and sources.no_index:
         words = [*words, "--no-index"]
     # In a folder without a project: the lock must not depend on where the launcher was started.
-    return work.run([uv_program(), "--quiet", *offline, *words], folder=work.cache, variables=given)
+    return work.run(
+        [uv_program(), *(["--quiet"] if quiet else []), *offline, *words],
+        folder=work.cache,
+        variables=given,
+    )
 
 
 def lines(texts: Iterable[str]) -> str:

@@ -59,9 +59,13 @@ def listed(packages: Mapping[str, str] | Sequence[str]) -> list[str]:
     return [_checked(text.strip()) for text in packages]
 
 
-def by_name(packages: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """Return the requirements by the normal names of their packages."""
-    return {name_of(text): text for text in listed(packages)}
+def by_name(packages: Mapping[str, str] | Sequence[str]) -> dict[str, list[str]]:
+    """Return the requirements by the normal names of their packages: several, where markers say
+    which of them counts."""
+    found: dict[str, list[str]] = {}
+    for text in listed(packages):
+        found.setdefault(name_of(text), []).append(text)
+    return found
 
 
 def check_no_password(url: str) -> None:
@@ -70,10 +74,11 @@ def check_no_password(url: str) -> None:
     Raises:
         DefinitionError: it has.
     """
-    if re.match(r"\s*[\w+]+://[^/\s@:]*:[^/\s@]+@", url):
+    # A user of https alone is a token as often as not.
+    if re.match(r"\s*[\w+]+://[^/\s@:]*:[^/\s@]*@|\s*(?:\w+\+)?https?://[^/\s@]+@", url):
         raise DefinitionError(
             "A password does not belong into the flow: it would be stored with each run",
-            why="a URL has one",
+            why="a URL has one, or a user, which may be a token",
             hint="name the index by FLOW_PYPI_INDEX, or let uv find the password: in ~/.netrc, or "
             "in a keyring (UV_KEYRING_PROVIDER=subprocess)",
         )
@@ -91,6 +96,12 @@ def _requirement(name: str, version: str) -> str:
         return _checked(f"{name} @ {version[1:].strip()}")
     if _VERSION.fullmatch(version):
         return _checked(f"{name}=={version}")
+    if not version.startswith(("<", ">", "=", "!", "~", ";")):
+        raise DefinitionError(
+            f"{version!r} is no version of '{name}'",
+            why="it begins neither with a digit nor with an operator",
+            hint="packages={'pandas': '2.2.*'}; a version is '2.2.1', '2.2.*', '>=2,<3', '' for any",
+        )
     return _checked(f"{name}{version}")
 
 
@@ -126,6 +137,7 @@ def read_requirements(text: str, name: str) -> RequirementsFile:
     for number, line in _lines(text):
         option = _OPTION.match(line)
         if option:
+            check_no_password(option[2])
             kind = {"-i": "i", "--index-url": "i", "--extra-index-url": "extra"}.get(option[1], "f")
             options[kind].append(option[2])
             continue
@@ -138,6 +150,7 @@ def read_requirements(text: str, name: str) -> RequirementsFile:
                 hint="put what the option includes into the file",
             )
         wanted, *digests = re.split(r"\s+--hash[= ]", line)
+        check_no_password(wanted.partition("@ ")[2] or wanted)
         found.append(wanted.strip())
         allowed = {d.strip()[7:] for d in digests if d.startswith("sha256:")}
         if allowed:

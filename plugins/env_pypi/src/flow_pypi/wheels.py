@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from urllib.request import HTTPRedirectHandler
 
 from flow_core.api import EnvironmentWork, NoEnvironment
 from flow_pypi.pylock import Package
@@ -202,11 +203,13 @@ def download(
     request = urllib.request.Request(
         url, headers={"User-Agent": "flow-pypi", **_login(url, sources)}
     )
+    handlers: list[Any] = [_Redirects()]
+    if url.startswith("https:"):
+        handlers.append(urllib.request.HTTPSHandler(context=_tls(url, sources)))
+    opener = urllib.request.build_opener(*handlers)
     try:
         with (
-            urllib.request.urlopen(
-                request, timeout=_PATIENCE, context=_tls(url, sources)
-            ) as answer,
+            opener.open(request, timeout=_PATIENCE) as answer,
             open(path, "wb") as file,
         ):
             while chunk := answer.read(_CHUNK):
@@ -220,6 +223,19 @@ def download(
         raise _unreachable(url, str(error.reason)) from None
     except (TimeoutError, ConnectionError) as error:
         raise _unreachable(url, str(error) or type(error).__name__) from None
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows redirects; another server does not get the password of the first."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any
+    ) -> Any:
+        following = super().redirect_request(req, fp, code, msg, headers, newurl)
+        before, after = urlsplit(req.full_url), urlsplit(newurl)
+        if following is not None and (before.scheme, before.netloc) != (after.scheme, after.netloc):
+            following.remove_header("Authorization")
+        return following
 
 
 def _unreachable(url: str, why: str) -> NoEnvironment:
@@ -241,10 +257,12 @@ def _login(url: str, sources: Sources) -> dict[str, str]:
     found: tuple[str, str] | None = None
     for index in sources.urls():
         other = urlsplit(index)
-        if other.hostname == parts.hostname and other.username:
-            found = (other.username, other.password or _from_keyring(index, other.username))
+        same = (other.scheme, other.netloc.rpartition("@")[2])
+        if other.username and same == (parts.scheme, parts.netloc.rpartition("@")[2]):
+            user, word = unquote(other.username), unquote(other.password or "")
+            found = (user, word or _from_keyring(index, user))
     found = found or _from_netrc(parts.hostname or "")
-    if found is None or not found[1]:
+    if found is None:
         return {}
     text = base64.b64encode(":".join(found).encode()).decode()
     return {"Authorization": f"Basic {text}"}

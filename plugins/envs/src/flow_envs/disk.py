@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from flow_core.api import BuiltEnvironment
 
 Inode = tuple[int, int]
+_TEMPORARY = ("tmp", "job-")  # how temporary things in a cache begin, by convention
 
 
 class Usage:
@@ -98,9 +99,18 @@ def look(root: str) -> Machine:
             cache = os.path.join(place, "cache")
             if os.path.isdir(cache):
                 caches[provider] = cache
-            left = [n for n in _entries(place) if _is_rubbish(n) or _is_tried_out(place, n)]
-            rubbish += [os.path.join(place, name) for name in left]
+            rubbish += _left_in(place)
     return Machine(root, built_environments(root), caches, rubbish)
+
+
+def _left_in(place: str) -> list[str]:
+    """Return what programs that were killed have left in the folder of a provider."""
+    left = [n for n in _entries(place) if _is_rubbish(n) or _is_tried_out(place, n)]
+    for folder in ("resolved", "locks"):
+        left += [f"{folder}/{n}" for n in _entries(f"{place}/{folder}") if _is_rubbish(n)]
+    if not is_building(place):  # else it may be that of who builds
+        left += [f"cache/{n}" for n in _entries(f"{place}/cache") if n.startswith(_TEMPORARY)]
+    return [os.path.join(place, name) for name in left]
 
 
 def is_building(folder: str) -> bool:
@@ -127,7 +137,7 @@ def is_locked(path: str) -> bool:
 def _is_rubbish(name: str) -> bool:
     """Whether a file was written aside, to be renamed, or a folder was, to be removed, by a process
     that has ended: ``KEY.json.PROCESS.THREAD``, ``cache.PROCESS.gone``."""
-    found = re.fullmatch(r"[0-9a-f]{16}\.json\.(\d+)\.\d+|cache\.(\d+)\.gone", name)
+    found = re.fullmatch(r".+\.json\.(\d+)\.\d+|cache\.(\d+)\.gone", name)
     return found is not None and not _lives(int(found[1] or found[2]))
 
 
