@@ -124,6 +124,7 @@ ALL = (
             "EnvironmentRequest",
             "EnvironmentWork",
             "PackageMirror",
+            "EnvironmentWithOrigins",
             "ExportingEnvironment",
             "Interpreter",
         ),

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from flow_core.code_files import Collector, Selection, collect, holds_private_key
+from flow_core.code_files import Collector, Selection, collect, holds_login, holds_private_key
 from flow_core.errors import FlowError
 
 SOURCES = ("flow.py", "lib/a.py", "lib/data.csv", "lib/sub/b.py")
@@ -277,6 +277,21 @@ class TestSecrets:
         assert holds_private_key(f"KEY = '{head}\\n{body}\\n'".encode())
         assert not holds_private_key(f"if line == '{head}':\n    read()\n".encode())
         assert not holds_private_key(f"-----BEGIN PUBLIC KEY-----\n{body}\n".encode())
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            ("--extra-index-url http://ada:PASS@host/simple\n", True),
+            ("url: https://:PASS@host\n", True),
+            ("--index-url https://glpat-0123456789abcdefgh@host/simple\n", True),
+            ("url: postgres://ada:${PASSWORD}@host/db\n", False),
+            ("url: https://ada:<token>@host\n", False),
+            ("git+ssh://git@host/x.git\nhttps://host:8080/a@b\n", False),
+        ],
+    )
+    def test_logins_in_urls(self, text, found):
+        assert holds_login("requirements.txt", text.encode()) == found
+        assert not holds_login("lib.py", text.encode())
 
 
 class TestAdded:

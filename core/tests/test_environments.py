@@ -60,8 +60,36 @@ class Own:
         return Interpreter(sys.executable)
 
 
+class OwnWithOrigins(Own):
+    """One whose packages come from somewhere."""
+
+    capabilities = EnvironmentCapabilities(offline=True, origins=True)
+
+    def origins(self, request: EnvironmentRequest, work: Any) -> Any:
+        return [work.setting("place")]
+
+
 def builder(provider: Any, root: Path, **options: Any) -> EnvironmentBuilder:
     return EnvironmentBuilder("own", provider, str(root), **options)
+
+
+class TestOrigins:
+    def test_a_request_is_resolved_anew_where_packages_come_from_somewhere_else(
+        self, tmp_path: Path
+    ) -> None:
+        provider = OwnWithOrigins()
+        here = builder(provider, tmp_path, setting={"place": "here"}.get)
+        there = builder(provider, tmp_path, setting={"place": "there"}.get)
+        for one in (here, there, here, there):
+            one.resolve(request())
+        assert provider.calls == ["resolve", "resolve"]
+        assert here.known(request(python="3.12")) is None
+
+    def test_what_is_no_json_is_the_providers_fault(self, tmp_path: Path) -> None:
+        odd = builder(OwnWithOrigins(), tmp_path, setting={"place": {1, 2}}.get)
+        with pytest.raises(PluginError, match="'own' failed") as caught:
+            odd.known(request())
+        assert str(caught.value.where).endswith("OwnWithOrigins.origins")
 
 
 class TestLocks:

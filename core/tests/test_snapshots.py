@@ -214,6 +214,13 @@ class TestSecrets:
         flowtester.write("!flow.py\n", ".flowignore")
         flowtester.python(file, "run").check()
 
+    def test_a_login_in_another_file(self, flowtester):
+        flowtester.write("--index-url https://ada:PASS@host/simple\n", "needs.txt")
+        file = flowtester.write(PLAIN)
+        done = flowtester.python(file, "code", "list", variables={"FLOW_PACKAGE": "needs.txt"})
+        assert listed(done) == ["flow.py"]
+        assert "it holds a login in a URL" in done.stderr
+
     def test_settings_that_are_secret(self, flowtester):
         flowtester.write('[tool.flow]\ndatastore = "s3://a:b@c/d"\n', "pyproject.toml")
         file = flowtester.write(PLAIN)

@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from flow_core.environments import ReadyEnvironment
+from flow_core.environments import EnvironmentLock, ReadyEnvironment
 from flow_core.errors import NoEnvironment, PluginError
 from flow_core.index import EntryPoint, PluginIndex, installed
 from flow_core.launch import python_command
-from flow_core.travel import Luggage, Requirement, core_requirements, link_folder, pack, unpack
+from flow_core.travel import (
+    Luggage,
+    Requirement,
+    check_lock,
+    core_requirements,
+    link_folder,
+    pack,
+    unpack,
+)
 
 
 def environment(tmp_path: Path, python: str = "3.11.4", **packages: str) -> ReadyEnvironment:
@@ -35,6 +43,16 @@ class TestPack:
         luggage = pack(installed().choose(["only:retry", "only:catch"]), ())
         assert set(luggage.own) == {"flow-core", "flow-retry", "flow-catch"}
         assert "flow_retry" in luggage.own["flow-retry"]
+
+    def test_what_only_declares_settings_brings_only_what_was_written_for_flow_core(self) -> None:
+        index = installed()
+        by_hooks = {e.distribution for e in index.entry_points if e.group == "flow.plugins"}
+        all_of_it = pack(index, (), by_hooks)
+        little = pack(index, ())
+        assert {"click", "pluggy"} <= {*little.libraries}, "flow-core itself needs these"
+        assert not {"six", "requests", "boto3", "urllib3"} & {*little.libraries}
+        assert {"boto3", "urllib3"} <= {*all_of_it.libraries}
+        assert "flow-objectstore" in little.libraries
 
     def test_everything_is_a_file_or_folder_of_this_machine(self) -> None:
         luggage = pack(installed(), ())
@@ -86,6 +104,16 @@ class TestUnpack:
         with pytest.raises(NoEnvironment) as caught:
             self.unpacked(tmp_path, fast="1.5", lib="1.0")
         assert caught.value.why == "lib is 1.0; flow-core needs lib>=2"
+
+    def test_a_lock_is_refused_before_it_is_built(self, tmp_path: Path) -> None:
+        luggage = self.luggage(tmp_path)
+        good = {"packages": [{"name": "lib", "version": "2.5"}, {"name": "x", "version": "0"}]}
+        check_lock(luggage, EnvironmentLock.of("own", good))
+        lock = EnvironmentLock.of("own", {"pylock": '[[packages]]\nname = "lib"\nversion = "1"\n'})
+        with pytest.raises(NoEnvironment) as caught:
+            check_lock(luggage, lock)
+        assert caught.value.what == f"flow-core cannot run in the environment {lock.name}"
+        assert caught.value.why == "lib is 1; flow-core needs lib>=2"
 
     def test_what_is_compiled_must_be_there(self, tmp_path: Path) -> None:
         with pytest.raises(NoEnvironment) as caught:

@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import Environment as Environment
     from flow_core.interfaces import EnvironmentCapabilities as EnvironmentCapabilities
     from flow_core.interfaces import EnvironmentRequest as EnvironmentRequest
+    from flow_core.interfaces import EnvironmentWithOrigins as EnvironmentWithOrigins
     from flow_core.interfaces import EnvironmentWork as EnvironmentWork
     from flow_core.interfaces import Exited as Exited
     from flow_core.interfaces import ExportingEnvironment as ExportingEnvironment
@@ -296,7 +297,7 @@ _HOME = {
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint GROUPS PluginIndex core_requirement distributions installed satisfies",
     "interfaces": "Attributes REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
-    " EnvironmentCapabilities EnvironmentRequest EnvironmentWork Exited ExportingEnvironment GangCompute Interpreter Metadata ObjectInfo"
+    " EnvironmentCapabilities EnvironmentRequest EnvironmentWithOrigins EnvironmentWork Exited ExportingEnvironment GangCompute Interpreter Metadata ObjectInfo"
     " Output PackageMirror Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",
     "library": "resume_flow run_flow",

@@ -347,6 +347,16 @@ def holds_private_key(content: bytes) -> bool:
     return b" PRIVATE KEY" in content and re.search(_PRIVATE_KEY, content) is not None
 
 
+def holds_login(name: str, content: bytes) -> bool:
+    """Return whether a file that is no module holds a URL with a password or token in it.
+
+    Places for one, ``${PASSWORD}`` or ``<token>``, are none.
+    """
+    if name.endswith(".py") or b"://" not in content:
+        return False
+    return re.search(rb"://(?:[^\s/:@${}<>]*:[^\s/:@${}<>]+|[\w.-]{20,})@", content) is not None
+
+
 def looks_secret(name: str) -> bool:
     """Return whether a file's name is one that files with secrets have."""
     if name.endswith(".py"):

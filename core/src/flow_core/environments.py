@@ -243,7 +243,7 @@ class EnvironmentBuilder:
         known = None if anew else self.known(request)
         if known is not None:
             return known
-        place = os.path.join(self._folder, f"resolving-{request_digest(request)[:_KEY]}")
+        place = os.path.join(self._folder, f"resolving-{self._digest(request)[:_KEY]}")
         # Held, too, against who cleans up: downloads lie in the cache meanwhile.
         with self._locked(place, "waiting for another process, which resolves it") as descriptor:
             known = None if anew else self.known(request)
@@ -260,8 +260,20 @@ class EnvironmentBuilder:
         text = _read(self._resolved(request))
         return None if text is None else EnvironmentLock.read(self.name, text)
 
-    def _resolved(self, request: EnvironmentRequest) -> str:
+    def _digest(self, request: EnvironmentRequest) -> str:
+        """Return a hash of all that a request asks for, and of where packages come from."""
         digest = request_digest(request)
+        provider: Any = self._provider
+        if not provider.capabilities.origins:
+            return digest
+        from blake3 import blake3
+
+        with self._blaming("origins"):
+            origins = canonical(provider.origins(request, self._work()))
+        return blake3(f"{digest}{origins}".encode()).hexdigest()[:32]
+
+    def _resolved(self, request: EnvironmentRequest) -> str:
+        digest = self._digest(request)
         key = f"{digest}-{self._version}" if self._version else digest
         return os.path.join(self._folder, "resolved", f"{key}.json")
 

@@ -594,6 +594,8 @@ class EnvironmentCapabilities(NamedTuple):
             `ExportingEnvironment`.
         mirrors: it keeps what it has fetched in `EnvironmentWork.mirror`, as the setting
             ``mirror_packages`` says, and builds from there.
+        origins: it has a method ``origins``: where packages come from by settings and variables. A
+            request is resolved anew where that is something else: see `EnvironmentWithOrigins`.
 
     Since 0.1.
     """
@@ -602,10 +604,12 @@ class EnvironmentCapabilities(NamedTuple):
     other_platforms: bool = False
     exports: bool = False
     mirrors: bool = False
+    origins: bool = False
 
 
 class EnvironmentRequest(NamedTuple):
-    """What an environment must be. All that a lock may depend on is in it, and nothing else.
+    """What an environment must be. All that a lock may depend on is in it, and nothing else but where
+    packages come from: see `EnvironmentWithOrigins`.
 
     Attributes:
         options: what the step asks for, as the plan has it: JSON data, in the provider's words.
@@ -766,6 +770,19 @@ class Environment(Protocol):
 
         Raises:
             FlowError: the lock is none of this provider, or something is missing.
+        """
+
+
+class EnvironmentWithOrigins(Environment, Protocol):
+    """An `Environment` with the capability ``origins``. Since 0.1."""
+
+    def origins(self, request: EnvironmentRequest, work: EnvironmentWork) -> Any:
+        """Return where the packages of a request come from, as far as the request does not say it
+        itself: JSON data, of settings and variables: indexes, channels, folders.
+
+        The lock that a request has got holds where the answer is the same; in another project, with
+        other indexes, it is resolved anew. Asked for each request when a run starts: it must be quick,
+        and use no network. Passwords do not belong into it.
         """
 
 

@@ -262,15 +262,20 @@ def _read(search: _Search, sources: CodeFiles, limit: float) -> _Read:
             hint = f"make it readable, or name it in {FILE}"
             left_out.append(LeftOut(name, "cannot be read", hint))
             continue
-        if code_files.holds_private_key(files[name].content):
-            if search.collector.allows(name, path):
-                continue
-            hint = f"to keep it: a line '!{name}' in {FILE}"
+        why = _secret_in(name, files[name].content)
+        if why and not search.collector.allows(name, path):
             if name == sources.script:
                 raise _key_in_the_flow(path)
             del files[name]
-            left_out.append(LeftOut(name, "holds a private key", hint))
+            left_out.append(LeftOut(name, why, f"to keep it: a line '!{name}' in {FILE}"))
     return _Read(files, states, tuple(left_out))
+
+
+def _secret_in(name: str, content: bytes) -> str:
+    """Return what of a file's content is secret, for people; ``""`` = nothing."""
+    if code_files.holds_private_key(content):
+        return "holds a private key"
+    return "holds a login in a URL" if code_files.holds_login(name, content) else ""
 
 
 def _size(path: str) -> int:

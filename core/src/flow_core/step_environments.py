@@ -38,9 +38,10 @@ from flow_core.interfaces import Environment, EnvironmentRequest, TaskCommand
 from flow_core.mirror import StoreMirror
 from flow_core.plan import LOCAL, TaskPlan
 from flow_core.plugins import DECORATOR_GROUP
+from flow_core.plugins import GROUP as PLUGIN_GROUP
 from flow_core.records import EnvironmentProgress, RunDocument
 from flow_core.scheduler import INTERRUPTS
-from flow_core.travel import CORE, Luggage, pack, unpack
+from flow_core.travel import CORE, Luggage, check_lock, pack, unpack
 
 if TYPE_CHECKING:
     from flow_core.session import Session
@@ -255,6 +256,8 @@ class StepEnvironments:
             for digest, lock in locks.items()
             if digest not in self._ready
         }
+        for provider, digest in missing:
+            check_lock(self._luggage, EnvironmentLock(provider, digest, locks[digest].text))
 
         def job(digest: str, tell: Any, cancelled: threading.Event) -> ReadyEnvironment:
             return self.builder(locks[digest].provider, tell, cancelled).prepare(locks[digest])
@@ -391,8 +394,26 @@ class StepEnvironments:
         index = self._session.index
         if self._session.flow is None:  # which decorators the flow has is not known
             return pack(index, (), {e.distribution for e in index.entry_points})
-        loaded = {e.distribution for e in index.entry_points if e.group == "flow.plugins"}
+        acting = self._acting()
+        groups = {PLUGIN_GROUP}
+        if any(plan.secrets for plan in self._session.plans.values()):
+            groups.add("flow.secrets")  # whichever of them the settings choose
+        loaded = {
+            e.distribution
+            for e in index.entry_points
+            if e.group in groups and (e.group != PLUGIN_GROUP or e.name in acting)
+        }
         return pack(index, self._used(), loaded)
+
+    def _acting(self) -> set[str]:
+        """Return the names of the hook modules that do more than to declare settings. What only those
+        require that do not would be seen by the step, which nobody has promised it."""
+        manager = self._session.plugins.manager
+        return {
+            name
+            for name, plugin in manager.list_name_plugin()
+            if any(hook.name != "flow_settings" for hook in manager.get_hookcallers(plugin) or ())
+        }
 
     def _used(self) -> set[str]:
         """Return the distributions that tasks cannot do without.

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +20,7 @@ from flow_core.errors import NoEnvironment, PluginError
 from flow_core.index import PluginIndex, installed, normalise, satisfies, split_folder
 
 if TYPE_CHECKING:
-    from flow_core.environments import ReadyEnvironment
+    from flow_core.environments import EnvironmentLock, ReadyEnvironment
 
 CORE = "flow-core"
 _COMPILED = (".so", ".pyd", ".dylib", ".dll")
@@ -68,9 +68,10 @@ def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()
         index: the plugins; all of them go along, so that their names are known there.
         used: names of the distributions that a task cannot do without: what these require goes along
             too, or, where it is compiled, is required of the environment.
-        loaded: names of the distributions whose hook modules a task loads besides. What they require
+        loaded: names of the distributions whose hook modules a task calls besides. What they require
             goes along; what of it is compiled they need not have there, unless they say so
-            (hook ``flow_environment_requirements``).
+            (hook ``flow_environment_requirements``). Of all others only libraries go along that were
+            written for flow-core.
 
     Raises:
         PluginError: a distribution cannot be taken along.
@@ -102,6 +103,11 @@ def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()
         if name == CORE or name in used or name in loaded:
             must = name == CORE or name in used
             waiting.extend((wanted, must) for wanted in found.requirements())
+        else:  # the step may use it all the same, if it has what that needs of other people
+            for wanted in found.requirements():
+                library = _look_up(wanted.name, places.get(wanted.name))
+                if library is not None and library.pure and _is_ours(library):
+                    libraries[wanted.name] = _contents(library, set())
     seen: set[tuple[Requirement, bool]] = set()
     while waiting:
         wanted, must = waiting.popleft()
@@ -122,6 +128,11 @@ def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()
     return Luggage(
         own, libraries, tuple(sorted(compiled)), {n: tuple(r) for n, r in needed.items()}
     )
+
+
+def _is_ours(library: _Installed) -> bool:
+    """Whether a library was written for flow-core: several plugins share it."""
+    return any(wanted.name == CORE for wanted in library.requirements())
 
 
 def core_requirements() -> tuple[str, ...]:
@@ -153,6 +164,25 @@ def unpack(luggage: Luggage, environment: ReadyEnvironment, root: str) -> str:
     return link_folder(items, root)
 
 
+def check_lock(luggage: Luggage, lock: EnvironmentLock) -> None:
+    """Refuse a lock with a version that will not do, before anything is built from it.
+
+    Raises:
+        NoEnvironment: flow-core, or a plugin in use, needs another version.
+    """
+    from flow_core.crossing import version_in
+
+    data, problems = lock.data, []
+    for name, requirements in luggage.needed.items():
+        version = version_in(data, name)
+        problems += [
+            f"{name} is {version}; {wanted.by} needs {name}{wanted.range}"
+            for wanted in requirements
+            if version is not None and not satisfies(version, wanted.range)
+        ]
+    _refuse(problems, lock.name, None)
+
+
 def _check(luggage: Luggage, environment: ReadyEnvironment) -> None:
     problems = []
     for name, requirements in luggage.needed.items():
@@ -162,10 +192,14 @@ def _check(luggage: Luggage, environment: ReadyEnvironment) -> None:
                 problems.append(f"{wanted.text}, which {wanted.by} needs, is not there")
             elif version is not None and not satisfies(version, wanted.range):
                 problems.append(f"{name} is {version}; {wanted.by} needs {name}{wanted.range}")
+    _refuse(problems, environment.name, environment.folder)
+
+
+def _refuse(problems: Sequence[str], name: str, where: str | None) -> None:
     if problems:
         raise NoEnvironment(
-            f"flow-core cannot run in the environment {environment.name}",
-            where=environment.folder,
+            f"flow-core cannot run in the environment {name}",
+            where=where,
             why="\n".join(problems),
             hint="leave the version of these packages open, or ask for one that fits",
         )

@@ -50,6 +50,11 @@ class TestConda(EnvironmentSuite):
         self.settings = {"conda_channels": conda_url, "mirror_packages": False}
 
 
+SETTINGS = {
+    "mirror_packages": False,
+    **dict.fromkeys(("pypi_index", "pypi_extra_index", "pypi_find_links"), ""),
+}
+
 Make = Callable[..., EnvironmentBuilder]
 
 
@@ -68,7 +73,7 @@ def make(tmp_path: Path, cache: Path, conda_url: str) -> Make:
         if not fresh and not (root / "conda" / "cache").exists():
             (root / "conda").mkdir(parents=True)
             (root / "conda" / "cache").symlink_to(cache)
-        settings = {"conda_channels": conda_url, "mirror_packages": False}
+        settings: dict[str, Any] = {"conda_channels": conda_url, **SETTINGS}
         settings.update(changes.pop("settings", {}))
         return EnvironmentBuilder(
             "conda", CondaEnvironment(), str(root), setting=settings.__getitem__, **changes
@@ -193,6 +198,18 @@ class TestLock:
         assert "'http://127.0.0.1:9/c'" in error
         assert "secret" not in error
         assert "tok-1" not in error
+
+    def test_other_channels_lead_to_another_lock(
+        self, make: Make, conda_channel: CondaChannel, conda_url: str
+    ) -> None:
+        by_url = make().resolve(request("tinylib 1.0"))
+        by_folder = make(settings={"conda_channels": conda_channel.folder})
+        assert by_folder.known(request("tinylib 1.0")) is None
+        assert by_folder.resolve(request("tinylib 1.0")).hash != by_url.hash
+        assert make().known(request("tinylib 1.0")) == by_url
+        own = request("tinylib 1.0", options={"channels": [conda_url]})
+        known = by_folder.resolve(own)
+        assert make().known(own) == known, "what the step says itself counts alone"
 
     def test_a_lock_of_another_format_is_refused(self) -> None:
         with pytest.raises(NoEnvironment, match="no lock of the environment provider 'conda'"):
@@ -431,7 +448,7 @@ class TestMirror:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, conda_url: str) -> Path:
     root = tmp_path_factory.mktemp("exported")
-    settings = {"conda_channels": conda_url, "mirror_packages": False}
+    settings = {"conda_channels": conda_url, **SETTINGS}
     builder = EnvironmentBuilder(
         "conda", CondaEnvironment(), str(root), setting=settings.__getitem__
     )

@@ -32,8 +32,7 @@ from rattler import (
 from rattler.package_streaming import download_to_writer
 
 from flow_conda import trouble
-from flow_conda.archives import archive_path, digest_of
-from flow_conda.solving import without_secrets
+from flow_conda.archives import archive_path, digest_of, public_url
 from flow_core.api import NoEnvironment
 
 _AT_ONCE = 8  # downloads
@@ -95,7 +94,7 @@ class _Fetching:
         self._tell = tell
         self._client = Client.default_client()
         secret = [Channel(name).base_url for name in job["channels"]]
-        self._secret = {without_secrets(url): url for url in secret if without_secrets(url) != url}
+        self._secret = {public_url(url): url for url in secret if public_url(url) != url}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._bytes = self._total = 0
         self._names: list[str] = []

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from flow_conda import trouble
-from flow_conda.archives import archive_path
+from flow_conda.archives import archive_path, public_url
 from flow_conda.ontop import install_pypi, pip_packages, with_pypi
 from flow_conda.platforms import subdir_of
 from flow_conda.specs import (
@@ -64,8 +64,20 @@ class CondaEnvironment:
     """
 
     capabilities = EnvironmentCapabilities(
-        offline=True, other_platforms=True, exports=True, mirrors=True
+        offline=True, other_platforms=True, exports=True, mirrors=True, origins=True
     )
+
+    def origins(self, request: EnvironmentRequest, work: EnvironmentWork) -> Any:
+        """Return the channels that settings name, what is said of machines, and indexes of PyPI."""
+        options = request.options
+        channels = [] if options.get("channels") else default_channels(work)
+        told = {n: v for n, v in os.environ.items() if n.startswith("CONDA_OVERRIDE_")}
+        found = {"channels": [public_url(_channel(c)) for c in channels], "machine": told}
+        if options.get("pypi") or options.get("environment"):
+            from flow_pypi.sources import find_sources
+
+            found["pypi"] = find_sources(options.get("pypi", {}), work).names()
+        return found
 
     def resolve(self, request: EnvironmentRequest, work: EnvironmentWork) -> Mapping[str, Any]:
         """Let rattler say what it would install on the platform of the request."""

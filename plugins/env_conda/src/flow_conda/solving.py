@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import rattler
 from rattler import (
@@ -23,6 +21,7 @@ from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 from rattler.networking.fetch_repo_data import CacheAction
 
 from flow_conda import trouble
+from flow_conda.archives import public_url
 from flow_conda.platforms import marker_variables, virtual_packages
 from flow_conda.required import applying, check_python_version, conda_spec
 from flow_core.api import NoEnvironment
@@ -33,7 +32,6 @@ _KEPT = (
 )
 """What a lock says of a package. When it was built and indexed may change; it does not count."""
 T = TypeVar("T")
-_TOKEN = re.compile(r"^/t/[^/]+(?=/)")
 
 
 async def solve(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +179,7 @@ class _Search:
 
     async def _explained(self, text: str, specs: Sequence[str]) -> NoEnvironment:
         lacking = trouble.lacking(text)
-        shown = [without_secrets(channel) for channel in self._job["channels"]]
+        shown = [public_url(channel) for channel in self._job["channels"]]
         if lacking is None:
             return trouble.no_solution(text, specs, self._job["platform"])
         records = await self._records(MatchSpec(lacking))
@@ -199,7 +197,7 @@ class _Search:
             try:
                 await self._query([channel], MatchSpec("python"))
             except GatewayError as error:
-                shown = without_secrets(name)
+                shown = public_url(name)
                 if self._job["offline"]:
                     return trouble.not_known_offline(shown)
                 return trouble.unreachable(shown, _hidden(str(error), name))
@@ -210,23 +208,13 @@ def locked(record: RepoDataRecord) -> dict[str, Any]:
     """Return what a lock says of a package."""
     data = json.loads(record.to_json())
     found = {key: data[key] for key in _KEPT if data.get(key) is not None}
-    found["url"], found["channel"] = without_secrets(data["url"]), without_secrets(data["channel"])
+    found["url"], found["channel"] = public_url(data["url"]), public_url(data["channel"])
     if "sha256" not in found:
         raise trouble.no_hash(found["name"], found["url"])
     return found
 
 
-def without_secrets(url: str) -> str:
-    """Return the URL of a channel without password and token, which belong into no lock."""
-    parts = urlsplit(url)
-    if not parts.scheme or not parts.netloc:
-        return url
-    place = parts.netloc.rpartition("@")[2]
-    path = _TOKEN.sub("", parts.path)
-    return urlunsplit((parts.scheme, place, path, parts.query, parts.fragment))
-
-
 def _hidden(text: str, channel: str) -> str:
     """Return an error's text without what is secret in the URL of a channel."""
     secret = Channel(channel).base_url.rstrip("/")
-    return text.replace(secret, without_secrets(secret))
+    return text.replace(secret, public_url(secret))

@@ -22,7 +22,7 @@ class PypiEnvironment:
     """Makes virtual environments of what uv has locked: a ``pylock.toml`` for one platform and Python."""
 
     capabilities = EnvironmentCapabilities(
-        offline=True, other_platforms=True, exports=True, mirrors=True
+        offline=True, other_platforms=True, exports=True, mirrors=True, origins=True
     )
 
     def resolve(self, request: EnvironmentRequest, work: EnvironmentWork) -> Mapping[str, Any]:
@@ -48,6 +48,12 @@ class PypiEnvironment:
                 interpreter=interpreter,
             ),
         }
+
+    def origins(self, request: EnvironmentRequest, work: EnvironmentWork) -> Any:
+        """Return the indexes and folders that settings and configurations name, without passwords."""
+        from flow_pypi.sources import find_sources
+
+        return find_sources(request.options, work).names()
 
     def prepare(self, lock: Mapping[str, Any], folder: str, work: EnvironmentWork) -> Interpreter:
         """Make the environment, and install what the lock has."""

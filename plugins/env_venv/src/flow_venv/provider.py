@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,10 @@ from flow_venv.trouble import explain
 
 FORMAT = 1
 _ALONE = {"PYTHONPATH": "", "PYTHONHOME": ""}  # what is there is no part of the environment
+_WHERE = (
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"),
+    *("PIP_CONFIG_FILE", "PIP_CONSTRAINT", "PIP_PRE"),
+)
 _QUIET = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
 
 
@@ -31,7 +36,12 @@ class VenvEnvironment:
     Wheels are kept in the cache: an environment is built from there, without network.
     """
 
-    capabilities = EnvironmentCapabilities(offline=True)
+    capabilities = EnvironmentCapabilities(offline=True, origins=True)
+
+    def origins(self, request: EnvironmentRequest, work: EnvironmentWork) -> Any:
+        """Return where pip looks, as settings and its own variables say."""
+        told = {n: v for n, v in os.environ.items() if n in _WHERE}
+        return [_without_password(text) for text in (*_sources(work), *map("=".join, told.items()))]
 
     def resolve(self, request: EnvironmentRequest, work: EnvironmentWork) -> Mapping[str, Any]:
         """Let pip say what it would install."""
@@ -224,6 +234,10 @@ def _sources(work: EnvironmentWork) -> list[str]:
     return (
         [*found, "--find-links", os.path.abspath(os.path.expanduser(wheels))] if wheels else found
     )
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 def _pip(work: EnvironmentWork, python: str, command: str, *words: str) -> str:
