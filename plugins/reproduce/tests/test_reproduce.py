@@ -96,7 +96,8 @@ class TestWhatIsSaidBefore:
         [
             (["F/9"], {"error": "There is no run F/9", "try": "the latest are: 2, 1"}),
             (["G/1"], {"error": "There is no run G/1", "try": "known names: F"}),
-            (["F"], {"error": "'F' names no run", "try": "MyFlow/3"}),
+            (["F"], {"error": "'F' names no run", "try": "F/2"}),
+            (["G"], {"error": "'G' names no run", "try": "MyFlow/3"}),
             (
                 ["F/1", "--step", "jion"],
                 {"error": "Run F/1 has no step 'jion'", "try": "did you mean 'join'?"},
@@ -192,7 +193,7 @@ class TestRunsThatFailed:
         assert done.returncode == 1
         assert "error: The flow file cannot be loaded\n" in done.stderr
         assert "why:   ModuleNotFoundError: No module named 'only_there'\n" in done.stderr
-        assert done.error["error"] == "Run F/1 could not be started again"
+        assert done.stderr.count("error: ") == 1
         assert [*(flowtester.path / ".cache/flow/reproduce").iterdir()] == []
 
 

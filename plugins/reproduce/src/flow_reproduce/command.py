@@ -142,13 +142,13 @@ def _again(
     finally:
         if folder is None and (done is None or done.run is None or done.status == 0):
             shutil.rmtree(place, ignore_errors=True)  # else a resume of the new run needs it
+    if done.run is None and done.status > 0:
+        click.get_current_context().exit(1)  # the error has been shown
     if done.run is None:
         raise FlowError(
             f"Run {old.pathspec} could not be started again",
             where=session.store.url,
-            why="see the error above"
-            if done.status >= 0
-            else f"its process was ended by signal {-done.status}",
+            why=f"its process was ended by signal {-done.status}",
             hint=f"look at its code: flow code checkout {old.pathspec}",
         )
     return read_run(session, old.document.flow, done.run)

@@ -55,11 +55,13 @@ def find_run(context: CommandContext, text: str) -> FoundRun:
     if len(parts) == 1 and context.flow is not None:
         parts.insert(0, context.flow.__name__)
     if len(parts) != 2 or not all(parts):
+        there = _numbers(context.session(), parts[0]) if len(parts) == 1 else []
+        example = f"{parts[0]}/{there[-1]}" if there else "MyFlow/3"
         raise UsageError(
             f"'{text}' names no run",
             where=f"the argument of '{context.name}'",
             why="a run is Flow/run, in a flow file also run",
-            hint="3" if context.flow is not None else "MyFlow/3",
+            hint="3" if context.flow is not None else example,
         )
     return read_run(context.session(), *parts)
 
@@ -76,13 +78,19 @@ def read_run(session: Session, flow: str, run: str) -> FoundRun:
 
 
 def _no_run(session: Session, flow: str, run: str) -> NotFound:
-    there = sorted((n for n in session.store.folders(f"runs/{flow}/") if n.isdigit()), key=int)
+    there = _numbers(session, flow)
     flows = session.store.folders("runs/")
     if there:
         hint = "the latest are: " + ", ".join(reversed(there[-5:]))
     else:
         hint = did_you_mean(flow, flows) or "another store: flow --datastore URL reproduce RUN"
     return NotFound(f"There is no run {flow}/{run}", where=session.store.url, hint=hint)
+
+
+def _numbers(session: Session, flow: str) -> list[str]:
+    """Return the numbers of a flow's runs in the store, the latest last."""
+    found = session.store.folders(f"runs/{flow}/") if flow else []
+    return sorted((n for n in found if n.isdigit()), key=int)
 
 
 def code_of(session: Session, run: FoundRun) -> dict[str, CodeFile]:
