@@ -54,4 +54,6 @@ class Fetching:
             return
         part = min(self._fetched / self._total, 1.0)
         done = f"{amount(self._fetched)} of " if self._fetched else ""
-        self._work.tell(f"{what}, {done}{amount(self._total)}", self._begun + (_LINKED - self._begun) * part)
+        self._work.tell(
+            f"{what}, {done}{amount(self._total)}", self._begun + (_LINKED - self._begun) * part
+        )
