@@ -444,6 +444,26 @@ class TestMirror:
             ready = make(fresh=True, name=name, mirror=mirror, **changes).prepare(lock)
             subprocess.run([ready.interpreter, "-c", "import tinylib"], check=True)
 
+    def test_a_mirror_in_trouble_does_not_hide_the_reason(self, make: Make, tmp_path: Path) -> None:
+        class Broken(_Mirror):
+            def fetch(self, sha256: str, path: str) -> bool:
+                raise NoEnvironment("The store is down")
+
+        lock = make().resolve(request("tinylib 1.0"))
+        data = lock.data
+        for package in data["packages"]:
+            package["url"] = "http://127.0.0.1:9/noarch/" + package["fn"]
+        gone = EnvironmentLock.of("conda", data)
+        broken = Broken(tmp_path / "mirror")
+        for changes, what in (
+            ({}, "cannot be fetched"),
+            ({"offline": True}, "are not on this machine"),
+        ):
+            with pytest.raises(NoEnvironment, match=what) as caught:
+                make(fresh=True, name="new", mirror=broken, **changes).prepare(gone)
+            assert "nor does the datastore give" in str(caught.value.why)
+            assert "The store is down" in str(caught.value.why)
+
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, conda_url: str) -> Path:

@@ -405,6 +405,10 @@ class _Watched:
         self._given = given
         self._made = made
 
+    def origins(self, request: EnvironmentRequest, work: Any) -> Any:
+        provider: Any = self._provider
+        return provider.origins(request, work)
+
     def resolve(self, request: EnvironmentRequest, work: Any) -> Mapping[str, Any]:
         lock = self._provider.resolve(request, work)
         self._made(lock)

@@ -200,14 +200,17 @@ class _Building:
     def build(self) -> None:
         """Bring the packages together, and link them."""
         keeps = self._work.setting("mirror_packages")
+        why_not = ""
         if keeps or self._work.offline:
-            self._from_mirror(self._missing())
+            why_not = self._from_mirror(self._missing())
         answer = self._install()
-        if answer["failed"]:
-            self._from_mirror(answer["failed"])
-            answer = self._install()
-        for error in answer["failed"].values():
-            raise trouble.error_of(error)
+        if answer["failed"] and not why_not:
+            why_not = self._from_mirror(answer["failed"])
+            answer = answer if why_not else self._install()
+        for data in answer["failed"].values():
+            error = trouble.error_of(data)
+            error.why = "\n".join(filter(None, (error.why, why_not)))
+            raise error
         if keeps and self._work.mirror is not None:
             for sha256, package in self._by_hash.items():
                 self._work.check()
@@ -217,15 +220,24 @@ class _Building:
         cache = self._work.cache
         return [h for h, p in self._by_hash.items() if not os.path.isfile(archive_path(cache, p))]
 
-    def _from_mirror(self, hashes: Sequence[str] | Mapping[str, Any]) -> None:
+    def _from_mirror(self, hashes: Sequence[str] | Mapping[str, Any]) -> str:
+        """Fetch what the mirror has; say why it could not be asked, or ``""``.
+
+        What cannot be had there is had elsewhere, or is an error that says why: not that of the mirror.
+        """
         mirror = self._work.mirror
         if mirror is None:
-            return
+            return ""
         for sha256 in hashes:
             self._work.check()
-            path = archive_path(self._work.cache, self._by_hash[sha256])
+            package = self._by_hash[sha256]
+            path = archive_path(self._work.cache, package)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            mirror.fetch(sha256, path)
+            try:
+                mirror.fetch(sha256, path)
+            except FlowError as error:
+                return f"nor does the datastore give '{package['name']}': {error.what}"
+        return ""
 
     def _install(self) -> dict[str, Any]:
         job = {
