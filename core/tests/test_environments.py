@@ -432,6 +432,23 @@ class TestPrograms:
         text = run_program(["head", "-c", "1000000", "/dev/zero"], threading.Event())
         assert len(text) == 1_000_000
 
+    def test_lines_are_heard_while_it_runs(self) -> None:
+        heard: list[str] = []
+        script = "printf one >&2; sleep 0.2; echo ' and two' >&2; sleep 0.3; echo out"
+
+        out = run_program(["sh", "-c", script], threading.Event(), heard=heard.append)
+        assert out == "out\n"
+        assert heard == ["one and two"]
+
+    def test_who_hears_can_end_it(self) -> None:
+        def hear(line: str) -> None:
+            raise KeyboardInterrupt
+
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            run_program(["sh", "-c", "echo a >&2; sleep 60"], threading.Event(), heard=hear)
+        assert time.monotonic() - started < 30
+
     def test_a_failure_tells_what_it_said(self) -> None:
         with pytest.raises(CommandFailed) as caught:
             run_program(["sh", "-c", "echo out; echo because >&2; exit 3"], threading.Event())

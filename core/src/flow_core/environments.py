@@ -539,6 +539,7 @@ class _Work:
         *,
         folder: str | None = None,
         variables: Mapping[str, str] | None = None,
+        heard: Callable[[str], None] | None = None,
     ) -> str:
         from flow_core.programs import run_program
 
@@ -546,7 +547,7 @@ class _Work:
         # The program holds the lock, too: should this process be killed, nobody else begins to
         # build in the same folder while the program still does.
         kept = () if self._descriptor is None else (self._descriptor,)
-        return run_program(command, self._cancelled, folder, variables, kept)
+        return run_program(command, self._cancelled, folder, variables, kept, heard)
 
 
 def _no_settings(name: str) -> Any:

@@ -717,6 +717,7 @@ class EnvironmentWork(Protocol):
         *,
         folder: str | None = None,
         variables: Mapping[str, str] | None = None,
+        heard: Callable[[str], None] | None = None,
     ) -> str:
         """Run a program to its end; return what it wrote to its standard output.
 
@@ -726,6 +727,8 @@ class EnvironmentWork(Protocol):
             command: the words of the command; no shell sees them.
             folder: working folder; None = that of this process.
             variables: further environment variables.
+            heard: called with each line that it writes to its standard error, while it runs: what it
+                tells of its progress.
 
         Raises:
             CommandFailed: it could not be started, or its exit status is not 0.

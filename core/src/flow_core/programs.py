@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import IO
 
@@ -25,6 +25,7 @@ def run_program(
     folder: str | None = None,
     variables: Mapping[str, str] | None = None,
     kept: Collection[int] = (),
+    heard: Callable[[str], None] | None = None,
 ) -> str:
     """Run a program to its end; return what it wrote to its standard output.
 
@@ -34,6 +35,7 @@ def run_program(
         folder: working folder; None = that of this process.
         variables: further environment variables.
         kept: descriptors that the program inherits.
+        heard: called with each line that it writes to its standard error, while it runs.
 
     Raises:
         CommandFailed: it could not be started, or its exit status is not 0.
@@ -62,7 +64,7 @@ def run_program(
                 hint=f"check that it is installed: {command[0]}",
             ) from None
         try:
-            _wait(process, cancelled)
+            _wait(process, cancelled, _Lines(err.fileno(), heard) if heard else None)
         except BaseException:
             _end(process)
             raise
@@ -72,13 +74,34 @@ def run_program(
         return output
 
 
-def _wait(process: subprocess.Popen[bytes], cancelled: threading.Event) -> None:
+def _wait(
+    process: subprocess.Popen[bytes], cancelled: threading.Event, lines: _Lines | None
+) -> None:
     while True:
         with suppress(subprocess.TimeoutExpired):
             process.wait(_LOOK)
             return
         if cancelled.is_set():
             raise KeyboardInterrupt
+        if lines is not None:
+            lines.tell()
+
+
+class _Lines:
+    """Tells the lines of a file that another process still writes, by its descriptor."""
+
+    def __init__(self, descriptor: int, heard: Callable[[str], None]) -> None:
+        self._descriptor = descriptor
+        self._heard = heard
+        self._position = 0
+
+    def tell(self) -> None:
+        # At a position, since the program shares that of the descriptor.
+        new = os.pread(self._descriptor, 1 << 20, self._position)
+        whole = new[: new.rfind(b"\n") + 1]
+        self._position += len(whole)
+        for line in whole.decode(errors="replace").splitlines():
+            self._heard(line)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -382,6 +382,8 @@ class TestInstall:
                 "pip",
                 "sync",
                 "-q",
+                "--python",
+                sys.executable,
                 "--target",
                 tmp_path / "out",
                 tmp_path / "pylock.toml",

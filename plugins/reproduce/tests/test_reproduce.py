@@ -166,6 +166,9 @@ class TestRunsThatFailed:
         assert done.stdout.endswith("\nAll 2 steps are bit-equal. Both runs failed.\n")
         (kept,) = (flowtester.path / ".cache/flow/reproduce").iterdir()
         assert (kept / "flow.py").read_text() == file.read_text()  # `resume` needs it
+        os.utime(kept, (0, 0))
+        flowtester.flow("reproduce", "F/1").check()
+        assert not kept.exists()  # it was of long ago
 
     def test_modules_that_were_found_elsewhere(self, flowtester: FlowTester, tmp_path: Path):
         file = flowtester.write(

@@ -128,7 +128,7 @@ def few(versions: Sequence[str]) -> str:
 def unreachable(channel: str, why: str) -> NoEnvironment:
     """Return the error for a channel that does not answer, or is none."""
     lines = [line.removeprefix("Caused by: ") for line in why.splitlines() if line.strip()]
-    missing = any(w in why for w in ("404", "could not find subdir", "No such file"))
+    missing = any(w in why for w in ("404 Not Found", "could not find subdir", "No such file"))
     return NoEnvironment(
         f"There is no channel '{channel}'"
         if missing

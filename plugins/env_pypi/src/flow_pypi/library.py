@@ -25,6 +25,7 @@ from flow_core.api import (
 )
 from flow_pypi.building import build
 from flow_pypi.platforms import uv_platform
+from flow_pypi.progress import Fetching
 from flow_pypi.project import dependencies_of, lock_beside, locked_by_uv
 from flow_pypi.pylock import Package, found_by_uv, read, write
 from flow_pypi.pythons import find_python
@@ -407,7 +408,8 @@ def _sync(
 ) -> None:
     count, size = len(packages), sum(p.size for p in packages)
     what = f"installing {count} package{'s' if count != 1 else ''}"
-    work.tell(f"{what}, {amount(size)}" if size else what, 0.5 if len(local) == count else 0.1)
+    begun = 0.5 if len(local) == count else 0.1
+    work.tell(f"{what}, {amount(size)}" if size else what, begun)
     with temporary(work) as folder:
         path = os.path.join(folder, "pylock.toml")
         with open(path, "w", encoding="utf-8") as file:
@@ -417,6 +419,6 @@ def _sync(
         # Each file is named by its place: folders with wheels, which may be gone, are not asked.
         named = sources._replace(links=(), no_index=False)
         try:
-            run_uv(work, words, named)
+            run_uv(work, words, named, heard=Fetching(packages, work, begun))
         except CommandFailed as error:
             raise explain(error, sources) from None

@@ -59,7 +59,11 @@ def explain(
     full = _no_space(text)
     if full is not None:
         return full
-    if "401" in text or "403 Forbidden" in text or "lack of valid authentication" in text:
+    if (
+        "401 Unauthorized" in text
+        or "403 Forbidden" in text
+        or "lack of valid authentication" in text
+    ):
         return _refused(text, where, sources)
     if "Hash mismatch" in text:
         return _mismatch(text, where)

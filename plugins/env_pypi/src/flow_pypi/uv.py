@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from flow_core.api import EnvironmentWork, NoEnvironment
 from flow_pypi.sources import Sources
@@ -40,10 +40,12 @@ def run_uv(
     *,
     variables: Mapping[str, str] | None = None,
     quiet: bool = True,
+    heard: Callable[[str], None] | None = None,
 ) -> str:
     """Run uv; return what it wrote to its standard output.
 
-    Its cache lies beside the environments, so that packages can be linked from there.
+    Its cache lies beside the environments, so that packages can be linked from there. It is quiet
+    unless its lines are heard.
 
     Raises:
         CommandFailed: it failed.
@@ -61,9 +63,10 @@ def run_uv(
         words = [*words, "--no-index"]
     # In a folder without a project: the lock must not depend on where the launcher was started.
     return work.run(
-        [uv_program(), *(["--quiet"] if quiet else []), *offline, *words],
+        [uv_program(), *(["--quiet"] if quiet and heard is None else []), *offline, *words],
         folder=work.cache,
         variables=given,
+        heard=heard,
     )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from flow_core.api import Session
     from flow_reproduce.compare import StepComparison
     from flow_reproduce.runs import FoundRun
+
+
+_KEPT = 30 * 86400.0
+"""Seconds that the code of a run which failed is kept, so that it can be resumed."""
 
 
 def build(context: CommandContext) -> click.Command:
@@ -157,7 +162,19 @@ def _again(
 def _new_folder(session: Session, run: FoundRun) -> str:
     base = os.path.join(session.settings.cache_folder(), "reproduce")
     os.makedirs(base, exist_ok=True)
+    _forget(base)
     return tempfile.mkdtemp(prefix="{}-{}-".format(*run.place), dir=base)
+
+
+def _forget(base: str) -> None:
+    """Remove the folders of runs that failed, or were killed, a while ago."""
+    limit = time.time() - _KEPT
+    with os.scandir(base) as entries:
+        old = [
+            entry.path for entry in entries if entry.stat(follow_symlinks=False).st_mtime < limit
+        ]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)  # another process may do the same
 
 
 def _compare(
