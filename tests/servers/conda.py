@@ -24,6 +24,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -283,10 +284,19 @@ def core_wheels(one: Interpreter) -> list[Path]:
     from flow_core.testing import core_wheels as installed
     from flow_core.travel import core_requirements
 
-    folder = Path(tempfile.mkdtemp(prefix="wheels-"))
     if one.minor == f"{sys.version_info[0]}.{sys.version_info[1]}":
-        return installed(folder)
-    waiting, seen = list(core_requirements()), set[str]()
+        return installed(Path(tempfile.mkdtemp(prefix="wheels-")))
+    return fetched_wheels(core_requirements(), one)
+
+
+def fetched_wheels(requirements: Iterable[str], one: Interpreter) -> list[Path]:
+    """Return the wheels that requirements ask for, with all that these need, from the index.
+
+    Raises:
+        NoChannel: they cannot be fetched.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="wheels-"))
+    waiting, seen = list(requirements), set[str]()
     while waiting:
         wanted = Requirement(waiting.pop())
         wanted.marker, holds = None, _holds(wanted, one)
@@ -444,9 +454,10 @@ def _packed(files: Mapping[str, bytes], links: Mapping[str, str]) -> bytes:
 
 def _link(source: str, target: str) -> None:
     if source.endswith(".conda"):
-        os.symlink(source, target)
-    else:
-        shutil.copyfile(source, target)
+        with suppress(OSError):  # the cache is on another disk
+            os.link(source, target)  # an index leaves out what is a symbolic link
+            return
+    shutil.copyfile(source, target)
 
 
 if __name__ == "__main__":
