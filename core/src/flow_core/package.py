@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -39,7 +40,8 @@ def path_anywhere(file: str) -> str:
     """
     if not os.path.isabs(file):
         return file
-    return os.path.relpath(file, code_folder(file)).replace(os.sep, "/")
+    # One object for one path, always: pickle writes a text that it has met before as a reference.
+    return sys.intern(os.path.relpath(file, code_folder(file)).replace(os.sep, "/"))
 
 
 class CodeFile(NamedTuple):
