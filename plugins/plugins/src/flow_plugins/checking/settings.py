@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from flow_core.api import Session, Setting
@@ -27,7 +28,8 @@ def setting_findings(session: Session, item: Item) -> Iterator[Finding]:
 
 def _declaration(item: Item, setting: Setting) -> Iterator[Finding]:
     names = {name.replace("-", "_") for name in (item.name, *item.hook_modules)}
-    if setting.name not in names and not setting.name.startswith(tuple(f"{n}_" for n in names)):
+    known = names | _libraries(item)
+    if setting.name not in known and not setting.name.startswith(tuple(f"{n}_" for n in known)):
         yield Finding(
             "settings",
             WARN,
@@ -42,3 +44,18 @@ def _declaration(item: Item, setting: Setting) -> Iterator[Finding]:
             f"The setting '{setting.name}' has no help",
             hint="one sentence, with the unit of a number",
         )
+
+
+def _libraries(item: Item) -> set[str]:
+    """Return the names of plugins that this one builds on, by its requirements: it may declare their
+    settings too, which count for what it lets them do."""
+    if not item.distribution:
+        return set()
+    from importlib_metadata import PackageNotFoundError, requires
+
+    try:
+        wanted = requires(item.distribution) or []
+    except PackageNotFoundError:
+        return set()
+    found = (re.match(r"flow[-_.]([A-Za-z0-9._-]+)", text, re.IGNORECASE) for text in wanted)
+    return {re.sub(r"[-_.]+", "_", match[1]).lower() for match in found if match} - {"core"}
