@@ -146,6 +146,15 @@ def test_near_names_are_those_installed_here_and_those_in_folders(tmp_path: Path
         assert found.why == f"asked: {tmp_path}"
 
 
+def test_a_name_is_not_near_to_itself() -> None:
+    error = told(
+        _NO + "Because PyTest was not found in the package registry and you require PyTest, we can "
+        "conclude that your requirements are unsatisfiable.\n"
+    )
+    assert error.what == "There is no package 'PyTest'"
+    assert "'pytest'" not in str(error.hint)
+
+
 def test_no_network_names_each_index_without_its_password() -> None:
     error = told(
         "error: Request failed after 3 retries in 7.1s\n"

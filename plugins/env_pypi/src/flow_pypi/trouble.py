@@ -239,7 +239,7 @@ def _unsolvable(text: str, where: str, sources: Sources, there: Mapping[str, str
 
 
 def _unknown(name: str, reason: str, where: str, sources: Sources) -> NoEnvironment:
-    near = near_misses(name, _known_names(sources))
+    near = [n for n in near_misses(name, _known_names(sources)) if n != normal(name)]
     by = next((who for who, what in _DEPENDS.findall(reason) if _bare(what) == name), "")
     needed = f", which '{_bare(by)}' needs" if by else ""
     return NoEnvironment(
