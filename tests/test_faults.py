@@ -320,7 +320,8 @@ def test_many_ctrl_c_at_once(lab, slow, check_store):
     for _ in range(20):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.005)
-    assert process.wait(10) == 1
+    # On a busy machine the last ones come when all is done and said, and end what is left of it.
+    assert process.wait(10) in (1, -signal.SIGINT)
     assert_interrupted_and_resumes(lab, check_store)
 
 
