@@ -322,3 +322,13 @@ class TestClasses:
         with pytest.raises(DefinitionError) as caught:
             StepDecorator("loose", LooseOptions)
         assert caught.value.hint == "write @dataclass(frozen=True) above it"
+
+
+def test_a_number_in_the_place_of_a_text_is_shown_as_one():
+    versioned = StepDecorator("v", make_dataclass("V", [("python", str)], bases=(Options,)))
+    with pytest.raises(DefinitionError) as caught:
+        versioned.make(python=3.12)
+    assert caught.value.hint == "python='3.12'"
+    with pytest.raises(DefinitionError) as caught:
+        versioned.make(python=True)
+    assert caught.value.hint is None

@@ -62,11 +62,10 @@ class Options:
         for name, annotation in option_types(type(self)).items():
             value = getattr(self, name)
             if not _fits(value, annotation):
-                one_for_many = isinstance(value, str) and _fits([value], annotation)
                 raise DefinitionError(
                     f"Option '{name}' must be {_type_text(annotation)}, not {value!r}",
                     why=f"it was given a value of type {_kind(value)}",
-                    hint=f"{name}=[{value!r}]" if one_for_many else None,
+                    hint=_meant(name, value, annotation),
                 )
         self.validate()
 
@@ -437,6 +436,16 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 
 
 _OF_MANY = (Sequence, Collection, Iterable)
+
+
+def _meant(name: str, value: Any, annotation: Any) -> str | None:
+    """Return what a person may have meant by a value of another type: what to type."""
+    if isinstance(value, str) and _fits([value], annotation):
+        return f"{name}=[{value!r}]"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        text = str(value)  # a version, such as 3.12
+        return f"{name}={text!r}" if _fits(text, annotation) else None
+    return None
 
 
 def _fits(value: Any, annotation: Any) -> bool:

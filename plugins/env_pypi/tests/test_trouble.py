@@ -155,6 +155,15 @@ def test_a_name_is_not_near_to_itself() -> None:
     assert "'pytest'" not in str(error.hint)
 
 
+def test_a_folder_with_wheels_that_is_not_there_is_named() -> None:
+    error = told(
+        "error: Failed to read `--find-links` directory: /nope\n"
+        "  cause: No such file or directory (os error 2)\n"
+    )
+    assert error.what == "The folder with wheels '/nope' is not there"
+    assert error.why == "No such file or directory (os error 2)"
+
+
 def test_no_network_names_each_index_without_its_password() -> None:
     error = told(
         "error: Request failed after 3 retries in 7.1s\n"

@@ -85,9 +85,10 @@ def explain(
             why=_causes(text).replace(" ^", "").rstrip("^ "),
             hint="packages={'pandas': '2.2.*'}; a version is '2.2.1', '2.2.*', '>=2,<3', '' for any",
         )
-    if "Failed to read `--find-links`" in text:
+    links = re.search(r"Failed to read `--find-links`[^:]*: (.+)", text)
+    if links:
         return NoEnvironment(
-            "A folder with wheels is not there",
+            f"The folder with wheels '{links[1]}' is not there",
             where=where,
             why=_causes(text),
             hint="set FLOW_PYPI_FIND_LINKS, or find-links of pip, to a folder that is there",
