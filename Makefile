@@ -40,7 +40,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help azurite demo test test-oldest test-pythons test-this-python pythons this-python check bench docs wheels clean
+.PHONY: help azurite demo test test-again test-oldest test-pythons test-this-python pythons this-python check bench docs wheels clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -53,6 +53,9 @@ demo: $(VENV)/.stamp-demo ## Run the movies example and report on its run
 
 test: $(VENV)/.stamp-dev ## Run every test (PYTEST_ARGS="-k word" narrows)
 	$(BIN)/python -m pytest -q $(SPREAD) $(PYTEST_ARGS)
+
+test-again: $(VENV)/.stamp-dev # what failed in 'make test', one after the other
+	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none $(PYTEST_ARGS)
 
 azurite: $(VENV)/azurite/$(AZURITE) ## Install the server for tests of flow-azure (needs npm)
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -479,3 +484,21 @@ def test_the_plugins_of_this_project_are_in_order(place: Any) -> None:
     ]
     assert troubles == []
     assert done.returncode == 0
+
+
+def test_what_the_kernel_loads_for_a_name_of_its_api_is_not_the_plugins_cost(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "light.py").write_text("from flow_core.api import RunDraft\n")
+    program = "import sys; from flow_plugins.checking.cost import measure; print(measure({'light': ['light']}, {}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "'flow_core.run'" in done.stdout  # it was loaded
+    parts = re.search(r"parts=(.*?), error", done.stdout)
+    assert parts is not None
+    assert "flow_core" not in parts[1]
