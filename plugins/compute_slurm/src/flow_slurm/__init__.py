@@ -1,0 +1,1 @@
+"""flow-slurm: runs steps as Slurm jobs: the slurm decorator and the slurm command."""
