@@ -64,12 +64,12 @@ class Running(NamedTuple):
     Attributes:
         id: the job's.
         node: the machine, for people; ``""`` = not known.
-        index: which of the job's tasks: the index in its gang, or 0.
+        member: which of the job's tasks: the index in its gang, or 0.
     """
 
     id: str
     node: str = ""
-    index: int = 0
+    member: int = 0
 
 
 class Ended(NamedTuple):
@@ -80,7 +80,7 @@ class Ended(NamedTuple):
 
     Attributes:
         id: the job's.
-        index: which of the job's tasks.
+        member: which of the job's tasks.
         code: exit status of the container or batch script; None = not known, or a signal ended it.
         signal: number of the signal that ended it, or None.
         cause: a `Failure.cause`: ``exit``, ``killed``, ``out-of-memory``, ``timeout``, ``launch`` (it
@@ -93,7 +93,7 @@ class Ended(NamedTuple):
     """
 
     id: str
-    index: int = 0
+    member: int = 0
     code: int | None = None
     signal: int | None = None
     cause: str = ""
