@@ -23,6 +23,7 @@ from flow_core.errors import (
     NotFound,
     PluginError,
     UsageError,
+    did_you_mean,
 )
 from flow_core.flowfile import load_flow
 from flow_core.flowspec import FlowSpec
@@ -601,6 +602,20 @@ class Session:
         if document["python"] != _python():  # what the launcher has found sound may not be so here
             session.plugins.require_sound()
         return session
+
+    def plan(self, step: str) -> TaskPlan:
+        """Return the plan of a step.
+
+        Raises:
+            NotFound: the flow has no such step.
+        """
+        if step not in self.plans:
+            raise NotFound(
+                f"Flow '{self.flow_name}' has no step '{step}'",
+                where=self.graph.file,
+                hint=did_you_mean(step, self.plans),
+            )
+        return self.plans[step]
 
     def setting(self, name: str) -> Any:
         """Return a setting's value."""
