@@ -27,7 +27,7 @@ from flow_core.launch import rebuild_runtime, tell_begin
 from flow_core.package import read_code, write_code
 from flow_core.records import FORMAT, RunDocument, TaskSpec, attempt_prefix, check_format, run_key
 from flow_core.session import Session
-from flow_core.settings import Settings, setting_variable
+from flow_core.settings import Settings, set_variables, take_settings
 from flow_core.task import cannot_begin
 
 USAGE = "python -m flow_core.task STORE_URL#KEY [--given] [--begin DESCRIPTOR]"
@@ -142,22 +142,13 @@ class TaskOrder:
             folder: an empty one, for the code.
             begin: a descriptor to `tell_begin` by; None = nobody asks.
         """
-        os.environ.update(self.spec["variables"])
+        set_variables(self.spec["variables"])
         os.chdir(self.spec["folder"] or folder)
         try:
             runtime = self.runtime(folder)
         except FlowError as error:
             return cannot_begin(self.task, error)
         return runtime.run_attempt(self.task, None if begin is None else partial(tell_begin, begin))
-
-
-def take_settings(settings: Mapping[str, str]) -> None:
-    """Let settings of the launcher's machine count here, unless this machine has its own.
-
-    They are variables, so that programs which the step starts have them too. Since 0.1.
-    """
-    for name, text in settings.items():
-        os.environ.setdefault(setting_variable(name), text)
 
 
 def _settings(store_url: str) -> Settings:

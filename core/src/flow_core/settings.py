@@ -142,6 +142,21 @@ def setting_variable(name: str) -> str:
     return "FLOW_" + name.upper()
 
 
+def take_settings(settings: Mapping[str, str]) -> None:
+    """Let settings of the launcher's machine (`Settings.elsewhere`) count in this process, unless this
+    machine has its own.
+
+    They are variables, so that programs which a step starts have them too. Since 0.1.
+    """
+    for name, text in settings.items():
+        os.environ.setdefault(setting_variable(name), text)
+
+
+def set_variables(variables: Mapping[str, str]) -> None:
+    """Set environment variables of this process, which is that of one task."""
+    os.environ.update(variables)
+
+
 def folder_of_project(source: str) -> str | None:
     """Return the folder of the ``pyproject.toml`` that a value comes from; None = of elsewhere.
 
