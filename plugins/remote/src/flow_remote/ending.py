@@ -24,6 +24,7 @@ class Ending(NamedTuple):
         hint: what to type next, or ``""``.
         cpu_seconds: user and system time of the task's process and its ended children.
         peak_memory: bytes of resident memory at the peak.
+        written: bytes that the task wrote to stdout and stderr.
         asked: whether the supervisor was asked to end the task (SIGTERM).
 
     Since 0.1.
@@ -36,6 +37,7 @@ class Ending(NamedTuple):
     hint: str = ""
     cpu_seconds: float = 0.0
     peak_memory: int = 0
+    written: tuple[int, int] = (0, 0)
     asked: bool = False
 
     def encode(self) -> bytes:

@@ -155,6 +155,11 @@ class Output:
                     self._fresh.append(LogRecord("stderr", at, _MORE))
         self._news.set()
 
+    @property
+    def written(self) -> tuple[int, int]:
+        """How many bytes came from stdout and from stderr."""
+        return self._logs["stdout"].size, self._logs["stderr"].size
+
     # --- pieces -----------------------------------------------------------------------------------
 
     def _write_pieces(self) -> None:

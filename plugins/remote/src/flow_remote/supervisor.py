@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 from flow_core.api import (
     FlowError,
-    Store,
     StoreError,
     TaskSpec,
     open_task_store,
@@ -66,7 +65,7 @@ def run(spec: Mapping[str, Any], folders: Sequence[str]) -> int:
     take_settings(spec["settings"])
     task = TaskSpec.from_json(spec["task"])
     child = Child()
-    child.listen()
+    child.listen()  # a wish to end may come at any time
     began = _oom_kills()
     try:
         child.start(spec, _interpreter(spec, folders))
@@ -79,6 +78,7 @@ def run(spec: Mapping[str, Any], folders: Sequence[str]) -> int:
         output.follow(child.streams, child.begin)
         ending = child.wait(float(spec["grace"]), began)
     output.finish(_LEFT_OPEN)
+    ending = ending._replace(written=output.written)
     patiently(lambda: store.write([(ending_key(task), ending.encode())]))
     with suppress(StoreError):  # they only take room then
         output.clear_pieces()
@@ -142,6 +142,8 @@ class Child:
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **interpreter.variables},
                 pass_fds=inherited,
                 start_new_session=True,
+                # There are no other threads yet, of which a lock could be held for ever.
+                preexec_fn=_die_with_parent() if sys.platform == "linux" else None,  # noqa: PLW1509
             )
         finally:
             for descriptor in (out[1], err[1], *inherited):
@@ -179,6 +181,19 @@ class Child:
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
+
+
+def _die_with_parent() -> Callable[[], None]:
+    """Return what has a process killed with that which started it, however that ends."""
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl
+    set_signal_of_parents_death = 1
+
+    def die_with_parent() -> None:
+        prctl(set_signal_of_parents_death, int(signal.SIGKILL), 0, 0, 0)
+
+    return die_with_parent
 
 
 def _cause(code: int, oom_kills: int | None) -> tuple[str, str]:
