@@ -273,6 +273,9 @@ class ComputeCapabilities(NamedTuple):
         tells_begin: of attempts with a time limit (`TaskCommand.timed`) it tells `Begun`.
         interpreters: it honours `TaskCommand.interpreter` and `TaskCommand.runtime`.
         platform: where its tasks run, ``linux-x86_64``; None = on a machine like the launcher's.
+        workers: how many tasks at a time it takes where nobody has chosen a number (setting
+            ``max_workers``); None = one for each processor of the launcher's machine, as for tasks
+            that run there. It is read after `Compute.prepare`, where a provider knows its settings.
     """
 
     needs_shared_store: bool = False
@@ -283,6 +286,7 @@ class ComputeCapabilities(NamedTuple):
     tells_begin: bool = False
     interpreters: bool = False
     platform: str | None = None
+    workers: int | None = None
 
 
 class TaskCommand:
