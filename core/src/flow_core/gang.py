@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flow_core.errors import PluginError, UsageError
 from flow_core.graph import PARALLEL, Graph, Node, Problem

@@ -381,6 +381,15 @@ class Runtime(Protocol):
         with a task, to ``python -m flow_core.launch`` (see `flow_core.api.launch_document`)."""
 
     @property
+    def elsewhere(self) -> dict[str, Any]:
+        """JSON data from which ``python -m flow_core.task`` rebuilds the session on another machine
+        (see `flow_core.api.describe_task`). Since 0.1."""
+
+    def elsewhere_settings(self) -> dict[str, str]:
+        """Return settings that somebody has chosen and that hold on another machine too: name →
+        text; none of them is secret. Since 0.1."""
+
+    @property
     def interactive(self) -> bool:
         """Whether output of tasks is wanted while they run."""
 
