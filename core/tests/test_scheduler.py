@@ -838,6 +838,43 @@ class TestTrouble:
         assert outcome.error.where == "F/1/start/1"
         assert outcome.state is RunState.FAILED
 
+    def test_what_others_cancelled_is_tried_again_and_its_record_says_failed(self, flowtester):
+        class Elsewhere(FakeCompute):
+            def launch(self, task, command):
+                if task.attempt or task.step != "work":
+                    return super().launch(task, command)
+                self._last += 1
+                self._news.append(Exited(self._last, None, 15, "cancelled", at=time.time()))
+                return self._last
+
+        compute = Elsewhere()
+        outcome = run(flowtester, compute, modules=[Policy(times=1, on=("cancelled",))])
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        first = [m for m in outcome.manifests("work") if not m.attempt]
+        assert {(m.state, m.failure.cause, m.failure.message) for m in first} == {
+            (AttemptState.FAILED, "cancelled", "somebody else cancelled it")
+        }
+
+    @pytest.mark.parametrize("cause", ["evicted", "preempted", "lost"])
+    def test_causes_of_clusters_are_told_apart(self, flowtester, cause):
+        class Elsewhere(FakeCompute):
+            def launch(self, task, command):
+                if task.attempt or task.step != "work":
+                    return super().launch(task, command)
+                self._last += 1
+                end = Exited(self._last, None, None, cause, "the node went", time.time())
+                self._news.append(end._replace(hint="ask for another one"))
+                return self._last
+
+        compute = Elsewhere()
+        outcome = run(flowtester, compute, modules=[Policy(times=1, on=(cause,))])
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        first = next(m for m in outcome.manifests("work") if not m.attempt)
+        assert first.failure == Failure(cause, "", "the node went", hint="ask for another one")
+        other = run(flowtester, Elsewhere(), modules=[Policy(times=1, on=("timeout",))])
+        assert other.state is RunState.FAILED
+        assert other.error.why == "the node went"
+
     def test_output_goes_to_listeners(self, flowtester):
         outcome = flowtester.run(LINEAR.replace("        pass", "        print('hello')"))
         assert outcome.output("end") == "hello\n"

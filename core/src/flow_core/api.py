@@ -188,6 +188,7 @@ if TYPE_CHECKING:
     from flow_core.plan import RetryPolicy as RetryPolicy
     from flow_core.plan import TaskPlan as TaskPlan
     from flow_core.plugins import Plugins as Plugins
+    from flow_core.records import CAUSES as CAUSES
     from flow_core.records import FORMAT as FORMAT
     from flow_core.records import OK_STATES as OK_STATES
     from flow_core.records import ArtifactRef as ArtifactRef
@@ -323,7 +324,7 @@ _HOME = {
     "parsers": "load_parser",
     "plan": "LOCAL Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
     "plugins": "Plugins",
-    "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState EnvironmentProgress Event Failure ForeachFrame"
+    "records": "CAUSES FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState EnvironmentProgress Event Failure ForeachFrame"
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
     " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Trace Transition"
     " advance_attempt"

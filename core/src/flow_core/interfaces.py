@@ -345,12 +345,15 @@ class Exited(NamedTuple):
         code: exit code, or None when a signal ended it or it never started.
         signal: number of the signal that ended it, or None.
         cause: a `Failure.cause`, for when there is no manifest: ``killed``, ``out-of-memory``,
-            ``exit``, ``timeout``, ``lost``, ``cancelled``, ``launch``.
+            ``exit``, ``timeout``, ``lost``, ``evicted``, ``preempted``, ``cancelled``, ``launch``.
+            What is ``cancelled`` by others than the launcher is a failure like any other.
         message: one sentence for people on what happened; ``''`` = derive it from the above.
         cpu_seconds, peak_memory: of the whole process, when the provider knows; else 0.
         notes: further sentences for people, for example on processes left behind.
         manifest: the manifest that the task committed, when the provider holds it already;
             else the scheduler reads it from the store.
+        hint: what a person may type or change next, for when there is no manifest; ``''`` = nothing
+            special.
     """
 
     handle: Any
@@ -363,6 +366,7 @@ class Exited(NamedTuple):
     peak_memory: int = 0
     notes: tuple[str, ...] = ()
     manifest: Manifest | None = None
+    hint: str = ""
 
 
 Update = Started | Begun | Output | Exited

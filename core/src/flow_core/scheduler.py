@@ -805,14 +805,19 @@ class Scheduler:
 
     def _dead(self, task: _Task, exited: Exited) -> Manifest:
         assert task.spec is not None
-        failure = None
+        failure, ours = None, self._is_ending(task)
         if task.overdue and exited.cause not in ("lost", "launch"):
             failure = Failure("timeout", "", overdue(self._plans[task.step]))
-        elif task.gang is not None and exited.cause == "cancelled":
+        elif exited.cause == "cancelled" and ours and task.gang is not None:
             failure = task.gang.ended_by_the_others()
         elif exited.code == EXIT_NOT_COMMITTED and exited.cause == "exit":
             failure = Failure(StoreError.failure_cause, "", _NOT_STORED)
-        return dead_manifest(task.spec, exited, task.started, failure)
+        return dead_manifest(task.spec, exited, task.started, failure, cancelled=ours)
+
+    def _is_ending(self, task: _Task) -> bool:
+        """Whether it was asked to end, as all are, or all of its gang. Others may cancel tasks too,
+        such as the administrator of a cluster: that is a failure."""
+        return self._cancelled or (task.gang is not None and task.gang.decision is not None)
 
     # --- after an attempt -----------------------------------------------------------------------
 
@@ -857,8 +862,7 @@ class Scheduler:
         decision = self._decision(task, manifest)
         if not (isinstance(decision, GiveUp) or self._interrupts or self._failed):
             return decision
-        # Others may cancel a task too: the administrator of a cluster, for example.
-        if manifest.state is not AttemptState.CANCELLED or not self._cancelled:
+        if manifest.state is not AttemptState.CANCELLED:
             self._failed.append((task, failure))
         return GiveUp()
 
@@ -1117,7 +1121,12 @@ def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:
 
 
 def dead_manifest(
-    spec: TaskSpec, exited: Exited, started: float, failure: Failure | None = None
+    spec: TaskSpec,
+    exited: Exited,
+    started: float,
+    failure: Failure | None = None,
+    *,
+    cancelled: bool = True,
 ) -> Manifest:
     """Return the manifest of an attempt whose process is gone and has left none.
 
@@ -1126,15 +1135,20 @@ def dead_manifest(
         exited: what its compute provider told.
         started: when it was launched, seconds.
         failure: why it failed; None = what ``exited`` says.
+        cancelled: whether the launcher had asked it to end: if it is ``cancelled`` then, that is no
+            failure, but its own will.
     """
-    failure = failure or Failure(exited.cause, _signal_name(exited), _death(exited))
+    failure = failure or Failure(
+        exited.cause, _signal_name(exited), _death(exited, cancelled), hint=exited.hint
+    )
+    ended_by_us = cancelled and failure.cause == "cancelled"
     return Manifest(
         spec.flow,
         spec.run,
         spec.step,
         spec.task,
         spec.attempt,
-        AttemptState.CANCELLED if failure.cause == "cancelled" else AttemptState.FAILED,
+        AttemptState.CANCELLED if ended_by_us else AttemptState.FAILED,
         inputs=spec.inputs,
         foreach=spec.foreach,
         iteration=spec.iteration,
@@ -1191,9 +1205,11 @@ def _signal_name(exited: Exited) -> str:
         return f"signal {exited.signal}"
 
 
-def _death(exited: Exited) -> str:
+def _death(exited: Exited, cancelled: bool) -> str:
     if exited.message:
         return exited.message
+    if exited.cause == "cancelled" and not cancelled:
+        return "somebody else cancelled it"
     if exited.signal is not None:
         return f"the process was killed by {_signal_name(exited)}"
     return f"the process ended with exit status {exited.code} before the step was finished"
