@@ -144,6 +144,11 @@ if TYPE_CHECKING:
     from flow_core.library import resume_flow as resume_flow
     from flow_core.library import run_flow as run_flow
     from flow_core.lint import lint as lint
+    from flow_core.live_logs import LogRecord as LogRecord
+    from flow_core.live_logs import decode_piece as decode_piece
+    from flow_core.live_logs import encode_piece as encode_piece
+    from flow_core.live_logs import piece_key as piece_key
+    from flow_core.live_logs import pieces_prefix as pieces_prefix
     from flow_core.logs import AttemptLogs as AttemptLogs
     from flow_core.logs import Times as Times
     from flow_core.logs import encode_times as encode_times
@@ -228,6 +233,10 @@ if TYPE_CHECKING:
     from flow_core.records import tag_marks_prefix as tag_marks_prefix
     from flow_core.records import tags_prefix as tags_prefix
     from flow_core.records import unpack_inputs as unpack_inputs
+    from flow_core.remote_task import TaskOrder as TaskOrder
+    from flow_core.remote_task import describe_task as describe_task
+    from flow_core.remote_task import task_spec_key as task_spec_key
+    from flow_core.remote_task import task_url as task_url
     from flow_core.reuse import Facts as Facts
     from flow_core.reuse import ReuseDraft as ReuseDraft
     from flow_core.reuse import explain as explain
@@ -246,6 +255,7 @@ if TYPE_CHECKING:
     from flow_core.settings import Setting as Setting
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
+    from flow_core.settings import take_settings as take_settings
     from flow_core.snapshots import CurrentCode as CurrentCode
     from flow_core.snapshots import KeptCode as KeptCode
     from flow_core.snapshots import current_code as current_code
@@ -328,10 +338,12 @@ _HOME = {
     "run": "RunDraft RunOption RunRequest adopt_parameters command_line draft_run index_lacks",
     "secret_sources": "SecretSource SecretsProvider",
     "session": "Session",
-    "settings": "OWN_INDEX Setting Settings state_folder",
+    "settings": "OWN_INDEX Setting Settings state_folder take_settings",
     "snapshots": "CurrentCode KeptCode current_code keep_code",
     "step_environments": "StepEnvironments read_lock",
     "store_index": "Followed StoreIndex open_store_index",
+    "live_logs": "LogRecord decode_piece encode_piece piece_key pieces_prefix",
+    "remote_task": "TaskOrder describe_task task_spec_key task_url",
     "launch": "launch_document python_command rebuild_runtime tell_begin",
     "store_rules": "changed_meanwhile check_attributes check_key check_prefix check_range refused_key",
     "tags": "change_tags check_tags stored_tags",

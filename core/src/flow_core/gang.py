@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flow_core.errors import PluginError, UsageError
 from flow_core.graph import PARALLEL, Graph, Node, Problem
@@ -45,6 +45,11 @@ class Gang:
         self._control = control
         for task in tasks:
             task.gang = self
+
+    @property
+    def step(self) -> str:
+        """The step of its members."""
+        return self.tasks[0].step
 
     @property
     def workers(self) -> int:
@@ -156,9 +161,17 @@ def too_few_workers(node: Node, size: int, limit: int, hint: str) -> UsageError:
     )
 
 
-def notice(step: str, size: int, limit: Any) -> str:
-    """Say that a gang is bigger than the number of workers that nobody has chosen."""
+def notice(step: str, size: int, limit: int, compute: str = "") -> str:
+    """Say that a gang is bigger than the number of workers that nobody has chosen.
+
+    Args:
+        step: name of the step.
+        size: number of its members.
+        limit: number of the workers.
+        compute: the provider that named this number; ``""`` = it is that of processors here.
+    """
+    why = f"compute '{compute}' takes" if compute else "this machine has processors for"
     return (
-        f"The {size} tasks of step '{step}' start together, though this machine has processors "
-        f"for {limit} at a time (--max-workers sets a limit)."
+        f"The {size} tasks of step '{step}' start together, though {why} {limit} at a time "
+        "(--max-workers sets a limit)."
     )

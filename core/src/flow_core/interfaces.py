@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     import click
 
+    from flow_core.plan import TaskPlan
     from flow_core.records import (
         AttemptRecord,
         Manifest,
@@ -299,6 +300,9 @@ class ComputeCapabilities(NamedTuple):
         tells_begin: of attempts with a time limit (`TaskCommand.timed`) it tells `Begun`.
         interpreters: it honours `TaskCommand.interpreter` and `TaskCommand.runtime`.
         platform: where its tasks run, ``linux-x86_64``; None = on a machine like the launcher's.
+        workers: how many tasks at a time it takes where nobody has chosen a number (setting
+            ``max_workers``); None = one for each processor of the launcher's machine, as for tasks
+            that run there. It is read after `Compute.prepare`, where a provider knows its settings.
     """
 
     needs_shared_store: bool = False
@@ -309,6 +313,7 @@ class ComputeCapabilities(NamedTuple):
     tells_begin: bool = False
     interpreters: bool = False
     platform: str | None = None
+    workers: int | None = None
 
 
 class TaskCommand:
@@ -403,6 +408,15 @@ class Runtime(Protocol):
         with a task, to ``python -m flow_core.launch`` (see `flow_core.api.launch_document`)."""
 
     @property
+    def elsewhere(self) -> dict[str, Any]:
+        """JSON data from which ``python -m flow_core.task`` rebuilds the session on another machine
+        (see `flow_core.api.describe_task`). Since 0.1."""
+
+    def elsewhere_settings(self) -> dict[str, str]:
+        """Return settings that somebody has chosen and that hold on another machine too: name →
+        text; none of them is secret. Since 0.1."""
+
+    @property
     def interactive(self) -> bool:
         """Whether output of tasks is wanted while they run."""
 
@@ -425,6 +439,16 @@ class Runtime(Protocol):
         ``begin`` is called when the body of the step begins: see `Begun`. ``committed`` is called
         with the stored form of the manifest when that is in the store, so that the provider can
         pass it on: see `Exited.manifest`. It must not raise.
+        """
+
+    def plan(self, step: str) -> TaskPlan:
+        """Return the plan of a step: what it asks for, as far as no single attempt is meant. A
+        provider finds there its own options, the resources, the time limit and the environment.
+
+        Raises:
+            NotFound: the flow has no such step.
+
+        Since 0.1.
         """
 
     def setting(self, name: str) -> Any:

@@ -177,6 +177,7 @@ class ComputeSuite:
         stated = compute.capabilities
         compute.close()
         assert isinstance(stated, ComputeCapabilities)
+        assert stated.workers is None or stated.workers > 0
 
     def test_success(self, bench: Bench) -> None:
         handle = bench.launch("nothing")
