@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
     from flow_core.interfaces import Attributes as Attributes
     from flow_core.interfaces import Begun as Begun
+    from flow_core.interfaces import Bootstrap as Bootstrap
     from flow_core.interfaces import Buffer as Buffer
     from flow_core.interfaces import Command as Command
     from flow_core.interfaces import CommandContext as CommandContext
@@ -307,7 +308,7 @@ _HOME = {
     "hook_order": "Place",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint GROUPS PluginIndex core_requirement distributions installed satisfies",
-    "interfaces": "Attributes REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
+    "interfaces": "Attributes REFRESH_AGE Begun Bootstrap Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
     " EnvironmentCapabilities EnvironmentRequest EnvironmentWithOrigins EnvironmentWork Exited ExportingEnvironment GangCompute Interpreter Metadata ObjectInfo"
     " Output PackageMirror Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update",

@@ -99,6 +99,29 @@ class ObjectInfo(NamedTuple):
     encryption: str | None = None
 
 
+class Bootstrap(NamedTuple):
+    """How a bare Python reads objects of a store, where there is no flow-core yet.
+
+    A task on another machine begins so: it fetches what it is, and what it needs, and checks the hash
+    of each.
+
+    Attributes:
+        source: text of a module that imports nothing but the standard library, and that Python 3.8
+            can compile. It defines ``open(config)``, which returns ``read(key)``: the content of an
+            object, or None where there is none. Several threads may call ``read``. It repeats what
+            may succeed later, within a bounded time. What a person can mend is an `OSError` whose
+            text is one line without any secret; it may have an attribute ``hint``: what to do next.
+        config: the argument of ``open``: JSON data, a few kilobytes at most. It holds no secrets,
+            since clusters show it to many: credentials are found on the other machine, where the
+            tools of the service find them.
+
+    Since 0.1.
+    """
+
+    source: str
+    config: Mapping[str, Any]
+
+
 class Store(Protocol):
     """Bytes under keys. Keys are relative, ``/``-separated, and never start or end with ``/``.
 
@@ -117,6 +140,10 @@ class Store(Protocol):
     A store that soon gives up a service which it has never reached, since its address may be wrong,
     may have a method ``expect_answers()``, without arguments: it is called in the process of each
     attempt, whose launcher has used the service. There it is out of order for a while, if anything.
+
+    A store whose objects can be read without flow-core and without any library may have a method
+    ``bootstrap()``, without arguments, which returns a `Bootstrap`; or None where that store, as it
+    is set up, cannot be read so. It makes no request. Compute providers for other machines need it.
     """
 
     capabilities: StoreCapabilities
