@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
     from flow_core.interfaces import Attributes as Attributes
     from flow_core.interfaces import Begun as Begun
+    from flow_core.interfaces import Bootstrap as Bootstrap
     from flow_core.interfaces import Buffer as Buffer
     from flow_core.interfaces import Command as Command
     from flow_core.interfaces import CommandContext as CommandContext
@@ -189,6 +190,7 @@ if TYPE_CHECKING:
     from flow_core.plan import RetryPolicy as RetryPolicy
     from flow_core.plan import TaskPlan as TaskPlan
     from flow_core.plugins import Plugins as Plugins
+    from flow_core.records import CAUSES as CAUSES
     from flow_core.records import FORMAT as FORMAT
     from flow_core.records import OK_STATES as OK_STATES
     from flow_core.records import ArtifactRef as ArtifactRef
@@ -309,7 +311,7 @@ _HOME = {
     "hook_order": "Place",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint GROUPS PluginIndex core_requirement distributions installed satisfies",
-    "interfaces": "Attributes REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
+    "interfaces": "Attributes REFRESH_AGE Begun Bootstrap Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
     " EnvironmentCapabilities EnvironmentRequest EnvironmentWithOrigins EnvironmentWork Exited ExportingEnvironment GangCompute Interpreter Metadata ObjectInfo"
     " Output PackageMirror Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update Waiting",
@@ -326,7 +328,7 @@ _HOME = {
     "parsers": "load_parser",
     "plan": "LOCAL Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
     "plugins": "Plugins",
-    "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState EnvironmentProgress Event Failure ForeachFrame"
+    "records": "CAUSES FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState EnvironmentProgress Event Failure ForeachFrame"
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
     " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Trace Transition"
     " advance_attempt"

@@ -99,6 +99,29 @@ class ObjectInfo(NamedTuple):
     encryption: str | None = None
 
 
+class Bootstrap(NamedTuple):
+    """How a bare Python reads objects of a store, where there is no flow-core yet.
+
+    A task on another machine begins so: it fetches what it is, and what it needs, and checks the hash
+    of each.
+
+    Attributes:
+        source: text of a module that imports nothing but the standard library, and that Python 3.8
+            can compile. It defines ``open(config)``, which returns ``read(key)``: the content of an
+            object, or None where there is none. Several threads may call ``read``. It repeats what
+            may succeed later, within a bounded time. What a person can mend is an `OSError` whose
+            text is one line without any secret; it may have an attribute ``hint``: what to do next.
+        config: the argument of ``open``: JSON data, a few kilobytes at most. It holds no secrets,
+            since clusters show it to many: credentials are found on the other machine, where the
+            tools of the service find them.
+
+    Since 0.1.
+    """
+
+    source: str
+    config: Mapping[str, Any]
+
+
 class Store(Protocol):
     """Bytes under keys. Keys are relative, ``/``-separated, and never start or end with ``/``.
 
@@ -117,6 +140,10 @@ class Store(Protocol):
     A store that soon gives up a service which it has never reached, since its address may be wrong,
     may have a method ``expect_answers()``, without arguments: it is called in the process of each
     attempt, whose launcher has used the service. There it is out of order for a while, if anything.
+
+    A store whose objects can be read without flow-core and without any library may have a method
+    ``bootstrap()``, without arguments, which returns a `Bootstrap`; or None where that store, as it
+    is set up, cannot be read so. It makes no request. Compute providers for other machines need it.
     """
 
     capabilities: StoreCapabilities
@@ -273,6 +300,9 @@ class ComputeCapabilities(NamedTuple):
         tells_begin: of attempts with a time limit (`TaskCommand.timed`) it tells `Begun`.
         interpreters: it honours `TaskCommand.interpreter` and `TaskCommand.runtime`.
         platform: where its tasks run, ``linux-x86_64``; None = on a machine like the launcher's.
+        workers: how many tasks at a time it takes where nobody has chosen a number (setting
+            ``max_workers``); None = one for each processor of the launcher's machine, as for tasks
+            that run there. It is read after `Compute.prepare`, where a provider knows its settings.
     """
 
     needs_shared_store: bool = False
@@ -283,6 +313,7 @@ class ComputeCapabilities(NamedTuple):
     tells_begin: bool = False
     interpreters: bool = False
     platform: str | None = None
+    workers: int | None = None
 
 
 class TaskCommand:
@@ -351,12 +382,15 @@ class Exited(NamedTuple):
         code: exit code, or None when a signal ended it or it never started.
         signal: number of the signal that ended it, or None.
         cause: a `Failure.cause`, for when there is no manifest: ``killed``, ``out-of-memory``,
-            ``exit``, ``timeout``, ``lost``, ``cancelled``, ``launch``.
+            ``exit``, ``timeout``, ``lost``, ``evicted``, ``preempted``, ``cancelled``, ``launch``.
+            What is ``cancelled`` by others than the launcher is a failure like any other.
         message: one sentence for people on what happened; ``''`` = derive it from the above.
         cpu_seconds, peak_memory: of the whole process, when the provider knows; else 0.
         notes: further sentences for people, for example on processes left behind.
         manifest: the manifest that the task committed, when the provider holds it already;
             else the scheduler reads it from the store.
+        hint: what a person may type or change next, for when there is no manifest; ``''`` = nothing
+            special.
     """
 
     handle: Any
@@ -369,6 +403,7 @@ class Exited(NamedTuple):
     peak_memory: int = 0
     notes: tuple[str, ...] = ()
     manifest: Manifest | None = None
+    hint: str = ""
 
 
 Update = Waiting | Started | Begun | Output | Exited

@@ -58,7 +58,15 @@ def _declarations() -> tuple[Setting, ...]:
         Setting("datastore", "local", "Store: a name, or a URL like s3://bucket/prefix.", str),
         Setting("metadata", "local", "Metadata provider: a name, name://place, or store.", str),
         Setting("compute", "local", "Compute provider of steps that name none.", str),
-        Setting("max_workers", _cpus(), "Tasks that run at the same time.", int, (), 1),
+        Setting(
+            "max_workers",
+            _cpus(),
+            "Tasks that run at the same time, wherever they do. Not set: one for each processor of "
+            "this machine, and besides, elsewhere, as many as each compute provider takes.",
+            int,
+            (),
+            1,
+        ),
         Setting("max_log_size", 10.0, "Megabytes kept of each output stream of a task.", float),
         Setting("inline_limit", 4096, "Bytes up to which a value travels in the manifest.", int),
         Setting(
