@@ -45,6 +45,35 @@ class F(FlowSpec):
     def end(self):
         pass
 """
+BRANCHES = """
+from flow_core import FlowSpec, step
+class F(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.many, self.other)
+    @step
+    def many(self):
+        self.items = range(3)
+        self.next(self.work, foreach="items")
+    @step
+    def work(self):
+        self.next(self.join)
+    @step
+    def join(self, inputs):
+        self.next(self.both)
+    @step
+    def other(self):
+        self.next(self.last)
+    @step
+    def last(self):
+        self.next(self.both)
+    @step
+    def both(self, inputs):
+        self.next(self.end)
+    @step
+    def end(self):
+        pass
+"""
 LINEAR = """
 from flow_core import FlowSpec, step
 class F(FlowSpec):
@@ -217,6 +246,73 @@ class TestOrder:
         assert {t.step for t in here.launched} == {"start", "join", "end"}
         assert here.closed
         assert there.closed
+
+    def elsewhere(self, flowtester, here, there, source=FOREACH, **settings):
+        """A run whose step `work` runs on another compute provider."""
+
+        class Elsewhere:
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                if step.name == "work":
+                    draft.use_compute("cloud", by="@cloud")
+
+        outcome = flowtester.run(
+            source,
+            modules=[Elsewhere()],
+            settings={"failure_grace": 0.25, **settings},
+            providers={("compute", "local"): here, ("compute", "cloud"): there},
+        )
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+
+    def test_a_provider_says_how_many_tasks_it_takes(self, flowtester):
+        here, there = FakeCompute(count=20), FakeCompute()
+        there.capabilities = ComputeCapabilities(workers=15)
+        self.elsewhere(flowtester, here, there)
+        assert (here.most_at_once, there.most_at_once) == (1, 15)
+
+    def test_what_it_says_after_it_was_prepared_counts(self, flowtester):
+        class Late(FakeCompute):
+            def prepare(self, runtime):
+                super().prepare(runtime)
+                self.capabilities = ComputeCapabilities(workers=7)
+
+        here, there = FakeCompute(count=20), Late()
+        self.elsewhere(flowtester, here, there)
+        assert there.most_at_once == 7
+
+    def test_a_chosen_number_limits_all_together(self, flowtester):
+        here, there = FakeCompute(count=20), FakeCompute()
+        there.capabilities = ComputeCapabilities(workers=15)
+        self.elsewhere(flowtester, here, there, max_workers=3)
+        assert there.most_at_once == 3
+
+    def test_a_provider_without_room_holds_up_no_other(self, flowtester):
+        class Both(FakeCompute):
+            """Its tasks hang until the others have run."""
+
+            def launch(self, task, command):
+                handle = super().launch(task, command)
+                there.release()
+                return handle
+
+        class Slow(FakeCompute):
+            capabilities = ComputeCapabilities(workers=1)
+
+            def release(self):
+                if len(here.launched) >= 4 and self._hanging:
+                    (handle, task), *_ = self._hanging.items()
+                    del self._hanging[handle]
+                    self._news.append(
+                        Exited(handle, 0, None, "exit", at=time.time(), manifest=self.good(task))
+                    )
+
+        here, there = Both(), Slow()
+        there.ends = lambda spec: "hangs" if len(here.launched) < 4 else there.good(spec)
+        self.elsewhere(flowtester, here, there, BRANCHES)
+        # `start`, `many`, `other` and `last` did not wait for the three tasks of `work`
+        assert {t.step for t in here.launched[:4]} == {"start", "many", "other", "last"}
+        assert there.most_at_once == 1
+        assert len(there.launched) == 3
 
     def test_two_choices_of_compute_are_an_error_naming_both(self, flowtester):
         class Elsewhere:
@@ -741,6 +837,43 @@ class TestTrouble:
         assert outcome.error.why == "cancelled by the administrator"
         assert outcome.error.where == "F/1/start/1"
         assert outcome.state is RunState.FAILED
+
+    def test_what_others_cancelled_is_tried_again_and_its_record_says_failed(self, flowtester):
+        class Elsewhere(FakeCompute):
+            def launch(self, task, command):
+                if task.attempt or task.step != "work":
+                    return super().launch(task, command)
+                self._last += 1
+                self._news.append(Exited(self._last, None, 15, "cancelled", at=time.time()))
+                return self._last
+
+        compute = Elsewhere()
+        outcome = run(flowtester, compute, modules=[Policy(times=1, on=("cancelled",))])
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        first = [m for m in outcome.manifests("work") if not m.attempt]
+        assert {(m.state, m.failure.cause, m.failure.message) for m in first} == {
+            (AttemptState.FAILED, "cancelled", "somebody else cancelled it")
+        }
+
+    @pytest.mark.parametrize("cause", ["evicted", "preempted", "lost"])
+    def test_causes_of_clusters_are_told_apart(self, flowtester, cause):
+        class Elsewhere(FakeCompute):
+            def launch(self, task, command):
+                if task.attempt or task.step != "work":
+                    return super().launch(task, command)
+                self._last += 1
+                end = Exited(self._last, None, None, cause, "the node went", time.time())
+                self._news.append(end._replace(hint="ask for another one"))
+                return self._last
+
+        compute = Elsewhere()
+        outcome = run(flowtester, compute, modules=[Policy(times=1, on=(cause,))])
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        first = next(m for m in outcome.manifests("work") if not m.attempt)
+        assert first.failure == Failure(cause, "", "the node went", hint="ask for another one")
+        other = run(flowtester, Elsewhere(), modules=[Policy(times=1, on=("timeout",))])
+        assert other.state is RunState.FAILED
+        assert other.error.why == "the node went"
 
     def test_output_goes_to_listeners(self, flowtester):
         outcome = flowtester.run(LINEAR.replace("        pass", "        print('hello')"))

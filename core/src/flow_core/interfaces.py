@@ -99,6 +99,29 @@ class ObjectInfo(NamedTuple):
     encryption: str | None = None
 
 
+class Bootstrap(NamedTuple):
+    """How a bare Python reads objects of a store, where there is no flow-core yet.
+
+    A task on another machine begins so: it fetches what it is, and what it needs, and checks the hash
+    of each.
+
+    Attributes:
+        source: text of a module that imports nothing but the standard library, and that Python 3.8
+            can compile. It defines ``open(config)``, which returns ``read(key)``: the content of an
+            object, or None where there is none. Several threads may call ``read``. It repeats what
+            may succeed later, within a bounded time. What a person can mend is an `OSError` whose
+            text is one line without any secret; it may have an attribute ``hint``: what to do next.
+        config: the argument of ``open``: JSON data, a few kilobytes at most. It holds no secrets,
+            since clusters show it to many: credentials are found on the other machine, where the
+            tools of the service find them.
+
+    Since 0.1.
+    """
+
+    source: str
+    config: Mapping[str, Any]
+
+
 class Store(Protocol):
     """Bytes under keys. Keys are relative, ``/``-separated, and never start or end with ``/``.
 
@@ -117,6 +140,10 @@ class Store(Protocol):
     A store that soon gives up a service which it has never reached, since its address may be wrong,
     may have a method ``expect_answers()``, without arguments: it is called in the process of each
     attempt, whose launcher has used the service. There it is out of order for a while, if anything.
+
+    A store whose objects can be read without flow-core and without any library may have a method
+    ``bootstrap()``, without arguments, which returns a `Bootstrap`; or None where that store, as it
+    is set up, cannot be read so. It makes no request. Compute providers for other machines need it.
     """
 
     capabilities: StoreCapabilities
@@ -273,6 +300,9 @@ class ComputeCapabilities(NamedTuple):
         tells_begin: of attempts with a time limit (`TaskCommand.timed`) it tells `Begun`.
         interpreters: it honours `TaskCommand.interpreter` and `TaskCommand.runtime`.
         platform: where its tasks run, ``linux-x86_64``; None = on a machine like the launcher's.
+        workers: how many tasks at a time it takes where nobody has chosen a number (setting
+            ``max_workers``); None = one for each processor of the launcher's machine, as for tasks
+            that run there. It is read after `Compute.prepare`, where a provider knows its settings.
     """
 
     needs_shared_store: bool = False
@@ -283,6 +313,7 @@ class ComputeCapabilities(NamedTuple):
     tells_begin: bool = False
     interpreters: bool = False
     platform: str | None = None
+    workers: int | None = None
 
 
 class TaskCommand:
@@ -316,6 +347,16 @@ class Started(NamedTuple):
     at: float
 
 
+class Waiting(NamedTuple):
+    """Update: the task has no machine yet. ``why`` is one sentence for people, in the words of who
+    lets it wait. A provider tells it when that is long, or changes; once for tasks that wait for
+    the same reason. Since 0.1."""
+
+    handle: Any
+    why: str
+    at: float
+
+
 class Begun(NamedTuple):
     """Update: the body of the step begins, after its process has loaded what it needs. Only of
     attempts that are `TaskCommand.timed`, by providers with the capability ``tells_begin``."""
@@ -341,12 +382,15 @@ class Exited(NamedTuple):
         code: exit code, or None when a signal ended it or it never started.
         signal: number of the signal that ended it, or None.
         cause: a `Failure.cause`, for when there is no manifest: ``killed``, ``out-of-memory``,
-            ``exit``, ``timeout``, ``lost``, ``cancelled``, ``launch``.
+            ``exit``, ``timeout``, ``lost``, ``evicted``, ``preempted``, ``cancelled``, ``launch``.
+            What is ``cancelled`` by others than the launcher is a failure like any other.
         message: one sentence for people on what happened; ``''`` = derive it from the above.
         cpu_seconds, peak_memory: of the whole process, when the provider knows; else 0.
         notes: further sentences for people, for example on processes left behind.
         manifest: the manifest that the task committed, when the provider holds it already;
             else the scheduler reads it from the store.
+        hint: what a person may type or change next, for when there is no manifest; ``''`` = nothing
+            special.
     """
 
     handle: Any
@@ -359,9 +403,10 @@ class Exited(NamedTuple):
     peak_memory: int = 0
     notes: tuple[str, ...] = ()
     manifest: Manifest | None = None
+    hint: str = ""
 
 
-Update = Started | Begun | Output | Exited
+Update = Waiting | Started | Begun | Output | Exited
 
 
 class Runtime(Protocol):
@@ -375,6 +420,15 @@ class Runtime(Protocol):
     def document(self) -> dict[str, Any]:
         """JSON data from which another interpreter on this machine rebuilds the session: pass it,
         with a task, to ``python -m flow_core.launch`` (see `flow_core.api.launch_document`)."""
+
+    @property
+    def elsewhere(self) -> dict[str, Any]:
+        """JSON data from which ``python -m flow_core.task`` rebuilds the session on another machine
+        (see `flow_core.api.describe_task`). Since 0.1."""
+
+    def elsewhere_settings(self) -> dict[str, str]:
+        """Return settings that somebody has chosen and that hold on another machine too: name →
+        text; none of them is secret. Since 0.1."""
 
     @property
     def interactive(self) -> bool:

@@ -500,6 +500,17 @@ class Session:
         own = self.document_of(self.graph.file, self.flow.__name__, self.flow.__module__)
         return {**own, "configs": self._encoded_configs()}
 
+    @property
+    def elsewhere(self) -> dict[str, Any]:
+        """JSON data from which `flow_core.remote_task` rebuilds this session on another machine,
+        where the flow's code comes from the run's snapshot."""
+        document = {**self.document, "file": "", "path": []}
+        return {**document, "settings": {"datastore": self.store_text()}}
+
+    def elsewhere_settings(self) -> dict[str, str]:
+        """See `flow_core.interfaces.Runtime`."""
+        return self.settings.elsewhere()
+
     def document_of(self, file: str, flow: str, module: str = "__main__") -> dict[str, Any]:
         """Return what `document` is, but for the flow of another file, such as an older copy; its
         configurations are not in it.

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_core.api import (
+    CAUSES,
     AttemptState,
     DefinitionError,
     Failure,
@@ -20,7 +21,7 @@ from flow_core.api import (
     StoreError,
     UsageError,
 )
-from flow_retry import CAUSES, RetryOptions, retry
+from flow_retry import RetryOptions, retry
 
 FLOW = """
     import os, time
@@ -397,11 +398,21 @@ def test_causes_in_the_text_form():
     )
 
 
+@pytest.mark.parametrize("cause", CAUSES)
+def test_every_cause_may_be_named(cause):
+    policy = RetryPolicy(1, on=RetryOptions(on=[cause]).on)
+    assert policy.allows(0, Failure(cause, "", "it is so"))
+    other = "lost" if cause != "lost" else "evicted"
+    assert not policy.allows(0, Failure(other, "", "it is so"))
+
+
 @pytest.mark.parametrize(
     ("options", "what", "hint"),
     [
         ({"on": "time-out"}, "Option 'on' cannot be 'time-out'", "@retry(on='timeout')"),
         ({"on": "kiled"}, "Option 'on' cannot be 'kiled'", "@retry(on='killed')"),
+        ({"on": "evcted"}, "Option 'on' cannot be 'evcted'", "@retry(on='evicted')"),
+        ({"on": ["lost", "premted"]}, "Option 'on' cannot be 'premted'", "@retry(on='preempted')"),
         ({"on": 3}, "Option 'on' cannot be 3", "@retry(on='timeout')"),
         ({"on": int}, "Option 'on' cannot be <class 'int'>", "@retry(on='timeout')"),
         ({"jitter": 1.5}, "Option 'jitter' must be between 0 and 1, not 1.5", None),

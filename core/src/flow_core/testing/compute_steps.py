@@ -55,6 +55,15 @@ class StepsRuntime:
             "path": sys.path,
         }
 
+    @property
+    def elsewhere(self) -> dict[str, Any]:
+        """The same: the module must be there on the other machine."""
+        return self.document
+
+    def elsewhere_settings(self) -> dict[str, str]:
+        """There are none."""
+        return {}
+
     def get_ready(self) -> None:
         """Nothing is needed."""
 

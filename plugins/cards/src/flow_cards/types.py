@@ -85,7 +85,7 @@ def failure_of(task: CardTask) -> Component:
     """Return what shows why a task failed."""
     failed = task.failure
     assert failed is not None
-    return Error(failed.traceback or failed.summary, failed.summary)
+    return Error(failed.details, failed.summary)
 
 
 def _limit(task: CardTask) -> int:

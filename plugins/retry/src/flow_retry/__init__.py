@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flow_core.api import DefinitionError, Options, StepDecorator, near_misses, option
-
-CAUSES = ("error", "killed", "out-of-memory", "timeout", "lost", "exit", "launch", "store")
-"""What `on` may name besides exceptions: the causes by which the kernel tells failures apart."""
+from flow_core.api import CAUSES, DefinitionError, Options, StepDecorator, near_misses, option
 
 What = str | type[BaseException] | Sequence[str | type[BaseException]]
 
@@ -34,8 +31,7 @@ class RetryOptions(Options):
     on: What = option(  # noqa: RUF009
         (),
         "Which failures are tried again: exception classes, or their names (those derived from "
-        "them count too), and causes: error, killed, out-of-memory, timeout, lost, exit, launch, "
-        "store. Empty = all.",
+        f"them count too), and causes: {', '.join(CAUSES)}. Empty = all.",
     )
     minutes_between_retries: float = option(0.0, "The delay in minutes; adds to 'delay'.")
 
