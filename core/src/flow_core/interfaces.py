@@ -351,6 +351,16 @@ class Started(NamedTuple):
     at: float
 
 
+class Waiting(NamedTuple):
+    """Update: the task has no machine yet. ``why`` is one sentence for people, in the words of who
+    lets it wait. A provider tells it when that is long, or changes; once for tasks that wait for
+    the same reason. Since 0.1."""
+
+    handle: Any
+    why: str
+    at: float
+
+
 class Begun(NamedTuple):
     """Update: the body of the step begins, after its process has loaded what it needs. Only of
     attempts that are `TaskCommand.timed`, by providers with the capability ``tells_begin``."""
@@ -400,7 +410,7 @@ class Exited(NamedTuple):
     hint: str = ""
 
 
-Update = Started | Begun | Output | Exited
+Update = Waiting | Started | Begun | Output | Exited
 
 
 class Runtime(Protocol):

@@ -32,6 +32,7 @@ from flow_core.interfaces import (
     Started,
     TaskCommand,
     Update,
+    Waiting,
 )
 from flow_core.plan import (
     Decision,
@@ -783,6 +784,8 @@ class Scheduler:
             self._emit_started(task, update.at)
         elif isinstance(update, Begun):
             self._set_deadline((name, update.handle), task, update)
+        elif isinstance(update, Waiting):
+            self._emit(Message(f"{task.step}/{task.id} waits: {update.why}", "info", update.at))
         else:
             del self._running[name, update.handle]
             self._workers[name].running -= 1
