@@ -6,7 +6,7 @@ import builtins
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from flow_core.api import CAUSES, DefinitionError, Options, StepDecorator, near_misses, option
 
@@ -88,11 +88,12 @@ class RetryOptions(Options):
                 why="memory stays as it is",
                 hint=f"@retry(times=3, memory_factor=2, max_memory={self.max_memory:g})",
             )
-        if self.memory_factor > 1 and self.on and not {*_MEMORY}.intersection(self.on):
+        names = cast("tuple[str, ...]", self.on)
+        if self.memory_factor > 1 and names and not {*_MEMORY}.intersection(names):
             raise DefinitionError(
                 "Option 'memory_factor' means nothing with this 'on'",
                 why="a step that ran out of memory is not tried again: "
-                f"'on' names {', '.join(map(str, self.on))} only",
+                f"'on' names {', '.join(names)} only",
                 hint="@retry(times=3, on=['out-of-memory'], memory_factor=2)",
             )
 
