@@ -25,7 +25,6 @@ from flow_core.api import (
     open_task_store,
     take_settings,
 )
-from flow_remote.boot import Booted
 from flow_remote.ending import Ending, ending_key, prefix_of
 from flow_remote.output import MEGABYTE, Output
 
@@ -245,10 +244,10 @@ def patiently(write: Callable[[], object]) -> object:
         rest = min(rest * 2, 10.0)
 
 
-def main(booted: Booted) -> int:
+def main(spec: Mapping[str, Any], folders: Sequence[str]) -> int:
     """Do what `run` says, for `flow_remote.boot`; an error is told, not raised."""
     try:
-        return run(booted.spec, booted.folders)
+        return run(spec, folders)
     except FlowError as error:
-        sys.stderr.write(f"The task {booted.spec['url']} was not finished.\n{error}\n")
+        sys.stderr.write(f"The task {spec['url']} was not finished.\n{error}\n")
         return 1
