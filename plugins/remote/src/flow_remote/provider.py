@@ -104,7 +104,7 @@ class RemoteCompute:
         self._store = store
         self.backend.open(run, self._runtime, self.wake)
         folder = os.getcwd() if self.shares_files else None
-        self._maker = JobMaker(self.name, self._runtime, store, folder)
+        self._maker = JobMaker(self.name, self._runtime, store, folder, self.shares_files)
         self._reader = Reader(store, self._runtime.interactive, self.shares_files, self.wake)
 
     @property
