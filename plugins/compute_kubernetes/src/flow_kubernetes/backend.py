@@ -43,11 +43,14 @@ class KubernetesBackend:
         place: URL of the run's datastore, which tells its jobs from others; who makes a backend may
             set it before `open`.
         namespaces: where jobs may be, beside the namespace of the connection: for `find`.
+        left: after `close`, jobs that could not be deleted, and ``why_left``.
     """
 
     def __init__(self) -> None:
         self.place = ""
         self.namespaces: list[str] = []
+        self.left: list[str] = []
+        self.why_left = ""
         self._connection: Connection | None = None
         self._watches: dict[str, PodWatch] = {}
         self._troubles: dict[str, float] = {}  # namespace → since when nothing is seen
@@ -68,6 +71,7 @@ class KubernetesBackend:
         self._defaults = Defaults.read(runtime.setting)
         self._flow, self._runs = run.flow, [run.run]
         self._origin = Origin(run.user, self.place or str(runtime.setting("datastore")))
+        self._grace: float = runtime.setting("cancel_grace")
         self._tracker = Tracker(wake)
         self._connection = connection = Connection(runtime.setting)
         self._namespace = self._defaults.options.get("namespace", "") or connection.place.namespace
@@ -104,9 +108,12 @@ class KubernetesBackend:
             self._patrol.stop()
         left = self._tracker.all()
         for job in left:
-            self._tracker.cancel(job, 0.0)
-        with suppress(Refusal, Unreachable):
-            self._delete_with(connection, left, None, _LAST_WORD)
+            self._tracker.cancel(job)
+        try:
+            self._delete_with(connection, left, self._grace, _LAST_WORD)
+        except (Refusal, Unreachable) as error:
+            self.left = [job.id for job in left]
+            self.why_left = str(error)
         for watch in self._watches.values():
             watch.stop()
         if self._pool is not None:
@@ -145,9 +152,9 @@ class KubernetesBackend:
         except Refusal as error:
             self._tracker.forget(job.id)
             return _refused(error, namespace)
-        except Unreachable as error:
-            self._tracker.forget(job.id)
+        except Unreachable as error:  # it may exist all the same: `close` deletes it then
             return Refused(str(error), transient=True)
+        self._tracker.created(job)
         return job.id
 
     def _create_job(self, namespace: str, manifest: Manifest) -> str:
@@ -198,7 +205,7 @@ class KubernetesBackend:
     def _adopt(self, id: str, job: Mapping[str, Any]) -> None:
         spec = job["spec"]
         is_gang = spec.get("completionMode") == "Indexed"
-        self._tracker.add(id, spec.get("completions") or 1, is_gang)
+        self._tracker.created(self._tracker.add(id, spec.get("completions") or 1, is_gang))
         run = job["metadata"]["annotations"][names.RUN]
         with self._lock:
             known = run in self._runs
@@ -209,24 +216,25 @@ class KubernetesBackend:
         """Delete jobs and their pods, which get ``grace`` seconds."""
         jobs = [job for id in ids if (job := self._tracker.get(id)) is not None]
         for job in jobs:
-            self._tracker.cancel(job, grace + _AFTER_GRACE)
+            self._tracker.cancel(job)
         try:
             self._delete(jobs, grace)
         except (Refusal, Unreachable) as error:
-            place = self.connection.place
-            raise explained(error, place, jobs[0].namespace if jobs else "") from None
+            assert self._patrol is not None
+            self._tracker.tell(f"jobs cannot be deleted yet: {error}")
+            self._patrol.delete(jobs, grace)
+            return
         for job in jobs:
-            if not job.pods:  # none will come any more, whose end could be seen
-                self._tracker.end(job, "cancelled")
+            self._tracker.deleted(job, grace)
 
-    def _delete(self, jobs: Sequence[Tracked], grace: float | None) -> None:
+    def _delete(self, jobs: Sequence[Tracked], grace: float) -> None:
         self._delete_with(self.connection, jobs, grace, None)
 
     def _delete_with(
         self,
         connection: Connection,
         jobs: Sequence[Tracked],
-        grace: float | None,
+        grace: float,
         patience: float | None,
     ) -> None:
         """Delete jobs first, so that they make no more pods, then their pods, many with one request.

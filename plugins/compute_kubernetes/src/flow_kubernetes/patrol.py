@@ -22,7 +22,7 @@ _LAST_QUESTION = 30.0
 _ONE_BY_ONE = 5  # objects up to which their events are asked for one by one
 _MOST_EVENTS = 500
 
-Delete = Callable[[Sequence[Tracked], float | None], None]
+Delete = Callable[[Sequence[Tracked], float], None]
 
 
 class Patrol:
@@ -48,6 +48,7 @@ class Patrol:
         self._connection, self._tracker, self._delete = connection, tracker, delete
         self._limits = {START: start_timeout, NODE: pending_timeout}
         self._over: queue.SimpleQueue[Tracked] = queue.SimpleQueue()
+        self._to_delete: list[tuple[Sequence[Tracked], float]] = []
         self._next, self._pause = 0.0, _FIRST_QUESTION
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="flow-patrol", daemon=True)
@@ -56,6 +57,10 @@ class Patrol:
     def add(self, gang: Tracked) -> None:
         """Clean up after a gang that is over."""
         self._over.put(gang)
+
+    def delete(self, jobs: Sequence[Tracked], grace: float) -> None:
+        """Delete jobs as soon as the cluster answers, which it does not now."""
+        self._to_delete.append((jobs, grace))
 
     def stop(self) -> None:
         """End the thread, after what it does now."""
@@ -69,7 +74,16 @@ class Patrol:
             waiting = self._tracker.waiting()
             if waiting:
                 with suppress(Refusal, Unreachable):  # the watch tells of that trouble
+                    self._delete_again()
                     self._look(waiting)
+
+    def _delete_again(self) -> None:
+        while self._to_delete:
+            jobs, grace = self._to_delete[0]
+            self._delete(jobs, grace)
+            del self._to_delete[0]
+            for job in jobs:
+                self._tracker.deleted(job, grace)
 
     def _clean_up(self) -> None:
         while not self._over.empty():
@@ -175,7 +189,8 @@ class Patrol:
 
 
 def _hanging(waiting: Sequence[Tracked], now: float) -> Hanging:
-    podless = [j for j in waiting if len(j.pods) < j.size and now - j.since > _PODLESS]
+    created = [j for j in waiting if j.since]
+    podless = [j for j in created if len(j.pods) < j.size and now - j.since > _PODLESS]
     slow = [j for j in waiting if j.begun and now - j.begun > _SLOW and len(j.pods) == j.size]
     return Hanging(podless, slow)
 

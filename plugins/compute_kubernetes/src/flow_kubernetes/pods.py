@@ -37,6 +37,8 @@ _FAILS_TO_START = frozenset(
 _NEVER_STARTS = frozenset(("InvalidImageName", "ErrImageNeverPull"))
 _COULD_NOT_START = frozenset(("ContainerCannotRun", "StartError"))
 
+_SIGNALS = frozenset(map(int, Signals))
+
 _DISRUPTIONS = {
     "PreemptionByScheduler": "preempted",
     "DeletionByTaintManager": "lost",
@@ -187,7 +189,7 @@ def _exit(terminated: Mapping[str, Any]) -> tuple[int | None, int | None]:
     signal = terminated.get("signal") or 0
     if not signal and code is not None and code > 128:
         signal = code - 128
-    if signal in {s.value for s in Signals}:
+    if signal in _SIGNALS:
         return None, signal
     return code, None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from flow_kubernetes.pods import START, Sight
 from flow_remote.backend import Ended, News, Running, Waiting
 
+_AFTER_GRACE = 30.0  # seconds after which a deleted pod counts as ended, though its node is silent
 _BACK_OFF = "ImagePullBackOff"  # says less than the error before it, with which it takes turns
 
 
@@ -23,11 +25,11 @@ class Tracked:
         left: members that have not ended.
         running: members that run, or ran.
         pods: member → name of its pod.
-        since: when it was submitted; of a clock that only goes on.
+        since: when it was created, of a clock that only goes on; 0 = it is not known to be.
         begun: when a pod got its node, before its container runs; 0 = none waits for that.
         why: why it waits, as people were told; and ``kind`` of waiting, ``stuck`` since when.
         hopeless: whether what it waits for cannot come.
-        cancelled: when it is over, whatever the cluster says; 0 = it was not cancelled.
+        cancelled: when it is over, whatever the cluster says; 0 = we do not end it.
         failed: whether a member failed.
     """
 
@@ -55,7 +57,7 @@ class Tracked:
         self.left = set(range(size))
         self.running: set[int] = set()
         self.pods: dict[int, str] = {}
-        self.since = time.monotonic()
+        self.since = 0.0
         self.begun = 0.0
         self.why = ""
         self.kind = ""
@@ -112,6 +114,10 @@ class Tracker:
             if id not in self._jobs:
                 self._jobs[id] = self._waiting[id] = Tracked(id, size, gang)
             return self._jobs[id]
+
+    def created(self, job: Tracked) -> None:
+        """Take in that a job exists: from now on it should get its pods."""
+        job.since = job.since or time.monotonic()
 
     def forget(self, id: str) -> None:
         """Track a job no more: it was refused."""
@@ -178,11 +184,18 @@ class Tracker:
             for member in sorted(job.left):
                 self._end(job, Ended(job.id, member, cause=cause, message=message, hint=hint))
 
-    def cancel(self, job: Tracked, patience: float) -> None:
-        """Remember that we have cancelled a job, which is over after ``patience`` seconds at most."""
+    def cancel(self, job: Tracked) -> None:
+        """Remember that we end a job, so that its end is told as that."""
         with self._lock:
-            job.cancelled = job.cancelled or time.monotonic() + patience
-            self._waiting[job.id] = job
+            job.cancelled = job.cancelled or math.inf
+            if job.id in self._jobs:
+                self._waiting[job.id] = job
+
+    def deleted(self, job: Tracked, grace: float) -> None:
+        """Take in that a job is deleted: without pods it is over; with some, soon."""
+        job.cancelled = time.monotonic() + grace + _AFTER_GRACE
+        if not job.pods:  # none will come any more, whose end could be seen
+            self.end(job, "cancelled")
 
     def _run(self, job: Tracked, sight: Sight) -> None:
         if sight.member in job.running:
