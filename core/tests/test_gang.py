@@ -330,6 +330,38 @@ class TestWorkers:
             f"for {cpus} at a time (--max-workers sets a limit)."
         )
 
+    def test_the_number_that_a_provider_names_is_exceeded_too(self, flowtester):
+        compute = FakeGangs()
+        compute.capabilities = ComputeCapabilities(gang=True, workers=2)
+        outcome = run(flowtester, compute, size="3")
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        (notice,) = [e.text for e in outcome.events if isinstance(e, Message) and "start" in e.text]
+        assert notice == (
+            "The 3 tasks of step 'train' start together, though compute 'local' takes 2 at a time "
+            "(--max-workers sets a limit)."
+        )
+
+    def test_it_waits_for_the_workers_of_its_own_provider_only(self, flowtester):
+        class Elsewhere(Gangs):
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                super().flow_plan_step(step=step, draft=draft)
+                if step.name == "work":
+                    draft.use_compute("cloud", by="@cloud")
+
+        here, there = FakeGangs(), FakeGangs()
+        here.capabilities = ComputeCapabilities(gang=True, workers=3)
+        there.capabilities = ComputeCapabilities(workers=2)
+        outcome = flowtester.run(
+            BESIDE,
+            modules=[Elsewhere()],
+            settings={"failure_grace": 0.25},
+            providers={("compute", "local"): here, ("compute", "cloud"): there},
+        )
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        assert here.beside == [0]
+        assert there.most_at_once == 2
+
     def test_a_provider_that_cannot(self, flowtester):
         outcome = run(flowtester, FakeGangs(capable=False))
         assert isinstance(outcome.error, PluginError)

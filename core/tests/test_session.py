@@ -148,6 +148,13 @@ class TestPlans:
         assert (plan.compute, plan.environment) == ("local", "conda")
         assert json.loads(json.dumps(plan.to_json()))["variables"] == {"A": "1"}
 
+    def test_one_is_found_by_the_step_for_compute_providers(self, flowtester):
+        session = flowtester.session(flowtester.load(FLOW))
+        assert session.plan("start") is session.plans["start"]
+        with pytest.raises(NotFound, match="has no step 'strat'") as error:
+            session.plan("strat")
+        assert "start" in error.value.hint
+
     def test_problems_of_plugins_stop_a_run(self, flowtester):
 
         class Check:

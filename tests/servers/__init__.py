@@ -21,6 +21,7 @@ from servers.conda import CondaChannel, NoChannel
 from servers.kubernetes.handle import Cluster, KubernetesServer
 from servers.kubernetes.real import real_cluster
 from servers.kubernetes.settings import Settings
+from servers.podman import Podman
 from servers.s3 import Bucket, S3Server
 from servers.sftp import Place, sftp_server
 from servers.sharing import absent, begin, end
@@ -85,6 +86,12 @@ def sftp_place() -> Place:
     server, name = sftp_server(), uuid.uuid4().hex[:12]
     os.mkdir(f"{server.folder}/{name}")
     return server._replace(path=f"/{name}", folder=f"{server.folder}/{name}")
+
+
+@pytest.fixture(scope="session")
+def podman() -> Podman:
+    """podman with a store and images of its own. See `Podman`."""
+    return Podman.shared()
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,12 @@ kill -0 $owner 2>/dev/null || rm -rf "${folder%/*}"
 """
 """Runs a server as long as the run of pytest lives: also one that is killed takes it along."""
 
+_CLEANER = """
+while kill -0 $2 && [ -e "$1/clean" ]; do sleep 1; done 2>/dev/null
+[ -e "$1/clean" ] && { sh "$1/clean"; rm -rf "${1%/*}"; }
+"""
+"""Waits for the end of pytest, for what must be cleaned up though it was killed."""
+
 
 def begin() -> None:
     """Make the shared folder, unless this process is a worker of one that has done so."""
@@ -51,6 +57,8 @@ def end() -> None:
     for file in folder.glob("*/pid"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(file.read_text()), signal.SIGKILL)
+    for script in folder.glob("*/clean"):
+        subprocess.run(["/bin/sh", str(script)], capture_output=True, check=False, timeout=120)
     del os.environ[_FOLDER]
     shutil.rmtree(folder, ignore_errors=True)  # a dying server may still write there
 
@@ -84,6 +92,25 @@ def shared(name: str, start: Callable[[Path], Mapping[str, Any]]) -> dict[str, A
 def own_folder(name: str) -> Path:
     """Return a folder for a server that is not shared, which lives no longer than all others."""
     return Path(os.environ[_FOLDER]) / f"{name}-{uuid.uuid4().hex[:12]}"
+
+
+def clean_at_end(folder: Path, script: str) -> None:
+    """Have a script of the shell run at the end of the run of pytest, also when that is killed.
+
+    Args:
+        folder: as from `shared`; what the script must know of it stands in its text.
+        script: removes what is more than files.
+    """
+    (folder / "clean").write_text(script)
+    owner = (folder.parent / "owner").read_text()
+    subprocess.run(
+        ["/bin/sh", "-c", 'sh -c "$0" guard "$@" &', _CLEANER, str(folder), owner],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for pytest
+        check=True,
+    )
 
 
 def serve(

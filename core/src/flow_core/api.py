@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
     from flow_core.interfaces import Attributes as Attributes
     from flow_core.interfaces import Begun as Begun
+    from flow_core.interfaces import Bootstrap as Bootstrap
     from flow_core.interfaces import Buffer as Buffer
     from flow_core.interfaces import Command as Command
     from flow_core.interfaces import CommandContext as CommandContext
@@ -136,6 +137,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import StoredObject as StoredObject
     from flow_core.interfaces import TaskCommand as TaskCommand
     from flow_core.interfaces import Update as Update
+    from flow_core.interfaces import Waiting as Waiting
     from flow_core.launch import launch_document as launch_document
     from flow_core.launch import python_command as python_command
     from flow_core.launch import rebuild_runtime as rebuild_runtime
@@ -143,6 +145,11 @@ if TYPE_CHECKING:
     from flow_core.library import resume_flow as resume_flow
     from flow_core.library import run_flow as run_flow
     from flow_core.lint import lint as lint
+    from flow_core.live_logs import LogRecord as LogRecord
+    from flow_core.live_logs import decode_piece as decode_piece
+    from flow_core.live_logs import encode_piece as encode_piece
+    from flow_core.live_logs import piece_key as piece_key
+    from flow_core.live_logs import pieces_prefix as pieces_prefix
     from flow_core.logs import AttemptLogs as AttemptLogs
     from flow_core.logs import Times as Times
     from flow_core.logs import encode_times as encode_times
@@ -183,6 +190,7 @@ if TYPE_CHECKING:
     from flow_core.plan import RetryPolicy as RetryPolicy
     from flow_core.plan import TaskPlan as TaskPlan
     from flow_core.plugins import Plugins as Plugins
+    from flow_core.records import CAUSES as CAUSES
     from flow_core.records import FORMAT as FORMAT
     from flow_core.records import OK_STATES as OK_STATES
     from flow_core.records import ArtifactRef as ArtifactRef
@@ -227,6 +235,12 @@ if TYPE_CHECKING:
     from flow_core.records import tag_marks_prefix as tag_marks_prefix
     from flow_core.records import tags_prefix as tags_prefix
     from flow_core.records import unpack_inputs as unpack_inputs
+    from flow_core.remote_task import TaskOrder as TaskOrder
+    from flow_core.remote_task import describe_task as describe_task
+    from flow_core.remote_task import open_task_store as open_task_store
+    from flow_core.remote_task import read_task as read_task
+    from flow_core.remote_task import task_spec_key as task_spec_key
+    from flow_core.remote_task import task_url as task_url
     from flow_core.reuse import Facts as Facts
     from flow_core.reuse import ReuseDraft as ReuseDraft
     from flow_core.reuse import explain as explain
@@ -245,6 +259,7 @@ if TYPE_CHECKING:
     from flow_core.settings import Setting as Setting
     from flow_core.settings import Settings as Settings
     from flow_core.settings import state_folder as state_folder
+    from flow_core.settings import take_settings as take_settings
     from flow_core.snapshots import CurrentCode as CurrentCode
     from flow_core.snapshots import KeptCode as KeptCode
     from flow_core.snapshots import current_code as current_code
@@ -296,10 +311,10 @@ _HOME = {
     "hook_order": "Place",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint GROUPS PluginIndex core_requirement distributions installed satisfies",
-    "interfaces": "Attributes REFRESH_AGE Begun Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
+    "interfaces": "Attributes REFRESH_AGE Begun Bootstrap Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
     " EnvironmentCapabilities EnvironmentRequest EnvironmentWithOrigins EnvironmentWork Exited ExportingEnvironment GangCompute Interpreter Metadata ObjectInfo"
     " Output PackageMirror Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
-    " TaskCommand Update",
+    " TaskCommand Update Waiting",
     "library": "resume_flow run_flow",
     "lint": "lint",
     "logs": "AttemptLogs Times encode_times home_of_logs joined_logs read_times time_of_byte times_key",
@@ -313,7 +328,7 @@ _HOME = {
     "parsers": "load_parser",
     "plan": "LOCAL Decision Fallback GiveUp PlanDraft RetryAfter RetryPolicy TaskPlan",
     "plugins": "Plugins",
-    "records": "FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState EnvironmentProgress Event Failure ForeachFrame"
+    "records": "CAUSES FORMAT OK_STATES ArtifactRef AttemptRecord AttemptState EnvironmentProgress Event Failure ForeachFrame"
     " GangMember InputRange InputRef Manifest Message RunDocument RunFinished RunRecord RunResult RunStarted"
     " RunState StepSummary TagRevision TaskFinished TaskOutput TaskQueued TaskSpec TaskStarted Trace Transition"
     " advance_attempt"
@@ -327,10 +342,12 @@ _HOME = {
     "run": "RunDraft RunOption RunRequest adopt_parameters command_line draft_run index_lacks",
     "secret_sources": "SecretSource SecretsProvider",
     "session": "Session",
-    "settings": "OWN_INDEX Setting Settings state_folder",
+    "settings": "OWN_INDEX Setting Settings state_folder take_settings",
     "snapshots": "CurrentCode KeptCode current_code keep_code",
     "step_environments": "StepEnvironments read_lock",
     "store_index": "Followed StoreIndex open_store_index",
+    "live_logs": "LogRecord decode_piece encode_piece piece_key pieces_prefix",
+    "remote_task": "TaskOrder describe_task open_task_store read_task task_spec_key task_url",
     "launch": "launch_document python_command rebuild_runtime tell_begin",
     "store_rules": "changed_meanwhile check_attributes check_key check_prefix check_range refused_key",
     "tags": "change_tags check_tags stored_tags",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flow_core.errors import PluginError, UsageError
 from flow_core.graph import PARALLEL, Graph, Node, Problem
@@ -47,6 +47,11 @@ class Gang:
             task.gang = self
 
     @property
+    def step(self) -> str:
+        """The step of its members."""
+        return self.tasks[0].step
+
+    @property
     def workers(self) -> int:
         """How many workers it needs at once."""
         return len(self.tasks)
@@ -78,9 +83,11 @@ class Gang:
     def ended_by_the_others(self) -> Failure | None:
         """Return why a member was ended that had not failed itself; None if no other one had, since
         the whole run ends, for example."""
-        if self.failure is None or self.failure[1].cause == "cancelled":
+        if self.failure is None:
             return None
         task, failure = self.failure
+        if self.ended[task.index].manifest.state is AttemptState.CANCELLED:
+            return None
         message = f"its gang was ended, since member {task.index} failed: {failure.summary}"
         return Failure("cancelled", "", message)
 
@@ -156,9 +163,17 @@ def too_few_workers(node: Node, size: int, limit: int, hint: str) -> UsageError:
     )
 
 
-def notice(step: str, size: int, limit: Any) -> str:
-    """Say that a gang is bigger than the number of workers that nobody has chosen."""
+def notice(step: str, size: int, limit: int, compute: str = "") -> str:
+    """Say that a gang is bigger than the number of workers that nobody has chosen.
+
+    Args:
+        step: name of the step.
+        size: number of its members.
+        limit: number of the workers.
+        compute: the provider that named this number; ``""`` = it is that of processors here.
+    """
+    why = f"compute '{compute}' takes" if compute else "this machine has processors for"
     return (
-        f"The {size} tasks of step '{step}' start together, though this machine has processors "
-        f"for {limit} at a time (--max-workers sets a limit)."
+        f"The {size} tasks of step '{step}' start together, though {why} {limit} at a time "
+        "(--max-workers sets a limit)."
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     import click
 
+    from flow_core.plan import TaskPlan
     from flow_core.records import (
         AttemptRecord,
         Manifest,
@@ -98,6 +99,29 @@ class ObjectInfo(NamedTuple):
     encryption: str | None = None
 
 
+class Bootstrap(NamedTuple):
+    """How a bare Python reads objects of a store, where there is no flow-core yet.
+
+    A task on another machine begins so: it fetches what it is, and what it needs, and checks the hash
+    of each.
+
+    Attributes:
+        source: text of a module that imports nothing but the standard library, and that Python 3.8
+            can compile. It defines ``open(config)``, which returns ``read(key)``: the content of an
+            object, or None where there is none. Several threads may call ``read``. It repeats what
+            may succeed later, within a bounded time. What a person can mend is an `OSError` whose
+            text is one line without any secret; it may have an attribute ``hint``: what to do next.
+        config: the argument of ``open``: JSON data, a few kilobytes at most. It holds no secrets,
+            since clusters show it to many: credentials are found on the other machine, where the
+            tools of the service find them.
+
+    Since 0.1.
+    """
+
+    source: str
+    config: Mapping[str, Any]
+
+
 class Store(Protocol):
     """Bytes under keys. Keys are relative, ``/``-separated, and never start or end with ``/``.
 
@@ -116,6 +140,10 @@ class Store(Protocol):
     A store that soon gives up a service which it has never reached, since its address may be wrong,
     may have a method ``expect_answers()``, without arguments: it is called in the process of each
     attempt, whose launcher has used the service. There it is out of order for a while, if anything.
+
+    A store whose objects can be read without flow-core and without any library may have a method
+    ``bootstrap()``, without arguments, which returns a `Bootstrap`; or None where that store, as it
+    is set up, cannot be read so. It makes no request. Compute providers for other machines need it.
     """
 
     capabilities: StoreCapabilities
@@ -264,7 +292,7 @@ class ComputeCapabilities(NamedTuple):
 
     Attributes:
         needs_shared_store: its tasks run where a store that is not shared cannot be read.
-        resources: it honours ``plan.resources``.
+        resources: it honours `TaskCommand.resources`.
         gang: it can start the tasks of a ``num_parallel`` step together: it is a `GangCompute`.
         image: it runs container images of its own.
         foreground: its tasks run in the launcher's process, and what they write is on its standard
@@ -272,6 +300,9 @@ class ComputeCapabilities(NamedTuple):
         tells_begin: of attempts with a time limit (`TaskCommand.timed`) it tells `Begun`.
         interpreters: it honours `TaskCommand.interpreter` and `TaskCommand.runtime`.
         platform: where its tasks run, ``linux-x86_64``; None = on a machine like the launcher's.
+        workers: how many tasks at a time it takes where nobody has chosen a number (setting
+            ``max_workers``); None = one for each processor of the launcher's machine, as for tasks
+            that run there. It is read after `Compute.prepare`, where a provider knows its settings.
     """
 
     needs_shared_store: bool = False
@@ -282,6 +313,7 @@ class ComputeCapabilities(NamedTuple):
     tells_begin: bool = False
     interpreters: bool = False
     platform: str | None = None
+    workers: int | None = None
 
 
 class TaskCommand:
@@ -295,9 +327,12 @@ class TaskCommand:
         variables: environment variables to set in the task process.
         folder: working directory; None = the launcher's.
         timed: whether the attempt has a time limit, so that its `Begun` counts. Not for hooks.
+        resources: amounts by name that this attempt asks for: those of the plan, or more memory
+            after an attempt that had too little (`RetryPolicy.memory_factor`). They are kept in its
+            manifest, as the note ``resources``.
     """
 
-    __slots__ = ("folder", "interpreter", "runtime", "timed", "variables")
+    __slots__ = ("folder", "interpreter", "resources", "runtime", "timed", "variables")
 
     def __init__(self) -> None:
         self.interpreter: str | None = None
@@ -305,6 +340,7 @@ class TaskCommand:
         self.variables: dict[str, str] = {}
         self.folder: str | None = None
         self.timed = False
+        self.resources: dict[str, float] = {}
 
 
 class Started(NamedTuple):
@@ -312,6 +348,16 @@ class Started(NamedTuple):
 
     handle: Any
     pid: str
+    at: float
+
+
+class Waiting(NamedTuple):
+    """Update: the task has no machine yet. ``why`` is one sentence for people, in the words of who
+    lets it wait. A provider tells it when that is long, or changes; once for tasks that wait for
+    the same reason. Since 0.1."""
+
+    handle: Any
+    why: str
     at: float
 
 
@@ -340,12 +386,15 @@ class Exited(NamedTuple):
         code: exit code, or None when a signal ended it or it never started.
         signal: number of the signal that ended it, or None.
         cause: a `Failure.cause`, for when there is no manifest: ``killed``, ``out-of-memory``,
-            ``exit``, ``timeout``, ``lost``, ``cancelled``, ``launch``.
+            ``exit``, ``timeout``, ``lost``, ``evicted``, ``preempted``, ``cancelled``, ``launch``.
+            What is ``cancelled`` by others than the launcher is a failure like any other.
         message: one sentence for people on what happened; ``''`` = derive it from the above.
         cpu_seconds, peak_memory: of the whole process, when the provider knows; else 0.
         notes: further sentences for people, for example on processes left behind.
         manifest: the manifest that the task committed, when the provider holds it already;
             else the scheduler reads it from the store.
+        hint: what a person may type or change next, for when there is no manifest; ``''`` = nothing
+            special.
     """
 
     handle: Any
@@ -358,9 +407,10 @@ class Exited(NamedTuple):
     peak_memory: int = 0
     notes: tuple[str, ...] = ()
     manifest: Manifest | None = None
+    hint: str = ""
 
 
-Update = Started | Begun | Output | Exited
+Update = Waiting | Started | Begun | Output | Exited
 
 
 class Runtime(Protocol):
@@ -374,6 +424,15 @@ class Runtime(Protocol):
     def document(self) -> dict[str, Any]:
         """JSON data from which another interpreter on this machine rebuilds the session: pass it,
         with a task, to ``python -m flow_core.launch`` (see `flow_core.api.launch_document`)."""
+
+    @property
+    def elsewhere(self) -> dict[str, Any]:
+        """JSON data from which ``python -m flow_core.task`` rebuilds the session on another machine
+        (see `flow_core.api.describe_task`). Since 0.1."""
+
+    def elsewhere_settings(self) -> dict[str, str]:
+        """Return settings that somebody has chosen and that hold on another machine too: name →
+        text; none of them is secret. Since 0.1."""
 
     @property
     def interactive(self) -> bool:
@@ -398,6 +457,16 @@ class Runtime(Protocol):
         ``begin`` is called when the body of the step begins: see `Begun`. ``committed`` is called
         with the stored form of the manifest when that is in the store, so that the provider can
         pass it on: see `Exited.manifest`. It must not raise.
+        """
+
+    def plan(self, step: str) -> TaskPlan:
+        """Return the plan of a step: what it asks for, as far as no single attempt is meant. A
+        provider finds there its own options, the resources, the time limit and the environment.
+
+        Raises:
+            NotFound: the flow has no such step.
+
+        Since 0.1.
         """
 
     def setting(self, name: str) -> Any:

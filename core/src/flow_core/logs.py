@@ -6,9 +6,11 @@ import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from flow_core.errors import IntegrityError
+from flow_core.live_logs import LogRecord, decode_piece, pieces_prefix
 from flow_core.records import AttemptRecord, attempt_prefix, check_format
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ class AttemptLogs:
     """The logs of one attempt in a store, and the times of their lines.
 
     Each is an object. Where objects cost requests both may lie in one (`joined_logs`), which is read
-    once, at first use; and such a run may have moved to any store since.
+    once, at first use; and such a run may have moved to any store since. Of a task on another machine
+    that still runs, or was killed, pieces are read instead (`flow_core.live_logs`).
 
     Args:
         store: where they lie.
@@ -107,11 +110,21 @@ class AttemptLogs:
         _ = self._joined
         return self
 
+    def _pieces(self, stream: str) -> list[LogRecord]:
+        """Return what a task on another machine, which still runs or was killed, has told so far."""
+        prefix = pieces_prefix(self._prefix)
+        found = {int(o.key.rpartition("/")[2]): o.key for o in self._store.list(prefix)}
+        keys = [found[number] for number in sorted(found)]
+        contents = zip(keys, self._store.read(keys), strict=True)
+        records = (r for key, content in contents for r in decode_piece(content or b"", key))
+        return [record for record in records if record.kind == stream]
+
     def size(self, stream: str) -> int:
         """Return the length of ``stdout`` or ``stderr`` in bytes."""
         if self._joined:
             return len(self._joined[stream][0])
-        return self._store.size(self._prefix + stream) or 0
+        size = self._store.size(self._prefix + stream)
+        return size if size is not None else sum(len(r.data) for r in self._pieces(stream))
 
     def read(self, stream: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return a part of ``stdout`` or ``stderr``; None for ``length`` = up to the end."""
@@ -119,14 +132,25 @@ class AttemptLogs:
             content = self._joined[stream][0]
             return content[offset : None if length is None else offset + length]
         if length is not None:
-            return self._store.read_range(self._prefix + stream, offset, length) or b""
-        return (next(iter(self._store.read([self._prefix + stream]))) or b"")[offset:]
+            part = self._store.read_range(self._prefix + stream, offset, length)
+        else:
+            whole = next(iter(self._store.read([self._prefix + stream])))
+            part = whole[offset:] if whole is not None else None
+        if part is not None:
+            return part
+        told = b"".join(record.data for record in self._pieces(stream))
+        return told[offset : None if length is None else offset + length]
 
     def times(self, stream: str) -> Times:
         """Return the times of ``stdout`` or ``stderr``; empty where none were kept."""
         if self._joined:
             return self._joined[stream][1]
-        return read_times(self._store, self._prefix + stream)
+        times = read_times(self._store, self._prefix + stream)
+        if times or self._store.exists([self._prefix + stream])[0]:
+            return times
+        pieces = self._pieces(stream)
+        sizes = accumulate(len(record.data) for record in pieces)
+        return [(size, record.at) for size, record in zip(sizes, pieces, strict=True)]
 
     def replace(self, stream: str, content: bytes) -> None:
         """Put other content in the place of ``stdout`` or ``stderr``, without times."""

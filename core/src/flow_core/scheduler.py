@@ -32,6 +32,7 @@ from flow_core.interfaces import (
     Started,
     TaskCommand,
     Update,
+    Waiting,
 )
 from flow_core.plan import (
     Decision,
@@ -71,6 +72,7 @@ from flow_core.records import (
     result_key,
 )
 from flow_core.run import command_line
+from flow_core.workers import Workers, share_workers
 
 if TYPE_CHECKING:
     from flow_core.binding import RunReader
@@ -190,6 +192,7 @@ class _Task:
         "started",
         "state",
         "step",
+        "too_little",
     )
 
     def __init__(
@@ -222,6 +225,7 @@ class _Task:
         self.exact = True  # of a reused one: whether it is what it was in the earlier run
         self.reasons: list[dict[str, Any]] | None = None  # why it runs
         self.left = False  # whether it is not to run
+        self.too_little = 0  # attempts that ran out of memory
 
     def again(self, previous: Failure, fallback: bool) -> _Task:
         """Return the task with its next attempt."""
@@ -238,6 +242,7 @@ class _Task:
         again.previous = previous
         again.fallback = fallback
         again.reasons = self.reasons
+        again.too_little = self.too_little + (previous.cause == "out-of-memory")
         return again
 
 
@@ -270,7 +275,9 @@ class Scheduler:
         session: the session, with its compute providers prepared.
         document: the run, already in the store and recorded as ``created``.
         max_workers: tasks that run at the same time.
-        workers_chosen: whether a person has chosen that number: a gang then keeps to it too.
+        workers_chosen: whether a person has chosen that number: it then limits all tasks together,
+            and a gang keeps to it too. Else it counts for each compute provider that names no
+            other number (`ComputeCapabilities.workers`).
     """
 
     def __init__(
@@ -286,7 +293,6 @@ class Scheduler:
         self._run = document.run
         self._graph = session.graph
         self._plans = session.plans
-        self._max_workers = max(1, max_workers)
         self._workers_chosen = workers_chosen
         self._hook = session.plugins.hook
         self._heard = {
@@ -300,7 +306,6 @@ class Scheduler:
                 "flow_attempt_decision",
             )
         }
-        self._ready: deque[_Task | _Range | Gang] = deque()
         self._delayed: list[tuple[float, int, _Task | Gang]] = []
         self._running: dict[tuple[str, Any], _Task] = {}
         # When running attempts are ended by force: (time, task, attempt, key in `_running`).
@@ -324,6 +329,8 @@ class Scheduler:
         self._computes: dict[str, Compute] = {
             name: session.compute(name) for name in {p.compute for p in self._plans.values()}
         }
+        self._workers = share_workers(self._computes, max_workers, workers_chosen)
+        self._pools = [*{id(w): w for w in self._workers.values()}.values()]
 
     # --- the run --------------------------------------------------------------------------------
 
@@ -388,7 +395,9 @@ class Scheduler:
     def _pending(self) -> bool:
         if self._running:
             return True
-        return not (self._interrupts or self._failed) and bool(self._ready or self._delayed)
+        if self._interrupts or self._failed:
+            return False
+        return bool(self._delayed) or any(workers.ready for workers in self._pools)
 
     def _result(self, record: RunRecord) -> RunResult:
         """Return how the run ended."""
@@ -443,9 +452,10 @@ class Scheduler:
 
     def _fill(self) -> None:
         while self._delayed and self._delayed[0][0] <= time.time():
-            self._ready.appendleft(heapq.heappop(self._delayed)[2])
-        while self._has_room() and not self._interrupts:
-            task = self._take()
+            again = heapq.heappop(self._delayed)[2]
+            self._workers_for(again.step).ready.appendleft(again)
+        while not self._interrupts and (workers := self._with_room()) is not None:
+            task = self._take(workers.ready)
             if isinstance(task, Gang):
                 self._start_gang(task)
                 continue
@@ -457,23 +467,21 @@ class Scheduler:
             else:
                 self._launch(task)
 
-    def _has_room(self) -> bool:
-        """Whether there are workers for what comes next. Behind a gang that waits nothing starts,
-        or it would wait for ever; one that is bigger than all gets them all, and more."""
-        free = self._max_workers - len(self._running)
-        if free <= 0 or not self._ready:
-            return False
-        first = self._ready[0]
-        return not isinstance(first, Gang) or first.workers <= free or not self._running
+    def _workers_for(self, step: str) -> Workers:
+        return self._workers[self._plans[step].compute]
 
-    def _take(self) -> _Task | Gang:
-        first = self._ready[0]
+    def _with_room(self) -> Workers | None:
+        """Return workers that have room for what waits for them; there are few to ask."""
+        return next((workers for workers in self._pools if workers.has_room()), None)
+
+    def _take(self, ready: deque[_Task | _Range | Gang]) -> _Task | Gang:
+        first = ready[0]
         if isinstance(first, _Range):
             task = first.pop()
             if first.next == first.frame.count:
-                self._ready.popleft()
+                ready.popleft()
             return task
-        self._ready.popleft()
+        ready.popleft()
         return first
 
     def _spec(self, task: _Task) -> TaskSpec:
@@ -504,14 +512,22 @@ class Scheduler:
         task.spec = spec = self._spec(task)
         command = self._command(plan)
         command.timed = plan.timeout is not None and not task.fallback  # which runs no user's code
+        if task.too_little and "memory" in command.resources:
+            amount = plan.retry.memory(command.resources["memory"], task.too_little)
+            command.resources["memory"] = amount
         if self._heard["flow_task_command"]:
             self._hook.flow_task_command(task=spec, plan=plan, command=command)
+        if command.resources:
+            task.spec = spec = spec._replace(
+                notes={**spec.notes, "resources": dict(command.resources)}
+            )
         return spec, command
 
     def _command(self, plan: TaskPlan) -> TaskCommand:
         """Return how attempts of a step are started, before plugins have their say on each."""
         command = TaskCommand()
         command.variables.update(plan.variables)
+        command.resources.update(plan.resources)
         if plan.environment is not None:
             self._session.environments.apply(plan.step, command)
         return command
@@ -539,6 +555,7 @@ class Scheduler:
         task.started = time.time()
         task.state = advance_attempt(task.state, AttemptState.RUNNING)
         self._running[plan.compute, handle] = task
+        self._workers[plan.compute].running += 1
         if self._heard["flow_task_launched"]:
             self._hook.flow_task_launched(task=spec, handle=handle)
         self._record(task)
@@ -639,13 +656,14 @@ class Scheduler:
             UsageError: there will never be enough workers.
         """
         size, step = frame.count, node.targets[0]
-        if size > self._max_workers and self._workers_chosen:
+        workers = self._workers_for(step)
+        if size > workers.limit and self._workers_chosen:
             hint = command_line(self._session, "resume", f"--max-workers {size}")
-            raise too_few_workers(node, size, self._max_workers, hint)
+            raise too_few_workers(node, size, workers.limit, hint)
         first = self._next_id
         self._next_id += size
         tasks = [_Task(step, first + n, frame, n, inputs, reused) for n in range(size)]
-        self._ready.append(Gang(tasks, size, first))
+        workers.ready.append(Gang(tasks, size, first))
         if self._heard["flow_event"]:
             self._emit(TaskQueued(self._flow, self._run, step, size, time.time(), True))
 
@@ -661,16 +679,23 @@ class Scheduler:
             if gang.tasks[0].left:
                 self._left += gang.size
                 return
-        step = gang.tasks[0].step
-        plan = self._plans[step]
-        if gang.workers > self._max_workers and not gang.tasks[0].attempt:
-            self._emit(Message(notice(step, gang.size, self._max_workers), "info", time.time()))
+        plan = self._plans[gang.step]
+        self._notice_size(gang, plan)
         self._tell_reused()
         orders = [self._order(task, plan) for task in gang.tasks]
         compute = cast("GangCompute", self._computes[plan.compute])
         handles = compute.launch_gang(orders)
         for task, (spec, _), handle in zip(gang.tasks, orders, handles, strict=True):
             self._launched(task, plan, spec, handle)
+
+    def _notice_size(self, gang: Gang, plan: TaskPlan) -> None:
+        """Say that a gang is bigger than the number of workers, which nobody has chosen."""
+        limit = self._workers[plan.compute].limit
+        if gang.workers <= limit or gang.tasks[0].attempt:
+            return
+        own = self._computes[plan.compute].capabilities.workers is None
+        text = notice(plan.step, gang.size, limit, "" if own else plan.compute)
+        self._emit(Message(text, "info", time.time()))
 
     def _settled_in_gang(
         self, gang: Gang, task: _Task, manifest: Manifest, notes: tuple[str, ...]
@@ -738,7 +763,7 @@ class Scheduler:
 
     def _timeout(self) -> float:
         ending = self._failed or self._interrupts
-        if self._has_room() and not ending:
+        if not ending and self._with_room() is not None:
             return 0.0
         if not self._running and not self._delayed:
             return 0.0  # all that was left was reused
@@ -759,8 +784,11 @@ class Scheduler:
             self._emit_started(task, update.at)
         elif isinstance(update, Begun):
             self._set_deadline((name, update.handle), task, update)
+        elif isinstance(update, Waiting):
+            self._emit(Message(f"{task.step}/{task.id} waits: {update.why}", "info", update.at))
         else:
             del self._running[name, update.handle]
+            self._workers[name].running -= 1
             ended_well = update.manifest.ok if update.manifest else update.code == 0
             if ended_well and not (self._interrupts or self._failed):
                 self._fill()  # its worker need not wait until all that follows is written down
@@ -791,14 +819,19 @@ class Scheduler:
 
     def _dead(self, task: _Task, exited: Exited) -> Manifest:
         assert task.spec is not None
-        failure = None
+        failure, ours = None, self._is_ending(task)
         if task.overdue and exited.cause not in ("lost", "launch"):
             failure = Failure("timeout", "", overdue(self._plans[task.step]))
-        elif task.gang is not None and exited.cause == "cancelled":
+        elif exited.cause == "cancelled" and ours and task.gang is not None:
             failure = task.gang.ended_by_the_others()
         elif exited.code == EXIT_NOT_COMMITTED and exited.cause == "exit":
             failure = Failure(StoreError.failure_cause, "", _NOT_STORED)
-        return dead_manifest(task.spec, exited, task.started, failure)
+        return dead_manifest(task.spec, exited, task.started, failure, cancelled=ours)
+
+    def _is_ending(self, task: _Task) -> bool:
+        """Whether it was asked to end, as all are, or all of its gang. Others may cancel tasks too,
+        such as the administrator of a cluster: that is a failure."""
+        return self._cancelled or (task.gang is not None and task.gang.decision is not None)
 
     # --- after an attempt -----------------------------------------------------------------------
 
@@ -843,8 +876,7 @@ class Scheduler:
         decision = self._decision(task, manifest)
         if not (isinstance(decision, GiveUp) or self._interrupts or self._failed):
             return decision
-        # Others may cancel a task too: the administrator of a cluster, for example.
-        if manifest.state is not AttemptState.CANCELLED or not self._cancelled:
+        if manifest.state is not AttemptState.CANCELLED:
             self._failed.append((task, failure))
         return GiveUp()
 
@@ -922,14 +954,15 @@ class Scheduler:
         # In front of what waits: a foreach item goes on to its join before the next one begins,
         # so that the number of half-done items stays near the number of workers.
         task = _Task(step, self._next_id, frame, index, inputs, reused, iteration)
-        self._ready.appendleft(task)
+        self._workers_for(step).ready.appendleft(task)
         self._next_id += 1
         self._emit_queued(step, 1)
 
     def _add_range(
         self, step: str, frame: _Frame, inputs: tuple[InputRange, ...], reused: bool
     ) -> None:
-        self._ready.append(_Range(step, frame, self._next_id, inputs, reused))
+        waiting = _Range(step, frame, self._next_id, inputs, reused)
+        self._workers_for(step).ready.append(waiting)
         self._next_id += frame.count
         self._emit_queued(step, frame.count)
 
@@ -1102,7 +1135,12 @@ def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:
 
 
 def dead_manifest(
-    spec: TaskSpec, exited: Exited, started: float, failure: Failure | None = None
+    spec: TaskSpec,
+    exited: Exited,
+    started: float,
+    failure: Failure | None = None,
+    *,
+    cancelled: bool = True,
 ) -> Manifest:
     """Return the manifest of an attempt whose process is gone and has left none.
 
@@ -1111,15 +1149,20 @@ def dead_manifest(
         exited: what its compute provider told.
         started: when it was launched, seconds.
         failure: why it failed; None = what ``exited`` says.
+        cancelled: whether the launcher had asked it to end: if it is ``cancelled`` then, that is no
+            failure, but its own will.
     """
-    failure = failure or Failure(exited.cause, _signal_name(exited), _death(exited))
+    failure = failure or Failure(
+        exited.cause, _signal_name(exited), _death(exited, cancelled), hint=exited.hint
+    )
+    ended_by_us = cancelled and failure.cause == "cancelled"
     return Manifest(
         spec.flow,
         spec.run,
         spec.step,
         spec.task,
         spec.attempt,
-        AttemptState.CANCELLED if failure.cause == "cancelled" else AttemptState.FAILED,
+        AttemptState.CANCELLED if ended_by_us else AttemptState.FAILED,
         inputs=spec.inputs,
         foreach=spec.foreach,
         iteration=spec.iteration,
@@ -1176,9 +1219,11 @@ def _signal_name(exited: Exited) -> str:
         return f"signal {exited.signal}"
 
 
-def _death(exited: Exited) -> str:
+def _death(exited: Exited, cancelled: bool) -> str:
     if exited.message:
         return exited.message
+    if exited.cause == "cancelled" and not cancelled:
+        return "somebody else cancelled it"
     if exited.signal is not None:
         return f"the process was killed by {_signal_name(exited)}"
     return f"the process ended with exit status {exited.code} before the step was finished"

@@ -23,6 +23,7 @@ from flow_core.errors import (
     NotFound,
     PluginError,
     UsageError,
+    did_you_mean,
 )
 from flow_core.flowfile import load_flow
 from flow_core.flowspec import FlowSpec
@@ -499,6 +500,17 @@ class Session:
         own = self.document_of(self.graph.file, self.flow.__name__, self.flow.__module__)
         return {**own, "configs": self._encoded_configs()}
 
+    @property
+    def elsewhere(self) -> dict[str, Any]:
+        """JSON data from which `flow_core.remote_task` rebuilds this session on another machine,
+        where the flow's code comes from the run's snapshot."""
+        document = {**self.document, "file": "", "path": []}
+        return {**document, "settings": {"datastore": self.store_text()}}
+
+    def elsewhere_settings(self) -> dict[str, str]:
+        """See `flow_core.interfaces.Runtime`."""
+        return self.settings.elsewhere()
+
     def document_of(self, file: str, flow: str, module: str = "__main__") -> dict[str, Any]:
         """Return what `document` is, but for the flow of another file, such as an older copy; its
         configurations are not in it.
@@ -590,6 +602,20 @@ class Session:
         if document["python"] != _python():  # what the launcher has found sound may not be so here
             session.plugins.require_sound()
         return session
+
+    def plan(self, step: str) -> TaskPlan:
+        """Return the plan of a step.
+
+        Raises:
+            NotFound: the flow has no such step.
+        """
+        if step not in self.plans:
+            raise NotFound(
+                f"Flow '{self.flow_name}' has no step '{step}'",
+                where=self.graph.file,
+                hint=did_you_mean(step, self.plans),
+            )
+        return self.plans[step]
 
     def setting(self, name: str) -> Any:
         """Return a setting's value."""

@@ -58,7 +58,15 @@ def _declarations() -> tuple[Setting, ...]:
         Setting("datastore", "local", "Store: a name, or a URL like s3://bucket/prefix.", str),
         Setting("metadata", "local", "Metadata provider: a name, name://place, or store.", str),
         Setting("compute", "local", "Compute provider of steps that name none.", str),
-        Setting("max_workers", _cpus(), "Tasks that run at the same time.", int, (), 1),
+        Setting(
+            "max_workers",
+            _cpus(),
+            "Tasks that run at the same time, wherever they do. Not set: one for each processor of "
+            "this machine, and besides, elsewhere, as many as each compute provider takes.",
+            int,
+            (),
+            1,
+        ),
         Setting("max_log_size", 10.0, "Megabytes kept of each output stream of a task.", float),
         Setting("inline_limit", 4096, "Bytes up to which a value travels in the manifest.", int),
         Setting(
@@ -119,6 +127,42 @@ def _declarations() -> tuple[Setting, ...]:
 
 
 _PROJECT = "[tool.flow] of "
+
+
+_OF_THIS_MACHINE = frozenset(
+    {
+        "blob_cache",
+        "datastore",
+        "debug",
+        "environments",
+        "fork",
+        "max_workers",
+        "metadata",
+        "plugins",
+        "with",
+    }
+)
+"""Settings that a task on another machine does not get: places, and what is told to it otherwise."""
+
+
+def setting_variable(name: str) -> str:
+    """Return the environment variable that a setting is read from."""
+    return "FLOW_" + name.upper()
+
+
+def take_settings(settings: Mapping[str, str]) -> None:
+    """Let settings of the launcher's machine (`Settings.elsewhere`) count in this process, unless this
+    machine has its own.
+
+    They are variables, so that programs which a step starts have them too. Since 0.1.
+    """
+    for name, text in settings.items():
+        os.environ.setdefault(setting_variable(name), text)
+
+
+def set_variables(variables: Mapping[str, str]) -> None:
+    """Set environment variables of this process, which is that of one task."""
+    os.environ.update(variables)
 
 
 def folder_of_project(source: str) -> str | None:
@@ -250,7 +294,7 @@ class Settings:
             return self._overrides[setting.name]
         names = [setting.name, *(old for old, new in self._former.items() if new == setting.name)]
         for name in names:
-            variable = "FLOW_" + name.upper()
+            variable = setting_variable(name)
             if variable in self._environment:
                 self._tell(setting, name, variable)
                 return self._typed(setting, self._environment[variable], variable), variable
@@ -269,6 +313,19 @@ class Settings:
         self._told.add(name)
         what = f"The setting '{name}'"
         self._warn(notice.called(what, setting.name) if notice.name else notice.gone(what), source)
+
+    def elsewhere(self) -> dict[str, str]:
+        """Return the values that somebody has chosen and that hold on another machine too, as texts:
+        what is secret is not among them, nor what names a place of this machine. Since 0.1."""
+        found = {}
+        for setting in self.declared():
+            value, source = self.lookup(setting.name)
+            if source == "default" or setting.secret or setting.name in _OF_THIS_MACHINE:
+                continue
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            if _without_password(text) == text:
+                found[setting.name] = text
+        return found
 
     def shown(self, name: str) -> str:
         """Return a value as people may see it: ``***`` where it is secret, and set, and in place of

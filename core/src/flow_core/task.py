@@ -556,3 +556,10 @@ def _show(task: TaskContext, error: BaseException) -> None:
     text = task.spec.previous.message if task.spec.fallback and task.spec.previous else trace(error)
     sys.stderr.write(f"{task.masked(text)}\n")
     sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    # Only as a program does this module start sessions, which stand above it.
+    from flow_core.remote_task import run_as_program
+
+    run_as_program()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -13,9 +14,11 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+import flow_core
 from flow_core.errors import StoreError
 from flow_core.interfaces import (
     Attributes,
+    Bootstrap,
     Buffer,
     ObjectInfo,
     Store,
@@ -23,6 +26,8 @@ from flow_core.interfaces import (
     StoredObject,
 )
 from flow_core.testing import FaultyStore, MemoryStore, StoreSuite, failures
+
+SOURCES = Path(flow_core.__file__).parents[1]
 
 # --- in memory: each breaks one promise -----------------------------------------------------
 
@@ -904,6 +909,72 @@ class CollectsItems(Files):
         return super().write(kept, create_only=create_only)
 
 
+FETCHER = """
+import hashlib, io, os
+def open(config):
+    def read(key):
+        name = hashlib.sha256(key.encode()).hexdigest()
+        try:
+            with io.open(os.path.join(config["root"], name), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+    return read
+"""
+
+
+class ReadBare(Files):
+    """Can be read without flow-core."""
+
+    fetcher = FETCHER
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self.root, hashlib.sha256(key.encode()).hexdigest())
+
+    def bootstrap(self) -> Bootstrap:
+        return Bootstrap(self.fetcher, {"root": self.root})
+
+
+class EmptyIsMissing(ReadBare):
+    """Takes an empty object for a missing one, where there is no flow-core."""
+
+    fetcher = FETCHER.replace("file.read()", "file.read() or None")
+
+
+class MissingIsEmpty(ReadBare):
+    fetcher = FETCHER.replace("return None", "return b''")
+
+
+class ReadsTheBeginning(ReadBare):
+    fetcher = FETCHER.replace("file.read()", "file.read(1 << 20)")
+
+
+class OtherKeys(ReadBare):
+    fetcher = FETCHER.replace("key.encode()", "key.replace('\\\\', '/').encode()")
+
+
+class OneThread(ReadBare):
+    """Reads for the thread that opened it, and nothing for others."""
+
+    fetcher = FETCHER.replace(
+        "    def read(key):",
+        "    import threading\n    mine = threading.get_ident()\n    def read(key):\n"
+        "        if threading.get_ident() != mine: return None",
+    )
+
+
+class NeedsUs(ReadBare):
+    fetcher = f"import sys\nsys.path.append({str(SOURCES)!r})\nimport flow_core\n{FETCHER}"
+
+
+class TellsSecrets(ReadBare):
+    """Sends a variable of the person along."""
+
+    def bootstrap(self) -> Bootstrap:
+        secret = os.environ["SUITE_TEST_PASSWORD"] = "correct horse"
+        return Bootstrap(FETCHER, {"root": self.root, "password": secret})
+
+
 BROKEN: list[tuple[type[Any], str]] = [
     (Forgetful, "test_create_only_keeps_the_first"),
     (Forgetful, "test_create_only_answers_for_each_item"),
@@ -1004,6 +1075,13 @@ BROKEN: list[tuple[type[Any], str]] = [
     (ReplacesFolders, "test_key_below_another_one"),
     (ThousandFolders, "test_more_than_a_page"),
     (QuotesFolders, "test_folders_of_odd_names"),
+    (EmptyIsMissing, "test_bare_python_reads_objects"),
+    (MissingIsEmpty, "test_bare_python_reads_objects"),
+    (ReadsTheBeginning, "test_bare_python_reads_objects"),
+    (OtherKeys, "test_bare_python_reads_objects"),
+    (OneThread, "test_bare_python_reads_objects"),
+    (NeedsUs, "test_bare_python_reads_objects"),
+    (TellsSecrets, "test_bootstrap_is_plain_data"),
     (CollectsItems, "test_killed_between_items"),
     (CollectsItems, "test_failure_between_items_leaves_whole_objects"),
 ]
@@ -1033,9 +1111,15 @@ def suite_of(store: type[Any]) -> type[StoreSuite]:
 
 
 @pytest.mark.parametrize(("store", "case"), BROKEN)
-def test_it_finds(store: type[Any], case: str) -> None:
+def test_it_finds(store: type[Any], case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUITE_TEST_PASSWORD", "")
     found = failures(suite_of(store), case)
     assert {name.partition("[")[0] for name in found} == {case}
+
+
+def test_it_passes_what_can_be_read_without_flow_core() -> None:
+    cases = ("test_bare_python_reads_objects", "test_bootstrap_is_plain_data")
+    assert not failures(suite_of(ReadBare), *cases)
 
 
 @pytest.mark.parametrize("case", ["write", "create_only", "write_content"])

@@ -135,7 +135,7 @@ def test_json_on_the_command_line(flowtester, flow, value, stored):
                 "error": "Invalid value for '--max-workers': 0 is not in the range x>=1",
                 "where": "python flow.py run",
                 "why": "--max-workers: Tasks that run at the same time "
-                "(default: one for each processor).",
+                "(default: one for each processor; elsewhere what the compute provider takes).",
                 "try": "python flow.py run --help",
             },
         ),

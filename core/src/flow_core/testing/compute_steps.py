@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from flow_core.plan import TaskPlan
 from flow_core.records import TaskSpec
 
 Step = Callable[[TaskSpec], int]
@@ -26,6 +27,7 @@ class StepsRuntime:
         module: the module; the function has the name of the step and returns the exit status.
         interactive: whether output is wanted while tasks run.
         settings: values of settings; None for all others.
+        plans: plans of steps, by name; all others ask for nothing.
     """
 
     flow_name = "SuiteFlow"
@@ -36,10 +38,12 @@ class StepsRuntime:
         *,
         interactive: bool = True,
         settings: Mapping[str, Any] | None = None,
+        plans: Mapping[str, TaskPlan] | None = None,
     ) -> None:
         self.module = module
         self.interactive = interactive
         self.settings = dict(settings or {})
+        self.plans = dict(plans or {})
 
     @property
     def document(self) -> dict[str, Any]:
@@ -50,6 +54,15 @@ class StepsRuntime:
             "settings": self.settings,
             "path": sys.path,
         }
+
+    @property
+    def elsewhere(self) -> dict[str, Any]:
+        """The same: the module must be there on the other machine."""
+        return self.document
+
+    def elsewhere_settings(self) -> dict[str, str]:
+        """There are none."""
+        return {}
 
     def get_ready(self) -> None:
         """Nothing is needed."""
@@ -70,6 +83,10 @@ class StepsRuntime:
         if begin is not None:
             begin()
         return step(task) or 0
+
+    def plan(self, step: str) -> TaskPlan:
+        """Return the plan of a step; one that asks for nothing when none was given."""
+        return self.plans.get(step) or TaskPlan(step, "suite")
 
     def setting(self, name: str) -> Any:
         """Return a setting's value; None when it is not set."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import mmap
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -19,7 +21,7 @@ from typing import TypeVar
 import pytest
 
 from flow_core.errors import StoreError
-from flow_core.interfaces import Attributes, Buffer, Store
+from flow_core.interfaces import Attributes, Bootstrap, Buffer, Store
 from flow_core.testing.processes import in_child, in_children
 
 T = TypeVar("T")
@@ -60,6 +62,31 @@ BAD_KEYS = [
     "a/..",
     "a\0b",
 ]
+
+
+BARE_READER = """
+import hashlib, json, sys, threading
+
+asked = json.load(sys.stdin)
+module = {"__name__": "fetcher"}
+exec(compile(asked["source"], "<fetcher>", "exec"), module)
+read = module["open"](asked["config"])
+
+def one(key):
+    content = read(key)
+    return None if content is None else [len(content), hashlib.sha256(content).hexdigest()]
+
+found = {key: one(key) for key in asked["keys"]}
+again = {}
+threads = [threading.Thread(target=lambda k=key: again.update({k: one(k)})) for key in found]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+ours = sorted(name for name in sys.modules if name.startswith("flow"))
+json.dump({"found": found, "again": again, "modules": ours}, sys.stdout)
+"""
+"""What a Python without any packages does with a `Bootstrap`."""
 
 
 def read_one(store: Store, key: str) -> bytes | None:
@@ -1005,7 +1032,60 @@ class StoreSuite:
         store.write([("parent", b"2")])
         assert read_one(store, "parent") == b"2", "the parent's instance works on"
 
+    # --- without flow-core --------------------------------------------------------------------
+
+    def test_bare_python_reads_objects(self, store: Store) -> None:
+        written = {
+            "empty": b"",
+            "all/bytes": bytes(range(256)),
+            "large": os.urandom(3_000_001),
+            **{f"odd/{key}": key.encode() for key in ODD_KEYS},
+        }
+        bootstrap = self._bootstrap(store)
+        store.write(written.items())
+        missing = ["missing", "odd", "empty/below", "all/bytes "]
+        told = self._read_bare(bootstrap, [*written, *missing])
+        for key, content in written.items():
+            expected = [len(content), hashlib.sha256(content).hexdigest()]
+            assert told["found"][key] == expected, f"'{key}' is read as it was written"
+        for key in missing:
+            assert told["found"][key] is None, f"'{key}', which is missing, is None"
+        assert told["again"] == told["found"], "threads read the same"
+        assert not told["modules"], "nothing of flow-core is imported"
+
+    def test_bootstrap_is_plain_data(self, store: Store) -> None:
+        bootstrap = self._bootstrap(store)
+        sent = json.dumps(bootstrap.config)
+        assert json.loads(sent) == dict(bootstrap.config), "the configuration is JSON data"
+        assert len(sent) + len(bootstrap.source) < 100_000, "a variable of a process holds no more"
+        for name, value in os.environ.items():
+            secret = any(word in name.upper() for word in ("SECRET", "PASSWORD", "TOKEN", "_KEY"))
+            if secret and "FILE" not in name.upper() and len(value) > 7:
+                assert value not in sent + bootstrap.source, f"the value of {name} is a secret"
+
     # --- parts ------------------------------------------------------------------------------
+
+    def _bootstrap(self, store: Store) -> Bootstrap:
+        self._needs_processes()
+        method: Callable[[], Bootstrap | None] | None = getattr(store, "bootstrap", None)
+        found = None if method is None else method()
+        if found is None:
+            pytest.skip("this store cannot be read without flow-core")
+        return found
+
+    def _read_bare(self, bootstrap: Bootstrap, keys: list[str]) -> dict[str, dict[str, object]]:
+        asked = {"source": bootstrap.source, "config": bootstrap.config, "keys": keys}
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", BARE_READER],
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"a bare Python cannot read: {done.stderr}"
+        found: dict[str, dict[str, object]] = json.loads(done.stdout)
+        return found
 
     def _check_winners(self, store: Store, results: list[list[bool]]) -> None:
         for race, answers in enumerate(zip(*results, strict=True)):

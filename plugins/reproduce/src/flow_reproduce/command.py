@@ -85,7 +85,8 @@ def build(context: CommandContext) -> click.Command:
                 ["--max-workers"],
                 type=click.IntRange(min=1),
                 metavar="N",
-                help="Tasks that run at the same time (default: one for each processor).",
+                help="Tasks that run at the same time (default: one for each processor; "
+                "elsewhere what the compute provider takes).",
             ),
             click.Option(
                 ["--json", "as_json"],

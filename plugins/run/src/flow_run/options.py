@@ -35,7 +35,8 @@ def shared() -> list[click.Parameter]:
             ["--max-workers"],
             type=click.IntRange(min=1),
             metavar="N",
-            help="Tasks that run at the same time (default: one for each processor).",
+            help="Tasks that run at the same time (default: one for each processor; elsewhere "
+            "what the compute provider takes).",
         ),
         log_size_option(),
         run_id_file_option(),

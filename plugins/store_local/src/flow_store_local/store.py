@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flow_core.api import (
     REFRESH_AGE,
+    Bootstrap,
     ObjectInfo,
     StoreCapabilities,
     StoredObject,
@@ -159,6 +160,13 @@ class LocalStore:
         for key in keys:
             found = self._stat(key)
             yield None if found is None else ObjectInfo(key, found.st_size, found.st_mtime)
+
+    def bootstrap(self) -> Bootstrap:
+        """Return how a bare Python reads objects, on a machine that has this folder, too."""
+        from importlib.resources import files
+
+        source = files("flow_store_local").joinpath("fetch.py").read_text(encoding="utf-8")
+        return Bootstrap(source, {"root": self.root})
 
     # --- writing ----------------------------------------------------------------------------
 

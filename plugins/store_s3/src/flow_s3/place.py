@@ -15,6 +15,8 @@ from flow_s3.profiles import Profiles
 from flow_s3.settings import declare
 
 _REGION = "us-east-1"
+_CERTIFICATES = 16 << 10
+"""Bytes of CA certificates, at most, that a task on another machine is told."""
 
 
 class Place(NamedTuple):
@@ -100,6 +102,29 @@ class Place(NamedTuple):
         if settings["s3_checksum"] == "sha256":
             headers["x-amz-checksum-algorithm"] = "SHA256"
         return headers
+
+    def fetch_config(self, bucket: str) -> dict[str, Any]:
+        """Return what `flow_s3.fetch` needs to know: no secrets, and only what is not as usual."""
+        settings = self.settings
+        found = {
+            "bucket": bucket,
+            "region": self.region,
+            "endpoint": self.endpoint,
+            "path_style": self._in_path(bucket),
+            "anonymous": settings["s3_anonymous"],
+            "requester_pays": settings["s3_requester_pays"],
+            "profile": settings["s3_profile"],
+            "role": settings["s3_role"],
+            "patience": settings["s3_retry_time"],
+        }
+        if not settings["s3_verify"]:
+            found["verify"] = False
+        elif self.ca_bundle:
+            certificates = read_bundle(self.ca_bundle).decode("ascii", "ignore")
+            # All that an authority certifies is too much to pass on: the other machine has its own.
+            if len(certificates) <= _CERTIFICATES:
+                found["ca"] = certificates
+        return {name: value for name, value in found.items() if value is not None and value != ""}
 
     def _url(self, bucket: str) -> str:
         base = self.endpoint or f"https://s3.{self.region}.{_domain(self.region)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flow_core.api import StoreError
+from flow_core.api import Bootstrap, StoreError
 from flow_objectstore.faults import Fault
 from flow_objectstore.library import load_store
 from flow_objectstore.roots import split_root
@@ -90,6 +90,13 @@ class S3Store(ObjectStore):
         from flow_s3.faults import explained  # most runs need none
 
         return explained(fault, what, where, self.place, self.bucket)
+
+    def bootstrap(self) -> Bootstrap:
+        """Return how a bare Python reads objects, with the credentials that it finds there."""
+        from importlib.resources import files
+
+        source = files("flow_s3").joinpath("fetch.py").read_text(encoding="utf-8")
+        return Bootstrap(source, {"prefix": self.base, **self.place.fetch_config(self.bucket)})
 
     @property
     def identity(self) -> str:

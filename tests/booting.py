@@ -1,0 +1,132 @@
+"""Tasks for the tests of the bootstrap: a store with a specification, and parts of a runtime."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flow_remote import boot
+from flow_remote.script import boot_command, lean
+
+FETCHER = """
+import os
+def open(config):
+    import io
+    def read(key):
+        try:
+            with io.open(os.path.join(config["root"], key), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+    return read
+"""
+START = """
+import json, os, sys
+def main(spec, folders):
+    print(json.dumps({
+        "spec": spec, "folders": folders, "path": sys.path[:len(folders)], "argv": sys.argv,
+        "left": "FLOW_TASK" in os.environ, "python": sys.version.split()[0], "pid": os.getpid(),
+        "file": __file__,
+    }))
+    return int(os.environ.get("START_CODE", "7"))
+"""
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def archive(files: dict[str, str | bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in files.items():
+            file.writestr(name, content)
+    return made.getvalue()
+
+
+class Result(NamedTuple):
+    """How a task ended, and what it told."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        assert self.code == 7, self.err
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    @property
+    def failure(self) -> dict[str, str]:
+        assert self.code == boot.FAILED, (self.code, self.out, self.err)
+        assert "Traceback" not in self.err
+        (line,) = [line for line in self.err.splitlines() if line.startswith("FLOW-BOOT-FAILED ")]
+        found: dict[str, str] = json.loads(line.partition(" ")[2])
+        assert sorted(found) == ["hint", "what", "where", "why"]
+        return found
+
+
+class Place:
+    """A folder that is a store, and what a task of it is started with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = folder / "store"
+        self.cache = folder / "cache"
+        self.folder = folder
+        self.source = FETCHER
+        self.config: dict[str, Any] = {"root": str(self.store)}
+        self.parts: list[dict[str, Any]] = []
+        self.installed: dict[str, str] = {}
+        self.start = ["started_here", "one", "two"]
+        self.variables: dict[str, str] = {}
+
+    def write(self, key: str, content: bytes) -> None:
+        path = self.store / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def add_part(self, files: dict[str, str | bytes] | bytes, **more: Any) -> dict[str, Any]:
+        content = files if isinstance(files, bytes) else archive(files)
+        key = f"runtime/{digest(content)}"
+        self.write(key, content)
+        part = {"key": key, "sha256": digest(content), "size": len(content), "python": None}
+        part |= {"platform": None, "libc": None, **more}
+        self.parts.append(part)
+        return part
+
+    def task(self, **more: Any) -> str:
+        spec = {"format": 1, "url": "local://here#x", "runtime": self.parts}
+        spec |= {"installed": self.installed, "start": self.start, **more}
+        content = json.dumps(spec).encode()
+        self.write("a/spec", content)
+        task = {"format": 1, "source": lean(self.source), "config": self.config}
+        return json.dumps({**task, "key": "a/spec", "sha256": digest(content), "grace": 5})
+
+    def environment(self, task: str | None = None) -> dict[str, str]:
+        found = {"PATH": os.environ["PATH"], "FLOW_CACHE": str(self.cache)}
+        return {**found, "FLOW_TASK": self.task() if task is None else task, **self.variables}
+
+    def begin(
+        self, task: str | None = None, words: tuple[str, ...] | None = None
+    ) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            words or boot_command([sys.executable]),
+            env=self.environment(task),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, task: str | None = None, words: tuple[str, ...] | None = None) -> Result:
+        process = self.begin(task, words)
+        out, err = process.communicate(timeout=120)
+        return Result(process.returncode, out, err)
