@@ -287,7 +287,8 @@ class RemoteCompute:
             return
         attempt.running = True
         assert self._reader is not None
-        where = f"{attempt.id} on {node}" if node else str(attempt.id)
+        names = [] if attempt.id == attempt.name else [str(attempt.id)]  # the name says nothing new
+        where = " on ".join([*names, *([node] if node else [])]) or attempt.name
         self._news.append(Started(attempt.handle, where, time.time()))
         self._reader.follow(attempt)
 
