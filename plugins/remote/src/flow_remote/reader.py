@@ -30,6 +30,7 @@ from flow_core.api import (
 )
 from flow_remote.attempts import Attempt, exited
 from flow_remote.backend import Ended
+from flow_remote.boot import FAILED
 from flow_remote.ending import Ending, ending_key
 
 _STREAMS = ("stdout", "stderr")
@@ -201,7 +202,8 @@ class Reader:
         self, over: _Over, key: str, ending: bytes | None, manifest: bytes | None
     ) -> None:
         waited = time.monotonic() - over.since
-        if ending is None and over.news.code is not None and waited < self._late:
+        may_come = over.news.code not in (None, FAILED)  # else nobody was there to write it
+        if ending is None and may_come and waited < self._late:
             self._finish_later(over, _REST / 2)
             return
         attempt = over.attempt
