@@ -258,10 +258,12 @@ class TestDerived:
         assert not manifest.ok
 
 
-def test_failures_of_older_versions_have_no_bases():
-    failure = Failure("error", "ValueError", "no", "", ("Exception",))
+def test_failures_of_older_versions_have_no_bases_and_no_hint():
+    failure = Failure("evicted", "ValueError", "no", "", ("Exception",), "ask for more memory")
     spec = TaskSpec("F", "1", "a", 1, previous=failure)
     data = json.loads(json.dumps(spec.to_json()))
     assert TaskSpec.from_json(data).previous == failure
+    del data["previous"][5:]
+    assert TaskSpec.from_json(data).previous == failure._replace(hint="")
     del data["previous"][4:]
-    assert TaskSpec.from_json(data).previous == failure._replace(bases=())
+    assert TaskSpec.from_json(data).previous == failure._replace(bases=(), hint="")

@@ -231,6 +231,7 @@ def task_command(session: Session, task: TaskSpec, *, interpreter: bool = True) 
     plan = session.plans[task.step]
     command = TaskCommand()
     command.variables.update(plan.variables)
+    command.resources.update(plan.resources)
     command.timed = plan.timeout is not None
     if interpreter and plan.environment is not None:
         session.environments.apply(task.step, command)
@@ -268,6 +269,7 @@ class LoneAttempt:
         self._plan = session.plans[step]
         self._deadline = math.inf
         self._overdue = False
+        self._cancelled = False
         self._compute: Compute = session.compute(self._plan.compute)
         self._compute.prepare(session)
 
@@ -317,6 +319,7 @@ class LoneAttempt:
         try:
             exited = self._follow(handle, output)
         except KeyboardInterrupt:
+            self._cancelled = True
             self._compute.cancel([handle], self._session.settings["cancel_grace"])
             with suppress(KeyboardInterrupt):  # a second one: what is not over is left to `close`
                 exited = self._follow(handle, output)
@@ -358,7 +361,7 @@ class LoneAttempt:
         raw = next(iter(store.read([key])))
         if raw is None:
             late = Failure("timeout", "", overdue(self._plan)) if self._overdue else None
-            dead = dead_manifest(task, exited, started, late)
+            dead = dead_manifest(task, exited, started, late, cancelled=self._cancelled)
             if store.write([(key, dead.encode())], create_only=True)[0]:
                 return dead
             raw = next(iter(store.read([key])))

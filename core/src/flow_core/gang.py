@@ -83,9 +83,11 @@ class Gang:
     def ended_by_the_others(self) -> Failure | None:
         """Return why a member was ended that had not failed itself; None if no other one had, since
         the whole run ends, for example."""
-        if self.failure is None or self.failure[1].cause == "cancelled":
+        if self.failure is None:
             return None
         task, failure = self.failure
+        if self.ended[task.index].manifest.state is AttemptState.CANCELLED:
+            return None
         message = f"its gang was ended, since member {task.index} failed: {failure.summary}"
         return Failure("cancelled", "", message)
 

@@ -292,7 +292,7 @@ class ComputeCapabilities(NamedTuple):
 
     Attributes:
         needs_shared_store: its tasks run where a store that is not shared cannot be read.
-        resources: it honours ``plan.resources``.
+        resources: it honours `TaskCommand.resources`.
         gang: it can start the tasks of a ``num_parallel`` step together: it is a `GangCompute`.
         image: it runs container images of its own.
         foreground: its tasks run in the launcher's process, and what they write is on its standard
@@ -327,9 +327,12 @@ class TaskCommand:
         variables: environment variables to set in the task process.
         folder: working directory; None = the launcher's.
         timed: whether the attempt has a time limit, so that its `Begun` counts. Not for hooks.
+        resources: amounts by name that this attempt asks for: those of the plan, or more memory
+            after an attempt that had too little (`RetryPolicy.memory_factor`). They are kept in its
+            manifest, as the note ``resources``.
     """
 
-    __slots__ = ("folder", "interpreter", "runtime", "timed", "variables")
+    __slots__ = ("folder", "interpreter", "resources", "runtime", "timed", "variables")
 
     def __init__(self) -> None:
         self.interpreter: str | None = None
@@ -337,6 +340,7 @@ class TaskCommand:
         self.variables: dict[str, str] = {}
         self.folder: str | None = None
         self.timed = False
+        self.resources: dict[str, float] = {}
 
 
 class Started(NamedTuple):
@@ -344,6 +348,16 @@ class Started(NamedTuple):
 
     handle: Any
     pid: str
+    at: float
+
+
+class Waiting(NamedTuple):
+    """Update: the task has no machine yet. ``why`` is one sentence for people, in the words of who
+    lets it wait. A provider tells it when that is long, or changes; once for tasks that wait for
+    the same reason. Since 0.1."""
+
+    handle: Any
+    why: str
     at: float
 
 
@@ -372,12 +386,15 @@ class Exited(NamedTuple):
         code: exit code, or None when a signal ended it or it never started.
         signal: number of the signal that ended it, or None.
         cause: a `Failure.cause`, for when there is no manifest: ``killed``, ``out-of-memory``,
-            ``exit``, ``timeout``, ``lost``, ``cancelled``, ``launch``.
+            ``exit``, ``timeout``, ``lost``, ``evicted``, ``preempted``, ``cancelled``, ``launch``.
+            What is ``cancelled`` by others than the launcher is a failure like any other.
         message: one sentence for people on what happened; ``''`` = derive it from the above.
         cpu_seconds, peak_memory: of the whole process, when the provider knows; else 0.
         notes: further sentences for people, for example on processes left behind.
         manifest: the manifest that the task committed, when the provider holds it already;
             else the scheduler reads it from the store.
+        hint: what a person may type or change next, for when there is no manifest; ``''`` = nothing
+            special.
     """
 
     handle: Any
@@ -390,9 +407,10 @@ class Exited(NamedTuple):
     peak_memory: int = 0
     notes: tuple[str, ...] = ()
     manifest: Manifest | None = None
+    hint: str = ""
 
 
-Update = Started | Begun | Output | Exited
+Update = Waiting | Started | Begun | Output | Exited
 
 
 class Runtime(Protocol):

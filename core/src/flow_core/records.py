@@ -183,19 +183,37 @@ EXIT_OK, EXIT_FAILED, EXIT_NOT_COMMITTED = 0, 1, 75
 """How the process of an attempt ends: it is committed, that it failed is committed, nothing is."""
 
 
+CAUSES = (
+    "error",
+    "killed",
+    "out-of-memory",
+    "timeout",
+    "exit",
+    "lost",
+    "evicted",
+    "preempted",
+    "cancelled",
+    "launch",
+    "store",
+)
+"""All causes by which failures are told apart: see `Failure.cause`. Since 0.1."""
+
+
 class Failure(NamedTuple):
     """Why an attempt failed, as data.
 
     Attributes:
         cause: ``error`` (an exception of the user's code), ``killed`` (a signal), ``out-of-memory``,
             ``exit`` (the process ended without a result), ``timeout``, ``lost`` (machine or
-            launcher gone), ``cancelled``, ``launch`` (it could not be started), ``store`` (the
-            result could not be written).
+            launcher gone), ``evicted`` (its machine needed the room), ``preempted`` (for something
+            of more weight), ``cancelled`` (somebody ended it), ``launch`` (it could not be started),
+            ``store`` (the result could not be written).
         type: qualified name of the exception, or the signal's name, or ``''``.
         message: one sentence for people.
         traceback: text of the traceback, without frames of flow-core; ``''`` if none.
         bases: qualified names of the classes that the exception's class is derived from, nearest
             first.
+        hint: what a person may type or change next; ``''`` = nothing special.
     """
 
     cause: str
@@ -203,6 +221,7 @@ class Failure(NamedTuple):
     message: str
     traceback: str = ""
     bases: tuple[str, ...] = ()
+    hint: str = ""
 
     @property
     def summary(self) -> str:
@@ -211,6 +230,12 @@ class Failure(NamedTuple):
         if not name or name in self.message:
             return self.message
         return f"{name}: {self.message}" if self.message else name
+
+    @property
+    def details(self) -> str:
+        """All that is known: the traceback, or the summary where there is none, and the hint."""
+        text = self.traceback or self.summary
+        return f"{text}\ntry: {self.hint}" if self.hint else text
 
 
 class Transition(NamedTuple):
@@ -250,7 +275,7 @@ class TaskSpec(NamedTuple):
 
     ``iteration`` counts the tasks of a step that chooses itself, from 0; 0 for all others.
     ``gang`` is the task's place in its gang; None for a task that runs by itself. ``notes`` are JSON
-    data of the launcher for the manifest, by name.
+    data of the launcher for the manifest, by name: ``resources`` is what the attempt asks for.
     """
 
     flow: str
@@ -429,7 +454,7 @@ def _decode_trace(data: list[Any] | None) -> Trace | None:
 
 
 def _decode_failure(data: list[Any]) -> Failure:
-    return Failure(*data[:4], *map(tuple, data[4:]))  # older ones have no bases
+    return Failure(*data[:4], *map(tuple, data[4:5]), *data[5:])  # older ones end earlier
 
 
 def _decode_transition(data: list[Any]) -> Transition:

@@ -32,6 +32,7 @@ from flow_core.interfaces import (
     Started,
     TaskCommand,
     Update,
+    Waiting,
 )
 from flow_core.plan import (
     Decision,
@@ -191,6 +192,7 @@ class _Task:
         "started",
         "state",
         "step",
+        "too_little",
     )
 
     def __init__(
@@ -223,6 +225,7 @@ class _Task:
         self.exact = True  # of a reused one: whether it is what it was in the earlier run
         self.reasons: list[dict[str, Any]] | None = None  # why it runs
         self.left = False  # whether it is not to run
+        self.too_little = 0  # attempts that ran out of memory
 
     def again(self, previous: Failure, fallback: bool) -> _Task:
         """Return the task with its next attempt."""
@@ -239,6 +242,7 @@ class _Task:
         again.previous = previous
         again.fallback = fallback
         again.reasons = self.reasons
+        again.too_little = self.too_little + (previous.cause == "out-of-memory")
         return again
 
 
@@ -508,14 +512,22 @@ class Scheduler:
         task.spec = spec = self._spec(task)
         command = self._command(plan)
         command.timed = plan.timeout is not None and not task.fallback  # which runs no user's code
+        if task.too_little and "memory" in command.resources:
+            amount = plan.retry.memory(command.resources["memory"], task.too_little)
+            command.resources["memory"] = amount
         if self._heard["flow_task_command"]:
             self._hook.flow_task_command(task=spec, plan=plan, command=command)
+        if command.resources:
+            task.spec = spec = spec._replace(
+                notes={**spec.notes, "resources": dict(command.resources)}
+            )
         return spec, command
 
     def _command(self, plan: TaskPlan) -> TaskCommand:
         """Return how attempts of a step are started, before plugins have their say on each."""
         command = TaskCommand()
         command.variables.update(plan.variables)
+        command.resources.update(plan.resources)
         if plan.environment is not None:
             self._session.environments.apply(plan.step, command)
         return command
@@ -772,6 +784,8 @@ class Scheduler:
             self._emit_started(task, update.at)
         elif isinstance(update, Begun):
             self._set_deadline((name, update.handle), task, update)
+        elif isinstance(update, Waiting):
+            self._emit(Message(f"{task.step}/{task.id} waits: {update.why}", "info", update.at))
         else:
             del self._running[name, update.handle]
             self._workers[name].running -= 1
@@ -805,14 +819,19 @@ class Scheduler:
 
     def _dead(self, task: _Task, exited: Exited) -> Manifest:
         assert task.spec is not None
-        failure = None
+        failure, ours = None, self._is_ending(task)
         if task.overdue and exited.cause not in ("lost", "launch"):
             failure = Failure("timeout", "", overdue(self._plans[task.step]))
-        elif task.gang is not None and exited.cause == "cancelled":
+        elif exited.cause == "cancelled" and ours and task.gang is not None:
             failure = task.gang.ended_by_the_others()
         elif exited.code == EXIT_NOT_COMMITTED and exited.cause == "exit":
             failure = Failure(StoreError.failure_cause, "", _NOT_STORED)
-        return dead_manifest(task.spec, exited, task.started, failure)
+        return dead_manifest(task.spec, exited, task.started, failure, cancelled=ours)
+
+    def _is_ending(self, task: _Task) -> bool:
+        """Whether it was asked to end, as all are, or all of its gang. Others may cancel tasks too,
+        such as the administrator of a cluster: that is a failure."""
+        return self._cancelled or (task.gang is not None and task.gang.decision is not None)
 
     # --- after an attempt -----------------------------------------------------------------------
 
@@ -857,8 +876,7 @@ class Scheduler:
         decision = self._decision(task, manifest)
         if not (isinstance(decision, GiveUp) or self._interrupts or self._failed):
             return decision
-        # Others may cancel a task too: the administrator of a cluster, for example.
-        if manifest.state is not AttemptState.CANCELLED or not self._cancelled:
+        if manifest.state is not AttemptState.CANCELLED:
             self._failed.append((task, failure))
         return GiveUp()
 
@@ -1117,7 +1135,12 @@ def _foreach(task: _Task) -> tuple[ForeachFrame, ...]:
 
 
 def dead_manifest(
-    spec: TaskSpec, exited: Exited, started: float, failure: Failure | None = None
+    spec: TaskSpec,
+    exited: Exited,
+    started: float,
+    failure: Failure | None = None,
+    *,
+    cancelled: bool = True,
 ) -> Manifest:
     """Return the manifest of an attempt whose process is gone and has left none.
 
@@ -1126,15 +1149,20 @@ def dead_manifest(
         exited: what its compute provider told.
         started: when it was launched, seconds.
         failure: why it failed; None = what ``exited`` says.
+        cancelled: whether the launcher had asked it to end: if it is ``cancelled`` then, that is no
+            failure, but its own will.
     """
-    failure = failure or Failure(exited.cause, _signal_name(exited), _death(exited))
+    failure = failure or Failure(
+        exited.cause, _signal_name(exited), _death(exited, cancelled), hint=exited.hint
+    )
+    ended_by_us = cancelled and failure.cause == "cancelled"
     return Manifest(
         spec.flow,
         spec.run,
         spec.step,
         spec.task,
         spec.attempt,
-        AttemptState.CANCELLED if failure.cause == "cancelled" else AttemptState.FAILED,
+        AttemptState.CANCELLED if ended_by_us else AttemptState.FAILED,
         inputs=spec.inputs,
         foreach=spec.foreach,
         iteration=spec.iteration,
@@ -1191,9 +1219,11 @@ def _signal_name(exited: Exited) -> str:
         return f"signal {exited.signal}"
 
 
-def _death(exited: Exited) -> str:
+def _death(exited: Exited, cancelled: bool) -> str:
     if exited.message:
         return exited.message
+    if exited.cause == "cancelled" and not cancelled:
+        return "somebody else cancelled it"
     if exited.signal is not None:
         return f"the process was killed by {_signal_name(exited)}"
     return f"the process ended with exit status {exited.code} before the step was finished"

@@ -129,7 +129,8 @@ class Here:
             self.session.store.write([(manifest.key, manifest.encode())])
         prefix = attempt_prefix("F", run, step, task, attempt)
         self.session.store.write([(prefix + name, text.encode()) for name, text in logs.items()])
-        record = AttemptRecord(*manifest[:5], manifest.state, origin=origin)
+        cause = failure.cause if failure is not None else ""
+        record = AttemptRecord(*manifest[:5], manifest.state, origin=origin, cause=cause)
         self.session.metadata.write_attempts([record])
         return manifest
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flow_core.api import NotFound, RunState, UsageError, encode_times, times_key
+from flow_core.api import Failure, NotFound, RunState, UsageError, encode_times, times_key
 from flow_inspect import logs
 from flow_inspect.logs import command
 
@@ -104,6 +104,31 @@ def test_logs_that_were_copied_when_the_origin_was_removed(here: Any) -> None:
     assert here.call(command, "F/2").out == ["[2/start/1] as it was"]
 
 
+def test_why_an_attempt_ended_that_could_not_tell_it_itself(here: Any) -> None:
+    here.run("1", "failed")
+    gone = Failure("evicted", "", "The node was low on memory", hint="@resources(memory=8000)")
+    here.attempt(state="failed", stdout="epoch 1\n", failure=gone)
+    context = here.call(command, "F/1")
+    assert context.out == ["[1/start/1] epoch 1"]
+    assert context.err == [
+        "[1/start/1] The node was low on memory",
+        "[1/start/1] try: @resources(memory=8000)",
+    ]
+    (row,) = json.loads(here.call(command, "F/1", "--json").out[0])
+    assert row["failure"] == {
+        "cause": "evicted",
+        "message": "The node was low on memory",
+        "hint": "@resources(memory=8000)",
+    }
+
+
+def test_what_the_log_tells_already_is_not_told_again(here: Any) -> None:
+    here.run("1", "failed")
+    late = Failure("timeout", "T", "too late", "Traceback …")
+    here.attempt(state="failed", stderr="Traceback …\n", failure=late)
+    assert here.call(command, "F/1").err == []
+
+
 # --- as JSON, and scrubbed ----------------------------------------------------------------------
 
 
@@ -114,6 +139,7 @@ def test_json_has_what_each_task_wrote(past: Any) -> None:
         "attempt": 0,
         "state": "succeeded",
         "origin": None,
+        "failure": None,
         "stdout": "hello\nyou",
         "stderr": "careful\n",
     }

@@ -86,7 +86,8 @@ class Feed:
             "Traceback (most recent call last):\n"
             '  File "movies.py", line 12, in work\n    row["title"]\nKeyError: \'title\'\n',
         )
-        self.finish(step, task, attempt, AttemptState.FAILED, failure=failure, **more)
+        more = {"failure": failure, **more}
+        self.finish(step, task, attempt, AttemptState.FAILED, **more)
 
     def end(self, state: RunState = RunState.SUCCEEDED, message: str = "") -> None:
         result = RunResult("MoviesFlow", "12", state, self.at, message)

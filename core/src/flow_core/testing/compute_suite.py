@@ -28,6 +28,7 @@ from flow_core.interfaces import (
 )
 from flow_core.logs import AttemptLogs
 from flow_core.records import (
+    CAUSES,
     Failure,
     ForeachFrame,
     GangMember,
@@ -90,7 +91,9 @@ class Bench:
         """Poll once and remember what came."""
         new = list(self.compute.poll(timeout))
         self.updates += new
-        self.exited.update({u.handle: u for u in new if isinstance(u, Exited)})
+        ended = [u for u in new if isinstance(u, Exited)]
+        assert all(u.cause in CAUSES for u in ended), f"unknown causes: {ended}"
+        self.exited.update({u.handle: u for u in ended})
         return new
 
     def wait(self, *handles: Any) -> list[Exited]:

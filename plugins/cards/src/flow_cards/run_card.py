@@ -137,7 +137,7 @@ def _failures(run: CardRun, links: _Links) -> Iterator[Component]:
     for pathspec, failure in run.failures.items():
         name = "/".join(pathspec.split("/")[2:])
         link = links.of(last[pathspec]) if pathspec in last else ""
-        shown.append(Error(failure.traceback or failure.message, f"{name}: {failure.summary}"))
+        shown.append(Error(failure.details, f"{name}: {failure.summary}"))
         if link:
             shown.append(Markdown(f"[The card of {name}]({link})"))
     failed = sum(one.state.value == "failed" for one in last.values())

@@ -40,7 +40,7 @@ class CaughtFailure:
 
     Attributes:
         cause: ``error``, ``killed``, ``out-of-memory``, ``exit``, ``timeout``, ``lost``,
-            ``launch`` or ``store``.
+            ``evicted``, ``preempted``, ``cancelled``, ``launch`` or ``store``.
         type: qualified name of the exception or name of the signal.
         message: its text.
         traceback: its traceback; ``''`` if there is none. Paths of files in it are those inside of

@@ -56,13 +56,16 @@ class TaskException(NamedTuple):
         message: one sentence.
         traceback: its text.
         cause: ``error`` for an exception of the step, else how the attempt died: ``killed``,
-            ``out-of-memory``, ``exit``, ``timeout``, ``lost``, ``cancelled``, ``launch``, ``store``.
+            ``out-of-memory``, ``exit``, ``timeout``, ``lost``, ``evicted``, ``preempted``,
+            ``cancelled``, ``launch``, ``store``.
+        hint: what to type or change next; ``''`` = nothing special.
     """
 
     type: str
     message: str
     traceback: str
     cause: str
+    hint: str = ""
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.type else self.message
@@ -281,7 +284,9 @@ class Task(Container[DataArtifact]):
         manifest = self._read_manifest()
         if manifest is not None and manifest.failure is not None:
             failure = manifest.failure
-            return TaskException(failure.type, failure.message, failure.traceback, failure.cause)
+            return TaskException(
+                failure.type, failure.message, failure.traceback, failure.cause, failure.hint
+            )
         record = self._details()
         if manifest is None and record.cause:
             return TaskException("", record.message, "", record.cause)

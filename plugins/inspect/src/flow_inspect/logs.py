@@ -18,6 +18,7 @@ from flow_core.api import (
     AttemptState,
     Command,
     CommandContext,
+    Failure,
     ManifestReader,
     NotFound,
     RunState,
@@ -174,6 +175,7 @@ class _Logs:
         """Print what there is."""
         for record, logs, origin in self._ended():
             self._print(record, logs, origin, last=True)
+            self._tell_failure(record)
             self._done.add(record[2:5])
         self._check_attempt()
 
@@ -188,6 +190,7 @@ class _Logs:
                     "attempt": record.attempt,
                     "state": record.state.value,
                     "origin": origin,
+                    "failure": self._failure_data(record),
                     **{
                         name: text.decode(errors="replace")
                         for name, text in zip(self._streams, texts, strict=True)
@@ -244,6 +247,7 @@ class _Logs:
                     ended = over or record.state not in _OPEN_ATTEMPTS
                     self._print(record, *self._logs(record), last=ended)
                     if ended:
+                        self._tell_failure(record)
                         self._done.add(record[2:5])
             if over:
                 self._check_attempt()
@@ -288,6 +292,26 @@ class _Logs:
             self._print_stream(read, stream, self._label(label), last, clock)
             if last:
                 del self._open[key]
+
+    def _tell_failure(self, record: AttemptRecord) -> None:
+        """Say why an attempt failed that could not write it down itself: its log does not tell."""
+        failure = self._failure(record) if record.cause != "error" else None
+        if failure is None or failure.traceback:
+            return
+        label = self._label(f"[{record.run}/{record.step}/{record.task}] ")
+        for note in filter(None, (failure.summary, failure.hint and f"try: {failure.hint}")):
+            self._context.echo(label + click.style(note, fg="red"), error=True)
+
+    def _failure(self, record: AttemptRecord) -> Failure | None:
+        if not record.cause:
+            return None
+        manifest = self._manifests.one(*record[:5])
+        return manifest.failure if manifest is not None else None
+
+    def _failure_data(self, record: AttemptRecord) -> dict[str, str] | None:
+        failure = self._failure(record)
+        told = ("cause", "message", "hint")
+        return {name: getattr(failure, name) for name in told} if failure is not None else None
 
     def _label(self, label: str) -> str:
         return "" if self._place.task is not None else click.style(label, dim=True)

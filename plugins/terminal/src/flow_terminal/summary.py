@@ -101,4 +101,6 @@ def _failure(spec: TaskSpec, failure: Failure, style: Style, commands: Commands)
     where = wording.place(failure)
     if where:
         yield f"    where:   {where}"
+    if failure.hint:
+        yield f"    try:     {wording.one_line(failure.hint)}"
     yield f"    its log: {commands('logs', spec.pathspec)}"
