@@ -11,7 +11,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,10 @@ from servers.podman import Podman
 from servers.s3 import Bucket, S3Server
 from servers.sftp import Place, sftp_server
 from servers.sharing import absent, begin, end
+from servers.slurm import need_slurm, shared_cluster
+
+if TYPE_CHECKING:
+    from flow_slurm.sandbox import Sandbox
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -147,3 +151,30 @@ def new_kubernetes(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
             return server.cluster(f"flow-tests-{uuid.uuid4().hex[:10]}", tmp_path)
 
         yield make
+
+
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """A real Slurm with three nodes, shared by all tests; its programs find it."""
+    cluster = shared_cluster()
+    monkeypatch.setenv("SLURM_CONF", cluster.configuration)
+    return cluster
+
+
+@pytest.fixture
+def new_slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Sandbox]]:
+    """Return a function that starts a Slurm of its own, which a test may disturb; see `Sandbox`."""
+    need_slurm()
+    from flow_slurm.sandbox import Nodes, Sandbox
+
+    made: list[Sandbox] = []
+
+    def make(nodes: int = 2, **more: str) -> Sandbox:
+        made.append(Sandbox(nodes=Nodes(nodes, 4, 4000), more=more))
+        made[-1].start()
+        monkeypatch.setenv("SLURM_CONF", made[-1].configuration)
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
