@@ -305,6 +305,7 @@ class PodWorker:
             self._folder / f"{name}.message",
             self._spec.get("hostname", self._key[2][:63]),
             pod.object["metadata"].get("annotations") or {},
+            self._spec.get("subdomain", ""),
         )
 
     def _new_log(self, name: str) -> Log:

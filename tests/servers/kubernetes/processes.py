@@ -43,6 +43,7 @@ class Processes:
         if not words:
             raise StartError("no command specified")
         environment = {"PATH": PATH, "HOME": "/root", "HOSTNAME": work.hostname, **work.environment}
+        environment = {name: _here(value, work) for name, value in environment.items()}
         environment["KUBERNETES_TEST_TERMINATION_LOG"] = str(work.message)
         environment |= {CLUSTER: f"{os.getpid()}/", MARK: work.mark}
         reader, writer = os.pipe()
@@ -53,7 +54,7 @@ class Processes:
                 stdout=writer,
                 stderr=writer,
                 env=environment,
-                cwd=work.folder or "/",
+                cwd=_here(work.folder, work) or "/",
                 start_new_session=True,
             )
         except OSError as error:
@@ -200,12 +201,27 @@ def _signal(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
+def _here(value: str, work: Work) -> str:
+    """Return what a path in a container, or the name of a pod, is on this machine.
+
+    A process sees the files and the names of this machine: so a variable, or the working folder, that
+    leads into a volume leads there by another path, and the names of a headless service's pods all are
+    those of this machine.
+    """
+    if work.subdomain and value.endswith(f".{work.subdomain}"):
+        return "127.0.0.1"
+    for mount in sorted(work.mounts, key=lambda m: -len(m.target)):
+        if value == mount.target or value.startswith(f"{mount.target}/"):
+            return str(mount.source) + value[len(mount.target) :]
+    return value
+
+
 def _why_not(program: str, work: Work, error: OSError) -> str:
     start = (
         "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
         "runc create failed: unable to start container process: "
     )
-    if work.folder and not os.path.isdir(work.folder):
+    if work.folder and not os.path.isdir(_here(work.folder, work)):
         return f'{start}chdir to cwd ("{work.folder}") set in config.json failed: no such file or directory'
     if isinstance(error, FileNotFoundError):
         inside = "stat" if "/" in program else "executable file not found in $PATH"

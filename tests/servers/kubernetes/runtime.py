@@ -39,6 +39,7 @@ class Work(NamedTuple):
         message: file that it may write its last words to.
         hostname: of the pod.
         annotations: of the pod.
+        subdomain: of the pod: the name of its headless service, or ``""``.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Work(NamedTuple):
     message: Path
     hostname: str
     annotations: dict[str, str]
+    subdomain: str = ""
 
 
 class Exit(NamedTuple):

@@ -11,12 +11,12 @@ from typing import Any
 
 from flow_kubernetes import names
 from flow_kubernetes.client import Connection, Refusal, Unreachable
-from flow_kubernetes.pods import NODE, PAUSE, QUOTA, START
+from flow_kubernetes.pods import NODE, PAUSE, QUOTA, START, silent
 from flow_kubernetes.tracking import Hanging, Tracked, Tracker
 
 _EVERY = 1.0  # seconds between looks, which cost no request
 _PODLESS = 4.0  # seconds after which a job must have its pods
-_SLOW = 15.0  # seconds after which people want to know why a container does not start
+_SLOW = 7.0  # seconds after which people want to know why a container does not start
 _FIRST_QUESTION = 5.0  # seconds between questions to the cluster, at first
 _LAST_QUESTION = 30.0
 _ONE_BY_ONE = 5  # objects up to which their events are asked for one by one
@@ -67,6 +67,8 @@ class Patrol:
         self._stopped.set()
         self._thread.join(30)
         self._clean_up()
+        with suppress(Refusal, Unreachable):
+            self._delete_again()
 
     def _run(self) -> None:
         while not self._stopped.wait(_EVERY):
@@ -100,6 +102,9 @@ class Patrol:
                     self._tracker.end(job, "cancelled", "its node has not confirmed it")
             elif self._is_lost(job, now):
                 self._give_up(job)
+            for sight, until in list((job.leaving or {}).values()):
+                if now > until and not job.cancelled:
+                    self._tracker.take(job, silent(sight, job.id))
         hanging = _hanging([job for job in waiting if not job.cancelled], now)
         if not hanging.podless and not hanging.slow:
             self._next, self._pause = 0.0, _FIRST_QUESTION
@@ -120,8 +125,9 @@ class Patrol:
         """End a job, and tell why it waited."""
         seconds = time.monotonic() - job.stuck
         message = job.why if job.hopeless else f"{job.why} (for {seconds:.0f} s)"
-        self._delete([job], 0.0)
-        self._tracker.end(job, "launch", message, _hint(job))
+        self._tracker.end(job, "launch", message, _hint(job))  # before its deletion is seen
+        self.delete([job], 0.0)
+        self._delete_again()
 
     # --- why they hang ----------------------------------------------------------------------------
 

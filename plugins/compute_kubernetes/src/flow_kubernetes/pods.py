@@ -75,6 +75,7 @@ class Sight(NamedTuple):
         kind: of the waiting: one of those above, or ``""``.
         hopeless: whether what it waits for cannot come.
         begins: whether it has a node, and its container is being prepared.
+        leaving: seconds in which it should be gone, since it is being deleted; None = it is not.
         ended: how it ended; None = it has not.
     """
 
@@ -88,6 +89,7 @@ class Sight(NamedTuple):
     kind: str = ""
     hopeless: bool = False
     begins: bool = False
+    leaving: float | None = None
     ended: Ended | None = None
 
 
@@ -108,8 +110,16 @@ def look(pod: Mapping[str, Any], id: str, *, gone: bool = False) -> Sight:
         version=meta.get("resourceVersion", ""),
         node=pod.get("spec", {}).get("nodeName", ""),
     )
-    if gone or status.get("phase") in ("Succeeded", "Failed"):
+    is_leaving = "deletionTimestamp" in meta
+    never_began = is_leaving and not sight.node
+    if gone or never_began or status.get("phase") in ("Succeeded", "Failed"):
         return sight._replace(ended=_end(pod, id, sight.member, gone))
+    if is_leaving:
+        sight = sight._replace(leaving=float(meta.get("deletionGracePeriodSeconds") or 0))
+        for condition in _conditions(status, "DisruptionTarget"):
+            why = _line(condition.get("reason", ""), condition.get("message", ""))
+            sight = sight._replace(waits=f"{why} (node {sight.node})")
+        return sight
     container = _container(status)
     if "running" in container:
         return sight._replace(runs=True)
@@ -144,6 +154,16 @@ def _waiting(status: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[s
 
 def _conditions(status: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
     return (c for c in status.get("conditions") or () if c.get("type") == kind)
+
+
+def silent(sight: Sight, id: str) -> Sight:
+    """Return how a pod ended that is being deleted, while nobody says that it is gone."""
+    message = f"the pod {sight.name} is being deleted, and its node {sight.node} does not answer"
+    if sight.waits:
+        message = f"{sight.waits}: its node does not answer"
+    hint = f"kubectl describe node {sight.node}"
+    ended = Ended(id, sight.member, cause="lost", message=message, hint=hint)
+    return sight._replace(ended=ended)
 
 
 def _line(reason: str, message: str) -> str:

@@ -12,6 +12,7 @@ from flow_kubernetes.pods import START, Sight
 from flow_remote.backend import Ended, News, Running, Waiting
 
 _AFTER_GRACE = 30.0  # seconds after which a deleted pod counts as ended, though its node is silent
+_AFTER_DELETION = 5.0  # the same for one that somebody else deletes
 _BACK_OFF = "ImagePullBackOff"  # says less than the error before it, with which it takes turns
 
 
@@ -31,6 +32,7 @@ class Tracked:
         hopeless: whether what it waits for cannot come.
         cancelled: when it is over, whatever the cluster says; 0 = we do not end it.
         failed: whether a member failed.
+        leaving: pods that somebody else deletes: what was seen, and when they must be gone.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class Tracked:
         "hopeless",
         "id",
         "kind",
+        "leaving",
         "left",
         "pods",
         "running",
@@ -65,6 +68,7 @@ class Tracked:
         self.hopeless = False
         self.cancelled = 0.0
         self.failed = False
+        self.leaving: dict[int, tuple[Sight, float]] | None = None
 
     @property
     def namespace(self) -> str:
@@ -155,6 +159,9 @@ class Tracker:
             job.pods[sight.member] = sight.name
             if sight.ended is not None:
                 return self._end(job, sight.ended)
+            if sight.leaving is not None:
+                self._leave(job, sight, sight.leaving)
+                return False
             if sight.runs:
                 self._run(job, sight)
             elif sight.waits:
@@ -206,6 +213,15 @@ class Tracker:
         if not job.waits and not job.cancelled:
             self._waiting.pop(job.id, None)
         self._add(Running(job.id, sight.node, sight.member))
+
+    def _leave(self, job: Tracked, sight: Sight, grace: float) -> None:
+        """Take in that a pod is being deleted: if its node does not answer, it stays for ever."""
+        job.leaving = job.leaving or {}
+        if not job.cancelled and sight.member not in job.leaving:
+            job.leaving[sight.member] = (sight, time.monotonic() + grace + _AFTER_DELETION)
+            self._waiting[job.id] = job
+            if sight.waits:
+                self._add(Waiting(job.id, sight.waits))
 
     def _wait(self, job: Tracked, why: str, kind: str, hopeless: bool) -> None:
         if why.startswith(_BACK_OFF) and job.kind == START:
