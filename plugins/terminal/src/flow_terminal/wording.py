@@ -28,8 +28,11 @@ _STEPS = 3  # so many are named
 
 
 def prefix(spec: TaskSpec, pid: str) -> str:
-    """``[run/step/task (pid N)] ``: stands before everything that concerns one task."""
-    process = f" (pid {pid})" if pid else ""
+    """``[run/step/task (pid N)] ``: stands before everything that concerns one task.
+
+    One on another machine is told by a text, not a number: ``4711_3 on node1``.
+    """
+    process = f" ({'pid ' if pid.isdigit() else ''}{pid})" if pid else ""
     return f"[{spec.run}/{spec.step}/{spec.task}{process}] "
 
 
