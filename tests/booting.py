@@ -29,10 +29,9 @@ def open(config):
 """
 START = """
 import json, os, sys
-def main(booted):
+def main(spec, folders):
     print(json.dumps({
-        "arguments": booted.arguments, "folders": booted.folders, "url": booted.spec["url"],
-        "spec": booted.content.decode(), "path": sys.path[:len(booted.folders)], "argv": sys.argv,
+        "spec": spec, "folders": folders, "path": sys.path[:len(folders)], "argv": sys.argv,
         "left": "FLOW_TASK" in os.environ, "python": sys.version.split()[0], "pid": os.getpid(),
         "file": __file__,
     }))

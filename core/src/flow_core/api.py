@@ -137,6 +137,7 @@ if TYPE_CHECKING:
     from flow_core.interfaces import StoredObject as StoredObject
     from flow_core.interfaces import TaskCommand as TaskCommand
     from flow_core.interfaces import Update as Update
+    from flow_core.interfaces import Waiting as Waiting
     from flow_core.launch import launch_document as launch_document
     from flow_core.launch import python_command as python_command
     from flow_core.launch import rebuild_runtime as rebuild_runtime
@@ -236,6 +237,8 @@ if TYPE_CHECKING:
     from flow_core.records import unpack_inputs as unpack_inputs
     from flow_core.remote_task import TaskOrder as TaskOrder
     from flow_core.remote_task import describe_task as describe_task
+    from flow_core.remote_task import open_task_store as open_task_store
+    from flow_core.remote_task import read_task as read_task
     from flow_core.remote_task import task_spec_key as task_spec_key
     from flow_core.remote_task import task_url as task_url
     from flow_core.reuse import Facts as Facts
@@ -311,7 +314,7 @@ _HOME = {
     "interfaces": "Attributes REFRESH_AGE Begun Bootstrap Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
     " EnvironmentCapabilities EnvironmentRequest EnvironmentWithOrigins EnvironmentWork Exited ExportingEnvironment GangCompute Interpreter Metadata ObjectInfo"
     " Output PackageMirror Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
-    " TaskCommand Update",
+    " TaskCommand Update Waiting",
     "library": "resume_flow run_flow",
     "lint": "lint",
     "logs": "AttemptLogs Times encode_times home_of_logs joined_logs read_times time_of_byte times_key",
@@ -344,7 +347,7 @@ _HOME = {
     "step_environments": "StepEnvironments read_lock",
     "store_index": "Followed StoreIndex open_store_index",
     "live_logs": "LogRecord decode_piece encode_piece piece_key pieces_prefix",
-    "remote_task": "TaskOrder describe_task task_spec_key task_url",
+    "remote_task": "TaskOrder describe_task open_task_store read_task task_spec_key task_url",
     "launch": "launch_document python_command rebuild_runtime tell_begin",
     "store_rules": "changed_meanwhile check_attributes check_key check_prefix check_range refused_key",
     "tags": "change_tags check_tags stored_tags",

@@ -70,6 +70,38 @@ def describe_task(
     }
 
 
+def open_task_store(url: str) -> Store:
+    """Return the store of a task's URL, opened in this process.
+
+    Raises:
+        FlowError: the URL has another form, or the store cannot be opened.
+
+    Since 0.1.
+    """
+    return _open(url)[0].store
+
+
+def read_task(url: str) -> dict[str, Any]:
+    """Return the specification of a task's URL.
+
+    Raises:
+        FlowError: as for a `TaskOrder`.
+
+    Since 0.1.
+    """
+    return TaskOrder(url).spec
+
+
+def _open(url: str) -> tuple[Session, str]:
+    """Return a session of no flow with the store of a task's URL, and the key."""
+    store_url, mark, key = url.rpartition("#")
+    if not mark or "://" not in store_url:
+        raise UsageError(f"'{url}' names no task", why="it has no '#'", hint=USAGE)
+    settings = Settings(warn=lambda *_: None)  # the launcher has told
+    settings.override("datastore", store_url, "task URL")
+    return Session(None, settings=settings, interactive=False), key
+
+
 class TaskOrder:
     """A specification that was read: opens the store once, and runs the attempt.
 
@@ -85,13 +117,10 @@ class TaskOrder:
     """
 
     def __init__(self, url: str, text: str | bytes | None = None) -> None:
-        self.store_url, mark, self.key = url.rpartition("#")
-        if not mark or "://" not in self.store_url:
-            raise UsageError(f"'{url}' names no task", why="it has no '#'", hint=USAGE)
-        given = _parse(text, self.key) if text is not None else None
+        given = _parse(text, url) if text is not None else None
         take_settings((given or {}).get("settings", {}))
-        self._opener = Session(None, settings=_settings(self.store_url), interactive=False)
-        self.spec = given if given is not None else _parse(self._read(), self.key)
+        self._opener, self.key = _open(url)
+        self.spec = given if given is not None else _parse(self._read(), url)
         take_settings(self.spec["settings"])
         self.task = TaskSpec.from_json(self.spec["task"])
 
@@ -105,7 +134,7 @@ class TaskOrder:
         if found is None:
             raise NotFound(
                 "There is no specification of this task",
-                where=f"{self.store_url}#{self.key}",
+                where=f"{self.store.url}#{self.key}",
                 hint="its run may have been removed",
             )
         return found
@@ -115,11 +144,11 @@ class TaskOrder:
         document: dict[str, Any] = self.spec["session"]
         if "rebuild" in document:
             return rebuild_runtime(document)
-        name = self.store_url.partition("://")[0]
+        name = self.store.url.partition("://")[0]
         raw = next(iter(self.store.read([run_key(self.task.flow, self.task.run)])))
         if raw is None:
             raise NotFound(
-                f"There is no run {self.task.flow}/{self.task.run}", where=self.store_url
+                f"There is no run {self.task.flow}/{self.task.run}", where=self.store.url
             )
         run = RunDocument.decode(raw, run_key(self.task.flow, self.task.run))
         self._fetch_code(run, folder)
@@ -149,12 +178,6 @@ class TaskOrder:
         except FlowError as error:
             return cannot_begin(self.task, error)
         return runtime.run_attempt(self.task, None if begin is None else partial(tell_begin, begin))
-
-
-def _settings(store_url: str) -> Settings:
-    settings = Settings(warn=lambda *_: None)  # the launcher has told
-    settings.override("datastore", store_url, "task URL")
-    return settings
 
 
 def _parse(text: str | bytes, key: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ The specification (JSON) is read in the store, and the start module in the runti
     url        what the task is, for the start module
     runtime    parts of the runtime: see `choose`
     installed  name → version of the distributions that make a runtime superfluous
-    start      name of a module, and arguments: its function ``main`` gets a `Booted`
+    start      name of a module, or a list of it and arguments: its function ``main(spec, folders)``
+               gets the specification and the folders of the runtime, and returns the exit status
 
 All that is fetched is checked against its hash. What goes wrong is told in one line of JSON, on the
 standard error and where Kubernetes looks for it, and by the exit status 202.
@@ -59,43 +60,33 @@ class Failed(Exception):
         self.parts = {"what": what, "where": where, "why": why, "hint": hint}
 
 
-class Booted:
-    """What the start module gets.
+class Place:
+    """The store of the task.
 
     Attributes:
-        spec: the specification.
-        content: its bytes, as they lie in the store.
         task: the content of ``FLOW_TASK``, which is not in the environment any more.
-        arguments: those of ``start``.
-        folders: what was put first on ``sys.path``: the runtime, or nothing.
-        read: reads objects of the store: key → content, or None.
-        times: name → seconds since the epoch: ``begun``, ``spec``, ``runtime``, ``start``.
+        read: reads objects: key → content, or None.
     """
 
     def __init__(self, task: dict[str, Any], read: Callable[[str], bytes | None]) -> None:
         self.task = task
         self.read = read
-        self.spec: dict[str, Any] = {}
-        self.content = b""
-        self.arguments: list[str] = []
-        self.folders: list[str] = []
-        self.times: dict[str, float] = {"begun": time.time()}
 
 
 def main() -> int:
     """Begin the task; return its exit status."""
     try:
         check_python()
-        booted = open_task()
-        fetch_spec(booted)
-        booted.folders = find_runtime(booted)
-        start = load_start(booted)
+        place = open_task()
+        spec = fetch_spec(place)
+        folders = find_runtime(place, spec)
+        start = load_start(spec["start"], folders)
     except Failed as error:
         return report(error.parts)
     except Exception as error:  # whatever it is, who waits for the task is told in one line
         why = f"{type(error).__name__}: {error}"
         return report(Failed("The task cannot begin", _machine(), why).parts)
-    result = start(booted)
+    result = start(spec, folders)
     return result if isinstance(result, int) else 0
 
 
@@ -113,7 +104,7 @@ def check_python() -> None:
         )
 
 
-def open_task() -> Booted:
+def open_task() -> Place:
     """Return what ``FLOW_TASK`` says, and the store's reader."""
     text = os.environ.pop("FLOW_TASK", "")
     try:
@@ -133,36 +124,35 @@ def open_task() -> Booted:
         read = module["open"](config)
     except Exception as error:
         raise _unreadable("The store cannot be read", _place(config), error) from None
-    return Booted(task, read)
+    return Place(task, read)
 
 
-def fetch_spec(booted: Booted) -> None:
-    """Fetch the specification."""
-    key, digest = booted.task["key"], booted.task["sha256"]
-    booted.content = fetch(booted, key, digest, "The specification of the task")
-    booted.spec = json.loads(booted.content)
-    booted.times["spec"] = time.time()
-    if booted.spec.get("format") != FORMAT:
-        why = f"its format is {booted.spec.get('format')}, and this knows {FORMAT}"
+def fetch_spec(place: Place) -> dict[str, Any]:
+    """Return the specification."""
+    key, digest = place.task["key"], place.task["sha256"]
+    spec: dict[str, Any] = json.loads(fetch(place, key, digest, "The specification of the task"))
+    if spec.get("format") != FORMAT:
+        why = f"its format is {spec.get('format')}, and this knows {FORMAT}"
         raise Failed("The task is of another flow-core", key, why)
+    return spec
 
 
-def fetch(booted: Booted, key: str, digest: str, what: str) -> bytes:
+def fetch(place: Place, key: str, digest: str, what: str) -> bytes:
     """Return an object of the store, whose hash is right."""
     for _ in range(2):  # what a network has changed is right the second time
         try:
-            content = booted.read(key)
+            content = place.read(key)
         except Exception as error:
             raise _unreadable(f"{what} cannot be fetched", key, error) from None
         if content is None:
             hint = "was it deleted meanwhile? run the flow again"
-            raise Failed(f"{what} is not in the store", _at(booted, key), "it is missing", hint)
+            raise Failed(f"{what} is not in the store", _at(place, key), "it is missing", hint)
         found = _sha256(content)
         if found == digest:
             return content
     raise Failed(
         f"{what} is not what was submitted",
-        _at(booted, key),
+        _at(place, key),
         f"its SHA-256 is {found}, and must be {digest}",
         "somebody has changed it in the store: find out who may write there",
     )
@@ -177,21 +167,18 @@ def _unreadable(what: str, where: str, error: Exception) -> Failed:
 # --- what it needs --------------------------------------------------------------------------------
 
 
-def find_runtime(booted: Booted) -> list[str]:
+def find_runtime(place: Place, spec: Mapping[str, Any]) -> list[str]:
     """Return folders with flow-core and what it needs; none, if all of it is installed here."""
-    spec = booted.spec
     always = os.environ.get("FLOW_RUNTIME") == "store"
     if not always and has_installed(spec.get("installed") or {}):
-        booted.times["runtime"] = time.time()
         return []
     parts = choose(spec.get("runtime") or [])
     cache = Cache(parts)
     missing = [part for part in parts if not cache.has(part)]
     if len(missing) > 1:
-        together(lambda part: cache.fill(booted, part), missing)
+        together(lambda part: cache.fill(place, part), missing)
     elif missing:
-        cache.fill(booted, missing[0])
-    booted.times["runtime"] = time.time()
+        cache.fill(place, missing[0])
     return [cache.folder(part) for part in parts]
 
 
@@ -247,8 +234,9 @@ def fits(part: Mapping[str, Any], here: Mapping[str, str]) -> bool:
 def this_machine() -> dict[str, str]:
     """Return what the compiled part of a runtime hangs on."""
     python = _version(2) + ("t" if "t" in getattr(sys, "abiflags", "") else "")
-    machine = os.uname().machine if hasattr(os, "uname") else "unknown"
-    return {"python": python, "platform": f"{sys.platform}-{machine}", "libc": libc()}
+    machine = os.uname().machine.lower() if hasattr(os, "uname") else "unknown"
+    system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, sys.platform)
+    return {"python": python, "platform": f"{system}-{machine}", "libc": libc()}
 
 
 def libc() -> str:
@@ -325,14 +313,14 @@ class Cache:
         self._sound.add(folder)
         return True
 
-    def fill(self, booted: Booted, part: Mapping[str, Any]) -> None:
+    def fill(self, place: Place, part: Mapping[str, Any]) -> None:
         """Fetch a part and unpack it, unless another task of this machine has just done that."""
         folder = self.folder(part)
         with Turn(folder + ".lock"):
             if self.has(part):
                 return
             what = "A part of flow-core's runtime"
-            content = fetch(booted, part["key"], part["sha256"], what)
+            content = fetch(place, part["key"], part["sha256"], what)
             self._sweep()
             made = f"{folder}.new-{os.getpid()}-{os.urandom(4).hex()}"
             try:
@@ -513,26 +501,24 @@ def _remove(folder: str) -> None:
 # --- the start ------------------------------------------------------------------------------------
 
 
-def load_start(booted: Booted) -> Callable[[Booted], Any]:
+def load_start(start: Any, folders: list[str]) -> Callable[[Any, list[str]], Any]:
     """Return the function of the runtime that goes on."""
     import importlib
 
-    sys.path[:0] = booted.folders
-    importlib.invalidate_caches()
-    name, *booted.arguments = booted.spec["start"]
-    sys.argv = [name, *booted.arguments]
+    sys.path[:0] = folders
+    sys.argv = [start] if isinstance(start, str) else list(start)
+    name = sys.argv[0]
     try:
-        start: Callable[[Booted], Any] = importlib.import_module(name).main
+        found: Callable[[Any, list[str]], Any] = importlib.import_module(name).main
     except Exception as error:
         raise Failed(
             f"The runtime of flow-core does not start: {name} cannot be imported",
-            booted.folders[0] if booted.folders else sys.executable,
+            folders[0] if folders else sys.executable,
             f"{type(error).__name__}: {error}",
             "is it the image that fits? with FLOW_RUNTIME=store nothing of flow-core that is "
             "installed there is used",
         ) from error
-    booted.times["start"] = time.time()
-    return start
+    return found
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -604,8 +590,8 @@ def _place(config: Any) -> str:
     return str(known.get("bucket") or known.get("root") or known.get("container") or "the store")
 
 
-def _at(booted: Booted, key: str) -> str:
-    return f"{key} in {_place(booted.task['config'])}"
+def _at(place: Place, key: str) -> str:
+    return f"{key} in {_place(place.task['config'])}"
 
 
 if __name__ == "__main__":

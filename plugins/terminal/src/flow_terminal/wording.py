@@ -77,11 +77,17 @@ def foreach(event: TaskQueued) -> str:
 
 
 def started(event: TaskStarted) -> str:
-    """``Task is starting``, with the attempt where it is not the first."""
+    """``Task is starting``, with the attempt where it is not the first, and with the memory that it
+    asks for where the attempt before had too little."""
     spec = event.spec
     if spec.fallback:
         return "Task failed in every attempt; its failure is being handled"
-    return f"Task is starting (retry {spec.attempt})" if spec.attempt else "Task is starting"
+    if not spec.attempt:
+        return "Task is starting"
+    memory = spec.notes.get("resources", {}).get("memory")
+    starved = spec.previous is not None and spec.previous.cause == "out-of-memory"
+    asked = f", {memory:,.0f} MB of memory" if memory and starved else ""
+    return f"Task is starting (retry {spec.attempt}{asked})"
 
 
 def finished(event: TaskFinished) -> str:
