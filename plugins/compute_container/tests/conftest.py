@@ -16,6 +16,9 @@ from flow_core.testing.compute_steps import StepsRuntime
 from flow_remote.backend import Ended, Job, News, Refused
 
 
+_OWN = uuid.uuid4().hex[:6]  # other workers use the same podman at the same time
+
+
 def job(
     *scripts: str,
     name: str = "f-1-a-1-0",
@@ -27,7 +30,7 @@ def job(
     places = [GangMember(size, n, 1) if size > 1 else None for n in range(size)]
     tasks = tuple(TaskSpec("F", "1", "a", n + 1, gang=place) for n, place in enumerate(places))
     commands = tuple(("/bin/sh", "-c", script) for script in scripts)
-    return Job(name, tasks, commands, (variables or {},) * size, **more)
+    return Job(f"{name}-{_OWN}", tasks, commands, (variables or {},) * size, **more)
 
 
 class Bench:

@@ -29,7 +29,7 @@ from flow_container.ends import (
 from flow_container.engine import Answer, Engine, find_engine
 from flow_container.events import EventStream
 from flow_container.images import Image, Images
-from flow_core.api import FlowError, RunRecord, Runtime
+from flow_core.api import FlowError, RunRecord, Runtime, TaskSpec
 from flow_remote.backend import Ended, Job, News, Refused, Running, Waiting
 
 _STARTERS = 4  # containers that are started at the same time
@@ -112,17 +112,15 @@ class ContainerBackend:
     """A `flow_remote.backend.Backend` on podman or Docker.
 
     Args:
-        place: text that tells the run's store from others. Containers of one machine have names that
-            must differ, and two stores may both have a run 12.
+        store_url: URL of the run's store: containers are found again by it, by another launcher too.
         mounts: folders of this machine that tasks have at the same paths: that of a local store.
 
     Attributes:
         place: what containers of this store have as their label ``flow.place``.
     """
 
-    def __init__(self, place: str = "", mounts: Sequence[str] = ()) -> None:
-        self.place = hashlib.sha256(place.encode()).hexdigest()[:8]
-        self._mounts = tuple(mounts)
+    def __init__(self, store_url: str = "", mounts: Sequence[str] = ()) -> None:
+        self.use_store(store_url, mounts)
         self._news: collections.deque[News] = collections.deque()
         self._lock = threading.Lock()
         self._tracked: dict[str, _Tracked] = {}
@@ -136,6 +134,11 @@ class ContainerBackend:
         self._images = Images(self._closed.is_set)
         self._pool = ThreadPoolExecutor(_STARTERS, "containers")
         self._watcher: threading.Thread | None = None
+
+    def use_store(self, store_url: str, mounts: Sequence[str]) -> None:
+        """Say which store it is, before `open`: arguments as those of the class."""
+        self.place = hashlib.sha256(store_url.encode()).hexdigest()[:12]
+        self._mounts = tuple(mounts)
 
     # --- Backend ----------------------------------------------------------------------------------
 
@@ -160,8 +163,7 @@ class ContainerBackend:
     def find(self, names: Sequence[str]) -> Mapping[str, str]:
         """Adopt the containers of earlier launchers that still run; remove those that have ended."""
         engine = self._engine("")
-        wanted = {self._container(name): name for name in names}
-        there = [each for each in self._listed(engine) if each.job in wanted]
+        there = [each for each in self._listed(engine) if each.job in names]
         over = [each.name for each in there if not each.runs]
         if over:
             engine.call("rm", "--force", "--volumes", *over)
@@ -174,7 +176,7 @@ class ContainerBackend:
             self._tell(Running(each.job, each.name, each.member))
         if running:
             self._watch(engine)
-        return {wanted[each.job]: each.job for each in running}
+        return {each.job: each.job for each in running}
 
     def cancel(self, ids: Sequence[str], grace: float) -> None:
         """Ask containers to end, and have the runtime end them by force after ``grace`` seconds."""
@@ -224,15 +226,14 @@ class ContainerBackend:
         return id
 
     def _plan(self, job: Job, wanted: Wanted, engine: Engine) -> _Launch:
-        id = self._container(job.name)
+        id = job.name
         network = wanted.network or ("host" if job.is_gang else "")
         meeting = self._meeting_place() if job.is_gang else {}
-        members, tracked = [], []
+        members: list[Member] = []
+        tracked: list[_Tracked] = []
         for number, task in enumerate(job.tasks):
-            index = task.gang.index if task.gang else 0
-            name = f"{id}-{index}" if job.is_gang else id
-            rank = {"LOCAL_RANK": str(index), "LOCAL_WORLD_SIZE": str(len(job.tasks))}
-            own = {**meeting, **(rank if job.is_gang else {}), **job.variables[number]}
+            name = f"{id}-{number}" if job.is_gang else id
+            own = {**meeting, **_rank(task), **job.variables[number]}
             labels = {
                 "flow.place": self.place,
                 "flow.run": self._run.pathspec,
@@ -240,12 +241,12 @@ class ContainerBackend:
                 "flow.task": str(task.task),
                 "flow.attempt": str(task.attempt),
                 "flow.job": id,
-                "flow.member": str(index),
+                "flow.member": str(number),
             }
             # Members of a network of its own meet in that of the first one.
             joined = network if network == "host" or not number else f"container:{tracked[0].name}"
             members.append(Member(name, job.commands[number], own, labels, joined))
-            each = _Tracked(name, id, index, engine)
+            each = _Tracked(name, id, number, engine)
             each.memory = wanted.memory
             tracked.append(each)
         return _Launch(job, wanted, engine, members, tracked)
@@ -459,9 +460,6 @@ class ContainerBackend:
             self._engines[name] = known[0] if known else found
         return self._engines[name]
 
-    def _container(self, job: str) -> str:
-        return f"{job}-{self.place}"
-
     def _tell(self, news: News) -> None:
         self._news.append(news)
         self._wake()
@@ -476,6 +474,13 @@ class ContainerBackend:
         told = engine.call("inspect", "--type", "container", "--format", shown, *names)
         rows = [line.split(maxsplit=1) for line in told.out.splitlines()]
         return [_Found(name.removeprefix("/"), *json.loads(rest)) for name, rest in rows]
+
+
+def _rank(task: TaskSpec) -> dict[str, str]:
+    """Return what a member of a gang is on this machine, where all of it are."""
+    if task.gang is None:
+        return {}
+    return {"LOCAL_RANK": str(task.gang.index), "LOCAL_WORLD_SIZE": str(task.gang.size)}
 
 
 def _first_words(text: str) -> dict[str, str]:
