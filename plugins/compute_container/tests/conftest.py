@@ -15,7 +15,6 @@ from flow_core.api import GangMember, RunRecord, RunState, TaskSpec
 from flow_core.testing.compute_steps import StepsRuntime
 from flow_remote.backend import Ended, Job, News, Refused
 
-
 _OWN = uuid.uuid4().hex[:6]  # other workers use the same podman at the same time
 
 
