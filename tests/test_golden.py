@@ -1,23 +1,56 @@
-"""Flows run from Python, of a script, leave the same artifacts forked, sent by value, and in one process."""
+"""The golden flows leave the same on all ways to run tasks: forked, sent by value, in one process, elsewhere.
+
+The same are artifacts (hashes, types, values), ends of tasks, ways through the graph, and logs.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flow_core.testing import FlowTester
+from flow_core.testing.flowtester import default_plugins
 
 FLOWS = Path(__file__).parent / "golden/flows.py"
+CLUSTER = Path(__file__).parents[1] / "plugins/remote/tests/process_cluster.py"
 
 _BY_VALUE = {
     "ForeachSet/names": "the order of texts in a set differs from one interpreter to the next",
 }
 """Artifacts whose hashes may differ between interpreters, and why. Their values may not."""
+
+PROCESSES = '''
+"""The compute ``processes``, where tasks see the launcher's files, and ``bare-processes``: its store only."""
+
+import tempfile
+from pathlib import Path
+
+from process_cluster import ProcessBackend, ProcessCompute
+
+__flow__ = {"flow.computes": {"processes": "Processes", "bare-processes": "BareProcesses"}}
+
+
+class Processes(ProcessCompute):
+    name = "processes"
+
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory()
+        super().__init__(ProcessBackend(Path(self._folder.name)))
+
+
+class BareProcesses(Processes):
+    name = "bare-processes"
+    shares_files = False
+'''
+
+FEW = ("Foreach", "Instances", "Parameters", "Retried")
+"""What tells most, where all would take long."""
 
 Left = dict[str, dict[str, dict[str, list[str]]]]
 
@@ -28,10 +61,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("modes")
     shutil.copy(FLOWS, folder / "flows.py")
     (folder / "data.txt").write_text("included")
+    shutil.copy(CLUSTER, folder / "process_cluster.py")
+    (folder / "many_processes.py").write_text(PROCESSES)
     return folder
 
 
-def leave(folder: Path, mode: str, *names: str) -> Left:
+def leave(
+    folder: Path, mode: str, *names: str, variables: Mapping[str, str] = {}, timeout: float = 250
+) -> Left:
     """Run the flows in one mode, with a store of its own; return what they left."""
     tester = FlowTester(folder)
     tester.more_plugins = ["inprocess", "parallel"]
@@ -40,8 +77,9 @@ def leave(folder: Path, mode: str, *names: str) -> Left:
         variables={
             "FLOW_DATASTORE": f"local://{folder}/{mode}-{len(names)}",
             "FLOW_MAX_WORKERS": "2",
+            **variables,
         },
-        timeout=250,
+        timeout=timeout,
     ).check()
     assert found.stderr == ""
     left: Left = json.loads(found.stdout)
@@ -71,6 +109,25 @@ def test_the_same_artifacts(folder: Path, forked: Left, mode: str) -> None:
 def test_some_tasks_in_interpreters_of_their_own(folder: Path, forked: Left) -> None:
     names = ("Instances", "Caught", "Inherited", "Parameters")
     compare({name: forked[name] for name in names}, leave(folder, "alone", *names))
+
+
+# --- elsewhere ------------------------------------------------------------------------------------
+
+
+def plugin_module(name: str) -> dict[str, str]:
+    """Return the variables with which runs have a plugin that is one module, beside the defaults."""
+    chosen = [*default_plugins(), "inprocess", "parallel", "remote"]
+    return {"FLOW_PLUGINS": ",".join([*(f"only:{one}" for one in chosen), name])}
+
+
+@pytest.mark.slow
+def test_on_a_cluster(folder: Path, forked: Left) -> None:
+    compare(forked, leave(folder, "processes", variables=plugin_module("many_processes")))
+
+
+def test_some_on_a_cluster(folder: Path, forked: Left) -> None:
+    found = leave(folder, "processes", *FEW, variables=plugin_module("many_processes"))
+    compare({name: forked[name] for name in FEW}, found)
 
 
 def compare(expected: Left, found: Left) -> None:

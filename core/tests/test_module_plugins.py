@@ -339,3 +339,16 @@ class TestProcesses:
             variables = {"FLOW_FORK": fork, "PYTHONPATH": str(project.path)}
             done = project.flow("-p", "my_company", "run", "flows/flow.py", variables=variables)
             assert "audited 2" in done.check().stdout
+
+
+def test_a_module_that_another_thread_is_about_to_import(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "half_there.py").write_text(
+        "from flow_core.module_plugins import offered\n"
+        "during = offered('half_there', ['flow.exports'])[1]\n"
+        "__flow__ = {'flow.exports': {'PRICE': 'PRICE'}}\n"
+    )
+    import half_there
+
+    after = offered("half_there", ["flow.exports"])[1]
+    assert half_there.during == after == [("flow.exports", "PRICE", "half_there:PRICE")]

@@ -1,5 +1,6 @@
 """The scheduler, with compute providers that run no code: they only say what became of a task."""
 
+import math
 import os
 import signal
 import time
@@ -181,14 +182,16 @@ def failed(spec, cause="error"):
 class Policy:
     """Gives every step a retry policy."""
 
-    def __init__(self, step="work", handles_failure=False, **policy):
+    def __init__(self, step="work", handles_failure=False, resources=None, **policy):
         self.step = step
+        self.resources = resources or {}
         self.policy = RetryPolicy(**policy)
         self.handles_failure = handles_failure
 
     @hookimpl
     def flow_plan_step(self, step, draft):
         if step.name == self.step:
+            draft.require(**self.resources)
             draft.retry = self.policy
             draft.handles_failure = self.handles_failure
 
@@ -345,6 +348,94 @@ class TestOrder:
         assert outcome.error.why == "it lies in the memory of this process, and they run in others"
         assert outcome.error.hint.startswith("--compute in-process")
         assert not compute.launched
+
+
+class TestResources:
+    """What each attempt asks for."""
+
+    class Starving(FakeCompute):
+        """Kills attempts of a step that have less than 7,000 MB; ``others`` fail for another cause."""
+
+        others = ()
+
+        def launch(self, task, command):
+            self.asked.append((task.step, task.task, task.attempt, dict(command.resources)))
+            if task.step == "work" and task.attempt in self.others:
+                self.cause = "lost"
+            elif command.resources.get("memory", math.inf) < 7000:
+                self.cause = "out-of-memory"
+            else:
+                return super().launch(task, command)
+            self._last += 1
+            self._news.append(Exited(self._last, None, 9, self.cause, "too big", time.time()))
+            return self._last
+
+        def __init__(self, **more):
+            super().__init__(**more)
+            self.asked = []
+
+    def run(self, flowtester, others=(), resources=None, count=1, **policy):
+        compute = self.Starving(count=count)
+        compute.others = others
+        policy = Policy(resources=resources or {"memory": 1000, "cpu": 2}, **policy)
+        outcome = run(flowtester, compute, modules=[policy])
+        return outcome, [asked for step, *_, asked in compute.asked if step == "work"]
+
+    def test_memory_grows_after_attempts_that_had_too_little(self, flowtester):
+        outcome, asked = self.run(flowtester, times=3, memory_factor=2)
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        assert asked == [{"memory": m, "cpu": 2} for m in (1000, 2000, 4000, 8000)]
+        told = [m.notes["resources"]["memory"] for m in outcome.manifests("work") if not m.ok]
+        assert told == [1000, 2000, 4000]  # the last one is made by the fake
+
+    def test_it_grows_to_a_limit_and_not_below_what_was_asked_for(self, flowtester):
+        _, asked = self.run(flowtester, times=3, memory_factor=3, max_memory=5000)
+        assert [a["memory"] for a in asked] == [1000, 3000, 5000, 5000]
+        _, asked = self.run(flowtester, times=1, memory_factor=3, max_memory=500)
+        assert [a["memory"] for a in asked] == [1000, 1000]
+
+    def test_other_failures_do_not_make_it_grow(self, flowtester):
+        _, asked = self.run(flowtester, (0, 2), times=4, memory_factor=2)
+        assert [a["memory"] for a in asked] == [1000, 1000, 2000, 2000, 4000]
+
+    def test_without_a_factor_or_an_amount_it_stays(self, flowtester):
+        outcome, asked = self.run(flowtester, times=1)
+        assert [a["memory"] for a in asked] == [1000, 1000]
+        assert outcome.state is RunState.FAILED
+        _, asked = self.run(flowtester, resources={"cpu": 1}, times=1, memory_factor=2)
+        assert asked == [{"cpu": 1}]
+
+    def test_items_of_a_foreach_grow_by_themselves(self, flowtester):
+        class Fourth(self.Starving):
+            def launch(self, task, command):
+                if task.task != 4:
+                    command.resources["memory"] = 9000
+                return super().launch(task, command)
+
+        compute = Fourth()
+        policy = Policy(resources={"memory": 5000}, times=1, memory_factor=2)
+        outcome = run(flowtester, compute, modules=[policy])
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        assert [(t, n, a["memory"]) for s, t, n, a in compute.asked if s == "work"] == [
+            (2, 0, 9000),
+            (3, 0, 9000),
+            (4, 0, 5000),
+            (4, 1, 10000),
+        ]
+
+    def test_a_plugin_may_change_them_and_the_manifest_tells_them(self, flowtester):
+        class More:
+            @hookimpl
+            def flow_task_command(self, task, plan, command):
+                command.resources["disk"] = 7
+
+        outcome = flowtester.run(LINEAR, modules=[More(), Policy("end", resources={"cpu": 1})])
+        assert outcome.manifests("end")[0].notes["resources"] == {"cpu": 1, "disk": 7}
+        assert "resources" not in flowtester.run(LINEAR).manifests("end")[0].notes
+
+    def test_a_growth_beyond_all_numbers_ends_at_the_limit(self):
+        assert RetryPolicy(memory_factor=1e200, max_memory=9).memory(1, 5) == 9
+        assert RetryPolicy(memory_factor=1e200).memory(1, 5) == math.inf
 
 
 class TestRetries:

@@ -3,8 +3,9 @@
     python flows.py MODE [FLOW …]
 
 MODE is ``forked``, ``spawned`` (a fresh interpreter makes the flow anew, for all tasks),
-``alone`` (one for each task) or ``in-process``. The output is one line of JSON: flow → task →
-artifact → [hash, value as text].
+``alone`` (one for each task), ``in-process``, or the name of a compute provider, on which four flows run
+at a time. The output is one line of JSON: flow → task → artifact → [hash, value as text]. Beside its
+artifacts each task has ``(end)``: how it ended and which way it went; and ``(out)`` and ``(err)``, its logs.
 """
 
 import collections
@@ -14,6 +15,7 @@ import functools
 import json
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -28,6 +30,8 @@ from flow_core import (
     retry,
     step,
 )
+from flow_core.api import Manifest
+from flow_core.manifests import list_manifests
 
 RATE = 3
 
@@ -185,6 +189,8 @@ class Foreach(FlowSpec):
     @step
     def work(self):
         self.found = (self.index, self.input, self.foreach_stack())
+        print("item", self.input)
+        print("über", self.index, file=sys.stderr)
         self.next(self.join)
 
     @step
@@ -821,14 +827,36 @@ ALL = {
 
 def left(run):
     """Return what the tasks of a run left: place → artifact → [hash, value as text]."""
-    found = {}
+    found, records = {}, {}
+    for key, content in list_manifests(run.store, run.parent.id, run.id):
+        record = Manifest.decode(content, key)
+        known = records.setdefault((record.step, record.task), record)
+        if record.attempt > known.attempt:
+            records[record.step, record.task] = record
     for each in sorted(run, key=lambda s: s.id):
         # By place: which of two foreaches is split first is a matter of timing.
         for number, task in enumerate(sorted(each, key=place)):
+            record = records[each.id, int(task.id)]
             found[f"{each.id}[{number}]"] = {
-                artifact.id: [artifact.sha, shown(artifact.data)] for artifact in task
+                **{a.id: [a.sha, shown(a.data)] for a in task},
+                **{f"{name}'s type": ["", ref.type] for name, ref in record.artifacts.items()},
+                "(end)": ["", how(record)],
+                "(out)": ["", task.stdout],
+                "(err)": ["", "\n".join(without_places(task.stderr))],
             }
+    found["run"] = {"(state)": ["", f"{run.finished} {run.successful}"]}
     return found
+
+
+def how(record):
+    """Return how an attempt ended, and which way it went."""
+    failure = record.failure and (record.failure.cause, record.failure.type, record.failure.message)
+    return f"{record.state.value} {record.attempt} {record.transition} {failure}"
+
+
+def without_places(log):
+    """Yield the lines of a log, without those of a traceback that say where the code lies."""
+    return [line for line in log.splitlines() if not line.lstrip().startswith('File "')]
 
 
 def place(task):
@@ -851,12 +879,19 @@ def drive(mode, names):
         "spawned": {},
         "alone": {"settings": {"fork": "never"}},
         "in-process": {"compute": "in-process"},
-    }[mode]
+    }.get(mode)
+
+    def leave(name):
+        return left(ALL[name].run(show=False, **options))
+
+    if options is None:  # tasks elsewhere: most of the time is waiting
+        options = {"compute": mode, "max_workers": 4}
+        with ThreadPoolExecutor(4) as pool:
+            return dict(zip(names, pool.map(leave, names), strict=True))
     found = {}
 
     def work():
-        for name in names:
-            found[name] = left(ALL[name].run(show=False, **options))
+        found.update({name: leave(name) for name in names})
 
     if mode == "spawned":  # tasks are not forked from a process that runs a flow in a thread
         thread = threading.Thread(target=work)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,10 @@ from servers.podman import Podman
 from servers.s3 import Bucket, S3Server
 from servers.sftp import Place, sftp_server
 from servers.sharing import absent, begin, end
+from servers.slurm import need_slurm, shared_cluster
+
+if TYPE_CHECKING:
+    from flow_slurm.sandbox import Sandbox
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,3 +106,30 @@ def conda_channel() -> CondaChannel:
 def conda_url(conda_channel: CondaChannel) -> str:
     """The URL by which a server gives what is in `conda_channel`."""
     return conda.served(conda_channel)
+
+
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """A real Slurm with three nodes, shared by all tests; its programs find it."""
+    cluster = shared_cluster()
+    monkeypatch.setenv("SLURM_CONF", cluster.configuration)
+    return cluster
+
+
+@pytest.fixture
+def new_slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Sandbox]]:
+    """Return a function that starts a Slurm of its own, which a test may disturb; see `Sandbox`."""
+    need_slurm()
+    from flow_slurm.sandbox import Nodes, Sandbox
+
+    made: list[Sandbox] = []
+
+    def make(nodes: int = 2, **more: str) -> Sandbox:
+        made.append(Sandbox(nodes=Nodes(nodes, 4, 4000), more=more))
+        made[-1].start()
+        monkeypatch.setenv("SLURM_CONF", made[-1].configuration)
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()

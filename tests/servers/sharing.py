@@ -62,6 +62,11 @@ def end() -> None:
     shutil.rmtree(folder, ignore_errors=True)  # a dying server may still write there
 
 
+def owner() -> int:
+    """Return the process with whose end all servers end."""
+    return int(Path(os.environ[_FOLDER], "owner").read_text())
+
+
 def absent(reason: str) -> Any:
     """Skip the test, for want of something; in CI all must be there, and the test fails."""
     if os.environ.get("CI"):

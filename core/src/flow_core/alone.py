@@ -231,6 +231,7 @@ def task_command(session: Session, task: TaskSpec, *, interpreter: bool = True) 
     plan = session.plans[task.step]
     command = TaskCommand()
     command.variables.update(plan.variables)
+    command.resources.update(plan.resources)
     command.timed = plan.timeout is not None
     if interpreter and plan.environment is not None:
         session.environments.apply(task.step, command)

@@ -303,7 +303,7 @@ def flow_reuse_task(task: TaskSpec, inputs_reused: bool, draft: ReuseDraft) -> M
 
 @hookspec
 def flow_task_command(task: TaskSpec, plan: TaskPlan, command: TaskCommand) -> None:
-    """Change how an attempt is launched: interpreter, variables, folder.
+    """Change how an attempt is launched: interpreter, variables, folder, amounts of resources.
 
     ``command`` may be mutated. Process: launcher. Since 0.1.
     """

@@ -293,7 +293,7 @@ class ComputeCapabilities(NamedTuple):
 
     Attributes:
         needs_shared_store: its tasks run where a store that is not shared cannot be read.
-        resources: it honours ``plan.resources``.
+        resources: it honours `TaskCommand.resources`.
         gang: it can start the tasks of a ``num_parallel`` step together: it is a `GangCompute`.
         image: it runs container images of its own.
         foreground: its tasks run in the launcher's process, and what they write is on its standard
@@ -328,9 +328,12 @@ class TaskCommand:
         variables: environment variables to set in the task process.
         folder: working directory; None = the launcher's.
         timed: whether the attempt has a time limit, so that its `Begun` counts. Not for hooks.
+        resources: amounts by name that this attempt asks for: those of the plan, or more memory
+            after an attempt that had too little (`RetryPolicy.memory_factor`). They are kept in its
+            manifest, as the note ``resources``.
     """
 
-    __slots__ = ("folder", "interpreter", "runtime", "timed", "variables")
+    __slots__ = ("folder", "interpreter", "resources", "runtime", "timed", "variables")
 
     def __init__(self) -> None:
         self.interpreter: str | None = None
@@ -338,6 +341,7 @@ class TaskCommand:
         self.variables: dict[str, str] = {}
         self.folder: str | None = None
         self.timed = False
+        self.resources: dict[str, float] = {}
 
 
 class Started(NamedTuple):

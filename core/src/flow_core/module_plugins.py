@@ -45,12 +45,18 @@ def offered(name: str, groups: Iterable[str]) -> tuple[str, list[tuple[str, str,
         PluginError: there is no such module, or what it says is wrong.
     """
     module = sys.modules.get(name)
-    if module is not None:  # which may have no source, or another by now
+    if module is not None and not _is_half_imported(module):
+        # It may have no source, or another by now.
         file, said = getattr(module, "__file__", None) or "", getattr(module, ATTRIBUTE, None)
     else:
         file, source = _source(name)
         said = _said(name, file, source) if ATTRIBUTE in source else None
     return file, [] if said is None else list(_points(name, file, said, groups))
+
+
+def _is_half_imported(module: Any) -> bool:
+    """Whether another thread is about to import it: it does not hold yet what it will."""
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
 def imported() -> list[str]:

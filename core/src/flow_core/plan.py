@@ -7,6 +7,7 @@ thing on every backend because every backend reads ``plan.retry``.
 
 # Annotations are not postponed here: a NamedTuple compiles those that are text, at every start.
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -31,6 +32,9 @@ class RetryPolicy(NamedTuple):
         jitter: part of the delay, 0 to 1, that is left to chance.
         on: which failures are tried again: values of `Failure.cause`, and names of exception
             classes, with or without their module; empty = all.
+        memory_factor: factor by which the amount of memory grows with each attempt that had too
+            little (cause ``out-of-memory``); 1 = it stays as it is.
+        max_memory: MB that it grows to at most; None = no limit.
     """
 
     times: int = 0
@@ -39,6 +43,8 @@ class RetryPolicy(NamedTuple):
     max_delay: float | None = None
     jitter: float = 0.0
     on: tuple[str, ...] = ()
+    memory_factor: float = 1.0
+    max_memory: float | None = None
 
     def allows(self, attempt: int, failure: Failure | None = None) -> bool:
         """Whether a failure of ``attempt`` (0 = the first) is followed by another attempt.
@@ -65,6 +71,19 @@ class RetryPolicy(NamedTuple):
         longest = _LONGEST if self.max_delay is None else self.max_delay
         return min(grown, longest) * (1 - self.jitter * chance)
 
+    def memory(self, amount: float, too_little: int) -> float:
+        """Return the memory that an attempt asks for, in MB.
+
+        Args:
+            amount: what the step asks for.
+            too_little: how many earlier attempts of the task ran out of memory.
+        """
+        most = math.inf if self.max_memory is None else max(self.max_memory, amount)
+        try:
+            return min(float(amount * self.memory_factor**too_little), most)
+        except OverflowError:
+            return most
+
 
 class TaskPlan(NamedTuple):
     """The frozen plan of one step.
@@ -76,7 +95,8 @@ class TaskPlan(NamedTuple):
         environment_options: what the step asks of that provider: JSON data.
         environment_files: files that these options name, whose content counts: paths relative to the
             folder of the flow's file.
-        resources: amounts by name (``cpu`` cores, ``memory`` MB, ``gpu``, ``disk`` MB, …).
+        resources: amounts by name (``cpu`` cores, ``memory`` MB, ``gpu``, ``disk`` MB, …); those of
+            a later attempt may be others: see `TaskCommand.resources`.
         retry: the retry policy.
         timeout: seconds that one attempt may take; None = no limit. The plugin that sets it ends
             the step with an error where it can; compute providers may end a job by themselves.

@@ -275,7 +275,7 @@ class TaskSpec(NamedTuple):
 
     ``iteration`` counts the tasks of a step that chooses itself, from 0; 0 for all others.
     ``gang`` is the task's place in its gang; None for a task that runs by itself. ``notes`` are JSON
-    data of the launcher for the manifest, by name.
+    data of the launcher for the manifest, by name: ``resources`` is what the attempt asks for.
     """
 
     flow: str

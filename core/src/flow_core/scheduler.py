@@ -192,6 +192,7 @@ class _Task:
         "started",
         "state",
         "step",
+        "too_little",
     )
 
     def __init__(
@@ -224,6 +225,7 @@ class _Task:
         self.exact = True  # of a reused one: whether it is what it was in the earlier run
         self.reasons: list[dict[str, Any]] | None = None  # why it runs
         self.left = False  # whether it is not to run
+        self.too_little = 0  # attempts that ran out of memory
 
     def again(self, previous: Failure, fallback: bool) -> _Task:
         """Return the task with its next attempt."""
@@ -240,6 +242,7 @@ class _Task:
         again.previous = previous
         again.fallback = fallback
         again.reasons = self.reasons
+        again.too_little = self.too_little + (previous.cause == "out-of-memory")
         return again
 
 
@@ -509,14 +512,22 @@ class Scheduler:
         task.spec = spec = self._spec(task)
         command = self._command(plan)
         command.timed = plan.timeout is not None and not task.fallback  # which runs no user's code
+        if task.too_little and "memory" in command.resources:
+            amount = plan.retry.memory(command.resources["memory"], task.too_little)
+            command.resources["memory"] = amount
         if self._heard["flow_task_command"]:
             self._hook.flow_task_command(task=spec, plan=plan, command=command)
+        if command.resources:
+            task.spec = spec = spec._replace(
+                notes={**spec.notes, "resources": dict(command.resources)}
+            )
         return spec, command
 
     def _command(self, plan: TaskPlan) -> TaskCommand:
         """Return how attempts of a step are started, before plugins have their say on each."""
         command = TaskCommand()
         command.variables.update(plan.variables)
+        command.resources.update(plan.resources)
         if plan.environment is not None:
             self._session.environments.apply(plan.step, command)
         return command

@@ -57,6 +57,14 @@ class TestLogs:
         assert "before" in text
 
 
+def test_what_a_task_asked_for_and_what_to_do_next() -> None:
+    starved = Failure("out-of-memory", "", "too big", hint="@resources(memory=9000)")
+    asked = {"memory": 64000.0, "cpu": 0.5, "gpu": 2, "chips": 3}
+    text = Page(render(default, card_task(state="failed", failure=starved, resources=asked))).text
+    assert "chips 3, cpu 0.5, gpu 2, memory 64,000 MB" in text
+    assert "try: @resources(memory=9000)" in text
+
+
 def confusion(task: CardTask) -> Iterator[Component]:
     """How often each class was taken for each other one."""
     yield Markdown("# Confusion")

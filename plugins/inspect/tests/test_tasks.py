@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flow_core.api import AttemptRecord, AttemptState, NotFound, UsageError
+from flow_core.api import AttemptRecord, AttemptState, Manifest, NotFound, UsageError
 from flow_inspect.tasks import command
 
 
@@ -72,6 +72,18 @@ def test_json(past: Any) -> None:
     assert [f["state"] for f in found] == ["reused", "failed", "lost"]
     assert found[0]["origin"] == "F/0/start/1/0"
     assert (found[1]["attempt"], found[1]["foreach_indices"]) == (1, [0])
+
+
+def test_what_the_attempts_of_one_task_asked_for(past: Any) -> None:
+    notes = {"resources": {"memory": 4000, "cpu": 2}}
+    last = Manifest("F", "1", "work", 2, 1, AttemptState.FAILED, notes=notes)
+    past.session.store.write([(last.key, last.encode())])
+    assert " 12 MB of 4.0 GB  it broke" in past.call(command, "F/1/work/2").out[1]
+    assert " of 4.0 GB" not in past.call(command, "F/1/work").out[1]
+    first, second = json.loads(
+        "".join(past.call(command, "F/1/work/2", "--all-attempts", "--json").out)
+    )
+    assert (first["resources"], second["resources"]) == ({}, {"memory": 4000, "cpu": 2})
 
 
 def test_what_is_refused(past: Any) -> None:

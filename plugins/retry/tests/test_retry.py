@@ -398,6 +398,17 @@ def test_causes_in_the_text_form():
     )
 
 
+def test_memory_that_grows_is_part_of_the_plan(flowtester):
+    source = flow(
+        "@retry(times=2, on=[MemoryError, 'lost'], memory_factor=2.5, max_memory=9e4)", ""
+    )
+    session = flowtester.session(flowtester.load(source), plugins=["retry"])
+    policy = session.plans["start"].retry
+    assert (policy.memory_factor, policy.max_memory) == (2.5, 90000)
+    options = retry.parse("times=2,memory_factor=2,max_memory=64000")
+    assert options == RetryOptions(times=2, memory_factor=2, max_memory=64000)
+
+
 @pytest.mark.parametrize("cause", CAUSES)
 def test_every_cause_may_be_named(cause):
     policy = RetryPolicy(1, on=RetryOptions(on=[cause]).on)
@@ -415,6 +426,18 @@ def test_every_cause_may_be_named(cause):
         ({"on": ["lost", "premted"]}, "Option 'on' cannot be 'premted'", "@retry(on='preempted')"),
         ({"on": 3}, "Option 'on' cannot be 3", "@retry(on='timeout')"),
         ({"on": int}, "Option 'on' cannot be <class 'int'>", "@retry(on='timeout')"),
+        ({"memory_factor": 0.5}, "Option 'memory_factor' must be 1 or more, not 0.5", None),
+        ({"max_memory": 9}, "Option 'max_memory' means nothing without 'memory_factor'", None),
+        (
+            {"max_memory": -1.0, "memory_factor": 2},
+            "Option 'max_memory' must be more than 0, not -1",
+            "@retry(times=3, memory_factor=2, max_memory=64000)",
+        ),
+        (
+            {"memory_factor": 2, "on": "evicted"},
+            "Option 'memory_factor' means nothing with this 'on'",
+            "@retry(times=3, on=['out-of-memory'], memory_factor=2)",
+        ),
         ({"jitter": 1.5}, "Option 'jitter' must be between 0 and 1, not 1.5", None),
         ({"delay": float("nan")}, "A delay must be 0 or more, and 'backoff' 1 or more", None),
     ],

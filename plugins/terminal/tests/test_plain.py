@@ -235,6 +235,20 @@ def test_summary_of_a_failed_run_says_what_to_type(screen: Any) -> None:
     )
 
 
+def test_an_attempt_that_asks_for_more_memory_says_so(screen: Any) -> None:
+    feed = screen.feed
+    feed.start()
+    feed.queue("work")
+    notes = {"resources": {"memory": 8000.0}}
+    starved, gone = Failure("out-of-memory", "", "too big"), Failure("lost", "", "gone")
+    feed.launch("work", 3, 1, previous=starved, notes=notes)
+    feed.launch("work", 3, 2, previous=gone, notes=notes)
+    assert said(screen).splitlines()[-2:] == [
+        "[12/work/3 (pid 77)] Task is starting (retry 1, 8,000 MB of memory)",
+        "[12/work/3 (pid 77)] Task is starting (retry 2)",
+    ]
+
+
 def test_the_hint_of_a_failure_is_shown_with_it(screen: Any) -> None:
     feed = screen.feed
     feed.start()

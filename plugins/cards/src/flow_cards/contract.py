@@ -84,6 +84,7 @@ class CardTask:
         logs: the ends of ``stdout`` and ``stderr``, by name.
         graph: the flow's graph as JSON data.
         flow_doc, step_doc: docstrings.
+        resources: amounts by name that the attempt asked for: ``memory`` MB, ``cpu``, ….
 
     Since 0.1.
     """
@@ -113,6 +114,7 @@ class CardTask:
     graph: Mapping[str, Any] = field(default_factory=dict)
     flow_doc: str = ""
     step_doc: str = ""
+    resources: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def pathspec(self) -> str:

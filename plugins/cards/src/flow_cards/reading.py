@@ -96,6 +96,7 @@ def read_task(
         graph=document.graph,
         flow_doc=str(document.graph.get("doc") or ""),
         step_doc=str(node.get("doc") or ""),
+        resources=manifest.notes.get("resources", {}),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from flow_cards.artifacts import Room, values_shown
 from flow_cards.components import Component, Error, Facts, Graph, Log, Markdown, Section
 from flow_cards.contract import LARGE, CardTask, HtmlPage, Value
-from flow_cards.wording import memory_text
+from flow_cards.wording import amounts_text, memory_text
 from flow_core.api import NotFound, did_you_mean, duration
 
 
@@ -127,6 +127,8 @@ def _facts(task: CardTask) -> Iterator[tuple[str, Any]]:
         yield "CPU time", duration(task.cpu_seconds)
     if task.peak_memory:
         yield "Peak memory", memory_text(task.peak_memory)
+    if task.resources:
+        yield "Asked for", amounts_text(task.resources)
     if task.host:
         yield "Machine", task.host
     if task.tags:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from flow_core.api import harmless
 
 MOST_DECIMALS = 4
+_IN_MEGABYTES = frozenset({"memory", "disk", "shared_memory"})
 
 
 def number_text(value: float, decimals: int = 0) -> str:
@@ -48,6 +50,14 @@ def size_text(count: float) -> str:
 def memory_text(count: float) -> str:
     """Return ``1,234 MB``: in one unit, so that steps and tasks compare at a glance."""
     return f"{count / 1e6:,.0f} MB"
+
+
+def amounts_text(amounts: Mapping[str, float]) -> str:
+    """Return ``cpu 2, memory 8,000 MB``."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {amount:,.10g}{' MB' * (name in _IN_MEGABYTES)}"
+        for name, amount in sorted(amounts.items())
+    )
 
 
 def count_text(count: int, what: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,8 +13,10 @@ from flow_core.api import (
     AttemptState,
     Command,
     CommandContext,
+    ManifestReader,
     RunState,
     check_states,
+    manifest_key,
     seems_lost,
 )
 from flow_inspect.place import Place, check_exists, read_place
@@ -46,11 +48,13 @@ def build(context: CommandContext) -> click.Command:
         check_exists(session, place)
         check_states(states, _STATES, "a task")
         found, more = _find(session, place, states, every, after, limit)
+        asked = _asked(session, [r for r, _ in found]) if place.task is not None else None
         if as_json:
-            context.echo(json.dumps([_data(record, state) for record, state in found], indent=2))
+            rows = [_data(record, state, asked) for record, state in found]
+            context.echo(json.dumps(rows, indent=2))
             return
         if found:
-            for line in lines(_HEADS, [_row(record, state) for record, state in found]):
+            for line in lines(_HEADS, [_row(record, state, asked) for record, state in found]):
                 context.echo(line)
         if more:
             note = f"There are more: --after {found[-1][0].task}, or --limit 0."
@@ -90,7 +94,8 @@ def build(context: CommandContext) -> click.Command:
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
         ],
         help="List the tasks of a run, or of one step, in the order of their numbers: "
-        "Flow/run[/step[/task]]. In a flow file the flow may be left out.",
+        "Flow/run[/step[/task]]. In a flow file the flow may be left out. Of one task, also the "
+        "memory that it asked for is shown.",
     )
 
 
@@ -138,7 +143,24 @@ def _records(
         after = page[-1].task
 
 
-def _row(record: AttemptRecord, state: str) -> tuple[str, ...]:
+_Asked = dict[int, Mapping[str, float]]
+"""Attempt of one task → amounts of resources that it asked for."""
+
+
+def _asked(session: Session, records: Sequence[AttemptRecord]) -> _Asked:
+    """Return what attempts of one task asked for; that of many tasks would take long to read."""
+    manifests = ManifestReader(session.store).read([manifest_key(*r[:5]) for r in records])
+    return {m.attempt: m.notes.get("resources", {}) for m in manifests if m is not None}
+
+
+def _memory(record: AttemptRecord, asked: _Asked | None) -> str:
+    """Return ``3.1 GB of 4.0 GB``; without what it asked for, where that is not known."""
+    limit = (asked or {}).get(record.attempt, {}).get("memory")
+    used = size(record.peak_memory)
+    return f"{used or '?'} of {size(limit * 1e6)}" if limit else used
+
+
+def _row(record: AttemptRecord, state: str, asked: _Asked | None) -> tuple[str, ...]:
     took = None
     if record.started_at and record.finished_at:
         took = record.finished_at - record.started_at
@@ -150,12 +172,13 @@ def _row(record: AttemptRecord, state: str) -> tuple[str, ...]:
         moment(record.started_at),
         duration(took),
         duration(record.cpu_seconds or None),
-        size(record.peak_memory),
+        _memory(record, asked),
         record.message or (f"from {record.origin}" if record.origin else ""),
     )
 
 
-def _data(record: AttemptRecord, state: str) -> dict[str, Any]:
+def _data(record: AttemptRecord, state: str, asked: _Asked | None) -> dict[str, Any]:
+    resources = {"resources": asked.get(record.attempt, {})} if asked is not None else {}
     return {
         "task": record.pathspec,
         "attempt": record.attempt,
@@ -168,6 +191,7 @@ def _data(record: AttemptRecord, state: str) -> dict[str, Any]:
         "origin": record.origin,
         "cause": record.cause,
         "message": record.message,
+        **resources,
     }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 from flow_core.api import FlowError, read_task
-from flow_remote.supervisor import main
+from flow_remote.supervisor import run
 
 if __name__ == "__main__":
     try:
-        spec = read_task(sys.argv[1])
+        status = run(read_task(sys.argv[1]), [])
     except FlowError as error:
-        sys.exit(f"The task could not begin.\n{error}")
-    sys.exit(main(spec, []))
+        sys.exit(f"The task could not begin, or was not finished.\n{error}")
+    sys.exit(status)

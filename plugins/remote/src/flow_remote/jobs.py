@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
-from flow_core.api import Runtime, Store, TaskCommand, TaskSpec
+from flow_core.api import (
+    Bootstrap,
+    PluginError,
+    Runtime,
+    Store,
+    TaskCommand,
+    TaskSpec,
+    distributions,
+)
 from flow_remote.backend import Job
-from flow_remote.specification import Specifications, job_name
+from flow_remote.boot import FORMAT
+from flow_remote.script import boot_command, lean
+from flow_remote.specification import GRACE, Specifications, Written, job_name
 
 Member = tuple[TaskSpec, TaskCommand]
 
@@ -22,14 +35,26 @@ class JobMaker:
         runtime: the session.
         store: the store of the run.
         folder: working directory of tasks whose command names none; None = where their code is.
+        shares_files: whether tasks see the files of this machine: its Python is tried first then.
+
+    Raises:
+        PluginError: a bare Python cannot read this store.
     """
 
-    def __init__(self, name: str, runtime: Runtime, store: Store, folder: str | None) -> None:
+    def __init__(
+        self, name: str, runtime: Runtime, store: Store, folder: str | None, shares_files: bool
+    ) -> None:
         self._name = name
         self._runtime = runtime
         self._store = store
         self._folder = folder
-        self._specifications = Specifications(runtime, store, {}, folder)
+        self._fetcher = fetcher_of(name, store)
+        pythons = [sys.executable] if shares_files else []
+        self._command = boot_command(pythons, f"{sys.version_info[0]}.{sys.version_info[1]}")
+
+    @cached_property
+    def _specifications(self) -> Specifications:
+        return Specifications(self._runtime, self._store, _travel(), self._folder)
 
     def make(self, groups: Sequence[Sequence[Member]]) -> list[Job]:
         """Write the specifications of attempts, with one call of the store; return their jobs.
@@ -42,9 +67,9 @@ class JobMaker:
         """
         written = [[self._specifications.write(*member) for member in group] for group in groups]
         self._store.write([(one.key, one.content) for group in written for one in group])
-        return [self._job(group) for group in groups]
+        return [self._job(*pair) for pair in zip(groups, written, strict=True)]
 
-    def _job(self, group: Sequence[Member]) -> Job:
+    def _job(self, group: Sequence[Member], written: Sequence[Written]) -> Job:
         first, command = group[0]
         plan = self._runtime.plan(first.step)
         timeout = None
@@ -53,15 +78,45 @@ class JobMaker:
         return Job(
             job_name(self._store.url, first),
             tuple(task for task, _ in group),
-            tuple(self._words(task) for task, _ in group),
-            tuple({**command.variables} for _, command in group),
+            (self._command,) * len(group),
+            tuple(self._variables(one) for one in written),
             options=plan.options.get(self._name, {}),
-            resources=plan.resources,
+            resources=command.resources or plan.resources,
             timeout=timeout,
             folder=command.folder or self._folder,
         )
 
-    def _words(self, task: TaskSpec) -> tuple[str, ...]:
-        from flow_core.api import task_url
+    def _variables(self, written: Written) -> dict[str, str]:
+        """Return what `flow_remote.boot` reads."""
+        task = {
+            "format": FORMAT,
+            "source": self._fetcher.source,
+            "config": self._fetcher.config,
+            "key": written.key,
+            "sha256": written.sha256,
+            "grace": GRACE,
+        }
+        return {"FLOW_TASK": json.dumps(task)}
 
-        return (sys.executable, "-m", "flow_remote", task_url(self._store, task))
+
+def fetcher_of(name: str, store: Store) -> Bootstrap:
+    """Return how a bare Python reads a store.
+
+    Raises:
+        PluginError: it cannot.
+    """
+    bootstrap = getattr(store, "bootstrap", None)
+    found: Bootstrap | None = bootstrap() if bootstrap is not None else None
+    if found is None:
+        raise PluginError(
+            f"Tasks of compute '{name}' could not begin: a bare Python cannot read the store",
+            where=store.url,
+            why="its plugin does not say how: it has no bootstrap",
+            hint="--datastore s3://bucket/prefix, or another store of which all machines know",
+        )
+    return found._replace(source=lean(found.source))
+
+
+def _travel() -> Mapping[str, Any]:
+    installed = distributions(sys.path)
+    return {"runtime": [], "installed": {n: installed[n] for n in ("flow-core", "flow-remote")}}

@@ -6,7 +6,7 @@ supervisor:
 * ``url``: what ``python -m flow_core.task`` is started with;
 * ``runtime``: the archives that hold flow-core and the plugins, for machines that lack them;
 * ``installed``: distribution → version: who has all of these needs no archive;
-* ``start``: the module whose ``main(spec, folders)`` goes on from there;
+* ``start``: the module whose ``main`` goes on from there;
 * ``interpreter``: ``{"path", "runtime"}`` of a Python that this machine shares with the launcher's, or
   None;
 * ``lock``: ``{"provider", "hash", "name"}`` of the environment to build there, or None;
@@ -34,9 +34,10 @@ from flow_core.api import (
 )
 
 SUPERVISOR = "flow_remote.supervisor"
+GRACE = 10.0
+"""Seconds for a task that a cluster, and not its launcher, wants to end."""
 _LONGEST = 40
 _HASH = 6
-_GRACE = 10.0  # seconds for a task that a cluster, and not the launcher, wants to end
 _LOG_LIMIT = 10.0
 
 
@@ -72,8 +73,8 @@ class Specifications:
         self._folder = folder
         self._common = {
             **travel,
-            "start": SUPERVISOR,
-            "grace": _GRACE,
+            "start": [SUPERVISOR],
+            "grace": GRACE,
             "log_limit": float(runtime.setting("max_log_size") or _LOG_LIMIT),
         }
         self._shared: str | None = None

@@ -245,7 +245,7 @@ def patiently(write: Callable[[], object]) -> object:
 
 
 def main(spec: Mapping[str, Any], folders: Sequence[str]) -> int:
-    """Do what `run` says; an error is told, not raised."""
+    """Do what `run` says, for `flow_remote.boot`; an error is told, not raised."""
     try:
         return run(spec, folders)
     except FlowError as error:

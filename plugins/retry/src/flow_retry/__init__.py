@@ -6,9 +6,12 @@ import builtins
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from flow_core.api import CAUSES, DefinitionError, Options, StepDecorator, near_misses, option
+
+_MEMORY = ("out-of-memory", "MemoryError", "Exception", "BaseException")
+"""What of `on` covers a step that ran out of memory."""
 
 What = str | type[BaseException] | Sequence[str | type[BaseException]]
 
@@ -18,6 +21,7 @@ class RetryOptions(Options):
     """Try a failed step again, in a new process.
 
     ``current.retry_count`` tells which attempt runs. What an earlier attempt set is not seen.
+    With ``memory_factor`` an attempt after one that ran out of memory asks for more of it.
     Since 0.1.
     """
 
@@ -34,6 +38,12 @@ class RetryOptions(Options):
         f"them count too), and causes: {', '.join(CAUSES)}. Empty = all.",
     )
     minutes_between_retries: float = option(0.0, "The delay in minutes; adds to 'delay'.")
+    memory_factor: float = option(
+        1.0,
+        "Factor by which the memory that the step asks for grows with each attempt that ran out of "
+        "it. It needs an amount to grow from: @resources(memory=4000).",
+    )
+    max_memory: float | None = option(None, "Megabytes that the memory grows to at most.")
 
     def __post_init__(self) -> None:
         """Bring ``on`` into one form: a tuple of names."""
@@ -57,6 +67,34 @@ class RetryOptions(Options):
                 f"Option 'jitter' must be between 0 and 1, not {self.jitter:g}",
                 why="it is the part of the delay that is left to chance",
                 hint="@retry(times=3, delay=10, jitter=0.5)",
+            )
+        self._validate_memory()
+
+    def _validate_memory(self) -> None:
+        if not 1 <= self.memory_factor < math.inf:
+            raise DefinitionError(
+                f"Option 'memory_factor' must be 1 or more, not {self.memory_factor:g}",
+                hint="@retry(times=3, memory_factor=2)",
+            )
+        if self.max_memory is not None and not 0 < self.max_memory < math.inf:
+            raise DefinitionError(
+                f"Option 'max_memory' must be more than 0, not {self.max_memory:g}",
+                why="it is a number of megabytes",
+                hint="@retry(times=3, memory_factor=2, max_memory=64000)",
+            )
+        if self.max_memory is not None and self.memory_factor == 1:
+            raise DefinitionError(
+                "Option 'max_memory' means nothing without 'memory_factor'",
+                why="memory stays as it is",
+                hint=f"@retry(times=3, memory_factor=2, max_memory={self.max_memory:g})",
+            )
+        names = cast("tuple[str, ...]", self.on)
+        if self.memory_factor > 1 and names and not {*_MEMORY}.intersection(names):
+            raise DefinitionError(
+                "Option 'memory_factor' means nothing with this 'on'",
+                why="a step that ran out of memory is not tried again: "
+                f"'on' names {', '.join(names)} only",
+                hint="@retry(times=3, on=['out-of-memory'], memory_factor=2)",
             )
 
 

@@ -21,4 +21,6 @@ def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
         options.max_delay,
         options.jitter,
         cast("tuple[str, ...]", options.on),
+        options.memory_factor,
+        options.max_memory,
     )

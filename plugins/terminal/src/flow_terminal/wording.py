@@ -28,8 +28,11 @@ _STEPS = 3  # so many are named
 
 
 def prefix(spec: TaskSpec, pid: str) -> str:
-    """``[run/step/task (pid N)] ``: stands before everything that concerns one task."""
-    process = f" (pid {pid})" if pid else ""
+    """``[run/step/task (pid N)] ``: stands before everything that concerns one task.
+
+    One on another machine is told by a text, not a number: ``4711_3 on node1``.
+    """
+    process = f" ({'pid ' if pid.isdigit() else ''}{pid})" if pid else ""
     return f"[{spec.run}/{spec.step}/{spec.task}{process}] "
 
 
@@ -77,11 +80,17 @@ def foreach(event: TaskQueued) -> str:
 
 
 def started(event: TaskStarted) -> str:
-    """``Task is starting``, with the attempt where it is not the first."""
+    """``Task is starting``, with the attempt where it is not the first, and with the memory that it
+    asks for where the attempt before had too little."""
     spec = event.spec
     if spec.fallback:
         return "Task failed in every attempt; its failure is being handled"
-    return f"Task is starting (retry {spec.attempt})" if spec.attempt else "Task is starting"
+    if not spec.attempt:
+        return "Task is starting"
+    memory = spec.notes.get("resources", {}).get("memory")
+    starved = spec.previous is not None and spec.previous.cause == "out-of-memory"
+    asked = f", {memory:,.0f} MB of memory" if memory and starved else ""
+    return f"Task is starting (retry {spec.attempt}{asked})"
 
 
 def finished(event: TaskFinished) -> str:
