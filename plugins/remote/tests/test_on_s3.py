@@ -116,8 +116,7 @@ def test_a_store_that_is_away_for_20_seconds_costs_no_result(lab, bucket):
     thread = threading.Thread(target=go_away)
     thread.start()
     try:
-        variables = {**through.environment(), "FLOW_S3_RETRY_TIME": "60"}
-        done = lab.python(file, *chosen, "run", variables=variables)
+        done = lab.python(file, *chosen, "run", variables=through.environment())
     finally:
         thread.join()
         for other in (proxy, *outages):
