@@ -368,7 +368,7 @@ class StepEnvironments:
         """
         builder = self.builder(lock.provider, tell)
         if builder.find(lock) is None:
-            check_lock(self._luggage, lock)
+            check_lock(self.luggage, lock)
         ready = builder.prepare(lock)
         if not self._hold(ready):
             raise _removed(ready)
