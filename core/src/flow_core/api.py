@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_core.adoption import unfinished_attempts as unfinished_attempts
     from flow_core.alone import Earlier as Earlier
     from flow_core.alone import LoneAttempt as LoneAttempt
     from flow_core.alone import again as again
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from flow_core.index import installed as installed
     from flow_core.index import satisfies as satisfies
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
+    from flow_core.interfaces import AdoptingCompute as AdoptingCompute
     from flow_core.interfaces import Attributes as Attributes
     from flow_core.interfaces import Begun as Begun
     from flow_core.interfaces import Bootstrap as Bootstrap
@@ -265,6 +267,7 @@ if TYPE_CHECKING:
     from flow_core.snapshots import current_code as current_code
     from flow_core.snapshots import keep_code as keep_code
     from flow_core.step_environments import StepEnvironments as StepEnvironments
+    from flow_core.step_environments import build_environment as build_environment
     from flow_core.step_environments import read_lock as read_lock
     from flow_core.store_index import Followed as Followed
     from flow_core.store_index import StoreIndex as StoreIndex
@@ -282,10 +285,14 @@ if TYPE_CHECKING:
     from flow_core.text import duration as duration
     from flow_core.text import harmless as harmless
     from flow_core.together import together as together
+    from flow_core.travel import Compiled as Compiled
+    from flow_core.travel import Luggage as Luggage
     from flow_core.travel import core_requirements as core_requirements
+    from flow_core.travel import find_compiled as find_compiled
     from flow_core.usage import usage_error as usage_error
 
 _HOME = {
+    "adoption": "unfinished_attempts",
     "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
     "binding": "RunReader run_reader",
@@ -311,7 +318,7 @@ _HOME = {
     "hook_order": "Place",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint GROUPS PluginIndex core_requirement distributions installed satisfies",
-    "interfaces": "Attributes REFRESH_AGE Begun Bootstrap Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
+    "interfaces": "AdoptingCompute Attributes REFRESH_AGE Begun Bootstrap Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
     " EnvironmentCapabilities EnvironmentRequest EnvironmentWithOrigins EnvironmentWork Exited ExportingEnvironment GangCompute Interpreter Metadata ObjectInfo"
     " Output PackageMirror Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update Waiting",
@@ -344,7 +351,7 @@ _HOME = {
     "session": "Session",
     "settings": "OWN_INDEX Setting Settings state_folder take_settings",
     "snapshots": "CurrentCode KeptCode current_code keep_code",
-    "step_environments": "StepEnvironments read_lock",
+    "step_environments": "StepEnvironments build_environment read_lock",
     "store_index": "Followed StoreIndex open_store_index",
     "live_logs": "LogRecord decode_piece encode_piece piece_key pieces_prefix",
     "remote_task": "TaskOrder describe_task open_task_store read_task task_spec_key task_url",
@@ -354,7 +361,7 @@ _HOME = {
     "task": "TaskContext",
     "text": "duration harmless",
     "together": "together",
-    "travel": "core_requirements",
+    "travel": "Compiled Luggage core_requirements find_compiled",
     "usage": "usage_error",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     import click
 
+    from flow_core.environments import EnvironmentLock
     from flow_core.plan import TaskPlan
     from flow_core.records import (
         AttemptRecord,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         StepSummary,
         TaskSpec,
     )
+    from flow_core.travel import Luggage
 
 Buffer = bytes | bytearray | memoryview
 
@@ -303,6 +305,9 @@ class ComputeCapabilities(NamedTuple):
         workers: how many tasks at a time it takes where nobody has chosen a number (setting
             ``max_workers``); None = one for each processor of the launcher's machine, as for tasks
             that run there. It is read after `Compute.prepare`, where a provider knows its settings.
+        environments: it builds environments where its tasks run, from their locks: it honours
+            `TaskCommand.lock`, and the launcher builds none of them. See
+            `flow_core.api.build_environment`.
     """
 
     needs_shared_store: bool = False
@@ -314,6 +319,7 @@ class ComputeCapabilities(NamedTuple):
     interpreters: bool = False
     platform: str | None = None
     workers: int | None = None
+    environments: bool = False
 
 
 class TaskCommand:
@@ -330,9 +336,12 @@ class TaskCommand:
         resources: amounts by name that this attempt asks for: those of the plan, or more memory
             after an attempt that had too little (`RetryPolicy.memory_factor`). They are kept in its
             manifest, as the note ``resources``.
+        lock: the environment that the attempt runs in, where the compute provider builds it itself
+            (capability ``environments``), in place of ``interpreter`` and ``runtime``; None = none.
+            Its text is the blob of its hash in the store.
     """
 
-    __slots__ = ("folder", "interpreter", "resources", "runtime", "timed", "variables")
+    __slots__ = ("folder", "interpreter", "lock", "resources", "runtime", "timed", "variables")
 
     def __init__(self) -> None:
         self.interpreter: str | None = None
@@ -341,6 +350,7 @@ class TaskCommand:
         self.folder: str | None = None
         self.timed = False
         self.resources: dict[str, float] = {}
+        self.lock: EnvironmentLock | None = None
 
 
 class Started(NamedTuple):
@@ -434,6 +444,16 @@ class Runtime(Protocol):
         """Return settings that somebody has chosen and that hold on another machine too: name →
         text; none of them is secret. Since 0.1."""
 
+    def luggage(self, store_url: str) -> Luggage:
+        """Return what a task needs of flow-core and the plugins where there is neither: what goes
+        along as it is, and what is compiled (see `flow_core.api.find_compiled`).
+
+        Args:
+            store_url: of the task's store.
+
+        Since 0.1.
+        """
+
     @property
     def interactive(self) -> bool:
         """Whether output of tasks is wanted while they run."""
@@ -483,6 +503,9 @@ class Compute(Protocol):
     ones may lie in one object instead: see `flow_core.api.joined_logs`. `flow_core.api.AttemptLogs`
     reads both.
 
+    A provider whose attempts outlive a launcher that is killed may find them again: see
+    `AdoptingCompute`.
+
     A provider that takes its time before the first attempt in another interpreter may have a method
     ``expect(command)``: it is called, between ``open`` and ``close``, with the `TaskCommand` of a
     step with an environment that will come soon, and returns at once. What is expected may never be
@@ -519,6 +542,31 @@ class Compute(Protocol):
 
     def close(self) -> None:
         """Release everything; no process of the provider is left behind."""
+
+
+class AdoptingCompute(Compute, Protocol):
+    """A `Compute` whose attempts outlive their launcher when that is killed, and whose next launcher
+    finds them again: so a run that is resumed does not start them twice.
+
+    It writes a specification of each attempt into the store before it starts it, under
+    `flow_core.api.task_spec_key`: a JSON document with the ``format`` and the ``task`` (`TaskSpec`),
+    as from `flow_core.api.describe_task`. By these the attempts are found. Since 0.1.
+    """
+
+    def adopt(self, tasks: Sequence[TaskSpec]) -> list[Any]:
+        """Return a handle for each attempt of an earlier run that still waits or runs, and None for
+        each that does not; in order.
+
+        Called at most once, after ``open`` and before the first ``launch``, with all attempts that
+        may still run: it may take as long as one question to a cluster takes. The run of ``tasks``
+        is another than that of ``open``; no launcher of it lives. Of what was adopted, `Update`s
+        follow as of what was launched, logs lie under the prefix of the earlier attempt, and
+        `Exited.manifest` is the manifest of that. `cancel` and `close` end it, too.
+
+        Args:
+            tasks: what was launched, as it was; also members of gangs, which are adopted to be
+                ended.
+        """
 
 
 class GangCompute(Compute, Protocol):

@@ -85,6 +85,8 @@ def started(event: TaskStarted) -> str:
     spec = event.spec
     if spec.fallback:
         return "Task failed in every attempt; its failure is being handled"
+    if "adopts" in spec.notes:
+        return f"Task still runs as {spec.notes['adopts']}"
     if not spec.attempt:
         return "Task is starting"
     memory = spec.notes.get("resources", {}).get("memory")
