@@ -81,6 +81,7 @@ def main() -> int:
         spec = fetch_spec(place)
         folders = find_runtime(place, spec)
         start = load_start(spec["start"], folders)
+        del place  # and with it the connections to the store
     except Failed as error:
         return report(error.parts)
     except Exception as error:  # whatever it is, who waits for the task is told in one line
@@ -427,6 +428,8 @@ def unpack(content: bytes, folder: str) -> None:
             data = archive.read(entry)
             with open(path, "xb") as file:
                 file.write(data)
+            if (entry.external_attr >> 16) & 0o100:
+                os.chmod(path, 0o755)
             contents[name] = [len(data), zlib.crc32(data)]
     text = json.dumps(contents)
     with open(os.path.join(folder, _CONTENTS), "w") as file:

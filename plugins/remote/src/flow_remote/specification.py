@@ -24,11 +24,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flow_core.api import (
+    EnvironmentLock,
     Runtime,
     Store,
     TaskCommand,
     TaskSpec,
     describe_task,
+    run_key,
     task_spec_key,
     task_url,
 )
@@ -90,16 +92,25 @@ class Specifications:
             "folder": command.folder or self._folder,
             "variables": command.variables,
             "interpreter": interpreter,
-            "lock": None,
+            "lock": _lock(command.lock),
             "timed": command.timed,
         }
         # Most of it is the same for all: it is made into text once.
         if self._shared is None:
             described = describe_task(self._runtime, task)
             same = {name: value for name, value in described.items() if name not in own}
+            run = next(iter(self._store.read([run_key(task.flow, task.run)])))
+            if run is not None:  # none in conformance tests
+                same["run_sha256"] = hashlib.sha256(run).hexdigest()
             self._shared = json.dumps({**same, **self._common})[:-1]
         content = f"{self._shared}, {json.dumps(own)[1:]}".encode()
         return Written(task_spec_key(task), content, hashlib.sha256(content).hexdigest())
+
+
+def _lock(lock: EnvironmentLock | None) -> dict[str, str] | None:
+    if lock is None:
+        return None
+    return {"provider": lock.provider, "hash": lock.hash, "name": lock.name}
 
 
 def job_name(store_url: str, task: TaskSpec) -> str:
