@@ -20,8 +20,10 @@ _AWAY = re.compile(
     re.IGNORECASE,
 )
 
-KEPT = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
-KEPT += ("LD_LIBRARY_PATH",)
+KEPT = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ",
+    "LD_LIBRARY_PATH",
+)  # fmt: skip
 """Variables that each job gets: without them a Python that a person's shell finds may not start."""
 
 _FOR_SLURM = re.compile(
@@ -125,8 +127,8 @@ class Client:
             told = json.loads(out)
         except ValueError:
             raise _NoJson from None
-        for error in told.get("errors") or ():
-            words = (error.get("description"), error.get("error"))
+        for trouble in told.get("errors") or ():
+            words = (trouble.get("description"), trouble.get("error"))
             raise SlurmAway(f"squeue: {': '.join(filter(None, words))}")
         return list(read_json(told))
 

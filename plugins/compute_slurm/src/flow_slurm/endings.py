@@ -14,6 +14,7 @@ NEVER = {
     "DependencyNeverSatisfied": None,
     "InvalidAccount": 'an account of yours: @slurm(account="…")',
     "InvalidQOS": 'a quality of service of yours: @slurm(qos="…")',
+    "PartitionConfig": "see what nodes have, and ask for less: sinfo -o '%P %D %c %m %G'",
     "PartitionNodeLimit": "fewer machines, or another partition: @slurm(partition=…)",
     "PartitionTimeLimit": "less time, or another partition: @slurm(time=…, partition=…)",
     "QOSNotAllowed": 'another quality of service: @slurm(qos="…")',
@@ -47,8 +48,10 @@ def waiting_text(state: JobState) -> str:
     if state.state != "PENDING":
         return state.state
     again = f"started again (restart {state.restarts}), " if state.restarts else ""
-    text = state.description if state.description and state.reason == "Resources" else state.reason
-    return f"{again}{text or 'PENDING'}"
+    told = state.description
+    if told and state.reason and not told.startswith(state.reason):
+        told = f"{state.reason}: {told}"
+    return again + (told or state.reason)
 
 
 def ended(job: str, state: JobState, folder: Folder, index: int, member: int, by_us: bool) -> Ended:
@@ -134,10 +137,10 @@ def _message(job: str, state: JobState, cause: str, log: str, by_us: bool) -> st
 
 
 def _said(log: str) -> str:
-    """Return the last line that Slurm itself has put into the log."""
+    """Return the line that says most, of those that Slurm itself has put into the log."""
     lines = [found[3].strip("* ") for found in _OF_SLURM.finditer(log)]
-    telling = [line for line in lines if _MEMORY.search(line)] or lines
-    return telling[-1] if telling else ""
+    telling = [line for line in lines if _MEMORY.search(line)] or lines[-1:]
+    return telling[0] if telling else ""
 
 
 def _hint(cause: str, state: JobState) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from flow_core.api import near_misses
@@ -60,8 +60,13 @@ def _hint(said: str, choices: Choices, partitions: Sequence[Partition]) -> str:
     if "gres" in said or "generic resource" in said:
         gres = sorted({g for p in used for g in p.gres})
         return f"nodes here have: {', '.join(gres) or 'no graphics processors'}"
-    if used and ("configuration is not available" in said or "memory" in said or "cpu" in said):
-        largest = ", ".join(f"{p.name}: {p.cpus} processors, {p.memory} MB" for p in used)
-        asked = f"{choices.cpus} processors, {choices.memory} MB"
+    if used and ("configuration is not available" in said or "can not be satisfied" in said):
+        largest = ", ".join(f"{p.name}: {_size(p.cpus, p.memory, p.gres)}" for p in used)
+        gpus = [f"gpu:{choices.gpu_type}:{choices.gpus}".replace("::", ":")] if choices.gpus else []
+        asked = _size(choices.cpus, choices.memory, gpus)
         return f"largest node of each partition: {largest}; asked for: {asked}"
     return ""
+
+
+def _size(cpus: int, memory: int, gres: Collection[str]) -> str:
+    return ", ".join((f"{cpus} processors", f"{memory} MB", *sorted(gres)))

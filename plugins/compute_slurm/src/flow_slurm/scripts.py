@@ -6,7 +6,7 @@ It lies on a file system that the launcher and all nodes see:
     jobs.json   the names of the tasks, by index: how another launcher finds them again
     0.sh …      variables and command of each task; a gang has one for each member
     0.log …     what the task's process wrote before its own log was open, and what Slurm wrote
-    0.exit …    its exit status, or ``setup`` where the lines of ``setup`` failed
+    ended/0 …   its exit status, or ``setup`` where the lines of ``setup`` failed
     grace       seconds between SIGTERM and SIGKILL, once somebody has cancelled
 
 Nothing in it is a secret: those come by the environment of sbatch. Only its owner can read it.
@@ -29,6 +29,7 @@ from flow_remote.backend import Job
 SCRIPT = "job.sh"
 _NAMES = "jobs.json"
 _GRACE = "grace"
+_ENDED = "ended"
 
 SETUP_FAILED = "setup"
 """What stands in place of an exit status where the lines of ``setup`` failed."""
@@ -47,7 +48,7 @@ run() {
         status=$?
         [ "$status" -gt 128 ] && kill -0 "$task" 2>/dev/null || break
     done
-    echo "$status" >"$folder/$1.exit.new" && mv "$folder/$1.exit.new" "$folder/$1.exit"
+    echo "$status" >"$folder/$1.ended" && mv "$folder/$1.ended" "$folder/ended/$1"
     exit "$status"
 }
 end_task() {
@@ -118,11 +119,18 @@ class Folder(NamedTuple):
     def status(self, index: int) -> int | str | None:
         """Return how a task has ended, as its shell tells it; None = it has not written that."""
         try:
-            with open(f"{self.path}/{index}.exit") as file:
+            with open(f"{self.path}/{_ENDED}/{index}") as file:
                 text = file.read().strip()
         except OSError:
             return None
         return int(text) if text.isdigit() else text or None
+
+    def ended(self) -> set[int]:
+        """Return the tasks that have written how they ended; one request to the file system."""
+        try:
+            return {int(name) for name in os.listdir(f"{self.path}/{_ENDED}")}
+        except OSError:
+            return set()
 
     def log(self, index: int) -> str:
         """Return the end of what a task wrote before its log was open, and what Slurm says of it."""
@@ -154,6 +162,7 @@ def write_folder(
     first = jobs[0]
     path = os.path.join(root, f"{first.name}-{secrets.token_hex(4)}")
     os.makedirs(path, mode=0o700)
+    os.mkdir(f"{path}/{_ENDED}")
     members = len(first.tasks) if first.is_gang else None
     folder = Folder(path, tuple(job.name for job in jobs), members)
     tasks = list(zip(first.commands, first.variables, strict=True)) if members else [
@@ -192,8 +201,9 @@ def shown_name(names: Sequence[str]) -> str:
     """Return one name for all tasks of an array: what they have in common, ``moviesflow-12-train``."""
     if len(names) == 1:
         return names[0]
-    common = os.path.commonprefix(list(names))
-    return re.sub(r"-[^-]*$", "", common) or names[0]
+    first, last = min(names), max(names)  # what these have in common all have
+    same = next((i for i, pair in enumerate(zip(first, last, strict=False)) if len({*pair}) > 1), 0)
+    return re.sub(r"-[^-]*$", "", first[:same]) or first
 
 
 def _batch_script(folder: Folder, options: Sequence[str], setup: Sequence[str], cpus: int) -> str:
@@ -203,7 +213,7 @@ def _batch_script(folder: Folder, options: Sequence[str], setup: Sequence[str], 
     lines.append(f"folder={quote(folder.path)}")
     index = '"$SLURM_ARRAY_TASK_ID"' if len(folder.names) > 1 else "0"
     if setup:
-        lines += ["set -e", f"trap 'echo {SETUP_FAILED} >\"$folder/\"{index}.exit' EXIT"]
+        lines += ["set -e", f"trap 'echo {SETUP_FAILED} >\"$folder/ended/\"{index}' EXIT"]
         lines += [*setup, "trap - EXIT", "set +e"]
     if folder.members is not None:
         return "\n".join(lines) + _GANG.replace("{cpus}", str(cpus))

@@ -20,10 +20,8 @@ COLUMNS = {
 }
 """Columns of ``squeue --Format``, and their widths; the last one may hold spaces."""
 
-PENDING = "PENDING"
-RUNNING = "RUNNING"
-_GOING = ("RUNNING", "COMPLETING", "CONFIGURING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED")
-_GOING += ("SUSPENDED", "POWER_UP_NODE", "EXPEDITING")
+_GOING = {"RUNNING", "COMPLETING", "CONFIGURING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED"}
+_GOING |= {"SUSPENDED", "POWER_UP_NODE", "EXPEDITING"}
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 
 
@@ -163,8 +161,8 @@ def expand_nodes(text: str) -> list[str]:
             continue
         for part in ranges.split(","):
             first, _, last = part.partition("-")
-            for number in range(int(first), int(last or first) + 1):
-                found.append(f"{prefix}{number:0{len(first)}}{rest}")
+            numbers = range(int(first), int(last or first) + 1)
+            found += [f"{prefix}{number:0{len(first)}}{rest}" for number in numbers]
     return found
 
 
