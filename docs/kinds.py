@@ -105,11 +105,13 @@ ALL = (
         (
             "Compute",
             "GangCompute",
+            "AdoptingCompute",
             "ComputeCapabilities",
             "Runtime",
             "TaskCommand",
             "Started",
             "Begun",
+            "Waiting",
             "Output",
             "Exited",
         ),

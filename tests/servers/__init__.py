@@ -6,16 +6,21 @@ the first test that asks for it, and is killed at the end, also when pytest itse
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from servers import conda
 from servers.azure import AzureServer, Container
 from servers.conda import CondaChannel, NoChannel
+from servers.kubernetes.handle import Cluster, KubernetesServer
+from servers.kubernetes.real import real_cluster
+from servers.kubernetes.settings import Settings
 from servers.podman import Podman
 from servers.s3 import Bucket, S3Server
 from servers.sftp import Place, sftp_server
@@ -106,6 +111,46 @@ def conda_channel() -> CondaChannel:
 def conda_url(conda_channel: CondaChannel) -> str:
     """The URL by which a server gives what is in `conda_channel`."""
     return conda.served(conda_channel)
+
+
+@pytest.fixture(name="kubernetes")
+def _kubernetes(tmp_path: Path) -> Iterator[Cluster]:
+    """A namespace of its own in a cluster: that of this run of pytest, or a real one. See `Cluster`."""
+    with contextlib.ExitStack() as stack:
+        yield _namespace(stack, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def kubernetes_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The same for all tests of a module."""
+    with contextlib.ExitStack() as stack:
+        yield _namespace(stack, tmp_path_factory.mktemp("kubernetes"))
+
+
+def _namespace(stack: contextlib.ExitStack, folder: Path) -> Cluster:
+    name = f"flow-tests-{uuid.uuid4().hex[:10]}"
+    real = real_cluster(name, folder)
+    if real is not None:
+        return stack.enter_context(real)
+    server = KubernetesServer.shared()
+    stack.callback(server.delete_namespace, name)
+    return server.cluster(name, folder)
+
+
+@pytest.fixture
+def new_kubernetes(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    """Return a function that starts a cluster for one test: to lose nodes, to stop the API server.
+
+    Its arguments are those of `servers.kubernetes.settings.Settings`.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def make(**settings: Any) -> Cluster:
+            server = KubernetesServer.own(Settings(**settings))
+            stack.callback(server.stop)
+            return server.cluster(f"flow-tests-{uuid.uuid4().hex[:10]}", tmp_path)
+
+        yield make
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,11 @@ def shared(name: str, start: Callable[[Path], Mapping[str, Any]]) -> dict[str, A
         known = json.loads(told.read_text())
     assert isinstance(known, dict)
     return known
+
+
+def own_folder(name: str) -> Path:
+    """Return a folder for a server that is not shared, which lives no longer than all others."""
+    return Path(os.environ[_FOLDER]) / f"{name}-{uuid.uuid4().hex[:12]}"
 
 
 def clean_at_end(folder: Path, script: str) -> None:

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_core.adoption import unfinished_attempts as unfinished_attempts
     from flow_core.alone import Earlier as Earlier
     from flow_core.alone import LoneAttempt as LoneAttempt
     from flow_core.alone import again as again
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from flow_core.index import installed as installed
     from flow_core.index import satisfies as satisfies
     from flow_core.interfaces import REFRESH_AGE as REFRESH_AGE
+    from flow_core.interfaces import AdoptingCompute as AdoptingCompute
     from flow_core.interfaces import Attributes as Attributes
     from flow_core.interfaces import Begun as Begun
     from flow_core.interfaces import Bootstrap as Bootstrap
@@ -286,6 +288,7 @@ if TYPE_CHECKING:
     from flow_core.usage import usage_error as usage_error
 
 _HOME = {
+    "adoption": "unfinished_attempts",
     "alone": "Earlier LoneAttempt again find_attempt task_command",
     "artifacts": "ArtifactStore",
     "binding": "RunReader run_reader",
@@ -311,7 +314,7 @@ _HOME = {
     "hook_order": "Place",
     "hookspecs": "hookimpl hookspec",
     "index": "EntryPoint GROUPS PluginIndex core_requirement distributions installed satisfies",
-    "interfaces": "Attributes REFRESH_AGE Begun Bootstrap Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
+    "interfaces": "AdoptingCompute Attributes REFRESH_AGE Begun Bootstrap Buffer Command CommandContext Compute ComputeCapabilities Diagnosis Environment"
     " EnvironmentCapabilities EnvironmentRequest EnvironmentWithOrigins EnvironmentWork Exited ExportingEnvironment GangCompute Interpreter Metadata ObjectInfo"
     " Output PackageMirror Parser Runtime Serializer Started Store StoreCapabilities StoredObject"
     " TaskCommand Update Waiting",

@@ -483,6 +483,9 @@ class Compute(Protocol):
     ones may lie in one object instead: see `flow_core.api.joined_logs`. `flow_core.api.AttemptLogs`
     reads both.
 
+    A provider whose attempts outlive a launcher that is killed may find them again: see
+    `AdoptingCompute`.
+
     A provider that takes its time before the first attempt in another interpreter may have a method
     ``expect(command)``: it is called, between ``open`` and ``close``, with the `TaskCommand` of a
     step with an environment that will come soon, and returns at once. What is expected may never be
@@ -519,6 +522,31 @@ class Compute(Protocol):
 
     def close(self) -> None:
         """Release everything; no process of the provider is left behind."""
+
+
+class AdoptingCompute(Compute, Protocol):
+    """A `Compute` whose attempts outlive their launcher when that is killed, and whose next launcher
+    finds them again: so a run that is resumed does not start them twice.
+
+    It writes a specification of each attempt into the store before it starts it, under
+    `flow_core.api.task_spec_key`: a JSON document with the ``format`` and the ``task`` (`TaskSpec`),
+    as from `flow_core.api.describe_task`. By these the attempts are found. Since 0.1.
+    """
+
+    def adopt(self, tasks: Sequence[TaskSpec]) -> list[Any]:
+        """Return a handle for each attempt of an earlier run that still waits or runs, and None for
+        each that does not; in order.
+
+        Called at most once, after ``open`` and before the first ``launch``, with all attempts that
+        may still run: it may take as long as one question to a cluster takes. The run of ``tasks``
+        is another than that of ``open``; no launcher of it lives. Of what was adopted, `Update`s
+        follow as of what was launched, logs lie under the prefix of the earlier attempt, and
+        `Exited.manifest` is the manifest of that. `cancel` and `close` end it, too.
+
+        Args:
+            tasks: what was launched, as it was; also members of gangs, which are adopted to be
+                ended.
+        """
 
 
 class GangCompute(Compute, Protocol):

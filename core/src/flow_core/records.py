@@ -763,6 +763,10 @@ def attempt_prefix(flow: str, run: str, step: str, task: int, attempt: int) -> s
     return f"runs/{flow}/{run}/{step}/{task}/{attempt}/"
 
 
+SPECIFICATION = "spec.json"
+"""Name, below its prefix, of what an attempt on another machine is told: see `task_spec_key`."""
+
+
 def manifest_key(flow: str, run: str, step: str, task: int, attempt: int) -> str:
     """Key of the `Manifest` of an attempt."""
     return f"runs/{flow}/{run}/{step}/{task}/{attempt}/manifest"

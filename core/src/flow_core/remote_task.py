@@ -25,7 +25,15 @@ from flow_core.errors import FlowError, IntegrityError, NotFound, UsageError
 from flow_core.interfaces import Runtime, Store
 from flow_core.launch import rebuild_runtime, tell_begin
 from flow_core.package import read_code, write_code
-from flow_core.records import FORMAT, RunDocument, TaskSpec, attempt_prefix, check_format, run_key
+from flow_core.records import (
+    FORMAT,
+    SPECIFICATION,
+    RunDocument,
+    TaskSpec,
+    attempt_prefix,
+    check_format,
+    run_key,
+)
 from flow_core.session import Session
 from flow_core.settings import Settings, set_variables, take_settings
 from flow_core.task import cannot_begin
@@ -35,7 +43,7 @@ USAGE = "python -m flow_core.task STORE_URL#KEY [--given] [--begin DESCRIPTOR]"
 
 def task_spec_key(task: TaskSpec) -> str:
     """Return the key of the specification of an attempt. Since 0.1."""
-    return attempt_prefix(task.flow, task.run, task.step, task.task, task.attempt) + "spec.json"
+    return attempt_prefix(task.flow, task.run, task.step, task.task, task.attempt) + SPECIFICATION
 
 
 def task_url(store: Store, task: TaskSpec) -> str:

@@ -281,11 +281,12 @@ class ReuseDraft:
             ``inputs_reused`` is False for what follows.
         refused: whether a plugin wants the task to run whatever others find.
         left: whether a plugin wants it not to run, unless an earlier result stands for it.
+        adopts: whether an attempt of an earlier run that still runs may stand for it.
 
     Since 0.1.
     """
 
-    __slots__ = ("exact", "inputs_reused", "left", "reader", "reasons", "refused", "task")
+    __slots__ = ("adopts", "exact", "inputs_reused", "left", "reader", "reasons", "refused", "task")
 
     def __init__(self, task: TaskSpec, inputs_reused: bool, reader: RunReader) -> None:
         self.task = task
@@ -295,6 +296,7 @@ class ReuseDraft:
         self.exact = True
         self.refused = False
         self.left = False
+        self.adopts = False
 
     def because(self, by: str, kind: str, **details: Any) -> None:
         """Add a reason.
@@ -309,6 +311,12 @@ class ReuseDraft:
     def refuse(self) -> None:
         """Let the task run, whatever other plugins find."""
         self.refused = True
+
+    def adopt(self) -> None:
+        """Where no finished result stands for the task, but an attempt of an earlier run that still
+        runs is at its place (hook ``flow_unfinished_attempts``): let the run wait for that one, and
+        reuse its result. If it fails, the task runs as if there had been none."""
+        self.adopts = True
 
     def leave(self) -> None:
         """Let the task not run in this run, nor what follows, unless it is reused."""

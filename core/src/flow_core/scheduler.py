@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from flow_core.adoption import Survivor, Survivors, can_adopt, find_survivors, still_running
 from flow_core.errors import StateError, StoreError
 from flow_core.gang import Ended, Gang, is_whole, notice, too_few_workers
 from flow_core.graph import FOREACH, PARALLEL, SPLIT, SWITCH, Node
@@ -172,6 +173,7 @@ class _Task:
     """A task that is ready, running, or waits for its next attempt."""
 
     __slots__ = (
+        "adopts",
         "attempt",
         "deadline",
         "exact",
@@ -184,6 +186,7 @@ class _Task:
         "inputs_reused",
         "iteration",
         "left",
+        "origin",
         "overdue",
         "pid",
         "previous",
@@ -226,6 +229,13 @@ class _Task:
         self.reasons: list[dict[str, Any]] | None = None  # why it runs
         self.left = False  # whether it is not to run
         self.too_little = 0  # attempts that ran out of memory
+        self.adopts = False  # whether a survivor may stand for it
+        self.origin: Survivor | None = None  # which one does
+
+    def anew(self) -> _Task:
+        """Return the task as it was before anything came of it."""
+        place = (self.step, self.id, self.frame, self.index, self.inputs, self.inputs_reused)
+        return _Task(*place, self.iteration)
 
     def again(self, previous: Failure, fallback: bool) -> _Task:
         """Return the task with its next attempt."""
@@ -300,6 +310,7 @@ class Scheduler:
             for name in (
                 "flow_event",
                 "flow_reuse_task",
+                "flow_unfinished_attempts",
                 "flow_task_command",
                 "flow_task_launched",
                 "flow_task_finished",
@@ -316,6 +327,7 @@ class Scheduler:
         self._reused: dict[str, Manifest] = {}  # by key: not in the store yet
         self._reused_since = False  # since the last flush
         self._reader: RunReader | None = None
+        self._survivors = Survivors()
         self._left = 0  # tasks that a plugin wants not to run
         self._failed: list[tuple[_Task, Failure]] = []
         self._interrupts = 0
@@ -375,6 +387,7 @@ class Scheduler:
                 self._emit(Message(compute.notice, "info", time.time()))
         self._soon = self._steps_soon()
         self._hook.flow_run_started(session=self._session, run=record, graph=self._graph)
+        self._look_for_survivors(record)
         self._add(self._graph.start, None, 0, (), True)
         return record
 
@@ -460,6 +473,12 @@ class Scheduler:
                 self._start_gang(task)
                 continue
             reused = self._reuse(task) if self._heard["flow_reuse_task"] else None
+            survivor = self._survivors.take(self._spec(task)) if self._survivors else None
+            if survivor is not None and reused is None and task.adopts:
+                self._await(task, survivor)
+                continue
+            if survivor is not None:
+                self._end_survivor(survivor)
             if reused is not None:
                 self._settled(task, reused)
             elif task.left:
@@ -582,6 +601,7 @@ class Scheduler:
             draft.because("flow-core", "way", origin=found.pathspec)
             found = None
         task.exact, task.reasons, task.left = draft.exact, draft.reasons, draft.left
+        task.adopts = draft.adopts and not (draft.refused or draft.left)
         return None if draft.refused else found
 
     def _adopt(self, task: _Task, found: Manifest) -> Manifest:
@@ -598,7 +618,7 @@ class Scheduler:
             foreach=spec.foreach,
             iteration=spec.iteration,
             origin=f"{found.pathspec}/{found.attempt}",
-            started=now,
+            started=task.started or now,
             finished=now,
             cpu_seconds=0.0,
             notes={**found.notes, "reuse": task.reasons},
@@ -645,6 +665,53 @@ class Scheduler:
             return False
         return transition.targets == node.targets
 
+    # --- survivors of an earlier launcher -------------------------------------------------------
+
+    def _look_for_survivors(self, record: RunRecord) -> None:
+        """Find what an earlier launcher has started that still runs."""
+        if not (self._heard["flow_unfinished_attempts"] and can_adopt(self._computes)):
+            return
+        answers = self._hook.flow_unfinished_attempts(session=self._session, run=record)
+        specs = (spec for answer in answers for spec in answer or () if spec.step in self._plans)
+        plans = self._plans
+        self._survivors = find_survivors(self._computes, specs, lambda step: plans[step].compute)
+        if self._survivors:
+            text = still_running(self._survivors)
+            self._emit(Message(text, "info", time.time()))
+
+    def _await(self, task: _Task, survivor: Survivor) -> None:
+        """Let a survivor stand for the task: it waits for that one's end, in which it is reused."""
+        task.origin = survivor
+        task.reasons = [{"by": "flow-core", "kind": "adopted", "origin": survivor.pathspec}]
+        task.spec = self._spec(task)._replace(notes={"adopts": survivor.pathspec})
+        task.started = time.time()
+        self._running[survivor.compute, survivor.handle] = task
+        self._workers[survivor.compute].running += 1
+        self._record(task)
+
+    def _end_survivor(self, survivor: Survivor) -> None:
+        """End one whose result this run does not want: nobody else would."""
+        grace = self._session.settings["cancel_grace"]
+        self._computes[survivor.compute].cancel([survivor.handle], grace)
+
+    def _survivor_ended(self, task: _Task, exited: Exited) -> None:
+        """Take the result of a survivor; where it has none that will do, the task runs itself."""
+        assert task.origin is not None
+        assert task.spec is not None
+        found = self._manifest(task, exited)
+        if found.ok and self._goes_the_same_way(found):
+            self._settled(task, self._adopt(task, found))
+        elif self._interrupts or self._failed:
+            ended = Failure(
+                "cancelled", "", f"the run ended before {task.origin.pathspec} was done"
+            )
+            left = dead_manifest(task.spec, exited, task.started, ended)
+            self._session.store.write([(left.key, left.encode())], create_only=True)
+            self._settled(task, left, exited)
+        else:
+            self._emit_end(task, found, RetryAfter(0.0), exited.notes)
+            self._workers_for(task.step).ready.appendleft(task.anew())
+
     # --- gangs ----------------------------------------------------------------------------------
 
     def _add_gang(
@@ -679,6 +746,10 @@ class Scheduler:
             if gang.tasks[0].left:
                 self._left += gang.size
                 return
+        for task in gang.tasks if self._survivors else ():
+            survivor = self._survivors.take(self._spec(task))
+            if survivor is not None:  # the others could not join those that run already
+                self._end_survivor(survivor)
         plan = self._plans[gang.step]
         self._notice_size(gang, plan)
         self._tell_reused()
@@ -774,8 +845,10 @@ class Scheduler:
 
     def _handle(self, name: str, update: Update) -> None:
         task = self._running.get((name, update.handle))
-        if task is None:
-            return  # news of a task that has ended already
+        if task is None:  # it has ended already, or is one that nobody waits for yet
+            if isinstance(update, Exited) and self._survivors:
+                self._survivors.forget(name, update.handle)
+            return
         if isinstance(update, Output):
             self._output(task, update)
         elif isinstance(update, Started):
@@ -792,7 +865,10 @@ class Scheduler:
             ended_well = update.manifest.ok if update.manifest else update.code == 0
             if ended_well and not (self._interrupts or self._failed):
                 self._fill()  # its worker need not wait until all that follows is written down
-            self._settled(task, self._manifest(task, update), update)
+            if task.origin is not None:
+                self._survivor_ended(task, update)
+            else:
+                self._settled(task, self._manifest(task, update), update)
 
     def _output(self, task: _Task, update: Output) -> None:
         if self._heard["flow_event"] and task.spec is not None:
@@ -806,10 +882,12 @@ class Scheduler:
         """Return what the attempt committed; when it committed nothing, commit that it failed."""
         if exited.manifest is not None:
             return exited.manifest
-        key = manifest_key(self._flow, self._run, task.step, task.id, task.attempt)
+        spec = task.origin.spec if task.origin is not None else task.spec
+        assert spec is not None
+        key = manifest_key(*spec[:5])
         raw = next(iter(self._session.store.read([key])))
         if raw is None:
-            dead = self._dead(task, exited)
+            dead = self._dead(task, spec, exited)
             # Create-only: a result that was on its way after all comes first, or never.
             if self._session.store.write([(key, dead.encode())], create_only=True)[0]:
                 return dead
@@ -817,8 +895,7 @@ class Scheduler:
             assert raw is not None
         return Manifest.decode(raw, key)
 
-    def _dead(self, task: _Task, exited: Exited) -> Manifest:
-        assert task.spec is not None
+    def _dead(self, task: _Task, spec: TaskSpec, exited: Exited) -> Manifest:
         failure, ours = None, self._is_ending(task)
         if task.overdue and exited.cause not in ("lost", "launch"):
             failure = Failure("timeout", "", overdue(self._plans[task.step]))
@@ -826,7 +903,7 @@ class Scheduler:
             failure = task.gang.ended_by_the_others()
         elif exited.code == EXIT_NOT_COMMITTED and exited.cause == "exit":
             failure = Failure(StoreError.failure_cause, "", _NOT_STORED)
-        return dead_manifest(task.spec, exited, task.started, failure, cancelled=ours)
+        return dead_manifest(spec, exited, task.started, failure, cancelled=ours)
 
     def _is_ending(self, task: _Task) -> bool:
         """Whether it was asked to end, as all are, or all of its gang. Others may cancel tasks too,
@@ -1074,6 +1151,7 @@ class Scheduler:
                 task.state,
                 indices,
                 started,
+                origin=task.origin.pathspec if task.origin is not None else None,
             )
         else:
             record = AttemptRecord.from_manifest(manifest)

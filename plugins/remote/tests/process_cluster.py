@@ -30,6 +30,8 @@ class ProcessBackend:
         self.refusals = list(refusals)
         self.submitted: list[list[Job]] = []
         self.variables: dict[str, str] = {}
+        self.before: list[str] = []  # words before each command
+        self.spoil = ""  # a variable that does not arrive
         self._processes: dict[tuple[str, int], subprocess.Popen[bytes]] = {}
         self._told: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
@@ -50,13 +52,14 @@ class ProcessBackend:
             if job.is_gang:
                 place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29400", "NODE_RANK": "0"}
                 place |= {"LOCAL_RANK": str(member), "LOCAL_WORLD_SIZE": str(len(job.tasks))}
+            all_variables = {**os.environ, **self.variables, **place, **variables}
             with open(self._log(job.name, member), "wb") as log:
                 process = subprocess.Popen(
-                    words,
+                    [*self.before, *words],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, **self.variables, **place, **variables},
+                    env={n: v for n, v in all_variables.items() if n != self.spoil},
                     cwd=job.folder,
                     start_new_session=True,
                 )
@@ -96,6 +99,10 @@ class ProcessBackend:
     def cancel(self, ids: Sequence[str], grace: float) -> None:
         """Signal all processes of the jobs."""
         _end([p for (name, _), p in self._processes.items() if name in ids], grace)
+
+    def pid(self, name: str) -> int:
+        """Return the process of a job."""
+        return self._processes[name, 0].pid
 
     def kill(self, name: str) -> None:
         """End the processes of a job at once, the supervisors first."""

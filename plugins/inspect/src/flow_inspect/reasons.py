@@ -90,6 +90,7 @@ def _over(reason: Mapping[str, Any]) -> str:
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str | list[str] | None]] = {
     # reused
     "finished": lambda r: "it was finished, and so was all that it reads",
+    "adopted": lambda r: f"it still ran as {r['origin']} when this run began",
     "unaffected": lambda r: "it was finished, and has read nothing that is another now",
     "same": lambda r: "its input was made anew, but all that it has read of it is the same",
     "hit": lambda r: "code, what it has read, and environment are the same",

@@ -72,12 +72,13 @@ def exited(
         code,
         signal,
         cause,
-        f"{message}; {hint}" if hint and message else message,
+        message,
         at,
         ending.cpu_seconds if ending is not None else 0.0,
         ending.peak_memory if ending is not None else 0,
         tuple(notes),
         manifest,
+        hint,
     )
 
 

@@ -81,7 +81,7 @@ class JobMaker:
             (self._command,) * len(group),
             tuple(self._variables(one) for one in written),
             options=plan.options.get(self._name, {}),
-            resources=plan.resources,
+            resources=command.resources or plan.resources,
             timeout=timeout,
             folder=command.folder or self._folder,
         )

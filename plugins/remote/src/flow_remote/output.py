@@ -32,7 +32,8 @@ _FIRST_PIECE = 0.3  # seconds between the first output and the first piece
 _LONGEST = 10.0  # seconds between pieces, in the end
 _SHORTEST = 1.0
 _GROWTH = 1.3
-_MORE = b"\n[flow: this task writes more than is shown; --max-log-size raises the limit]\n"
+MORE = b"\n[flow: this task writes more than is shown; --max-log-size raises the limit]\n"
+"""What is shown instead of the rest."""
 
 
 class KeptLog:
@@ -152,7 +153,7 @@ class Output:
                 self._fresh.append(LogRecord(stream, at, data[: self._left]))
                 self._left -= len(data)
                 if self._left <= 0:
-                    self._fresh.append(LogRecord("stderr", at, _MORE))
+                    self._fresh.append(LogRecord("stderr", at, MORE))
         self._news.set()
 
     @property

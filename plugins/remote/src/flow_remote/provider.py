@@ -184,7 +184,7 @@ class RemoteCompute:
             if attempt.id is not None:
                 ids.append(attempt.id)
             elif attempt.pause:  # its cluster has not taken it yet
-                self._end_unsubmitted([attempt], "cancelled", "")
+                self._end_unsubmitted([attempt], "cancelled")
         if ids:
             self._cancel(list(dict.fromkeys(ids)), grace)
 
@@ -230,7 +230,7 @@ class RemoteCompute:
 
         def result() -> None:
             for group in unwanted:
-                self._end_unsubmitted(group, "cancelled", "")
+                self._end_unsubmitted(group, "cancelled")
             for group, answer in zip(groups, answers, strict=True):
                 self._answered(group, answer)
             if not self._submitting:
@@ -250,21 +250,23 @@ class RemoteCompute:
             for news in self._early.pop(answer, ()):
                 self._hear(news)
         elif any(attempt.cancelled for attempt in group):
-            self._end_unsubmitted(group, "cancelled", "")
+            self._end_unsubmitted(group, "cancelled")
         elif answer.transient:
             self._tell_why(group[0], answer.message)
             rest = group[0].pause = min(max(group[0].pause * 2, _SUBMIT_AGAIN), _SUBMIT_AT_LAST)
             self._clerk.add(lambda: self._submit(group), rest)
         else:
-            hint = f"; {answer.hint}" if answer.hint else ""
-            self._end_unsubmitted(group, "launch", answer.message + hint)
+            self._end_unsubmitted(group, "launch", answer.message, answer.hint)
 
-    def _end_unsubmitted(self, group: Sequence[Attempt], cause: str, message: str) -> None:
+    def _end_unsubmitted(
+        self, group: Sequence[Attempt], cause: str, message: str = "", hint: str = ""
+    ) -> None:
         """Tell that attempts have ended without ever having a job."""
         for attempt in group:
             if self._attempts.pop(attempt.handle, None) is not None:
                 self._submitting -= 1
-                self._news.append(Exited(attempt.handle, None, None, cause, message, time.time()))
+                end = Exited(attempt.handle, None, None, cause, message, time.time(), hint=hint)
+                self._news.append(end)
 
     # --- news of jobs -----------------------------------------------------------------------------
 
@@ -287,7 +289,8 @@ class RemoteCompute:
             return
         attempt.running = True
         assert self._reader is not None
-        where = f"{attempt.id} on {node}" if node else str(attempt.id)
+        names = [] if attempt.id == attempt.name else [str(attempt.id)]  # the name says nothing new
+        where = " on ".join([*names, *([node] if node else [])]) or attempt.name
         self._news.append(Started(attempt.handle, where, time.time()))
         self._reader.follow(attempt)
 

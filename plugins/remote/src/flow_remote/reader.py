@@ -30,7 +30,9 @@ from flow_core.api import (
 )
 from flow_remote.attempts import Attempt, exited
 from flow_remote.backend import Ended
+from flow_remote.boot import FAILED
 from flow_remote.ending import Ending, ending_key
+from flow_remote.output import MORE
 
 _STREAMS = ("stdout", "stderr")
 _FIRST_LOOK = 0.5  # seconds until one looks for output, at first
@@ -201,7 +203,8 @@ class Reader:
         self, over: _Over, key: str, ending: bytes | None, manifest: bytes | None
     ) -> None:
         waited = time.monotonic() - over.since
-        if ending is None and over.news.code is not None and waited < self._late:
+        may_come = over.news.code not in (None, FAILED)  # else nobody was there to write it
+        if ending is None and may_come and waited < self._late:
             self._finish_later(over, _REST / 2)
             return
         attempt = over.attempt
@@ -214,7 +217,7 @@ class Reader:
         self._tell([*output, exited(attempt, over.news, end, found, time.time())])
 
     def _rest(self, attempt: Attempt, ending: Ending | None) -> Iterator[Output]:
-        """Yield what was not shown yet of the logs; of those that were cut the rest is in the store."""
+        """Yield what was not shown yet of the logs; of one that was cut its first half at most."""
         if not self._interactive or (ending is not None and list(ending.written) == attempt.shown):
             return
         logs = AttemptLogs(self._store, attempt.prefix)
@@ -223,8 +226,12 @@ class Reader:
             if ending is not None and ending.written[number] == shown:
                 continue
             content = logs.read(stream)
-            if ending is None or len(content) == ending.written[number]:
-                yield Output(attempt.handle, stream, content[shown:], time.time())
+            is_cut = ending is not None and len(content) != ending.written[number]
+            end = len(content) // 2 if is_cut else len(content)
+            if shown < end:
+                yield Output(attempt.handle, stream, content[shown:end], time.time())
+                if is_cut:
+                    yield Output(attempt.handle, "stderr", MORE, time.time())
 
 
 _Item = TypeVar("_Item")

@@ -18,6 +18,7 @@ from flow_core.api import (
     ManifestReader,
     Message,
     ReuseDraft,
+    RunDocument,
     RunReader,
     RunRecord,
     RunState,
@@ -30,7 +31,9 @@ from flow_core.api import (
     manifest_key,
     rebase,
     result_key,
+    run_key,
     seems_lost,
+    unfinished_attempts,
 )
 
 _PAGE = 5000
@@ -74,6 +77,7 @@ class Reuse:
         self._choice = choice
         self._finished: dict[_Place, tuple[int, int]] = {}
         self._unfinished: dict[_Place, AttemptRecord] = {}
+        self._awaited: dict[_Place, str] = {}  # which attempt of an earlier run it waited for
         self._repeating = {node.name for node in session.graph if node.repeats}
         self._manifests = ManifestReader(session.store)
         self._ahead: dict[_Place, Manifest | None] = {}
@@ -96,6 +100,8 @@ class Reuse:
                     iteration = begun[record.step, record.indices]
                     begun[record.step, record.indices] += 1
                 key = (record.step, record.indices, iteration)
+                if record.state is AttemptState.QUEUED and record.origin is not None:
+                    self._awaited[key] = record.origin
                 # A task that the launcher left running may have committed its manifest since.
                 if record.state in OK_STATES or record.state is AttemptState.RUNNING:
                     self._finished[key] = (record.task, record.attempt)
@@ -133,6 +139,40 @@ class Reuse:
             session.emit(Message(text, "warning", time.time()))
         self._compares = self._compares or bool(self._changed)
 
+    @hookimpl
+    def flow_unfinished_attempts(self, session: Session, run: RunRecord) -> list[TaskSpec]:
+        """Return what may still run of the origin, and of runs that it went on from, whose launchers
+        are gone. Where nothing is to run, it is left to run; a later resume finds it."""
+        if self._choice.only_reuse:
+            return []
+        found: list[TaskSpec] = []
+        origin: str | None = f"{self._flow}/{self._run}"
+        while origin is not None:
+            document = session.run_document(*origin.split("/"))
+            if self._ended_unseen(document):
+                computes = {step: plan.compute for step, plan in session.plans.items()}
+                found += (
+                    spec
+                    for spec in unfinished_attempts(session.store, document.flow, document.run)
+                    if computes.get(spec.step) == document.plans[spec.step]["compute"]
+                )
+            origin = self._origin_of(document)
+        return found
+
+    def _ended_unseen(self, document: RunDocument) -> bool:
+        """Whether the launcher of a run is gone, and did not see its end."""
+        if self._session.store.exists([result_key(document.flow, document.run)])[0]:
+            return False
+        record = self._session.metadata.run(document.flow, document.run)
+        return record is None or record.state != RunState.RUNNING or seems_lost(record)
+
+    def _origin_of(self, document: RunDocument) -> str | None:
+        """Return the run that another one went on from, while it is in the store."""
+        if document.origin is None:
+            return None
+        there = self._session.store.exists([run_key(*document.origin.split("/"))])[0]
+        return document.origin if there else None
+
     @cached_property
     def _old(self) -> RunReader:
         document = self._session.run_document(self._flow, self._run)
@@ -159,6 +199,8 @@ class Reuse:
             return None
         found = self._find(task, draft)
         if found is None:
+            if draft.inputs_reused and not self._compares:
+                draft.adopt()
             return None
         if not self._compares:
             return self._when_inputs_are(found, task, draft)
@@ -169,6 +211,11 @@ class Reuse:
         if place in self._finished:
             manifest = self._read(place)
             if manifest is not None and manifest.ok and manifest.iteration == task.iteration:
+                return manifest
+        if place in self._awaited:
+            flow, run, step, number, attempt = self._awaited[place].split("/")
+            manifest = self._manifests.one(flow, run, step, int(number), int(attempt))
+            if manifest is not None and manifest.ok:
                 return manifest
         failed = self._unfinished.get(place)
         origin = f"{self._flow}/{self._run}"

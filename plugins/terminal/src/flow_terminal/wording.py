@@ -28,8 +28,11 @@ _STEPS = 3  # so many are named
 
 
 def prefix(spec: TaskSpec, pid: str) -> str:
-    """``[run/step/task (pid N)] ``: stands before everything that concerns one task."""
-    process = f" (pid {pid})" if pid else ""
+    """``[run/step/task (pid N)] ``: stands before everything that concerns one task.
+
+    One on another machine is told by a text, not a number: ``4711_3 on node1``.
+    """
+    process = f" ({'pid ' if pid.isdigit() else ''}{pid})" if pid else ""
     return f"[{spec.run}/{spec.step}/{spec.task}{process}] "
 
 
@@ -82,6 +85,8 @@ def started(event: TaskStarted) -> str:
     spec = event.spec
     if spec.fallback:
         return "Task failed in every attempt; its failure is being handled"
+    if "adopts" in spec.notes:
+        return f"Task still runs as {spec.notes['adopts']}"
     if not spec.attempt:
         return "Task is starting"
     memory = spec.notes.get("resources", {}).get("memory")

@@ -1,0 +1,209 @@
+"""What goes wrong with tasks on other machines: the run ends right, or says why."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from plugins.remote.tests.process_cluster import ProcessBackend, ProcessCompute
+
+from flow_core.api import (
+    RunRecord,
+    RunState,
+    Started,
+    TaskSpec,
+    attempt_prefix,
+    piece_key,
+)
+from flow_core.api import Waiting as TaskWaiting
+from flow_core.errors import PluginError
+from flow_core.testing import MemoryStore
+from flow_core.testing.compute_steps import StepsRuntime
+from flow_core.testing.compute_suite import Bench
+from flow_remote.attempts import boot_failure
+from flow_remote.backend import Refused
+from flow_store_local.store import LocalStore
+
+
+@pytest.fixture
+def backend(tmp_path):
+    return ProcessBackend(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def bench(backend, store):
+    compute = ProcessCompute(backend)
+    bench = Bench(compute, store, StepsRuntime())
+    yield bench
+    compute.close()
+
+
+def _pids_of(name):
+    found = subprocess.run(["pgrep", "-f", name], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+# --- the task and its supervisor ------------------------------------------------------------------
+
+
+@pytest.mark.chaos
+def test_a_killed_supervisor_takes_its_task_along_and_what_was_told_is_kept(bench, backend, store):
+    handle = bench.launch("wait_long")
+    bench.until(lambda: bench.shown(handle, "stdout") == b"ready\n")
+    task = bench.tasks[handle]
+    mark = f"runs/{task.flow}/{task.run}/{task.step}/{task.task}/"
+    backend.kill(backend.submitted[0][0].name)
+    (end,) = bench.wait(handle)
+    assert (end.code, end.signal, end.cause) == (None, signal.SIGKILL, "killed")
+    assert end.message == "the process was killed by SIGKILL"
+    assert bench.stored(handle, "stdout") == b"ready\n"
+    assert store.exists([piece_key(attempt_prefix(*task[:5]), 0)]) == [True]
+    deadline = time.monotonic() + 10
+    while _pids_of(mark):
+        assert time.monotonic() < deadline, "an orphan still runs"
+        time.sleep(0.05)
+
+
+@pytest.mark.chaos
+def test_a_task_that_was_asked_to_end_by_its_cluster_ends_politely(bench, backend):
+    handle = bench.launch("wait_long")
+    bench.until(lambda: bench.shown(handle, "stdout") == b"ready\n")
+    os.kill(backend.pid(backend.submitted[0][0].name), signal.SIGTERM)
+    (end,) = bench.wait(handle)
+    assert (end.code, end.signal, end.cause) == (None, signal.SIGTERM, "killed")
+    assert bench.stored(handle, "stdout") == b"ready\n"
+
+
+def test_pieces_are_gone_when_the_logs_are_whole(bench, store):
+    handle = bench.launch("write_both")
+    bench.wait(handle)
+    assert [o.key for o in store.list("runs/") if "/live/" in o.key] == []
+
+
+def test_usage_is_measured_where_the_task_ran(bench):
+    end = bench.run("write_much")
+    assert end.cpu_seconds > 0.01
+    assert end.peak_memory > 5_000_000
+
+
+# --- the cluster ----------------------------------------------------------------------------------
+
+
+def test_what_a_cluster_does_not_take_fails_with_its_words(bench, backend):
+    backend.refusals.append(Refused("invalid partition specified: gpuu", "-p gpu"))
+    end = bench.run("nothing")
+    assert (end.cause, end.message, end.hint) == (
+        "launch",
+        "invalid partition specified: gpuu",
+        "-p gpu",
+    )
+    assert not any(isinstance(update, Started) for update in bench.updates)
+
+
+def test_what_a_cluster_may_take_later_is_submitted_again_and_people_hear_why(bench, backend):
+    backend.refusals += [Refused("exceeded quota: pods=2", transient=True)] * 2
+    first, second = bench.launch("nothing"), bench.launch("nothing")
+    assert {end.code for end in bench.wait(first, second)} == {0}
+    told = [update.why for update in bench.updates if isinstance(update, TaskWaiting)]
+    assert told == ["exceeded quota: pods=2"]  # once, not for each task
+
+
+def test_who_is_cancelled_while_its_cluster_does_not_take_it_is_not_submitted(bench, backend):
+    backend.refusals += [Refused("no room", transient=True)] * 100
+    handle = bench.launch("nothing")
+    bench.until(lambda: any(isinstance(update, TaskWaiting) for update in bench.updates))
+    bench.compute.cancel([handle], 0.0)
+    (end,) = bench.wait(handle)
+    assert end.cause == "cancelled"
+
+
+def test_attempts_that_come_together_are_submitted_together(bench, backend):
+    handles = [bench.launch("nothing") for _ in range(10)]
+    bench.wait(*handles)
+    assert sum(map(len, backend.submitted)) == 10
+    assert len(backend.submitted) <= 3
+
+
+def test_names_of_jobs_are_those_of_their_attempts(bench, backend):
+    task = TaskSpec("SuiteFlow", "1", "nothing", 3, 1)
+    bench.wait(bench.launch("nothing", task))
+    (job,) = backend.submitted[0]
+    assert job.name.startswith("suiteflow-1-nothing-3-1-")
+    assert len(job.name) <= 40
+
+
+def test_a_store_that_a_bare_python_cannot_read_is_refused_before_anything_starts(backend):
+    compute = ProcessCompute(backend)
+    compute.prepare(StepsRuntime())
+    with pytest.raises(PluginError, match="a bare Python cannot read the store") as raised:
+        compute.open(RunRecord("SuiteFlow", "1", RunState.RUNNING, 0.0), MemoryStore())
+    assert "--datastore s3://" in str(raised.value)
+    compute.close()
+
+
+def test_what_the_bootstrap_tells_is_found_among_other_lines():
+    told = boot_failure(["noise", 'x FLOW-BOOT-FAILED {"what": "no Python", "hint": "h"}'])
+    assert told == {"what": "no Python", "hint": "h"}
+    assert boot_failure(['FLOW-BOOT-FAILED {"what": "no Py']) == {"what": '{"what": "no Py'}
+    assert boot_failure(["all is well"]) is None
+
+
+def test_a_task_that_cannot_begin_says_why(bench, backend, store):
+    backend.spoil = "FLOW_TASK"
+    end = bench.run("nothing")
+    assert end.cause == "launch"
+    assert end.message.startswith("There is no task (the variable FLOW_TASK)")
+
+
+# --- time and size --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_logs_of_200_megabytes_are_cut_and_nothing_grows(backend, store, tmp_path, monkeypatch):
+    steps = tmp_path / "huge_steps.py"
+    steps.write_text(
+        "import sys\n"
+        "def shout(task):\n"
+        "    line = 'x' * 99 + chr(10)\n"
+        "    for number in range(2000):\n"
+        "        sys.stdout.write(line * 1000)\n"
+        "    sys.stdout.write('the end')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    compute = ProcessCompute(backend)
+    bench = Bench(compute, store, StepsRuntime("huge_steps"), patience=120)
+    try:
+        (end,) = bench.wait(handle := bench.launch("shout"))
+        assert end.code == 0
+        content = bench.stored(handle, "stdout")
+        assert 9_990_000 < len(content) < 10_010_000
+        assert b"[flow: 190.0 MB of output left out here" in content
+        assert content.endswith(b"the end")
+        shown = bench.shown(handle, "stdout") + bench.shown(handle, "stderr")
+        assert len(shown) < 10_100_000
+        assert b"writes more than is shown" in shown
+    finally:
+        compute.close()
+
+
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
+@pytest.mark.parametrize("skew", ["+1h", "-1h"])
+def test_a_clock_that_is_an_hour_off_changes_nothing(backend, store, tmp_path, skew):
+    backend.before = ["faketime", "-f", skew]
+    compute = ProcessCompute(backend)
+    bench = Bench(compute, store, StepsRuntime())
+    try:
+        handle = bench.launch("write_both", timed=True)
+        (end,) = bench.wait(handle)
+        assert (end.code, end.cause) == (0, "exit")
+        assert abs(end.at - time.time()) < 60  # the launcher's clock counts
+        assert bench.stored(handle, "stdout") == b"to stdout\n"
+    finally:
+        compute.close()

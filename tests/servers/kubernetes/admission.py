@@ -1,0 +1,229 @@
+"""What a new object must fulfil in its cluster: namespaces, accounts, priorities, quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from servers.kubernetes.errors import Refusal, bad_request, forbidden, not_found
+from servers.kubernetes.kinds import (
+    CLAIM,
+    CONFIG_MAP,
+    JOB,
+    LIMIT_RANGE,
+    NAMESPACE,
+    POD,
+    PRIORITY_CLASS,
+    QUOTA,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+)
+from servers.kubernetes.quantities import Amounts, amount, amounts, largest, total, written
+from servers.kubernetes.store import Entry, Object, Store
+
+if TYPE_CHECKING:
+    from servers.kubernetes.registry import Registry
+
+_COUNTED = {
+    "count/pods": POD,
+    "pods": POD,
+    "count/jobs.batch": JOB,
+    "configmaps": CONFIG_MAP,
+    "count/configmaps": CONFIG_MAP,
+    "secrets": SECRET,
+    "count/secrets": SECRET,
+    "services": SERVICE,
+    "count/services": SERVICE,
+    "persistentvolumeclaims": CLAIM,
+}
+
+_SYSTEM_PRIORITIES = {
+    "system-cluster-critical": 2_000_000_000,
+    "system-node-critical": 2_000_001_000,
+}
+
+
+def check_namespace(store: Store, kind: Kind, namespace: str, name: str) -> None:
+    """Refuse what would lie in a namespace that is not there, or not for long."""
+    if not kind.namespaced:
+        return
+    found = store.find(NAMESPACE, "", namespace)
+    if found is None:
+        raise not_found(NAMESPACE, namespace)
+    if "deletionTimestamp" in found.object["metadata"]:
+        why = (
+            f"unable to create new content in namespace {namespace} because it is being terminated"
+        )
+        raise forbidden(kind, name, why)
+
+
+def complete(store: Store, kind: Kind, content: Object) -> Object:
+    """Return a new object with what the cluster adds to it."""
+    if kind is not POD:
+        return content
+    metadata, spec = content["metadata"], dict(content.get("spec", {}))
+    namespace, name = metadata["namespace"], metadata["name"]
+    spec.setdefault("serviceAccountName", spec.get("serviceAccount", "default"))
+    account = spec["serviceAccountName"]
+    if store.find(SERVICE_ACCOUNT, namespace, account) is None:
+        raise forbidden(
+            POD,
+            name,
+            f"error looking up service account {namespace}/{account}: serviceaccount "
+            f'"{account}" not found',
+        )
+    spec |= _priority(store, name, spec)
+    for taint in ("not-ready", "unreachable"):
+        spec["tolerations"] = _tolerating(
+            spec.get("tolerations", []), f"node.kubernetes.io/{taint}"
+        )
+    spec = _limited(store, namespace, spec)
+    return {**content, "spec": spec}
+
+
+def _priority(store: Store, name: str, spec: Object) -> Object:
+    class_ = spec.get("priorityClassName", "")
+    if class_ in _SYSTEM_PRIORITIES:
+        return {"priority": _SYSTEM_PRIORITIES[class_], "preemptionPolicy": "PreemptLowerPriority"}
+    if not class_:
+        known = (each for each in store.each(PRIORITY_CLASS) if each.object.get("globalDefault"))
+        found = next(iter(known), None)
+        if found is None:
+            return {"priority": 0, "preemptionPolicy": "PreemptLowerPriority"}
+    else:
+        found = store.find(PRIORITY_CLASS, "", class_)
+        if found is None:
+            raise forbidden(POD, name, f"no PriorityClass with name {class_} was found")
+    return {
+        "priorityClassName": found.name,
+        "priority": found.object.get("value", 0),
+        "preemptionPolicy": found.object.get("preemptionPolicy", "PreemptLowerPriority"),
+    }
+
+
+def _tolerating(tolerations: list[Object], key: str) -> list[Object]:
+    """Return tolerations that let a pod stay on a lost node for five minutes, unless they say more."""
+    for each in tolerations:
+        if each.get("key", key) == key and each.get("effect", "NoExecute") == "NoExecute":
+            return tolerations
+    own = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    return [*tolerations, own]
+
+
+def _limited(store: Store, namespace: str, spec: Object) -> Object:
+    """Return a pod with the resources that limit ranges give those that ask for none."""
+    for entry in store.each(LIMIT_RANGE, namespace):
+        for limit in entry.object.get("spec", {}).get("limits", ()):
+            if limit.get("type") == "Container":
+                containers = [_with_defaults(each, limit) for each in spec.get("containers", ())]
+                spec = {**spec, "containers": containers}
+    return spec
+
+
+def _with_defaults(container: Object, limit: Object) -> Object:
+    given = container.get("resources", {})
+    limits = {**limit.get("default", {}), **given.get("limits", {})}
+    requests = {**limit.get("defaultRequest", {}), **given.get("requests", {})}
+    resources = {**given, "limits": limits, "requests": requests}
+    return {**container, "resources": {key: value for key, value in resources.items() if value}}
+
+
+def pod_requests(spec: Object, field: str = "requests") -> Amounts:
+    """Return what a pod asks for: all its containers, or the largest of its init containers."""
+    together = total(_amounts(each, field) for each in spec.get("containers", ()))
+    before = [_amounts(each, field) for each in spec.get("initContainers", ())]
+    return largest([together, *before]) if before else together
+
+
+def _amounts(container: Object, field: str) -> Amounts:
+    return amounts(container.get("resources", {}).get(field, {}))
+
+
+def check_quota(registry: Registry, kind: Kind, content: Object) -> None:
+    """Refuse what is more than the quotas of its namespace allow, and write down what is not."""
+    namespace = content["metadata"].get("namespace", "")
+    quotas = [*registry.store.each(QUOTA, namespace)] if namespace else []
+    name = content["metadata"]["name"]
+    charges = []
+    for quota in quotas:
+        hard = amounts(quota.object.get("spec", {}).get("hard", {}))
+        asked = {key: value for key, value in _usage(kind, content).items() if key in hard}
+        if kind is POD:
+            _demand_amounts(quota, hard, content)
+        if not any(asked.values()):
+            continue
+        used = amounts(quota.object.get("status", {}).get("used", {}))
+        over = sorted(key for key in asked if used.get(key, 0) + asked[key] > hard[key])
+        if over:
+            told = (
+                f"requested: {_listed(asked, over)}, used: {_listed(used, over)}, "
+                f"limited: {_listed(hard, over)}"
+            )
+            raise forbidden(kind, name, f"exceeded quota: {quota.name}, {told}")
+        charges.append((quota, total([used, asked])))
+    for quota, used in charges:
+        registry.put_status(
+            quota, used={key: written(used.get(key, Fraction(0)), key) for key in _hard(quota)}
+        )
+
+
+def _hard(quota: Entry) -> Iterable[str]:
+    return [*quota.object.get("spec", {}).get("hard", {})]
+
+
+def _demand_amounts(quota: Entry, hard: Amounts, content: Object) -> None:
+    """Refuse a pod whose containers do not say how much they want of what is limited."""
+    lacking: dict[str, list[str]] = {}
+    for container in content["spec"].get("containers", ()):
+        resources = container.get("resources", {})
+        for key in sorted(hard):
+            field, _, resource = _split(key)
+            if resource in ("cpu", "memory") and resource not in resources.get(field, {}):
+                lacking.setdefault(key, []).append(container["name"])
+    if lacking:
+        told = "; ".join(f"{key} for: {','.join(names)}" for key, names in lacking.items())
+        name = content["metadata"]["name"]
+        raise forbidden(POD, name, f"failed quota: {quota.name}: must specify {told}")
+
+
+def _split(key: str) -> tuple[str, str, str]:
+    """Return the field and the resource that a limit is about: ``cpu`` is short for its requests."""
+    if key.startswith(("requests.", "limits.")):
+        return key.partition(".")
+    return "requests", ".", key
+
+
+def _usage(kind: Kind, content: Object) -> Amounts:
+    """Return what an object uses of all that quotas limit."""
+    usage = {key: Fraction(1) for key, counted in _COUNTED.items() if counted is kind}
+    if kind is POD:
+        for field in ("requests", "limits"):
+            for name, value in pod_requests(content["spec"], field).items():
+                usage[f"{field}.{name}"] = value
+                if field == "requests":
+                    usage[name] = value
+    return usage
+
+
+def usage_of_quota(store: Store, quota: Entry) -> dict[str, str]:
+    """Return what the objects of a namespace use together of what a quota limits."""
+    parts = []
+    for kind in {POD, *_COUNTED.values()}:
+        for entry in store.each(kind, quota.namespace):
+            ended = entry.object.get("status", {}).get("phase") in ("Succeeded", "Failed")
+            if kind is POD and ended:
+                parts.append({"count/pods": Fraction(1)})
+            else:
+                parts.append(_usage(kind, entry.object))
+    whole = total(parts)
+    return {key: written(whole.get(key, Fraction(0)), key) for key in _hard(quota)}
+
+
+def _listed(values: Amounts, keys: list[str]) -> str:
+    return ",".join(f"{key}={written(values.get(key, Fraction(0)), key)}" for key in keys)
+
+
+__all__ = ["Refusal", "amount", "bad_request", "check_namespace", "check_quota", "complete"]

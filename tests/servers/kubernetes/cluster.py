@@ -1,0 +1,98 @@
+"""All parts of the test cluster, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+from servers.kubernetes.access import Access
+from servers.kubernetes.admission import usage_of_quota
+from servers.kubernetes.api import Api
+from servers.kubernetes.events import Recorder
+from servers.kubernetes.faults import Faults
+from servers.kubernetes.garbage import (
+    GarbageCollector,
+    NamespaceController,
+    PodCollector,
+    QuotaController,
+)
+from servers.kubernetes.http import Listener
+from servers.kubernetes.images import Images
+from servers.kubernetes.jobs import JobController
+from servers.kubernetes.kinds import NAMESPACE
+from servers.kubernetes.kubelet import Kubelet, Parts
+from servers.kubernetes.nodes import NodeController, make_nodes
+from servers.kubernetes.podrequests import PodRequests
+from servers.kubernetes.processes import Processes
+from servers.kubernetes.registry import Registry
+from servers.kubernetes.scheduler import Scheduler
+from servers.kubernetes.settings import Settings
+from servers.kubernetes.simulated import Simulations
+from servers.kubernetes.store import Store
+
+
+class Cluster:
+    """A cluster in this process.
+
+    Args:
+        port: of its API server.
+        folder: of its files.
+        settings: of it.
+    """
+
+    def __init__(self, port: int, folder: Path, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store()
+        self.registry = Registry(self.store)
+        self.recorder = Recorder(self.registry)
+        self.images, self.simulations = Images(), Simulations()
+        self.faults, self.access = Faults(), Access()
+        self.skews: dict[str, float] = {}
+        self.scheduler = Scheduler(self.registry, self.recorder)
+        self.jobs = JobController(self.registry, self.recorder, settings)
+        self.nodes = NodeController(self.registry, self.recorder, settings)
+        self.garbage = GarbageCollector(self.registry)
+        self.namespaces = NamespaceController(self.registry, self._forget_namespace)
+        self.pod_collector = PodCollector(self.registry, settings.node_monitor_grace)
+        self.quotas = QuotaController(
+            self.registry, lambda quota: usage_of_quota(self.store, quota)
+        )
+        self.kubelet = Kubelet(
+            Parts(
+                self.registry,
+                self.recorder,
+                settings,
+                self.images,
+                Processes(settings.memory_check),
+                self.simulations,
+                folder,
+                self.skews,
+            )
+        )
+        pod_requests = PodRequests(self.registry, self.kubelet)
+        self.api = Api(self.registry, settings, self.faults, self.access, pod_requests)
+        self.listener = Listener(port, self.api.handle)
+
+    async def start(self) -> None:
+        """Make what every cluster has, and listen."""
+        for name in ("default", "kube-system", "kube-public"):
+            self.registry.create(NAMESPACE, "", {"metadata": {"name": name}})
+        make_nodes(self.registry, self.settings.nodes)
+        await self.listener.open()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM comes; nothing of any pod stays then."""
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, over.set)
+        await over.wait()
+        self.listener.close()
+        for worker in list(self.kubelet.workers.values()):
+            worker.forget()
+
+    def _forget_namespace(self, name: str) -> None:
+        self.faults.remove(namespace=name)
+        self.access.allow_all(name)
+        self.simulations.set(name, None)

@@ -1,0 +1,419 @@
+"""One pod on its node, from the images to the last exit code: what a kubelet does for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import traceback
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from servers.kubernetes.clock import timestamp
+from servers.kubernetes.containerstatus import ContainerStates
+from servers.kubernetes.environment import ConfigError, expanded, variables
+from servers.kubernetes.images import is_valid, pull_error
+from servers.kubernetes.kinds import POD
+from servers.kubernetes.logs import Log
+from servers.kubernetes.quantities import amount
+from servers.kubernetes.runtime import Container, Exit, StartError, Work
+from servers.kubernetes.simulated import SimulatedContainer
+from servers.kubernetes.store import Entry, Object
+from servers.kubernetes.volumes import MountError, mounts_of, prepare_volumes
+
+if TYPE_CHECKING:
+    from servers.kubernetes.kubelet import Kubelet
+
+_MOST_BACKOFF = 300.0
+_MESSAGE = 4096
+
+
+class PodWorker:
+    """Runs a pod.
+
+    Args:
+        kubelet: of all nodes.
+        pod: bound to one of them.
+    """
+
+    def __init__(self, kubelet: Kubelet, pod: Entry) -> None:
+        self._kubelet, self._parts = kubelet, kubelet.parts
+        self._key = (POD, pod.namespace, pod.name)
+        self.uid, self.node = pod.uid, str(pod.object["spec"]["nodeName"])
+        self._spec: Object = pod.object["spec"]
+        self.logs: dict[tuple[str, bool], Log] = {}
+        self._states = ContainerStates(self._spec, self._now)
+        self._running: dict[str, Container] = {}
+        self._address = kubelet.new_address()
+        self._start_time = ""
+        self._terminating = False
+        self._verdict: dict[str, Any] = {}
+        self._out_of_memory: set[str] = set()
+        self._unsaid: dict[str, Any] | None = None
+        self._folder = self._parts.folder / "pods" / self.uid
+        self._task = asyncio.get_running_loop().create_task(self._live())
+        self._killer: asyncio.Task[None] | None = None
+
+    # What others ask of it.
+
+    def terminate(self) -> None:
+        """End the pod as its deletion says: ask its containers, and kill them when their time is over."""
+        if self._is_silent():
+            return
+        pod = self._pod()
+        if pod is None or "deletionTimestamp" not in pod.object["metadata"]:
+            return
+        grace = pod.object["metadata"].get("deletionGracePeriodSeconds", 30)
+        if self._killer:
+            self._killer.cancel()
+        self._killer = asyncio.get_running_loop().create_task(self._end_within(grace))
+
+    def kill(self, container: str = "", *, out_of_memory: bool = False) -> None:
+        """Kill the processes of all containers, or of one."""
+        for name, running in list(self._running.items()):
+            if container in ("", name):
+                if out_of_memory:
+                    self._out_of_memory.add(name)
+                running.kill(out_of_memory=out_of_memory)
+
+    def fail(self, reason: str, message: str, condition: Object | None, grace: float) -> None:
+        """End the pod as Failed, whatever its containers do: evicted, over its deadline."""
+        self._verdict = {"phase": "Failed", "reason": reason, "message": message}
+        if condition is not None:
+            self._states.add_condition(condition)
+        if self._killer:
+            self._killer.cancel()
+        self._killer = asyncio.get_running_loop().create_task(self._end_within(grace))
+
+    def come_back(self) -> None:
+        """Tell what could not be told while the node was away."""
+        if self._unsaid is not None:
+            unsaid, self._unsaid = self._unsaid, None
+            self._write(**unsaid)
+        self._write()
+        self.terminate()
+
+    def forget(self) -> None:
+        """The pod is gone from the cluster: nothing of it may stay."""
+        self.kill()
+        self._task.cancel()
+        if self._killer:
+            self._killer.cancel()
+        for log in self.logs.values():
+            log.close()
+        self._kubelet.workers.pop(self.uid, None)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # Its life.
+
+    async def _live(self) -> None:
+        try:
+            await self._run()
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            self._verdict = {"phase": "Failed", "reason": "KubeletFault"}
+            self._write(**self._verdict)
+
+    async def _run(self) -> None:
+        self._start_time = timestamp(self._now())
+        self._write()
+        deadline = self._spec.get("activeDeadlineSeconds")
+        if deadline:
+            message = "Pod was active on the node longer than the specified deadline"
+            asyncio.get_running_loop().call_later(
+                deadline, self._over_deadline, "DeadlineExceeded", message
+            )
+        if await self._mount_volumes() and await self._run_init_containers():
+            names = [each["name"] for each in self._spec["containers"]]
+            self._write()
+            await asyncio.gather(*(self._run_container("containers", name) for name in names))
+        self._end()
+
+    def _over_deadline(self, reason: str, message: str) -> None:
+        if not self._task.done():
+            self.fail(reason, message, None, 30)
+
+    async def _mount_volumes(self) -> bool:
+        """Prepare the volumes, as soon as all that they are made from is there."""
+        while not self._is_ending():
+            pod = self._pod()
+            if pod is None:
+                return False
+            try:
+                prepare_volumes(self._parts.registry.store, pod, self._folder, self._kubelet)
+            except MountError as error:
+                self._record("FailedMount", str(error), warns=True)
+                await asyncio.sleep(self._parts.settings.crash_backoff)
+            else:
+                return True
+        return False
+
+    async def _run_init_containers(self) -> bool:
+        """Run the init containers one by one; return whether all have succeeded."""
+        for container in self._spec.get("initContainers", ()):
+            name = container["name"]
+            await self._run_container("initContainers", name)
+            code = self._states.exit_code(name)
+            if code != 0:
+                return False
+        return not self._is_ending()
+
+    async def _run_container(self, place: str, name: str) -> None:
+        """Run a container, again and again if the pod says so."""
+        container = next(each for each in self._spec[place] if each["name"] == name)
+        settings, policy = self._parts.settings, self._spec["restartPolicy"]
+        if place == "initContainers" and policy == "Always":
+            policy = "OnFailure"
+        backoff = settings.crash_backoff
+        while not self._is_ending():
+            code = await self._run_once(container)
+            again = policy == "Always" or (policy == "OnFailure" and code != 0)
+            if not again or self._is_ending():
+                return
+            message = (
+                f"back-off {backoff:g}s restarting failed container={name} "
+                f"pod={self._key[2]}_{self._key[1]}({self.uid})"
+            )
+            self._states.wait(name, "CrashLoopBackOff", message)
+            self._write()
+            self._record("BackOff", f"Back-off restarting failed container {name}", warns=True)
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, _MOST_BACKOFF)
+
+    async def _run_once(self, container: Object) -> int:
+        """Run a container once; return its exit code."""
+        name = container["name"]
+        work = await self._work(container)
+        if work is None:
+            return 137
+        try:
+            running = await self._start(work)
+        except StartError as error:
+            self._record("Failed", f"Error: {error}", warns=True)
+            self._states.end(name, Exit(128), "StartError", str(error))
+            work.log.complete()
+            self._write()
+            return 128
+        self._running[name] = running
+        self._states.run(name, work.id, container["image"])
+        self._record("Started", f"Started container {name}")
+        self._write()
+        if self._terminating:
+            running.signal(signal.SIGTERM)
+        ended = await running.wait()
+        del self._running[name]
+        work.log.complete()
+        oom = ended.out_of_memory or name in self._out_of_memory
+        self._out_of_memory.discard(name)
+        reason = "OOMKilled" if oom else "Completed" if ended.code == 0 else "Error"
+        self._states.end(name, ended, reason, self._last_words(container, work, ended))
+        if self._spec["restartPolicy"] != "Never" or len(self._states.names) > 1:
+            self._write()
+        return ended.code
+
+    async def _work(self, container: Object) -> Work | None:
+        """Return what is to start, when its image and all that it refers to are there."""
+        name = container["name"]
+        settings = self._parts.settings
+        if not await self._pull(container):
+            return None
+        while not self._is_ending():
+            pod = self._pod()
+            if pod is None:
+                return None
+            try:
+                self._check_user(container)
+                return self._prepared(pod, container)
+            except ConfigError as error:
+                self._states.wait(name, "CreateContainerConfigError", str(error))
+                self._write()
+                self._record("Failed", f"Error: {error}", warns=True)
+                await asyncio.sleep(settings.crash_backoff)
+        return None
+
+    def _check_user(self, container: Object) -> None:
+        """Refuse to run as root what must not."""
+        own, common = container.get("securityContext", {}), self._spec.get("securityContext", {})
+        both = {**common, **own}
+        user = both.get("runAsUser", self._parts.images.find(container["image"]).user)
+        if both.get("runAsNonRoot") and user == 0:
+            pod = f'"{self._key[2]}_{self._key[1]}({self.uid})", container: {container["name"]}'
+            if both.get("runAsUser") == 0:
+                raise ConfigError(f"container's runAsUser breaks non-root policy (pod: {pod})")
+            raise ConfigError(f"container has runAsNonRoot and image will run as root (pod: {pod})")
+
+    async def _pull(self, container: Object) -> bool:
+        """Fetch an image, as often as it takes."""
+        name, image = container["name"], container["image"]
+        if not is_valid(image):
+            message = f'Failed to apply default image tag "{image}": couldn\'t parse image name'
+            self._states.wait(name, "InvalidImageName", message)
+            self._write()
+            self._record("InspectFailed", message, warns=True)
+            await self._until_ending()
+            return False
+        backoff = self._parts.settings.pull_backoff
+        known = self._parts.images.find(image)
+        while known.missing and not self._is_ending():
+            never = container["imagePullPolicy"] == "Never"
+            word = "ErrImageNeverPull" if never else "ErrImagePull"
+            why = f'Container image "{image}" is not present with pull policy of Never'
+            message = why if never else pull_error(image)
+            self._states.wait(name, word, message)
+            self._write()
+            self._record("Failed", f'Failed to pull image "{image}": {message}', warns=True)
+            self._record("Failed", f"Error: {word}", warns=True)
+            await asyncio.sleep(backoff / 2)
+            if not never:
+                why = f'Back-off pulling image "{image}": ErrImagePull: {message}'
+                self._states.wait(name, "ImagePullBackOff", why)
+                self._write()
+                self._record("BackOff", f'Back-off pulling image "{image}"')
+            await asyncio.sleep(backoff / 2)
+            backoff = min(2 * backoff, _MOST_BACKOFF)
+            known = self._parts.images.find(image)
+        if known.seconds:
+            self._record("Pulling", f'Pulling image "{image}"')
+            await asyncio.sleep(known.seconds)
+        return not self._is_ending()
+
+    def _prepared(self, pod: Entry, container: Object) -> Work:
+        name = container["name"]
+        known = self._parts.images.find(container["image"])
+        store = self._parts.registry.store
+        found = variables(store, pod, container, "127.0.0.1")
+        command = container.get("command")
+        words = tuple(expanded(each, found) for each in command or known.command)
+        arguments = tuple(expanded(each, found) for each in container.get("args", ()))
+        limit = container.get("resources", {}).get("limits", {}).get("memory")
+        run_id = uuid.uuid4().hex
+        log = self._new_log(name)
+        return Work(
+            run_id,
+            f"{self._key[1]}/{self._key[2]}/{self.uid}/{run_id}",
+            container["image"],
+            words,
+            arguments,
+            {**known.environment, **found},
+            container.get("workingDir", ""),
+            mounts_of(container, pod, self._folder),
+            int(amount(limit)) if limit else None,
+            log,
+            self._folder / f"{name}.message",
+            self._spec.get("hostname", self._key[2][:63]),
+            pod.object["metadata"].get("annotations") or {},
+        )
+
+    def _new_log(self, name: str) -> Log:
+        """Return an empty log for a container; that of its last run stays, but none before it."""
+        before = self.logs.pop((name, False), None)
+        oldest = self.logs.pop((name, True), None)
+        if oldest:
+            oldest.close()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{name}.log"
+        if before:
+            os.replace(path, self._folder / f"{name}.previous.log")
+            self.logs[name, True] = before
+        self.logs[name, False] = Log(path, self._now)
+        return self.logs[name, False]
+
+    async def _start(self, work: Work) -> Container:
+        simulation = self._parts.simulations.find(self._key[1])
+        if simulation is not None:
+            return SimulatedContainer(work, simulation)
+        return await self._parts.runtime.start(work)
+
+    def _last_words(self, container: Object, work: Work, ended: Exit) -> str:
+        """Return the message of a container that has ended: its own, or the end of its log."""
+        with contextlib.suppress(OSError):
+            text = work.message.read_text(errors="replace")[:_MESSAGE]
+            work.message.unlink()
+            if text:
+                return text
+        falls_back = container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+        return work.log.tail(2048, 80) if falls_back and ended.code else ""
+
+    # Its end.
+
+    async def _end_within(self, grace: float) -> None:
+        """End all containers: by SIGTERM, after the grace by SIGKILL."""
+        self._terminating = True
+        for running in list(self._running.values()):
+            running.signal(signal.SIGTERM)
+        if self._running or not self._task.done():
+            await asyncio.wait([self._task], timeout=grace)
+        self.kill()
+        if not self._running and not self._task.done():
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._end()
+        await asyncio.wait([self._task])
+        self._remove()
+
+    def _end(self) -> None:
+        """Tell the pod's last phase."""
+        phase = "Succeeded" if self._states.all_succeeded() else "Failed"
+        self._write(**{"phase": phase, **self._verdict})
+        if self._terminating:
+            return
+        self._remove()
+
+    def _remove(self) -> None:
+        """Let a pod go that was to be deleted, now that nothing of it runs."""
+        pod = self._pod()
+        if pod is None or self._is_silent() or "deletionTimestamp" not in pod.object["metadata"]:
+            return
+        self._parts.registry.delete(pod, 0)
+
+    def _is_ending(self) -> bool:
+        return self._terminating or bool(self._verdict)
+
+    async def _until_ending(self) -> None:
+        while not self._is_ending():
+            await asyncio.sleep(0.1)
+
+    # What it says.
+
+    def _pod(self) -> Entry | None:
+        pod = self._parts.registry.store.find(*self._key)
+        return pod if pod is not None and pod.uid == self.uid else None
+
+    def _is_silent(self) -> bool:
+        return self.node in self._kubelet.silent
+
+    def _now(self) -> float:
+        return self._kubelet.clock(self.node)
+
+    def _write(self, **more: Any) -> None:
+        """Write the status of the pod as it is now."""
+        pod = self._pod()
+        if pod is None:
+            return
+        if self._is_silent():
+            self._unsaid = {**(self._unsaid or {}), **more}
+            return
+        before = pod.object["status"]
+        phase = more.get("phase", self._states.phase(before["phase"]))
+        status = {
+            **before,
+            "phase": phase,
+            "hostIP": "127.0.0.1",
+            "hostIPs": [{"ip": "127.0.0.1"}],
+            "podIP": self._address,
+            "podIPs": [{"ip": self._address}],
+            "startTime": self._start_time,
+            **self._states.statuses(),
+            **more,
+        }
+        status["conditions"] = self._states.conditions(before.get("conditions", []), phase)
+        self._parts.registry.put(pod, {**pod.object, "status": status})
+
+    def _record(self, reason: str, message: str, *, warns: bool = False) -> None:
+        pod = self._pod()
+        if pod is not None and not self._is_silent():
+            self._parts.recorder.record(pod, "kubelet", reason, message, warns=warns)

@@ -1,0 +1,215 @@
+"""Containers as processes of this machine: each in a session of its own, with an own environment.
+
+Such a container has the machine's file system instead of an image's. All its processes end with its first
+one, as in a container: they are found by a variable of their environment, also those that have left
+their session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from servers.kubernetes.logs import Log
+from servers.kubernetes.runtime import Exit, StartError, Work
+
+MARK = "KUBERNETES_TEST_CONTAINER"
+"""Variable that each process of a container has: ``namespace/pod/uid/id``."""
+
+CLUSTER = "KUBERNETES_TEST_CLUSTER"
+"""Variable that each process of a cluster has: the process of the server that started it."""
+
+PATH = f"{os.path.dirname(os.path.realpath(sys.executable))}:/usr/local/bin:/usr/bin:/bin"
+"""Of containers that set none: with a Python that has only its standard library."""
+
+
+class Processes:
+    """The runtime that runs containers as processes.
+
+    Args:
+        memory_check: seconds between looks at the memory of containers with a limit; 0 = never.
+    """
+
+    def __init__(self, memory_check: float) -> None:
+        self._memory_check = memory_check
+
+    async def start(self, work: Work) -> ProcessContainer:
+        words = [*work.command, *work.arguments]
+        if not words:
+            raise StartError("no command specified")
+        environment = {"PATH": PATH, "HOME": "/root", "HOSTNAME": work.hostname, **work.environment}
+        environment["KUBERNETES_TEST_TERMINATION_LOG"] = str(work.message)
+        environment |= {CLUSTER: f"{os.getpid()}/", MARK: work.mark}
+        reader, writer = os.pipe()
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                env=environment,
+                cwd=work.folder or "/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(reader)
+            raise StartError(_why_not(words[0], work, error)) from None
+        finally:
+            os.close(writer)
+        return ProcessContainer(process, reader, work, self._memory_check)
+
+
+class ProcessContainer:
+    """A container that runs as processes."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], output: int, work: Work, memory_check: float
+    ) -> None:
+        self._process, self._work = process, work
+        self._out_of_memory = False
+        self._output = _Output(output, work.log)
+        loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._pidfd = os.pidfd_open(process.pid)
+        loop.add_reader(self._pidfd, self._notice_end)
+        self._watcher: asyncio.Task[None] | None = None
+        if work.memory and memory_check:
+            self._watcher = loop.create_task(self._watch_memory(work.memory, memory_check))
+
+    async def wait(self) -> Exit:
+        await asyncio.shield(self._ended)
+        if self._watcher:
+            self._watcher.cancel()
+        for pid in pids_of(self._work.mark):
+            _signal(pid, signal.SIGKILL)
+        await self._output.end()
+        code = self._process.returncode
+        if code < 0:
+            return Exit(128 - code, -code, self._out_of_memory)
+        return Exit(code, 0, self._out_of_memory)
+
+    def signal(self, number: int) -> None:
+        if self._process.poll() is None:
+            _signal(self._process.pid, number)
+
+    def kill(self, *, out_of_memory: bool = False) -> None:
+        self._out_of_memory = self._out_of_memory or out_of_memory
+        for pid in {self._process.pid, *pids_of(self._work.mark)}:
+            if pid != self._process.pid or self._process.poll() is None:
+                _signal(pid, signal.SIGKILL)
+
+    def _notice_end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._process.wait()
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    async def _watch_memory(self, limit: int, every: float) -> None:
+        while True:
+            await asyncio.sleep(every)
+            if sum(map(_resident, _family(self._process.pid))) > limit:
+                self.kill(out_of_memory=True)
+                return
+
+
+class _Output:
+    """What a container writes, on its way into its log."""
+
+    def __init__(self, pipe: int, log: Log) -> None:
+        self._pipe, self._log = pipe, log
+        loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        os.set_blocking(pipe, False)
+        loop.add_reader(pipe, self._read)
+
+    async def end(self) -> None:
+        """Wait for the last of it: all who could write are dead, or will be at once."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._ended), 5)
+        self._finish()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._pipe, 256 * 1024)
+        except BlockingIOError:
+            return
+        if data:
+            self._log.write(data)
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._ended.done():
+            asyncio.get_running_loop().remove_reader(self._pipe)
+            os.close(self._pipe)
+            self._ended.set_result(None)
+
+
+def bury(server: int) -> None:
+    """Kill all processes of a cluster whose server is gone."""
+    while found := pids_of(f"{server}/", CLUSTER):
+        for pid in found:
+            _signal(pid, signal.SIGKILL)
+
+
+def pids_of(mark: str, variable: str = MARK) -> list[int]:
+    """Return the processes whose mark begins so: of a container, a pod, a namespace, or all.
+
+    Args:
+        mark: or its beginning.
+        variable: that has it.
+    """
+    wanted = f"{variable}={mark}".encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            variables = b"\0" + (folder / "environ").read_bytes()
+            if b"\0" + wanted in variables:
+                found.append(int(folder.name))
+    return found
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    found = [pid]
+    for each in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{each}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _resident(pid: int) -> int:
+    """Return the bytes of memory that a process alone has."""
+    with contextlib.suppress(OSError, IndexError):
+        _, resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[:3]
+        return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _why_not(program: str, work: Work, error: OSError) -> str:
+    start = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
+        "runc create failed: unable to start container process: "
+    )
+    if work.folder and not os.path.isdir(work.folder):
+        return f'{start}chdir to cwd ("{work.folder}") set in config.json failed: no such file or directory'
+    if isinstance(error, FileNotFoundError):
+        inside = "stat" if "/" in program else "executable file not found in $PATH"
+        if inside == "stat":
+            return f'{start}exec: "{program}": stat {program}: no such file or directory'
+        return f'{start}exec: "{program}": {inside}'
+    return f'{start}exec: "{program}": {(error.strerror or "").lower()}'

@@ -1,0 +1,221 @@
+"""The scheduler: puts each pod on a node that has room for it, or says why none has."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from fractions import Fraction
+from typing import NamedTuple
+
+from servers.kubernetes.admission import pod_requests
+from servers.kubernetes.clock import timestamp
+from servers.kubernetes.events import Recorder
+from servers.kubernetes.kinds import NODE, POD
+from servers.kubernetes.quantities import Amounts, amounts
+from servers.kubernetes.registry import Registry
+from servers.kubernetes.selectors import matches
+from servers.kubernetes.store import Entry, Event, Object
+
+
+class Used(NamedTuple):
+    """What the pods on a node have taken of it."""
+
+    amounts: Amounts
+    pods: set[str]
+
+
+class Scheduler:
+    """Binds pods to nodes.
+
+    Args:
+        registry: the way to pods and nodes.
+        recorder: for what people should know.
+    """
+
+    def __init__(self, registry: Registry, recorder: Recorder) -> None:
+        self._registry, self._recorder = registry, recorder
+        self._waiting: dict[str, tuple[str, str]] = {}
+        self._used: dict[str, Used] = defaultdict(lambda: Used(defaultdict(Fraction), set()))
+        self._requests: dict[str, Amounts] = {}
+        self._is_planned = False
+        registry.store.listen(POD, self._pod_changed)
+        registry.store.listen(NODE, self._node_changed)
+
+    def _pod_changed(self, event: Event) -> None:
+        pod = event.entry
+        ended = event.type == "DELETED" or pod.object["status"].get("phase") in (
+            "Succeeded",
+            "Failed",
+        )
+        node = pod.object["spec"].get("nodeName")
+        if node:
+            self._waiting.pop(pod.uid, None)
+            if ended:
+                self._give_back(node, pod)
+            else:
+                self._take(node, pod)
+        elif ended:
+            self._waiting.pop(pod.uid, None)
+        elif pod.uid not in self._waiting and "deletionTimestamp" not in pod.object["metadata"]:
+            self._waiting[pod.uid] = (pod.namespace, pod.name)
+            self._plan()
+
+    def _take(self, node: str, pod: Entry) -> None:
+        used = self._used[node]
+        if pod.uid in used.pods:
+            return
+        used.pods.add(pod.uid)
+        self._requests[pod.uid] = pod_requests(pod.object["spec"])
+        for name, value in self._requests[pod.uid].items():
+            used.amounts[name] += value
+
+    def _give_back(self, node: str, pod: Entry) -> None:
+        used = self._used[node]
+        if pod.uid not in used.pods:
+            return
+        used.pods.remove(pod.uid)
+        for name, value in self._requests.pop(pod.uid).items():
+            used.amounts[name] -= value
+        self._plan()
+
+    def _node_changed(self, event: Event) -> None:
+        if event.type == "DELETED":
+            self._used.pop(event.entry.name, None)
+        self._plan()
+
+    def _plan(self) -> None:
+        if not self._is_planned and self._waiting:
+            self._is_planned = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Look at all pods that wait, the most important first; those alike meet the same answer."""
+        self._is_planned = False
+        nodes = self._registry.store.entries(NODE)
+        hopeless: dict[str, str] = {}
+        for uid, key in sorted(self._waiting.items(), key=self._rank):
+            pod = self._registry.store.find(POD, *key)
+            if pod is None or pod.uid != uid:
+                self._waiting.pop(uid, None)
+                continue
+            spec = pod.object["spec"]
+            if spec.get("schedulingGates") or spec["schedulerName"] != "default-scheduler":
+                continue
+            kind = _likeness(spec)
+            message = hopeless.get(kind)
+            if message is None:
+                message = self._place(pod, nodes)
+            if message:
+                hopeless[kind] = message
+                self._tell_hopeless(pod, message)
+
+    def _rank(self, item: tuple[str, tuple[str, str]]) -> int:
+        pod = self._registry.store.find(POD, *item[1])
+        return -int(pod.object["spec"].get("priority", 0)) if pod else 0
+
+    def _place(self, pod: Entry, nodes: list[Entry]) -> str:
+        """Bind a pod to the node with the most room; return why none has any, or ``""``."""
+        wanted = pod_requests(pod.object["spec"])
+        fitting: list[tuple[int, str]] = []
+        reasons: Counter[str] = Counter()
+        for node in nodes:
+            why = self._why_not(pod.object["spec"], wanted, node)
+            if why:
+                reasons.update(why)
+            else:
+                fitting.append((len(self._used[node.name].pods), node.name))
+        if fitting:
+            self._bind(pod, min(fitting)[1])
+            return ""
+        if not nodes:
+            return "no nodes available to schedule pods"
+        told = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
+        return (
+            f"0/{len(nodes)} nodes are available: {told}. preemption: 0/{len(nodes)} nodes are "
+            f"available: {len(nodes)} Preemption is not helpful for scheduling."
+        )
+
+    def _why_not(self, spec: Object, wanted: Amounts, node: Entry) -> list[str]:
+        """Return all reasons for which a node does not do."""
+        content = node.object
+        if content["spec"].get("unschedulable"):
+            return ["node(s) were unschedulable"]
+        for taint in content["spec"].get("taints", ()):
+            if taint["effect"] != "PreferNoSchedule" and not tolerates(spec, taint):
+                value = taint.get("value", "")
+                return [f"node(s) had untolerated taint {{{taint['key']}: {value}}}"]
+        if not _selected(spec, content):
+            return ["node(s) didn't match Pod's node affinity/selector"]
+        room = amounts(content["status"].get("allocatable", {}))
+        used = self._used[node.name]
+        why = [
+            f"Insufficient {name}"
+            for name, value in wanted.items()
+            if value > 0 and used.amounts.get(name, 0) + value > room.get(name, 0)
+        ]
+        return ["Too many pods", *why] if len(used.pods) + 1 > room.get("pods", 110) else why
+
+    def _bind(self, pod: Entry, node: str) -> None:
+        condition = {
+            "type": "PodScheduled",
+            "status": "True",
+            "lastTransitionTime": timestamp(),
+        }
+        status = {**pod.object["status"], "conditions": [condition]}
+        spec = {**pod.object["spec"], "nodeName": node}
+        bound = self._registry.put(pod, {**pod.object, "spec": spec, "status": status})
+        message = f"Successfully assigned {pod.namespace}/{pod.name} to {node}"
+        self._recorder.record(bound, "default-scheduler", "Scheduled", message)
+
+    def _tell_hopeless(self, pod: Entry, message: str) -> None:
+        conditions = pod.object["status"].get("conditions", [])
+        if any(each.get("message") == message for each in conditions):
+            return
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "lastTransitionTime": timestamp(),
+        }
+        told = self._registry.put_status(pod, conditions=[condition])
+        self._recorder.record(told, "default-scheduler", "FailedScheduling", message, warns=True)
+
+
+def tolerates(spec: Object, taint: Object) -> bool:
+    """Say whether a pod tolerates a taint."""
+    return any(toleration_meets(each, taint) for each in spec.get("tolerations", ()))
+
+
+def toleration_meets(toleration: Object, taint: Object) -> bool:
+    """Say whether a toleration is about a taint."""
+    if toleration.get("effect", "") not in ("", taint["effect"]):
+        return False
+    if toleration.get("key", "") not in ("", taint["key"]):
+        return False
+    if toleration.get("operator", "Equal") == "Exists":
+        return True
+    return bool(toleration.get("value", "") == taint.get("value", ""))
+
+
+def _selected(spec: Object, node: Object) -> bool:
+    labels = node["metadata"].get("labels", {})
+    if any(labels.get(key) != value for key, value in spec.get("nodeSelector", {}).items()):
+        return False
+    affinity = spec.get("affinity", {}).get("nodeAffinity", {})
+    terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get(
+        "nodeSelectorTerms"
+    )
+    if terms is None:
+        return True
+    return any(matches(term, labels) for term in terms)
+
+
+def _likeness(spec: Object) -> str:
+    """Return a text that pods share which fit on the same nodes."""
+    resources = [
+        each.get("resources", {}) for each in (*spec["containers"], *spec.get("initContainers", ()))
+    ]
+    rest = [spec.get(name) for name in ("nodeSelector", "affinity", "tolerations")]
+    return json.dumps([resources, rest], sort_keys=True)
