@@ -57,7 +57,7 @@ def test_a_pod_is_played(podman: Podman) -> None:
     }
     code, log = podman.play(manifest)
     assert (code, sorted(log.split("\n"))) == (4, ["", "bad", "hello you"])
-    assert podman.containers() == []
+    assert podman.containers("pod=played") == []
 
 
 KILLED = """

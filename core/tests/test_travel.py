@@ -19,6 +19,7 @@ from flow_core.travel import (
     Requirement,
     check_lock,
     core_requirements,
+    find_compiled,
     link_folder,
     pack,
     unpack,
@@ -74,6 +75,33 @@ class TestPack:
         with pytest.raises(PluginError, match="'flow-nowhere' cannot be taken along") as caught:
             pack(PluginIndex([entry]), ())
         assert caught.value.hint == "pip install flow-nowhere, or leave it out: -p no:nowhere"
+
+
+class TestFindCompiled:
+    def test_what_is_compiled_with_all_that_it_requires(self) -> None:
+        found = find_compiled(pack(installed(), {"flow-s3"}))
+        assert {"blake3", "zstandard", "obstore"} <= set(found)
+        for one in found.values():
+            assert one.version
+            assert all(os.path.exists(path) for path in one.contents.values())
+        assert any(name.endswith(".dist-info") for name in found["blake3"].contents)
+
+    def test_what_goes_along_as_it_is_is_not_among_it(self) -> None:
+        luggage = pack(installed(), {"flow-s3"})
+        assert not {*luggage.libraries, *luggage.own} & {*find_compiled(luggage)}
+
+    def test_a_condition_that_does_not_hold_here(self) -> None:
+        texts = ('tomli>=2; python_version < "3"', "blake3>=1 ; python_version >= '3'")
+        assert {"blake3", "typing-extensions"} == {*find_compiled(Luggage({}, {}, texts, {}))}
+
+    def test_what_is_not_here(self) -> None:
+        with pytest.raises(PluginError, match="'no-such-thing' cannot be taken along"):
+            find_compiled(Luggage({}, {}, ("no-such-thing>=1",), {}))
+
+    def test_versions_and_what_a_task_uses(self) -> None:
+        luggage = pack(installed(), {"flow-s3"}, {"flow-terminal"})
+        assert luggage.used == {"flow-core", "flow-s3", "flow-terminal"}
+        assert set(luggage.versions) == {*luggage.own, *luggage.libraries}
 
 
 class TestUnpack:

@@ -56,7 +56,7 @@ rm -rf {folder}
 """Ends all containers, and what they have mounted: else their folders could not be removed."""
 
 _LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idlelib", "turtledemo", "tkinter"}
-_APPLETS = "cat cp df env false grep head id kill ln ls mkdir mount mv ps rm sleep sort tail test true uname"
+_APPLETS = "cat cp df env false grep head id kill ln ls mkdir mount mv nc ps rm sleep sort tail test true uname"
 _FOREIGN = {"x86_64": 183, "aarch64": 62}  # for each machine, the number of the other one in ELF
 
 

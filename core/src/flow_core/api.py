@@ -284,7 +284,10 @@ if TYPE_CHECKING:
     from flow_core.text import duration as duration
     from flow_core.text import harmless as harmless
     from flow_core.together import together as together
+    from flow_core.travel import Compiled as Compiled
+    from flow_core.travel import Luggage as Luggage
     from flow_core.travel import core_requirements as core_requirements
+    from flow_core.travel import find_compiled as find_compiled
     from flow_core.usage import usage_error as usage_error
 
 _HOME = {
@@ -357,7 +360,7 @@ _HOME = {
     "task": "TaskContext",
     "text": "duration harmless",
     "together": "together",
-    "travel": "core_requirements",
+    "travel": "Compiled Luggage core_requirements find_compiled",
     "usage": "usage_error",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         StepSummary,
         TaskSpec,
     )
+    from flow_core.travel import Luggage
 
 Buffer = bytes | bytearray | memoryview
 
@@ -433,6 +434,16 @@ class Runtime(Protocol):
     def elsewhere_settings(self) -> dict[str, str]:
         """Return settings that somebody has chosen and that hold on another machine too: name →
         text; none of them is secret. Since 0.1."""
+
+    def luggage(self, store_url: str) -> Luggage:
+        """Return what a task needs of flow-core and the plugins where there is neither: what goes
+        along as it is, and what is compiled (see `flow_core.api.find_compiled`).
+
+        Args:
+            store_url: of the task's store.
+
+        Since 0.1.
+        """
 
     @property
     def interactive(self) -> bool:

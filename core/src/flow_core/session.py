@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from flow_core.run import RunOption, RunRequest
     from flow_core.step_environments import StepEnvironments
     from flow_core.task import TaskRunner
+    from flow_core.travel import Luggage
 
 
 class Session:
@@ -510,6 +511,10 @@ class Session:
     def elsewhere_settings(self) -> dict[str, str]:
         """See `flow_core.interfaces.Runtime`."""
         return self.settings.elsewhere()
+
+    def luggage(self, store_url: str) -> Luggage:
+        """See `flow_core.interfaces.Runtime`; the session's own store counts."""
+        return self.environments.luggage
 
     def document_of(self, file: str, flow: str, module: str = "__main__") -> dict[str, Any]:
         """Return what `document` is, but for the flow of another file, such as an older copy; its

@@ -43,6 +43,8 @@ from flow_core.records import EnvironmentProgress, RunDocument
 from flow_core.scheduler import INTERRUPTS
 from flow_core.travel import CORE, Luggage, check_lock, pack, unpack
 
+_COMPUTES = "flow.computes"
+
 if TYPE_CHECKING:
     from flow_core.session import Session
 
@@ -196,7 +198,7 @@ class StepEnvironments:
         compute = session.compute(plan.compute)
         step = session.definition.steps[plan.step]
         further = session.plugins.hook.flow_environment_requirements(step=step, plan=plan)
-        required = {*self._luggage.compiled, *(text for more in further for text in more or ())}
+        required = {*self.luggage.compiled, *(text for more in further for text in more or ())}
         try:
             canonical(dict(plan.environment_options))
         except (TypeError, ValueError) as error:
@@ -257,7 +259,7 @@ class StepEnvironments:
             if digest not in self._ready
         }
         for provider, digest in missing:
-            check_lock(self._luggage, EnvironmentLock(provider, digest, locks[digest].text))
+            check_lock(self.luggage, EnvironmentLock(provider, digest, locks[digest].text))
 
         def job(digest: str, tell: Any, cancelled: threading.Event) -> ReadyEnvironment:
             return self.builder(locks[digest].provider, tell, cancelled).prepare(locks[digest])
@@ -313,7 +315,7 @@ class StepEnvironments:
         ready = self._ready[digest]
         if digest not in self._runtimes:
             self._runtimes[digest] = unpack(
-                self._luggage, ready, os.path.join(self.root, ".runtime")
+                self.luggage, ready, os.path.join(self.root, ".runtime")
             )
         own = f"{sys.version_info[0]}.{sys.version_info[1]}"
         if self._session.is_sent and ready.python_minor != own:
@@ -390,7 +392,8 @@ class StepEnvironments:
         )
 
     @cached_property
-    def _luggage(self) -> Luggage:
+    def luggage(self) -> Luggage:
+        """What goes along to an interpreter without flow-core. Since 0.1."""
         index = self._session.index
         if self._session.flow is None:  # which decorators the flow has is not known
             return pack(index, (), {e.distribution for e in index.entry_points})
@@ -419,7 +422,8 @@ class StepEnvironments:
         """Return the distributions that tasks cannot do without.
 
         One that makes environments does that here, before there are tasks: for its decorators alone
-        nobody needs what it solves and installs with.
+        nobody needs what it solves and installs with. So it is with one that starts tasks elsewhere,
+        and what it talks to a cluster with.
         """
         session = self._session
         index, names = session.index, session.definition.decorator_names()
@@ -430,9 +434,8 @@ class StepEnvironments:
             "flow.decorator_hooks": {*names},
             store.group: {store.name},
             "flow.metadata": {metadata},
-            "flow.computes": {plan.compute for plan in session.plans.values()},
         }
-        makers = {e.distribution for e in index.entry_points if e.group == GROUP}
+        makers = {e.distribution for e in index.entry_points if e.group in (GROUP, _COMPUTES)}
         found = {CORE}
         for entry in index.entry_points:
             of_decorators = entry.group.startswith("flow.decorator")

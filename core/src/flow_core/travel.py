@@ -51,6 +51,8 @@ class Luggage(NamedTuple):
         libraries: the same for pure Python that these need.
         compiled: requirements that the environment itself must fulfil, sorted.
         needed: what is required of each library, and of what is compiled, by name.
+        versions: of all that goes along, by name.
+        used: those of ``own`` that a task cannot do without, and those whose hooks it calls.
 
     Since 0.1.
     """
@@ -59,6 +61,22 @@ class Luggage(NamedTuple):
     libraries: Mapping[str, Mapping[str, str]]
     compiled: tuple[str, ...]
     needed: Mapping[str, tuple[Requirement, ...]]
+    versions: Mapping[str, str] = {}
+    used: frozenset[str] = frozenset()
+
+
+class Compiled(NamedTuple):
+    """A distribution for this Python and machine alone, as it is installed here.
+
+    Attributes:
+        version: its version.
+        contents: path in a folder → path on disk.
+
+    Since 0.1.
+    """
+
+    version: str
+    contents: Mapping[str, str]
 
 
 def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()) -> Luggage:
@@ -83,6 +101,7 @@ def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()
         modules.setdefault(entry.distribution, set()).add(top)
     own: dict[str, Mapping[str, str]] = {}
     libraries: dict[str, Mapping[str, str]] = {}
+    versions: dict[str, str] = {}
     compiled: set[str] = set()
     needed: dict[str, list[Requirement]] = {}
     waiting: deque[tuple[Requirement, bool]] = deque()
@@ -96,6 +115,7 @@ def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()
         found = _look_up(name, places.get(name))
         if found is None:
             raise _not_found(name)
+        versions[name] = found.version
         if not found.pure:
             compiled.add(f"{name}=={found.version}")
             continue
@@ -108,6 +128,7 @@ def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()
                 library = _look_up(wanted.name, places.get(wanted.name))
                 if library is not None and library.pure and _is_ours(library):
                     libraries[wanted.name] = _contents(library, set())
+                    versions[wanted.name] = library.version
     seen: set[tuple[Requirement, bool]] = set()
     while waiting:
         wanted, must = waiting.popleft()
@@ -124,10 +145,51 @@ def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()
         if found is not None and pure:
             if wanted.name not in libraries:
                 libraries[wanted.name] = _contents(found, set())
+                versions[wanted.name] = found.version
             waiting.extend((more, must) for more in found.requirements())
     return Luggage(
-        own, libraries, tuple(sorted(compiled)), {n: tuple(r) for n, r in needed.items()}
+        own,
+        libraries,
+        tuple(sorted(compiled)),
+        {n: tuple(r) for n, r in needed.items()},
+        versions,
+        frozenset({CORE, *used, *loaded} & own.keys()),
     )
+
+
+def find_compiled(luggage: Luggage) -> dict[str, Compiled]:
+    """Return what of ``Luggage.compiled`` is installed here, with all that it requires, by name.
+
+    A machine with the same Python, system and processor can use it as it is. What is pure Python and
+    goes along already is not among it.
+
+    Raises:
+        PluginError: a distribution is not here, which flow-core or a plugin in use needs.
+
+    Since 0.1.
+    """
+    from flow_core.versions import holds
+
+    found: dict[str, Compiled] = {}
+    places = _metadata_folders()
+    waiting = deque((text, True) for text in luggage.compiled)
+    while waiting:
+        text, must = waiting.popleft()
+        head, _, condition = text.partition(";")
+        matched = _NAME.match(head)
+        if matched is None or (condition and not holds(condition)):
+            continue
+        name = normalise(matched[1])
+        if name in found or name in luggage.libraries or name in luggage.own:
+            continue
+        there = _look_up(name, places.get(name))
+        if there is None:
+            if must:
+                raise _not_found(name)
+            continue  # what is compiled works without it here, too
+        found[name] = Compiled(there.version, _contents(there, ()))
+        waiting.extend((wanted.text, False) for wanted in there.requirements())
+    return found
 
 
 def _is_ours(library: _Installed) -> bool:

@@ -14,8 +14,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from flow_core.index import installed
 from flow_core.plan import TaskPlan
 from flow_core.records import TaskSpec
+from flow_core.travel import Luggage, pack
 
 Step = Callable[[TaskSpec], int]
 
@@ -63,6 +65,11 @@ class StepsRuntime:
     def elsewhere_settings(self) -> dict[str, str]:
         """There are none."""
         return {}
+
+    def luggage(self, store_url: str) -> Luggage:
+        """Return flow-core, all plugins, and what the store requires."""
+        index = installed()
+        return pack(index, {index.find_opener("flow.stores", store_url).distribution})
 
     def get_ready(self) -> None:
         """Nothing is needed."""

@@ -1,0 +1,78 @@
+"""Hears when containers end, by ``podman events`` or ``docker events``: one process for a run."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+from collections.abc import Callable
+
+from flow_container.engine import DOCKER, Engine
+
+_AGAIN = 1.0  # seconds after which a stream that has ended is opened again
+
+
+class EventStream:
+    """Calls ``heard`` whenever a container with a label ends or is removed.
+
+    It may miss some, where the runtime keeps no events, or is started anew: who listens looks for
+    itself now and then, more often as long as the stream is not `alive`.
+
+    Args:
+        engine: the runtime.
+        label: ``name=value``.
+        heard: called in a thread of the stream; must not raise.
+    """
+
+    def __init__(self, engine: Engine, label: str, heard: Callable[[], object]) -> None:
+        ends = ("die", "destroy") if engine.name == DOCKER else ("died", "remove")
+        filters = [f"label={label}", "type=container", *(f"event={end}" for end in ends)]
+        self._command = [engine.path, "events", "--format", "{{.ID}}"]
+        self._command += [word for each in filters for word in ("--filter", each)]
+        self._heard = heard
+        self._closed = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._listen, name="container events", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the stream is open."""
+        process = self._process
+        return process is not None and process.poll() is None
+
+    def close(self) -> None:
+        """End the process and the thread."""
+        self._closed.set()
+        with self._lock:
+            if self._process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            with self._lock:
+                if self._closed.is_set():
+                    return
+                self._process = self._open()
+            if self._process is not None:
+                assert self._process.stdout is not None
+                with self._process, self._process.stdout as lines:
+                    for _ in lines:
+                        self._heard()
+            self._heard()  # what ended meanwhile was not told
+            self._closed.wait(_AGAIN)
+
+    def _open(self) -> subprocess.Popen[bytes] | None:
+        try:
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            return None  # the runtime was removed meanwhile; who looks for itself says so

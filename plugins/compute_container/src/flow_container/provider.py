@@ -1,0 +1,45 @@
+"""`ContainerCompute`: tasks in containers on this machine, as a compute provider."""
+
+from __future__ import annotations
+
+import os
+
+from flow_container.backend import ContainerBackend
+from flow_container.engine import find_engine
+from flow_core.api import ComputeCapabilities, RunRecord, Runtime, Store
+from flow_remote.provider import RemoteCompute
+
+
+class ContainerCompute(RemoteCompute):
+    """Runs attempts in containers of podman or Docker. Options: `flow_container.ContainerOptions`.
+
+    Raises, when it is prepared, a `FlowError` where there is no podman or docker that works.
+
+    Since 0.1.
+    """
+
+    name = "container"
+    # A local store is enough: containers have its folder at the same path.
+    capabilities = ComputeCapabilities(resources=True, gang=True, image=True, tells_begin=True)
+
+    def make_backend(self) -> ContainerBackend:
+        """Return the part that knows podman and Docker."""
+        return ContainerBackend()
+
+    def prepare(self, runtime: Runtime) -> None:
+        """Refuse to begin where no container can run."""
+        find_engine(str(runtime.setting("container_runtime") or ""))
+        super().prepare(runtime)
+
+    def open(self, run: RunRecord, store: Store) -> None:
+        """Begin to serve a run whose containers all have the folder of its store."""
+        backend = self.backend
+        assert isinstance(backend, ContainerBackend)
+        backend.use_store(store.url, _folders(store))
+        super().open(run, store)
+
+
+def _folders(store: Store) -> list[str]:
+    """Return the folders of this machine that tasks need; none where the store is elsewhere."""
+    scheme, _, place = store.url.partition("://")
+    return [place] if scheme in ("local", "file") and os.path.isabs(place) else []
