@@ -137,6 +137,37 @@ def test_some_where_nothing_but_the_store_is_seen(folder: Path, forked: Left) ->
     compare({name: forked[name] for name in FEW}, found)
 
 
+def test_a_script_that_runs_flows_need_not_be_there(flowtester: FlowTester) -> None:
+    """What `MyFlow.run()` sends is whole: other machines have no such file."""
+    shutil.copy(CLUSTER, flowtester.path / "process_cluster.py")
+    flowtester.write(PROCESSES, "many_processes.py")
+    script = flowtester.write("""
+        import os
+        from flow_core import FlowSpec, step
+
+        def helper(number):
+            return 2 * number
+
+        class F(FlowSpec):
+            @step
+            def start(self):
+                os.remove(HERE)
+                self.x = 4
+                self.next(self.end)
+
+            @step
+            def end(self):
+                self.y = helper(self.x)
+
+        HERE = __file__
+        if __name__ == "__main__":
+            print(F.run(compute="bare-processes", show=False).data.y)
+    """)
+    done = flowtester.python(script, variables=plugin_module("many_processes")).check()
+    assert done.stdout == "8\n"
+    assert not script.exists()
+
+
 @pytest.mark.slow
 def test_some_in_containers(folder: Path, forked: Left, podman: Podman) -> None:
     # What the flows import, the image has not: a person would add it.
