@@ -47,7 +47,9 @@ class HybridFlow(FlowSpec):
         if self.cluster.compute == "local":
             print("choose a cluster with --config cluster slurm.json")
         counts = Counter(self.species).most_common()
-        current.card.extend([Markdown("# Penguins"), Table(counts, headers=["species", "measured"])])
+        current.card.extend(
+            [Markdown("# Penguins"), Table(counts, headers=["species", "measured"])]
+        )
         self.next(self.try_out, foreach="neighbours")
 
     @on_the_cluster
