@@ -9,6 +9,7 @@ tests have: both use the official client of Kubernetes, unchanged, and the same 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -124,8 +125,6 @@ def _through_client(bench: Bench, flow: str) -> list[float]:
         "print(json.dumps([task['late'].data for task in run['body']]))"
     )
     usage = bench.command(bench.ours, [bench.ours.python, "-c", code])
-    import json
-
     found: list[float] = json.loads(usage.output.strip().splitlines()[-1])
     return found
 
@@ -172,7 +171,6 @@ def _on_slurm(bench: Bench, words: list[str]) -> list[Usage]:
     flow = str(bench.ours.venv / "bin" / "flow")
     inner = [*bench.flow(bench.ours, "each"), "--compute", "slurm", "run", *words]
     times = bench.times(5)
-    found = []
     # One cluster for all: `sandbox` runs a command and ends with it.
     script = Path(bench.home(bench.ours)) / "on_slurm.py"
     script.write_text(
@@ -186,11 +184,8 @@ def _on_slurm(bench: Bench, words: list[str]) -> list[Usage]:
     )
     python = bench.ours.python
     usage = bench.command(bench.ours, [flow, "slurm", "sandbox", "--", python, str(script), *inner])
-    import json
-
-    for value in json.loads(usage.output.strip().splitlines()[-1]):
-        found.append(Usage(value, 0.0, 0, ""))
-    return found
+    found = json.loads(usage.output.strip().splitlines()[-1])
+    return [Usage(value, 0.0, 0, "") for value in found]
 
 
 # --- beside the rival: pods that run --------------------------------------------------------------
