@@ -17,13 +17,12 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from booting import START, Place, digest
+from booting import START, Place, Service, digest
 
 from flow_core.testing import FaultyProxy
 from flow_objectstore import fetching
@@ -253,46 +252,6 @@ def test_a_wrong_clock(config: dict[str, Any], hours: int, monkeypatch: pytest.M
 
 
 # --- small services ---------------------------------------------------------------------------
-
-
-class Service:
-    """A small real server: ``answer(request, body)`` gives status, headers, content."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, dict[str, str], str]] = []
-        self.answers: dict[str, Any] = {}
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                service.asked.append((self.command, self.path, headers, body))
-                given = service.answers.get(f"{self.command} {self.path.partition('?')[0]}")
-                given = given(headers, body) if callable(given) else given
-                status, more, text = given or (404, {}, "")
-                self.send_response_only(status)
-                self.send_header("Content-Length", str(len(text)))
-                for name, value in more.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-            do_GET = do_PUT = do_POST = answer
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
