@@ -40,6 +40,10 @@ class SlurmBackend:
         self._unsure: list[Folder] = []  # submissions of which no answer came
         self._folders: dict[str, Folder] = {}
 
+    def use_folder(self, folder: str) -> None:
+        """Put the files of jobs there, unless the setting ``slurm_folder`` says else; before `open`."""
+        self._given = folder
+
     def open(self, run: RunRecord, runtime: Runtime, wake: Callable[[], object]) -> None:
         """Begin to serve a run.
 
