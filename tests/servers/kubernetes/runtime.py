@@ -38,8 +38,7 @@ class Work(NamedTuple):
         log: where its output goes.
         message: file that it may write its last words to.
         hostname: of the pod.
-        annotations: of the pod.
-        subdomain: of the pod: the name of its headless service, or ``""``.
+        hosts: file with the names of other pods, to see instead of ``/etc/hosts``; None = none.
     """
 
     id: str
@@ -54,8 +53,7 @@ class Work(NamedTuple):
     log: Log
     message: Path
     hostname: str
-    annotations: dict[str, str]
-    subdomain: str = ""
+    hosts: Path | None
 
 
 class Exit(NamedTuple):
