@@ -14,7 +14,7 @@ from servers.kubernetes.handle import Cluster
 from flow_core.api import FlowError
 from flow_remote.backend import Ended, Refused, Running, Waiting
 
-SLEEP = ("/bin/sh", "-c", "trap 'exit 143' TERM; echo begun; sleep 600 & wait")
+SLEEP = ("/bin/sh", "-c", "trap 'exit 143' TERM; echo begun; while :; do sleep 600 & wait; done")
 OTHER = "trainflow-12-train-8-0"
 
 
@@ -137,7 +137,7 @@ def test_a_claim_that_is_not_there(bench: Bench) -> None:
 def test_a_secret_becomes_variables(bench: Bench) -> None:
     secret = {"metadata": {"name": "db"}, "stringData": {"DB_PASSWORD": "hunter2"}}
     bench.cluster.core().create_namespaced_secret(bench.cluster.namespace, secret)
-    command = 'test ${#DB_PASSWORD} = 7'
+    command = "test ${#DB_PASSWORD} = 7"
     bench.submit(job(("/bin/sh", "-c", command), options={"secrets": "db"}))
     assert bench.wait(Ended).code == 0
     manifest = json.dumps(bench.job_objects())
