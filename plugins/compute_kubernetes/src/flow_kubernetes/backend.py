@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from flow_core.api import FlowError, RunRecord, Runtime
+from flow_core.api import RunRecord, Runtime
 from flow_kubernetes import names
 from flow_kubernetes.choices import Defaults, choose
 from flow_kubernetes.client import Connection, Refusal, Unreachable, explained, rights
@@ -339,6 +339,3 @@ def _pods(namespace: str) -> str:
 
 def _services(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/services"
-
-
-__all__ = ["FlowError", "KubernetesBackend"]
