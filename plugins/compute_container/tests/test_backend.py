@@ -63,14 +63,13 @@ def test_secrets_are_on_no_command_line(
     options = {"variables": ["TEST_SECRET_*", "NOT_SET_ANYWHERE"]}
     id = bench.submit("echo $TEST_SECRET_KEY; sleep 100", options=options)
     bench.until(lambda: bench.news(Running, id))
-    name = bench.news(Running, id)[0].node
     deadline = time.monotonic() + 10
-    while here.said("logs", name) != "gold-and-silver":
+    while here.said("logs", id) != "gold-and-silver":
         assert time.monotonic() < deadline
     shown = b"".join(
         file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()
     )
-    assert name.encode() in shown  # of the process that looks after it
+    assert id.encode() in shown  # of the process that looks after it
     assert b"gold-and-silver" not in shown
 
 

@@ -173,7 +173,7 @@ class ContainerBackend:
             tracked.started, tracked.scratch = True, each.scratch
             with self._lock:
                 self._tracked[each.name] = tracked
-            self._tell(Running(each.job, each.name, each.member))
+            self._tell(Running(each.job, member=each.member))
         if running:
             self._watch(engine)
         return {each.job: each.job for each in running}
@@ -274,7 +274,7 @@ class ContainerBackend:
                 self._give_up(launch, failed)
                 return
         for tracked in launch.tracked:
-            self._tell(Running(tracked.job, tracked.name, tracked.member))
+            self._tell(Running(tracked.job, member=tracked.member))
         late = [t for t in launch.tracked if t.cancelled]  # cancelled while it started
         if late:
             self._stop(late, 0)
