@@ -514,7 +514,7 @@ class Session:
 
     def luggage(self, store_url: str) -> Luggage:
         """See `flow_core.interfaces.Runtime`; the session's own store counts."""
-        return self.environments.luggage
+        return self.environments.luggage_elsewhere
 
     def document_of(self, file: str, flow: str, module: str = "__main__") -> dict[str, Any]:
         """Return what `document` is, but for the flow of another file, such as an older copy; its
