@@ -85,10 +85,15 @@ class Bench:
         return self.ends(id)[0]
 
 
+def variables_of(podman: Podman) -> dict[str, str]:
+    """Return the variables by which a launcher finds podman, and keeps what it makes for tasks."""
+    return {**podman.environment(), "XDG_CACHE_HOME": str(podman.folder / "cache")}
+
+
 @pytest.fixture
 def here(podman: Podman, monkeypatch: pytest.MonkeyPatch) -> Podman:
     """podman of the tests, as what this process finds."""
-    for name, value in podman.environment().items():
+    for name, value in variables_of(podman).items():
         monkeypatch.setenv(name, value)
     return podman
 

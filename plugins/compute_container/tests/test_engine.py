@@ -95,6 +95,7 @@ def test_the_daemon_does_not_run(programs: Callable[..., None]) -> None:
 
 
 def test_a_flow_ends_before_it_begins(flowtester: object, programs: Callable[..., None]) -> None:
+    flowtester.more_plugins += ["remote", "container"]  # type: ignore[attr-defined]
     file = flowtester.write(FLOW)  # type: ignore[attr-defined]
     done = flowtester.flow("run", str(file), "--with", "container")  # type: ignore[attr-defined]
     assert done.returncode == 1
