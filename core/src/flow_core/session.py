@@ -506,6 +506,10 @@ class Session:
         """JSON data from which `flow_core.remote_task` rebuilds this session on another machine,
         where the flow's code comes from the run's snapshot."""
         document = {**self.document, "file": "", "path": []}
+        if document["sent"] is not None and self.flow is not None:
+            from flow_core.byvalue import sources
+
+            document["sent"] = {**document["sent"], "sources": sources(self.flow)}
         return {**document, "settings": {"datastore": self.store_text()}}
 
     def elsewhere_settings(self) -> dict[str, str]:

@@ -458,7 +458,8 @@ class ContainerBackend:
         """Remove what this launcher has started or adopted, and what dead ones have left."""
         own = {t.name for t in self._tracked.values() if t.engine == engine}
         there = self._listed(engine)
-        mine = [c.name for c in there if c.name in own or c.labels.get("flow.launcher") == _LAUNCHER]
+        known = {"flow.launcher": _LAUNCHER, "flow.run": self._run.pathspec}.items()
+        mine = [c.name for c in there if c.name in own or known <= c.labels.items()]
         left = [c for c in there if c.is_left]
         if mine:
             engine.call("kill", *mine)  # at once; rm alone would wait, where it can be told so

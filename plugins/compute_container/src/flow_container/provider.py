@@ -25,7 +25,9 @@ class ContainerCompute(RemoteCompute):
 
     name = "container"
     # A local store is enough: containers have its folder at the same path.
-    capabilities = ComputeCapabilities(resources=True, gang=True, image=True, tells_begin=True)
+    capabilities = ComputeCapabilities(
+        resources=True, gang=True, image=True, tells_begin=True, environments=True
+    )
 
     def make_backend(self) -> ContainerBackend:
         """Return the part that knows podman and Docker."""
