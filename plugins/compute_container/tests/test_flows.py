@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from servers.podman import Podman
@@ -97,40 +96,12 @@ SMALL = """
 """
 
 
-@pytest.fixture
-def lab(tmp_path: Path, here: Podman) -> Iterator[FlowTester]:
-    """A folder for flows, whose processes find podman of the tests; nothing may be left there."""
-    lab = FlowTester(tmp_path)
-    lab.more_plugins += ["remote", "container"]
-    yield lab
-    mine = [
-        c for c in here.containers() if (c["Labels"] or {}).get("flow.run", "").startswith("F/")
-    ]
-    assert not [c["Names"] for c in mine if _store_of(c) == str(tmp_path)]
-
-
-def _store_of(container: dict[str, Any]) -> str:
-    mounts = [str(m) for m in container.get("Mounts") or []]
-    return next((m.removesuffix("/.flow") for m in mounts if m.endswith("/.flow")), "")
-
-
-def _variables(here: Podman, **more: str) -> dict[str, str]:
-    from plugins.compute_container.tests.conftest import variables_of
-
-    return {
-        **variables_of(here),
-        "FLOW_CONTAINER_IMAGE": here.python_image,
-        "FLOW_CONTAINER_PULL": "never",
-        **more,
-    }
-
-
 def test_a_run_in_containers(lab: FlowTester, here: Podman, tmp_path: Path) -> None:
     lab.write("def square(x):\n    return x * x\n", "own_helper.py")
     marker = tmp_path / "marker"
     marker.touch()
     file = lab.write(FLOW.replace("{marker!r}", repr(str(marker))))
-    done = lab.python(file, "run", "--with", "container", variables=_variables(here)).check()
+    done = lab.python(file, "run", "--with", "container").check()
     assert "working on 2" in done.stdout
     assert "total 14 seen False Linux" in done.stdout  # what is beside the store is not there
     assert lab.left().artifact("end", "total") == 14
@@ -147,7 +118,7 @@ def test_steps_here_and_in_containers(lab: FlowTester, here: Podman, tmp_path: P
     )
     text = text.replace("pass", "import os; print('here', os.path.exists('own.txt'))")
     lab.write("", "own.txt")
-    done = lab.python(lab.write(text), "run", variables=_variables(here)).check()
+    done = lab.python(lab.write(text), "run").check()
     assert "here False" in done.stdout
 
 
@@ -157,8 +128,7 @@ def test_the_store_is_a_bucket(
     lab.more_plugins += ["s3"]
     lab.write("def square(x):\n    return x * x\n", "own_helper.py")
     file = lab.write(FLOW.replace("{marker!r}", "'/none'"))
-    variables = _variables(
-        here,
+    variables = dict(
         FLOW_CONTAINER_VARIABLES=",".join(bucket.environment()),
         FLOW_CONTAINER_NETWORK="host",
         **bucket.environment(),
@@ -176,7 +146,7 @@ def test_the_store_is_a_bucket(
 
 def _failed(lab: FlowTester, here: Podman, *words: str, **variables: str) -> str:
     file = lab.write(SMALL)
-    done = lab.python(file, *words, variables=_variables(here, **variables))
+    done = lab.python(file, *words, variables=variables)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     return done.stdout + done.stderr
@@ -251,7 +221,7 @@ def test_variables_that_tasks_do_not_get(lab: FlowTester, here: Podman, bucket: 
 def test_a_task_that_needs_too_much_memory(lab: FlowTester, here: Podman) -> None:
     text = SMALL.replace("pass", "x = bytearray(300 << 20); x[::4096] = b'1' * len(x[::4096])")
     file = lab.write(text)
-    done = lab.python(file, "run", "--with", "container:memory=100", variables=_variables(here))
+    done = lab.python(file, "run", "--with", "container:memory=100")
     assert done.returncode == 1
     said = done.stdout + done.stderr
     assert "memory" in said
@@ -264,7 +234,7 @@ def _start(lab: FlowTester, file: Path, here: Podman, *words: str) -> subprocess
     return subprocess.Popen(
         [sys.executable, str(file), *words],
         cwd=file.parent,
-        env=lab.environment(None, _variables(here)),
+        env=lab.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -272,7 +242,7 @@ def _start(lab: FlowTester, file: Path, here: Podman, *words: str) -> subprocess
 
 def _containers(here: Podman, tmp_path: Path) -> list[str]:
     found = here.containers("label=flow.step=work")
-    return [c["Names"][0] for c in found if _store_of(c) == str(tmp_path)]
+    return [c["Names"][0] for c in found if f"{tmp_path}/.flow" in c["Mounts"]]
 
 
 def _wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -305,6 +275,6 @@ def test_a_launcher_that_is_killed_loses_nothing(
     run.kill()
     run.communicate()
     assert _containers(here, tmp_path) == names
-    done = lab.python(file, "resume", "--with", "container", variables=_variables(here)).check()
+    done = lab.python(file, "resume", "--with", "container").check()
     assert "all [1, 2]" in done.stdout
     assert _containers(here, tmp_path) == []
