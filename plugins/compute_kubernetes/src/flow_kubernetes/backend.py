@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -103,9 +104,11 @@ class KubernetesBackend:
         """Delete the jobs that have not ended; end all threads."""
         if self._connection is None:
             return
-        connection, self._connection = self._connection, None
         if self._patrol is not None:
             self._patrol.stop()
+        connection, self._connection = self._connection, None
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
         left = self._tracker.all()
         for job in left:
             self._tracker.cancel(job)
@@ -116,8 +119,6 @@ class KubernetesBackend:
             self.why_left = str(error)
         for watch in self._watches.values():
             watch.stop()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
         connection.close()
 
     # --- jobs -------------------------------------------------------------------------------------
@@ -244,9 +245,8 @@ class KubernetesBackend:
         """
         limits = {} if patience is None else {"patience": patience}
         options: dict[str, Any] = {"propagationPolicy": "Background"}
-        graces: dict[str, Any] = (
-            {} if grace is None else {"gracePeriodSeconds": max(0, round(grace))}
-        )
+        # Without any grace, a pod would be gone before its node has ended it.
+        graces = {"gracePeriodSeconds": max(1, math.ceil(grace))}
         for namespace in dict.fromkeys(job.namespace for job in jobs):
             here = [job for job in jobs if job.namespace == namespace]
             for chunk in names_of(here):
