@@ -383,6 +383,39 @@ class TestEnvironments:
         assert outcome.error.hint is not None
         assert outcome.error.hint.startswith("--environment local")
 
+    def test_a_compute_provider_that_builds_them_where_its_tasks_run(self, flowtester, tmp_path):
+        class Own(BareEnvironment):
+            def prepare(self, lock, folder, work):
+                raise AssertionError("the launcher builds nothing")
+
+        class Plain:
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                if step.name == "start":
+                    draft.use_environment("own", by="@own")
+
+        class Far(InProcessCompute):
+            capabilities = ComputeCapabilities(environments=True)
+            seen: ClassVar = []
+
+            def launch(self, task, command):
+                self.seen.append((task.step, command.lock, command.interpreter))
+                return super().launch(task, command)
+
+        outcome = flowtester.run(
+            FLOW,
+            plugins=["store-local", "metadata-local"],
+            modules=[Plain()],
+            providers={("environment", "own"): Own(), ("compute", "local"): Far()},
+            settings={"environments": str(tmp_path)},
+        )
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        (_, lock, interpreter), end = Far.seen
+        assert (lock.provider, interpreter) == ("own", None)
+        document = RunDocument.decode(next(iter(outcome.store.read([run_key("F", "1")]))), "")
+        assert document.environments["start"]["lock"] == lock.hash
+        assert end == ("end", None, None)
+
     def test_a_platform_for_which_the_provider_makes_none(self, flowtester):
         class Far(InProcessCompute):
             capabilities = ComputeCapabilities(interpreters=True, platform="vax-x")

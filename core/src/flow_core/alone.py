@@ -234,7 +234,7 @@ def task_command(session: Session, task: TaskSpec, *, interpreter: bool = True) 
     command.resources.update(plan.resources)
     command.timed = plan.timeout is not None
     if interpreter and plan.environment is not None:
-        session.environments.apply(task.step, command)
+        session.environments.choose(task.step, command)
     session.plugins.hook.flow_task_command(task=task, plan=plan, command=command)
     return command
 
@@ -290,12 +290,14 @@ class LoneAttempt:
         return register_run(self._session, document, run_id_file, origin_is_here=False)
 
     def _environments(self, document: RunDocument) -> dict[str, dict[str, str]]:
-        """Make that of the step, which is that of the run in ``document`` if it asks for the same."""
+        """Make that of the step, which is that of the run in ``document`` if it asks for the same.
+        Where its compute provider makes it, only its lock is found."""
         if self._plan.environment is None:
             return {}
         environments = self._session.environments
         environments.resolve([self._step], document)
-        environments.prepare([self._step])
+        if not environments.is_built_there(self._step):
+            environments.prepare([self._step])
         return environments.record()
 
     def run(self, task: TaskSpec, output: Callable[[str, bytes], None] | None = None) -> Manifest:

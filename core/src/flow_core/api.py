@@ -267,6 +267,7 @@ if TYPE_CHECKING:
     from flow_core.snapshots import current_code as current_code
     from flow_core.snapshots import keep_code as keep_code
     from flow_core.step_environments import StepEnvironments as StepEnvironments
+    from flow_core.step_environments import build_environment as build_environment
     from flow_core.step_environments import read_lock as read_lock
     from flow_core.store_index import Followed as Followed
     from flow_core.store_index import StoreIndex as StoreIndex
@@ -350,7 +351,7 @@ _HOME = {
     "session": "Session",
     "settings": "OWN_INDEX Setting Settings state_folder take_settings",
     "snapshots": "CurrentCode KeptCode current_code keep_code",
-    "step_environments": "StepEnvironments read_lock",
+    "step_environments": "StepEnvironments build_environment read_lock",
     "store_index": "Followed StoreIndex open_store_index",
     "live_logs": "LogRecord decode_piece encode_piece piece_key pieces_prefix",
     "remote_task": "TaskOrder describe_task open_task_store read_task task_spec_key task_url",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     import click
 
+    from flow_core.environments import EnvironmentLock
     from flow_core.plan import TaskPlan
     from flow_core.records import (
         AttemptRecord,
@@ -304,6 +305,9 @@ class ComputeCapabilities(NamedTuple):
         workers: how many tasks at a time it takes where nobody has chosen a number (setting
             ``max_workers``); None = one for each processor of the launcher's machine, as for tasks
             that run there. It is read after `Compute.prepare`, where a provider knows its settings.
+        environments: it builds environments where its tasks run, from their locks: it honours
+            `TaskCommand.lock`, and the launcher builds none of them. See
+            `flow_core.api.build_environment`.
     """
 
     needs_shared_store: bool = False
@@ -315,6 +319,7 @@ class ComputeCapabilities(NamedTuple):
     interpreters: bool = False
     platform: str | None = None
     workers: int | None = None
+    environments: bool = False
 
 
 class TaskCommand:
@@ -331,9 +336,12 @@ class TaskCommand:
         resources: amounts by name that this attempt asks for: those of the plan, or more memory
             after an attempt that had too little (`RetryPolicy.memory_factor`). They are kept in its
             manifest, as the note ``resources``.
+        lock: the environment that the attempt runs in, where the compute provider builds it itself
+            (capability ``environments``), in place of ``interpreter`` and ``runtime``; None = none.
+            Its text is the blob of its hash in the store.
     """
 
-    __slots__ = ("folder", "interpreter", "resources", "runtime", "timed", "variables")
+    __slots__ = ("folder", "interpreter", "lock", "resources", "runtime", "timed", "variables")
 
     def __init__(self) -> None:
         self.interpreter: str | None = None
@@ -342,6 +350,7 @@ class TaskCommand:
         self.folder: str | None = None
         self.timed = False
         self.resources: dict[str, float] = {}
+        self.lock: EnvironmentLock | None = None
 
 
 class Started(NamedTuple):

@@ -5,13 +5,14 @@ too, it reads from the store. It needs nothing else: no database, no service, no
 
 A *specification* is a JSON document. This module reads of it: ``format``, ``session`` (what
 `Runtime.elsewhere` returned), ``settings`` (name → text: those that the launcher's machine has chosen),
-``task`` (a `TaskSpec`), ``folder`` (working directory, or none = that of the code) and ``variables``
+``run_sha256`` (of the run's ``run.json``), ``task`` (a `TaskSpec`), ``folder`` (working directory, or none = that of the code) and ``variables``
 (environment variables to set). What else is in it belongs to who starts
 this process.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -107,7 +108,10 @@ def _open(url: str) -> tuple[Session, str]:
         raise UsageError(f"'{url}' names no task", why="it has no '#'", hint=USAGE)
     settings = Settings(warn=lambda *_: None)  # the launcher has told
     settings.override("datastore", store_url, "task URL")
-    return Session(None, settings=settings, interactive=False), key
+    session = Session(None, settings=settings, interactive=False)
+    if hasattr(session.store, "expect_answers"):  # the launcher, and the bootstrap, have used it
+        session.store.expect_answers()
+    return session, key
 
 
 class TaskOrder:
@@ -134,7 +138,7 @@ class TaskOrder:
 
     @property
     def store(self) -> Store:
-        """The store, opened on first use."""
+        """The store of the run."""
         return self._opener.store
 
     def _read(self) -> bytes:
@@ -158,6 +162,7 @@ class TaskOrder:
             raise NotFound(
                 f"There is no run {self.task.flow}/{self.task.run}", where=self.store.url
             )
+        check_run(raw, self.spec.get("run_sha256"), self.store.url)
         run = RunDocument.decode(raw, run_key(self.task.flow, self.task.run))
         self._fetch_code(run, folder)
         session = Session.from_document(
@@ -186,6 +191,21 @@ class TaskOrder:
         except FlowError as error:
             return cannot_begin(self.task, error)
         return runtime.run_attempt(self.task, None if begin is None else partial(tell_begin, begin))
+
+
+def check_run(raw: bytes, sha256: str | None, where: str) -> None:
+    """Refuse a ``run.json`` that is not the one the task was submitted for: it names the code.
+
+    Raises:
+        IntegrityError: its hash is another one.
+    """
+    if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
+        raise IntegrityError(
+            "The run's document is not what it was when the task was submitted",
+            where=where,
+            why="somebody has changed run.json in the store: it names the code that is to run",
+            hint="find out who may write there, and start the run again",
+        )
 
 
 def _parse(text: str | bytes, key: str) -> dict[str, Any]:

@@ -548,7 +548,7 @@ class Scheduler:
         command.variables.update(plan.variables)
         command.resources.update(plan.resources)
         if plan.environment is not None:
-            self._session.environments.apply(plan.step, command)
+            self._session.environments.choose(plan.step, command)
         return command
 
     def _steps_soon(self) -> dict[str, tuple[str, ...]]:

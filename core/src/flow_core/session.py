@@ -740,7 +740,7 @@ class Session:
 
     def _check_environment(self, plan: TaskPlan, name: str, compute: ComputeCapabilities) -> None:
         able = self.environment(name)[0].capabilities
-        if not compute.interpreters:
+        if not (compute.interpreters or compute.environments):
             raise PluginError(
                 f"Step '{plan.step}' asks for an environment of '{name}'; compute '{plan.compute}' "
                 "runs its tasks in no other Python than the launcher's",

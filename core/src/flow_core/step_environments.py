@@ -1,7 +1,8 @@
 """The environments of a flow's steps: what each asks for, its lock, and the interpreter built from it.
 
 All this is done in the launcher, before the first task: locks are resolved before there is a run, so
-that one which cannot be is no failed run, and environments are built at the same time.
+that one which cannot be is no failed run, and environments are built at the same time. Some compute
+providers build them where their tasks run: of those only the locks are made here.
 """
 
 from __future__ import annotations
@@ -241,12 +242,15 @@ class StepEnvironments:
     def prepare(self, steps: Iterable[str] | None = None) -> None:
         """Build the environments of resolved steps, as far as they are not on this machine.
 
+        Args:
+            steps: names of steps; None = all but those whose compute provider builds them itself.
+
         Raises:
             FlowError: one cannot be built.
         """
         groups: dict[str, list[str]] = {}
         for step, found in self._resolved.items():
-            if steps is None or step in steps:
+            if step in steps if steps is not None else not self.is_built_there(step):
                 groups.setdefault(found.lock.hash, []).append(step)
         locks = {h: self._resolved[of[0]].lock for h, of in groups.items() if h not in self._ready}
         for digest, lock in locks.items():
@@ -268,11 +272,7 @@ class StepEnvironments:
         built = self._all(jobs, self._progress("building", missing))
         for (_, digest), ready in built.items():
             if not self._hold(ready):
-                raise NoEnvironment(
-                    f"The environment {ready.name} was removed while it was built",
-                    where=ready.folder,
-                    hint="try again",
-                )
+                raise _removed(ready)
             self._ready[digest] = ready
         for digest in groups:
             self._equip(digest, groups[digest])
@@ -332,12 +332,52 @@ class StepEnvironments:
         """Return the environment of a step that was prepared."""
         return self._ready[self._resolved[step].lock.hash]
 
+    def is_built_there(self, step: str) -> bool:
+        """Whether the compute provider of a step builds its environment, where the tasks run."""
+        plan = self._session.plans.get(step)
+        if plan is None:
+            return False
+        return self._session.compute(plan.compute).capabilities.environments
+
+    def choose(self, step: str, command: TaskCommand) -> None:
+        """Let an attempt of a step run in its environment, wherever that is built."""
+        if self.is_built_there(step):
+            command.lock = self._resolved[step].lock
+        else:
+            self.apply(step, command)
+
     def apply(self, step: str, command: TaskCommand) -> None:
-        """Let an attempt of a step that was prepared run in its environment."""
+        """Let a process of this machine run in the environment of a step that was prepared."""
         ready = self.ready(step)
         command.interpreter = ready.interpreter
         command.runtime = self._runtimes[ready.lock]
         command.variables = {**self._variables(ready), **command.variables}
+
+    def build(
+        self, lock: EnvironmentLock, tell: Callable[[str, float | None], None] | None = None
+    ) -> TaskCommand:
+        """Return how a process is started in the environment of a lock. It is built, if it is not on
+        this machine, and nobody removes it until `close`.
+
+        Args:
+            lock: of a run, or of a file.
+            tell: called with what the provider tells: a line, and how much is done, 0 to 1, or None.
+
+        Raises:
+            FlowError: it cannot be built.
+        """
+        builder = self.builder(lock.provider, tell)
+        if builder.find(lock) is None:
+            check_lock(self.luggage, lock)
+        ready = builder.prepare(lock)
+        if not self._hold(ready):
+            raise _removed(ready)
+        self.use(lock.name, lock)
+        self._ready[lock.hash] = ready
+        self._equip(lock.hash, [lock.name])
+        command = TaskCommand()
+        self.apply(lock.name, command)
+        return command
 
     def _variables(self, ready: ReadyEnvironment) -> dict[str, str]:
         given = self._session.settings.script_environment()
@@ -512,6 +552,48 @@ class StepEnvironments:
                 for key in sorted(begun):
                     progress(key, "failed", "given up", None)
         return found
+
+
+def _removed(ready: ReadyEnvironment) -> NoEnvironment:
+    return NoEnvironment(
+        f"The environment {ready.name} was removed while it was built",
+        where=ready.folder,
+        hint="try again",
+    )
+
+
+def build_environment(
+    session: Session,
+    provider: str,
+    digest: str,
+    tell: Callable[[str, float | None], None] | None = None,
+) -> TaskCommand:
+    """Return how a process of this machine is started in an environment whose lock is in the store.
+
+    For where tasks run, with `TaskCommand.lock`: what starts a task there needs flow-core, the
+    environment's provider and the store. What is built lies below the setting ``environments``, and
+    is found by all tasks of this machine; who comes second waits. Packages come from where the
+    provider's settings say, or from the store's mirror.
+
+    Args:
+        session: one of the store; of no flow. Nobody removes the environment until it is closed.
+        provider: name of the environment provider.
+        digest: hash of the lock.
+        tell: called with what the provider tells: a line, and how much is done, 0 to 1, or None.
+
+    Returns:
+        a command with ``interpreter``, ``runtime`` and ``variables``.
+
+    Raises:
+        PluginError: there is no such provider here.
+        IntegrityError: the lock is missing, or damaged.
+        FlowError: the environment cannot be built.
+
+    Since 0.1.
+    """
+    what = f"the lock of the environment {provider} {digest[:8]}"
+    text = session.artifacts.get_bytes(digest, what).decode()
+    return session.environments.build(EnvironmentLock.read(provider, text), tell)
 
 
 @contextmanager

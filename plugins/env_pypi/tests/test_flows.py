@@ -154,6 +154,97 @@ class TestInterrupted:
         assert killed
 
 
+ELSEWHERE = """
+import json, os, subprocess, sys, time
+from flow_core.api import ComputeCapabilities, Exited, launch_document, python_command
+
+__flow__ = {"flow.computes": {"elsewhere": "Elsewhere"}}
+
+BUILD = '''
+import json, sys
+from flow_core.api import Session, Settings, build_environment
+url, provider, digest = sys.argv[1:]
+settings = Settings()
+settings.override("datastore", url, "test")
+told = []
+with Session(None, settings=settings, interactive=False) as session:
+    made = build_environment(session, provider, digest, lambda text, part: told.append(text))
+    found = {"interpreter": made.interpreter, "runtime": made.runtime, "variables": made.variables}
+print(json.dumps({**found, "told": told}))
+'''
+
+
+class Elsewhere:
+    # Has environments of its own, as another machine would.
+    capabilities = ComputeCapabilities(environments=True)
+    notice = None
+
+    def prepare(self, runtime):
+        self.runtime, self.waiting, self.last = runtime, [], 0
+
+    def open(self, run, store):
+        self.store = store
+
+    def launch(self, task, command):
+        self.last += 1
+        self.waiting.append((self.last, task, command))
+        return self.last
+
+    def poll(self, timeout):
+        return [self.run(*self.waiting.pop(0))] if self.waiting else []
+
+    def run(self, handle, task, command):
+        python, runtime, variables = sys.executable, None, {}
+        if command.lock is not None:
+            lock = command.lock
+            words = [sys.executable, "-c", BUILD, self.store.url, lock.provider, lock.hash]
+            place = {"FLOW_ENVIRONMENTS": os.path.abspath("elsewhere")}
+            made = json.loads(subprocess.check_output(words, env={**os.environ, **place}))
+            python, runtime, variables = made["interpreter"], made["runtime"], made["variables"]
+            with open("told.txt", "a") as file:
+                file.writelines(f"{task.step}: {len(made['told'])} {python}\\n")
+        done = subprocess.run(
+            python_command(python, "flow_core.launch", runtime),
+            input=json.dumps(launch_document(self.runtime, task)).encode(),
+            env={**os.environ, **variables},
+        )
+        return Exited(handle, done.returncode, None, "exit", "", time.time())
+
+    def fileno(self):
+        return None
+
+    def cancel(self, handles, grace):
+        pass
+
+    def logs(self, task, stream, offset=0):
+        return b""
+
+    def close(self):
+        pass
+"""
+
+
+@pytest.mark.slow
+def test_built_where_the_tasks_run(tester: FlowTester) -> None:
+    """The launcher resolves, and builds nothing; each place builds once, with a cache of its own."""
+    tester.write(ELSEWHERE, "elsewhere.py")
+    file = tester.write(FLOW)
+    here = {"FLOW_ENVIRONMENTS": str(tester.path / "here")}
+    words = ("-p", "elsewhere", "--compute", "elsewhere", "run")
+    tester.python(file, *words, variables=here).check()
+    assert tester.left().artifact("other", "two") == "2.0"
+    assert tester.left().artifact("start", "one") == "1.0"
+    first, second = (tester.path / "told.txt").read_text().splitlines()
+    assert first.startswith("start: ")
+    assert int(first.split()[1]) > 0  # it told how it went on
+    assert all(str(tester.path / "elsewhere" / "pypi") in line for line in (first, second))
+    kept = [p.name for p in (tester.path / "here" / "pypi").iterdir()]
+    assert not [name for name in kept if len(name) == 16], "nothing was built by the launcher"
+    tester.python(file, *words, variables=here).check()
+    third = (tester.path / "told.txt").read_text().splitlines()[2]
+    assert third.split() == ["start:", "0", first.split()[2]], "it is found, and nothing told"
+
+
 @pytest.mark.slow
 def test_a_full_disk(tmp_path: Path, wheels: Path) -> None:
     program = tmp_path / "build.py"

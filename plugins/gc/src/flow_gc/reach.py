@@ -17,6 +17,7 @@ BLOBS = "blobs/"
 RUNS = "runs/"
 FILES = "files/"
 PACKAGES = "packages/"
+RUNTIMES = "runtime/"
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _LOGS = ("stdout", "stderr", "logs")
 _BATCH = 200
@@ -117,11 +118,11 @@ def _pieces(store: Store, entry: Entry) -> Iterator[bytes]:
 def others(store: Store) -> Iterator[Entry]:
     """Yield what lies neither below runs nor among the blobs: that of plugins.
 
-    Files that people put beside runs, and packages of environments, name no blobs, and may be of any
-    size: nobody reads them.
+    Files that people put beside runs, packages of environments, and the runtimes of tasks elsewhere
+    name no blobs, and may be of any size: nobody reads them.
     """
     for name in store.folders():
-        if f"{name}/" not in (BLOBS, RUNS, FILES, PACKAGES, "gc/"):
+        if f"{name}/" not in (BLOBS, RUNS, FILES, PACKAGES, RUNTIMES, "gc/"):
             for entry in store.list(name):
                 if entry.key == name or entry.key.startswith(f"{name}/"):
                     yield Entry(*entry)

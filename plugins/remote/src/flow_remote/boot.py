@@ -81,6 +81,7 @@ def main() -> int:
         spec = fetch_spec(place)
         folders = find_runtime(place, spec)
         start = load_start(spec["start"], folders)
+        del place  # and with it the connections to the store
     except Failed as error:
         return report(error.parts)
     except Exception as error:  # whatever it is, who waits for the task is told in one line

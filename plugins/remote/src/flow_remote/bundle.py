@@ -24,7 +24,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from flow_core.api import Luggage, Runtime, Settings, Store, StoreError, find_compiled
+from flow_core.api import Luggage, ObjectInfo, Runtime, Settings, Store, StoreError, find_compiled
 from flow_remote import archives
 from flow_remote.boot import this_machine
 
@@ -32,6 +32,8 @@ _REMOTE = "flow-remote"
 _METADATA = (".dist-info", ".egg-info")
 _FORM = 1
 """Of what is kept: a higher number makes all archives anew."""
+_REFRESH = 86400.0
+"""Seconds after which an archive in the store counts as used once more: see `flow_remote.leftovers`."""
 _KEPT = 30 * 86400.0
 """Seconds that an archive is kept which nobody uses."""
 
@@ -105,11 +107,18 @@ def make_runtime(runtime: Runtime, store: Store, folder: str | None = None) -> R
     luggage = runtime.luggage(store.url)
     keeper = _Keeper(folder or os.path.join(Settings().cache_folder(), "runtimes"))
     parts = [keeper.part(wanted) for wanted in _wanted(luggage) if wanted.files]
-    there = store.exists([part.key for part in parts])
-    missing = [part for part, found in zip(parts, there, strict=True) if not found]
+    found = list(store.describe([part.key for part in parts]))
+    missing = [part for part, there in zip(parts, found, strict=True) if not _use(store, there)]
     if missing:
         store.write((part.key, keeper.content(part)) for part in missing)
     return RuntimeBundle(tuple(parts), _installed(luggage))
+
+
+def _use(store: Store, there: ObjectInfo | None) -> bool:
+    """Say whether an archive is in the store; it counts as used now."""
+    if there is None or time.time() - there.modified < _REFRESH:
+        return there is not None
+    return store.refresh(there.key, _REFRESH)
 
 
 def _wanted(luggage: Luggage) -> list[_Wanted]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 from flow_core.api import (
     Bootstrap,
@@ -15,10 +14,10 @@ from flow_core.api import (
     Store,
     TaskCommand,
     TaskSpec,
-    distributions,
 )
 from flow_remote.backend import Job
 from flow_remote.boot import FORMAT
+from flow_remote.bundle import make_runtime
 from flow_remote.script import boot_command, lean
 from flow_remote.specification import GRACE, Specifications, Written, job_name
 
@@ -54,7 +53,8 @@ class JobMaker:
 
     @cached_property
     def _specifications(self) -> Specifications:
-        return Specifications(self._runtime, self._store, _travel(), self._folder)
+        bundle = make_runtime(self._runtime, self._store)
+        return Specifications(self._runtime, self._store, bundle.document(), self._folder)
 
     def make(self, groups: Sequence[Sequence[Member]]) -> list[Job]:
         """Write the specifications of attempts, with one call of the store; return their jobs.
@@ -115,8 +115,3 @@ def fetcher_of(name: str, store: Store) -> Bootstrap:
             hint="--datastore s3://bucket/prefix, or another store of which all machines know",
         )
     return found._replace(source=lean(found.source))
-
-
-def _travel() -> Mapping[str, Any]:
-    installed = distributions(sys.path)
-    return {"runtime": [], "installed": {n: installed[n] for n in ("flow-core", "flow-remote")}}

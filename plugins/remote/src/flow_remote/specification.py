@@ -29,6 +29,7 @@ from flow_core.api import (
     TaskCommand,
     TaskSpec,
     describe_task,
+    run_key,
     task_spec_key,
     task_url,
 )
@@ -97,6 +98,9 @@ class Specifications:
         if self._shared is None:
             described = describe_task(self._runtime, task)
             same = {name: value for name, value in described.items() if name not in own}
+            run = next(iter(self._store.read([run_key(task.flow, task.run)])))
+            if run is not None:  # none in conformance tests
+                same["run_sha256"] = hashlib.sha256(run).hexdigest()
             self._shared = json.dumps({**same, **self._common})[:-1]
         content = f"{self._shared}, {json.dumps(own)[1:]}".encode()
         return Written(task_spec_key(task), content, hashlib.sha256(content).hexdigest())

@@ -113,6 +113,10 @@ class Reader:
                 time.sleep(min(random.uniform(rest / 10, rest), left))
                 rest = min(rest * 2, _LONGEST_REST)
 
+    def close(self) -> None:
+        """Close what is kept open for the next request."""
+        self.web.close()
+
     def _get(self, name: str) -> Answer:
         url = self._base() + "/" + quote(name, safe="/~")
         headers = {"x-amz-content-sha256": _EMPTY}
@@ -653,6 +657,11 @@ class Web:
             self._idle.append((place, connection))
         named = {name.lower(): value for name, value in answer.getheaders()}
         return Answer(answer.status, named, content)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop()[1].close()
 
     def _take(self, place: str, proxy: str, wait: float) -> http.client.HTTPConnection:
         for at in range(len(self._idle) - 1, -1, -1):
