@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from servers.kubernetes.handle import kubectl
+from servers.kubernetes.handle import Cluster, kubectl
 
 
 def job(name: str, script: str, **more: Any) -> dict[str, Any]:
@@ -81,6 +82,46 @@ def ended(core, namespace: str, name: str) -> Any:
     return until(look)
 
 
+def send(cluster: Cluster, content: dict[str, Any], query: str = "") -> tuple[int, Any, Any]:
+    """Send a job that the official client itself refuses; return status, answer and headers."""
+    if cluster.is_real:
+        pytest.skip("sends without the client, which knows how to reach a real cluster")
+    connection = http.client.HTTPConnection(cluster.endpoint.removeprefix("http://"), timeout=30)
+    path = f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs?{query}"
+    connection.request("POST", path, json.dumps(content), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    said = json.loads(answer.read())
+    connection.close()
+    return answer.status, said, answer.headers
+
+
+def waiting(core, namespace: str, name: str, reason: str) -> Any:
+    """Return the state of a pod's container if it waits for this reason."""
+    for each in core.read_namespaced_pod(name, namespace).status.container_statuses or ():
+        if each.state.waiting and each.state.waiting.reason == reason:
+            return each.state.waiting
+    return None
+
+
+def said(core, namespace: str, name: str) -> str:
+    """Return the log of a pod, if it runs already."""
+    if core.read_namespaced_pod(name, namespace).status.phase != "Running":
+        return ""
+    return str(core.read_namespaced_pod_log(name, namespace))
+
+
+def refused(code: int, call: Callable[..., Any], *arguments: Any, **more: Any) -> dict[str, Any]:
+    """Return the ``Status`` with which a call is refused."""
+    from kubernetes.client import ApiException
+
+    with pytest.raises(ApiException) as caught:
+        call(*arguments, **more)
+    assert caught.value.status == code, caught.value.body
+    status: dict[str, Any] = json.loads(caught.value.body)
+    assert (status["kind"], status["code"]) == ("Status", code)
+    return status
+
+
 def test_a_job_runs_its_command_and_tells_its_end(kubernetes, core, batch):
     batch.create_namespaced_job(kubernetes.namespace, job("hello", "echo hello; exit 3"))
     until(lambda: batch.read_namespaced_job("hello", kubernetes.namespace).status.conditions)
@@ -107,6 +148,627 @@ def test_kubectl_applies_waits_shows_and_deletes(run):
     assert "SuccessfulCreate" in run("describe", "job", "one")
     run("delete", "job", "one")
     until(lambda: run("get", "pods", "-o", "name") == "")
+
+
+class TestObjects:
+    def test_versions_guard_against_lost_updates(self, kubernetes, core):
+        made = core.create_namespaced_config_map(
+            kubernetes.namespace, {"metadata": {"name": "a"}, "data": {"x": "1"}}
+        )
+        made.data["x"] = "2"
+        newer = core.replace_namespaced_config_map("a", kubernetes.namespace, made)
+        assert newer.metadata.resource_version != made.metadata.resource_version
+        status = refused(409, core.replace_namespaced_config_map, "a", kubernetes.namespace, made)
+        assert status["reason"] == "Conflict"
+        assert "the object has been modified" in status["message"]
+
+    def test_patches_change_a_part(self, kubernetes, core):
+        name = {"metadata": {"name": "a", "labels": {"x": "1", "y": "1"}}, "data": {"k": "v"}}
+        core.create_namespaced_config_map(kubernetes.namespace, name)
+        patch = {"metadata": {"labels": {"x": None, "z": "1"}}}
+        found = core.patch_namespaced_config_map("a", kubernetes.namespace, patch)
+        assert found.metadata.labels == {"y": "1", "z": "1"}
+        assert found.data == {"k": "v"}
+
+    def test_lists_choose_by_labels_and_fields(self, kubernetes, core):
+        for name, color in (("a", "red"), ("b", "blue"), ("c", "red")):
+            content = {"metadata": {"name": name, "labels": {"color": color}}}
+            core.create_namespaced_config_map(kubernetes.namespace, content)
+
+        def names(**chosen: str) -> list[str]:
+            found = core.list_namespaced_config_map(kubernetes.namespace, **chosen)
+            return [each.metadata.name for each in found.items if each.metadata.name in "abc"]
+
+        assert names(label_selector="color=red") == ["a", "c"]
+        assert names(label_selector="color in (red,blue),color!=blue") == ["a", "c"]
+        assert names(label_selector="color notin (red)") == ["b"]
+        assert names(label_selector="!color") == []
+        assert names(field_selector="metadata.name=b") == ["b"]
+        status = refused(400, names, field_selector="data.x=1")
+        assert "field label not supported: data.x" in status["message"]
+
+    def test_long_lists_come_in_pages_of_one_version(self, kubernetes, core):
+        for number in range(5):
+            content = {"metadata": {"name": f"p{number}", "labels": {"page": "yes"}}}
+            core.create_namespaced_secret(kubernetes.namespace, content)
+
+        def page(token: str = "") -> Any:
+            more = {"_continue": token} if token else {}
+            return core.list_namespaced_secret(
+                kubernetes.namespace, label_selector="page=yes", limit=2, **more
+            )
+
+        first = page()
+        core.delete_namespaced_secret("p4", kubernetes.namespace)
+        second = page(first.metadata._continue)
+        third = page(second.metadata._continue)
+        found = [each.metadata.name for part in (first, second, third) for each in part.items]
+        assert found == ["p0", "p1", "p2", "p3", "p4"]
+        assert third.metadata.resource_version == first.metadata.resource_version
+        status = refused(410, page, first.metadata._continue)
+        assert status["reason"] == "Expired"
+
+    def test_items_of_lists_have_no_kind_as_in_a_real_cluster(self, kubernetes, core):
+        core.create_namespaced_secret(kubernetes.namespace, {"metadata": {"name": "a"}})
+        found = core.list_namespaced_secret(kubernetes.namespace).items[0]
+        assert (found.kind, core.read_namespaced_secret("a", kubernetes.namespace).kind) == (
+            None,
+            "Secret",
+        )
+
+    def test_what_is_not_there_and_what_is_there_already(self, kubernetes, core):
+        status = refused(404, core.read_namespaced_pod, "none", kubernetes.namespace)
+        assert status["message"] == 'pods "none" not found'
+        core.create_namespaced_secret(kubernetes.namespace, {"metadata": {"name": "a"}})
+        status = refused(
+            409, core.create_namespaced_secret, kubernetes.namespace, {"metadata": {"name": "a"}}
+        )
+        assert (status["reason"], status["message"]) == (
+            "AlreadyExists",
+            'secrets "a" already exists',
+        )
+        status = refused(404, core.create_namespaced_secret, "nowhere", {"metadata": {"name": "a"}})
+        assert status["message"] == 'namespaces "nowhere" not found'
+
+    def test_a_namespace_takes_all_that_is_in_it_along(self, kubernetes, core, batch):
+        name = f"{kubernetes.namespace}-b"
+        core.create_namespace({"metadata": {"name": name}})
+        batch.create_namespaced_job(name, job("long", "sleep 60"))
+        until(lambda: core.list_namespaced_pod(name).items)
+        core.delete_namespace(name)
+        until(lambda: name not in [each.metadata.name for each in core.list_namespace().items], 60)
+
+
+class TestValidation:
+    def wrong_job(self, kubernetes, batch, code: int = 422, **changes: Any) -> dict[str, Any]:
+        content = job("a", "true")
+        for path, value in changes.items():
+            place: Any = content
+            *parts, last = path.split("__")
+            for part in parts:
+                place = place[int(part) if part.isdigit() else part]
+            if value is None:
+                del place[last]
+            else:
+                place[last] = value
+        return refused(code, batch.create_namespaced_job, kubernetes.namespace, content)
+
+    def test_names(self, kubernetes, batch):
+        status = self.wrong_job(kubernetes, batch, metadata__name="Bad_Name")
+        assert status["message"].startswith(
+            'Job.batch "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": a lowercase '
+            "RFC 1123 subdomain must consist of"
+        )
+        [cause] = status["details"]["causes"]
+        assert (cause["field"], cause["reason"]) == ("metadata.name", "FieldValueInvalid")
+
+    def test_labels(self, kubernetes, batch):
+        status = self.wrong_job(kubernetes, batch, metadata__labels={"a": "x" * 64})
+        assert "must be no more than 63" in status["message"]
+        status = self.wrong_job(kubernetes, batch, metadata__labels={"a": "a b"})
+        assert "a valid label must be an empty string or consist of" in status["message"]
+
+    def test_restart_policy(self, kubernetes, batch):
+        spec = "spec__template__spec__"
+        status = self.wrong_job(kubernetes, batch, **{f"{spec}restartPolicy": None})
+        assert status["message"] == (
+            'Job.batch "a" is invalid: spec.template.spec.restartPolicy: Required value: valid values: '
+            '"OnFailure", "Never"'
+        )
+        status = self.wrong_job(kubernetes, batch, **{f"{spec}restartPolicy": "Always"})
+        assert (
+            'Unsupported value: "Always": supported values: "Never", "OnFailure"'
+            in (status["message"])
+        )
+
+    def test_all_that_is_wrong_is_told_at_once(self, kubernetes, batch):
+        container = "spec__template__spec__containers__0__"
+        status = self.wrong_job(
+            kubernetes,
+            batch,
+            **{
+                f"{container}image": None,
+                f"{container}resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}},
+                f"{container}volumeMounts": [{"name": "no", "mountPath": "/x"}],
+            },
+        )
+        fields = [cause["field"] for cause in status["details"]["causes"]]
+        place = "spec.template.spec.containers[0]"
+        assert set(fields) == {
+            f"{place}.image",
+            f"{place}.resources.requests",
+            f"{place}.volumeMounts[0].name",
+        }
+        assert "must be less than or equal to cpu limit of 1" in status["message"]
+
+    def test_wrong_types_and_quantities_are_not_decoded(self, kubernetes, batch):
+        code, status, _ = send(kubernetes, job("a", "true", backoffLimit="three"))
+        assert code == 400
+        assert status["message"] == (
+            'Job in version "v1" cannot be handled as a Job: json: cannot unmarshal string into Go '
+            "struct field JobSpec.spec.backoffLimit of type int32"
+        )
+        resources = "spec__template__spec__containers__0__resources"
+        status = self.wrong_job(kubernetes, batch, 400, **{resources: {"limits": {"cpu": "much"}}})
+        assert "quantities must match the regular expression" in status["message"]
+
+    def test_unknown_fields_are_refused_warned_of_or_dropped(self, kubernetes):
+        content = job("a", "true", retries=3)
+        code, status, _ = send(kubernetes, content, "fieldValidation=Strict")
+        assert code == 400
+        assert status["message"].endswith('strict decoding error: unknown field "spec.retries"')
+        code, made, headers = send(kubernetes, content)
+        assert (code, "retries" in made["spec"]) == (201, False)
+        assert headers["Warning"] == '299 - "unknown field \\"spec.retries\\""'
+        content["metadata"]["name"] = "b"
+        code, _, headers = send(kubernetes, content, "fieldValidation=Ignore")
+        assert (code, headers["Warning"]) == (201, None)
+
+    def test_the_template_of_a_job_cannot_change(self, kubernetes, batch):
+        place = kubernetes.namespace
+        batch.create_namespaced_job(place, job("a", "sleep 60"))
+        patch = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "y"}]}}}}
+        status = refused(422, batch.patch_namespaced_job, "a", place, patch)
+        assert status["details"]["causes"][0]["field"] == "spec.template"
+        assert "field is immutable" in status["message"]
+        assert (
+            batch.patch_namespaced_job("a", place, {"spec": {"parallelism": 2}}).spec.parallelism
+            == 2
+        )
+
+    def test_gpus_cannot_be_shared(self, kubernetes, batch):
+        resources = "spec__template__spec__containers__0__resources"
+        status = self.wrong_job(
+            kubernetes, batch, **{resources: {"requests": {"nvidia.com/gpu": "1"}}}
+        )
+        assert "Limit must be set for non overcommitable resources" in status["message"]
+
+    def test_accounts_and_priorities_must_be_there(self, kubernetes, core):
+        place = kubernetes.namespace
+        status = refused(
+            403, core.create_namespaced_pod, place, pod("a", "true", serviceAccountName="nobody")
+        )
+        assert 'serviceaccount "nobody" not found' in status["message"]
+        status = refused(
+            403, core.create_namespaced_pod, place, pod("a", "true", priorityClassName="vip")
+        )
+        assert status["message"].endswith("no PriorityClass with name vip was found")
+
+
+class TestQuotas:
+    QUOTA = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1", "requests.cpu": "2"}}}
+
+    def test_pods_beyond_the_quota_are_refused(self, kubernetes, core):
+        place = kubernetes.namespace
+        core.create_namespaced_resource_quota(place, self.QUOTA)
+        status = refused(403, core.create_namespaced_pod, place, pod("a", "true"))
+        assert status["message"] == (
+            'pods "a" is forbidden: failed quota: q: must specify requests.cpu for: main'
+        )
+        content = pod("a", "sleep 60")
+        content["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "500m"}}
+        core.create_namespaced_pod(place, content)
+        content["metadata"]["name"] = "b"
+        status = refused(403, core.create_namespaced_pod, place, content)
+        assert status["message"] == (
+            'pods "b" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1'
+        )
+
+    def test_a_job_waits_for_the_quota_and_goes_on(self, kubernetes, core, batch):
+        place = kubernetes.namespace
+        quota = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}}
+        core.create_namespaced_resource_quota(place, quota)
+        core.create_namespaced_pod(place, pod("first", "sleep 60", terminationGracePeriodSeconds=0))
+        batch.create_namespaced_job(place, job("second", "true"))
+        told = until(
+            lambda: [
+                each.message
+                for each in core.list_namespaced_event(
+                    place, field_selector="involvedObject.name=second"
+                ).items
+                if each.reason == "FailedCreate"
+            ]
+        )
+        assert "is forbidden: exceeded quota: q" in told[0]
+        core.delete_namespaced_pod("first", place, grace_period_seconds=0)
+        until(lambda: batch.read_namespaced_job("second", place).status.succeeded == 1)
+
+
+class TestWatches:
+    def test_changes_come_in_order(self, kubernetes, core):
+        from kubernetes import watch
+
+        place = kubernetes.namespace
+        version = core.list_namespaced_pod(place).metadata.resource_version
+        core.create_namespaced_pod(place, pod("a", "true"))
+        seen = []
+        for event in watch.Watch().stream(
+            core.list_namespaced_pod, place, resource_version=version, timeout_seconds=20
+        ):
+            seen.append((event["type"], event["object"].status.phase))
+            if seen[-1][1] == "Succeeded":
+                break
+        assert seen[0] == ("ADDED", "Pending")
+        assert ("MODIFIED", "Running") in seen
+        core.delete_namespaced_pod("a", place)
+        events = [
+            *watch.Watch().stream(
+                core.list_namespaced_pod, place, resource_version=version, timeout_seconds=1
+            )
+        ]
+        assert events[-1]["type"] == "DELETED"
+        assert len(events) > len(seen)
+
+    def test_an_object_that_leaves_the_choice_is_deleted_for_the_watch(self, kubernetes, core):
+        from kubernetes import watch
+
+        place = kubernetes.namespace
+        version = core.list_namespaced_secret(place).metadata.resource_version
+        core.create_namespaced_secret(place, {"metadata": {"name": "a", "labels": {"x": "1"}}})
+        core.patch_namespaced_secret("a", place, {"metadata": {"labels": {"x": "2"}}})
+        found = watch.Watch().stream(
+            core.list_namespaced_secret,
+            place,
+            label_selector="x=1",
+            resource_version=version,
+            timeout_seconds=1,
+        )
+        assert [event["type"] for event in found] == ["ADDED", "DELETED"]
+
+    def test_bookmarks_tell_versions(self, kubernetes, core):
+        answer = core.list_namespaced_pod(
+            kubernetes.namespace,
+            watch=True,
+            allow_watch_bookmarks=True,
+            timeout_seconds=3,
+            _preload_content=False,
+        )
+        events = [json.loads(line) for line in answer]
+        assert {event["type"] for event in events} == {"BOOKMARK"}
+        assert int(events[-1]["object"]["metadata"]["resourceVersion"]) > 0
+
+    def test_a_version_that_is_too_old_is_gone(self, kubernetes, core):
+        from kubernetes import watch
+        from kubernetes.client import ApiException
+
+        place = kubernetes.namespace
+        version = core.list_namespaced_pod(place).metadata.resource_version
+        core.create_namespaced_secret(place, {"metadata": {"name": "a"}})
+        kubernetes.expire()
+        answer = core.list_namespaced_pod(
+            place, watch=True, resource_version=version, _preload_content=False
+        )
+        event = json.loads(next(iter(answer)))
+        assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+        assert event["object"]["message"].startswith("too old resource version:")
+        kubernetes.expire(watches=1)
+        with pytest.raises(ApiException) as caught:
+            [*watch.Watch().stream(core.list_namespaced_pod, place, timeout_seconds=1)]
+        assert caught.value.status == 410
+
+    def test_watches_break_in_the_middle(self, kubernetes, core):
+        from urllib3.exceptions import ProtocolError
+
+        answer = core.list_namespaced_pod(
+            kubernetes.namespace, watch=True, _preload_content=False, timeout_seconds=30
+        )
+        until(lambda: kubernetes.drop_watches() == 1)
+        with pytest.raises(ProtocolError):
+            answer.read()
+
+
+class TestPods:
+    def test_variables_come_from_everywhere(self, kubernetes, core):
+        place = kubernetes.namespace
+        core.create_namespaced_secret(
+            place, {"metadata": {"name": "s"}, "stringData": {"password": "geheim"}}
+        )
+        core.create_namespaced_config_map(
+            place, {"metadata": {"name": "c"}, "data": {"A": "1", "B": "2"}}
+        )
+        content = pod("a", "echo $PLAIN $SECRET $X_A $X_B $NAME $LIMIT $0")
+        container = content["spec"]["containers"][0]
+        container["args"] = ["$(PLAIN)-$$(PLAIN)-$(NONE)"]
+        container["resources"] = {"limits": {"memory": "64Mi", "cpu": "1"}}
+        container["envFrom"] = [{"prefix": "X_", "configMapRef": {"name": "c"}}]
+        container["env"] = [
+            {"name": "BASE", "value": "base"},
+            {"name": "PLAIN", "value": "on-$(BASE)"},
+            {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "password"}}},
+            {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {
+                "name": "LIMIT",
+                "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}},
+            },
+            {
+                "name": "MAYBE",
+                "valueFrom": {"secretKeyRef": {"name": "no", "key": "no", "optional": True}},
+            },
+        ]
+        core.create_namespaced_pod(place, content)
+        assert ended(core, place, "a").status.phase == "Succeeded"
+        assert core.read_namespaced_pod_log("a", place) == (
+            "on-base geheim 1 2 a 64 on-base-$(PLAIN)-$(NONE)\n"
+        )
+
+    def test_what_is_missing_is_waited_for(self, kubernetes, core):
+        place = kubernetes.namespace
+        content = pod("a", "echo $SECRET")
+        reference = {"secretKeyRef": {"name": "s", "key": "k"}}
+        content["spec"]["containers"][0]["env"] = [{"name": "SECRET", "valueFrom": reference}]
+        core.create_namespaced_pod(place, content)
+        state = until(lambda: waiting(core, place, "a", "CreateContainerConfigError"))
+        assert state.message == 'secret "s" not found'
+        core.create_namespaced_secret(place, {"metadata": {"name": "s"}, "stringData": {"k": "v"}})
+        assert ended(core, place, "a").status.phase == "Succeeded"
+
+    def test_init_containers_run_one_by_one_before_all_others(self, kubernetes, core):
+        place = kubernetes.namespace
+        shared = [{"name": "shared", "mountPath": "/shared"}]
+        first = [
+            {
+                "name": name,
+                "image": "busybox:1",
+                "command": ["/bin/sh", "-c", f"echo {name} >> /shared/said"],
+                "volumeMounts": shared,
+            }
+            for name in ("one", "two")
+        ]
+        content = pod(
+            "a",
+            "cat /shared/said; touch /shared/own",
+            initContainers=first,
+            volumes=[{"name": "shared", "emptyDir": {}}],
+        )
+        content["spec"]["containers"][0]["volumeMounts"] = shared
+        core.create_namespaced_pod(place, content)
+        found = ended(core, place, "a")
+        assert found.status.phase == "Succeeded"
+        assert core.read_namespaced_pod_log("a", place) == "one\ntwo\n"
+        assert [each.state.terminated.reason for each in found.status.init_container_statuses] == [
+            "Completed"
+        ] * 2
+        content["metadata"]["name"] = "b"
+        first[1]["command"] = ["/bin/sh", "-c", "exit 4"]
+        core.create_namespaced_pod(place, content)
+        found = ended(core, place, "b")
+        assert found.status.phase == "Failed"
+        assert found.status.container_statuses[0].state.waiting.reason == "PodInitializing"
+
+    def test_volumes_are_in_their_places(self, kubernetes, core):
+        place = kubernetes.namespace
+        core.create_namespaced_secret(
+            place, {"metadata": {"name": "s"}, "stringData": {"key": "geheim"}}
+        )
+        core.create_namespaced_config_map(
+            place, {"metadata": {"name": "c"}, "data": {"a.txt": "text"}}
+        )
+        content = pod(
+            "a",
+            "cat /etc/secrets/key /etc/conf/deep/b.txt /run/who/name; pwd; ls -A /tmp | wc -l; "
+            "echo x > /etc/secrets/key || echo read-only",
+            volumes=[
+                {"name": "s", "secret": {"secretName": "s"}},
+                {"name": "tmp", "emptyDir": {}},
+                {
+                    "name": "c",
+                    "configMap": {"name": "c", "items": [{"key": "a.txt", "path": "deep/b.txt"}]},
+                },
+                {
+                    "name": "who",
+                    "downwardAPI": {
+                        "items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]
+                    },
+                },
+            ],
+        )
+        container = content["spec"]["containers"][0]
+        container["volumeMounts"] = [
+            {"name": "s", "mountPath": "/etc/secrets", "readOnly": True},
+            {"name": "c", "mountPath": "/etc/conf"},
+            {"name": "who", "mountPath": "/run/who"},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ]
+        container["workingDir"] = "/etc/conf"
+        core.create_namespaced_pod(place, content)
+        ended(core, place, "a")
+        said = core.read_namespaced_pod_log("a", place)
+        assert said.startswith("geheimtexta/etc/conf\n0\n"), said
+        assert said.endswith("read-only\n")
+
+    def test_a_token_is_there_unless_it_is_not_wanted(self, kubernetes, core):
+        place = kubernetes.namespace
+        made = core.create_namespaced_pod(place, pod("a", "true"))
+        assert [each.name.rpartition("-")[0] for each in made.spec.volumes] == ["kube-api-access"]
+        content = pod("b", "true", automountServiceAccountToken=False)
+        assert core.create_namespaced_pod(place, content).spec.volumes is None
+
+    def test_exit_codes_signals_and_messages(self, kubernetes, core):
+        place = kubernetes.namespace
+        scripts = {
+            "code": "exit 5",
+            "killed": "kill -9 $$$$",
+            "words": "echo gone > $KUBERNETES_TEST_TERMINATION_LOG; exit 1",
+        }
+        for name, script in scripts.items():
+            core.create_namespaced_pod(place, pod(name, script))
+        content = pod("log", "echo the last line; exit 1")
+        content["spec"]["containers"][0]["terminationMessagePolicy"] = "FallbackToLogsOnError"
+        core.create_namespaced_pod(place, content)
+        found = {}
+        for name in (*scripts, "log"):
+            state = ended(core, place, name).status.container_statuses[0].state.terminated
+            found[name] = (state.exit_code, state.reason, state.message)
+        assert found == {
+            "code": (5, "Error", None),
+            "killed": (137, "Error", None),
+            "words": (1, "Error", "gone\n"),
+            "log": (1, "Error", "the last line\n"),
+        }
+
+    def test_a_program_that_is_not_there(self, kubernetes, core):
+        place = kubernetes.namespace
+        content = pod("a", "")
+        content["spec"]["containers"][0]["command"] = ["nothing-of-this-name"]
+        core.create_namespaced_pod(place, content)
+        state = ended(core, place, "a").status.container_statuses[0].state.terminated
+        assert (state.exit_code, state.reason) == (128, "StartError")
+        assert 'exec: "nothing-of-this-name": executable file not found in $PATH' in state.message
+
+    def test_failing_containers_start_again_where_the_pod_says_so(self, kubernetes, core):
+        place = kubernetes.namespace
+        script = "echo run $(ls /data | wc -l); touch /data/$$$$; [ $(ls /data | wc -l) -gt 2 ]"
+        content = pod(
+            "a", script, restartPolicy="OnFailure", volumes=[{"name": "data", "emptyDir": {}}]
+        )
+        content["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+        core.create_namespaced_pod(place, content)
+        status = ended(core, place, "a").status.container_statuses[0]
+        assert (status.restart_count, status.last_state.terminated.exit_code) == (2, 1)
+        assert core.read_namespaced_pod_log("a", place) == "run 2\n"
+        assert core.read_namespaced_pod_log("a", place, previous=True) == "run 1\n"
+
+    def test_a_deleted_pod_may_end_in_peace(self, kubernetes, core):
+        place = kubernetes.namespace
+        polite = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
+        stubborn = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
+        for name, script in (("polite", polite), ("stubborn", stubborn)):
+            core.create_namespaced_pod(place, pod(name, script))
+            until(lambda name=name: said(core, place, name))
+        follow = core.read_namespaced_pod_log("polite", place, follow=True, _preload_content=False)
+        marked = core.delete_namespaced_pod("polite", place)
+        assert marked.metadata.deletion_grace_period_seconds == 30
+        assert follow.read().endswith(b"bye\n")
+        begun = time.monotonic()
+        core.delete_namespaced_pod("stubborn", place, grace_period_seconds=1)
+        until(lambda: core.list_namespaced_pod(place).items == [])
+        assert time.monotonic() - begun > 0.9
+        assert kubernetes.processes() == []
+
+    def test_all_processes_end_with_the_first(self, kubernetes, core):
+        place = kubernetes.namespace
+        core.create_namespaced_pod(place, pod("a", "setsid sleep 61 & sleep 0.2"))
+        ended(core, place, "a")
+        until(lambda: kubernetes.processes() == [])
+
+    def test_images_that_are_missing(self, kubernetes, core):
+        place = kubernetes.namespace
+        image = f"registry.test/{place}:1"
+        kubernetes.image(image, missing=True)
+        content = pod("a", "true")
+        content["spec"]["containers"][0]["image"] = image
+        core.create_namespaced_pod(place, content)
+        state = until(lambda: waiting(core, place, "a", "ImagePullBackOff"))
+        assert state.message.startswith(
+            f'Back-off pulling image "{image}": ErrImagePull: failed to pull'
+        )
+        status = refused(400, core.read_namespaced_pod_log, "a", place)
+        assert status["message"] == (
+            'container "main" in pod "a" is waiting to start: trying and failing to pull image'
+        )
+        kubernetes.image(image)
+        assert ended(core, place, "a").status.phase == "Succeeded"
+
+    def test_who_must_not_be_root_is_not(self, kubernetes, core):
+        place = kubernetes.namespace
+        core.create_namespaced_pod(place, pod("a", "true", securityContext={"runAsNonRoot": True}))
+        state = until(lambda: waiting(core, place, "a", "CreateContainerConfigError"))
+        assert state.message.startswith("container has runAsNonRoot and image will run as root")
+        context = {"runAsNonRoot": True, "runAsUser": 1000}
+        core.create_namespaced_pod(place, pod("b", "true", securityContext=context))
+        assert ended(core, place, "b").status.phase == "Succeeded"
+
+    def test_memory_is_limited(self, kubernetes, core):
+        place = kubernetes.namespace
+        content = pod("a", "")
+        content["spec"]["containers"][0] |= {
+            "command": ["python3", "-c", "import time; x = b'x' * 200_000_000; time.sleep(30)"],
+            "resources": {"limits": {"memory": "64Mi"}},
+        }
+        core.create_namespaced_pod(place, content)
+        state = ended(core, place, "a").status.container_statuses[0].state.terminated
+        assert (state.exit_code, state.reason) == (137, "OOMKilled")
+
+    def test_pods_find_each_other_by_name(self, kubernetes, core):
+        place = kubernetes.namespace
+        core.create_namespaced_service(
+            place,
+            {"metadata": {"name": "gang"}, "spec": {"clusterIP": "None", "selector": {"a": "b"}}},
+        )
+        core.create_namespaced_pod(
+            place, pod("first", "sleep 30", hostname="first", subdomain="gang")
+        )
+        address = until(lambda: core.read_namespaced_pod("first", place).status.pod_ip)
+        script = "until getent hosts first.gang; do sleep 0.1; done"
+        core.create_namespaced_pod(place, pod("second", script, subdomain="gang"))
+        ended(core, place, "second")
+        assert core.read_namespaced_pod_log("second", place).split()[0] == address
+
+
+class TestLogs:
+    @pytest.fixture
+    def lines(self, kubernetes, core):
+        core.create_namespaced_pod(
+            kubernetes.namespace, pod("a", "seq 1 5; sleep 1.1; seq 6 10; printf end")
+        )
+        ended(core, kubernetes.namespace, "a")
+        return lambda **how: core.read_namespaced_pod_log("a", kubernetes.namespace, **how)
+
+    def test_parts(self, lines):
+        assert lines().split() == [*map(str, range(1, 11)), "end"]
+        assert lines(tail_lines=3) == "9\n10\nend"
+        assert lines(tail_lines=0) == ""
+        assert lines(limit_bytes=4) == "1\n2\n"
+        assert lines(since_seconds=100).split()[0] == "1"
+        first = lines(timestamps=True).splitlines()[0]
+        assert first.endswith("Z 1")
+        assert first[:3] == "202"
+
+    def test_kubectl_follows(self, run, kubernetes, core):
+        core.create_namespaced_pod(
+            kubernetes.namespace, pod("b", "for i in 1 2 3; do echo $i; sleep 0.3; done")
+        )
+        until(lambda: said(core, kubernetes.namespace, "b"))
+        assert run("logs", "-f", "b") == "1\n2\n3\n"
+
+    def test_large_ones(self, kubernetes, core):
+        script = "yes 0123456789012345678901234567890123456789012345678 | head -c 20000000"
+        core.create_namespaced_pod(kubernetes.namespace, pod("big", script))
+        ended(core, kubernetes.namespace, "big")
+        answer = core.read_namespaced_pod_log("big", kubernetes.namespace, _preload_content=False)
+        assert sum(map(len, answer.stream())) == 20_000_000
+
+    def test_which_container_must_be_clear(self, kubernetes, core):
+        content = pod("two", "echo main")
+        content["spec"]["containers"].append({**content["spec"]["containers"][0], "name": "side"})
+        core.create_namespaced_pod(kubernetes.namespace, content)
+        ended(core, kubernetes.namespace, "two")
+        status = refused(400, core.read_namespaced_pod_log, "two", kubernetes.namespace)
+        assert status["message"] == (
+            "a container name must be specified for pod two, choose one of: [main side]"
+        )
+        told = core.read_namespaced_pod_log("two", kubernetes.namespace, container="side")
+        assert told == "main\n"
 
 
 def test_a_cluster_of_ones_own_can_be_stopped(new_kubernetes):

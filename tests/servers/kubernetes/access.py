@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from servers.kubernetes.errors import Refusal, forbidden
+from servers.kubernetes.errors import forbidden
 from servers.kubernetes.kinds import KINDS, Kind
 
 USER = "flow-tests"
@@ -68,6 +68,3 @@ class Access:
                     rule = {"apiGroups": [kind.group], "resources": [resource], "verbs": allowed}
                     rules.append(rule)
         return {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}
-
-
-__all__ = ["USER", "Access", "Refusal"]

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from servers.kubernetes.errors import Refusal, bad_request, forbidden, not_found
+from servers.kubernetes.defaults import suffix
+from servers.kubernetes.errors import forbidden, not_found
 from servers.kubernetes.kinds import (
     CLAIM,
     CONFIG_MAP,
@@ -21,7 +22,7 @@ from servers.kubernetes.kinds import (
     SERVICE_ACCOUNT,
     Kind,
 )
-from servers.kubernetes.quantities import Amounts, amount, amounts, largest, total, written
+from servers.kubernetes.quantities import Amounts, amounts, largest, total, written
 from servers.kubernetes.store import Entry, Object, Store
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ _COUNTED = {
     "count/services": SERVICE,
     "persistentvolumeclaims": CLAIM,
 }
+
+TOKENS = "/var/run/secrets/kubernetes.io/serviceaccount"
+"""Where containers find the token of their account."""
 
 _SYSTEM_PRIORITIES = {
     "system-cluster-critical": 2_000_000_000,
@@ -81,7 +85,41 @@ def complete(store: Store, kind: Kind, content: Object) -> Object:
             spec.get("tolerations", []), f"node.kubernetes.io/{taint}"
         )
     spec = _limited(store, namespace, spec)
+    if _mounts_token(store, namespace, spec):
+        spec = _with_token(spec)
     return {**content, "spec": spec}
+
+
+def _mounts_token(store: Store, namespace: str, spec: Object) -> bool:
+    account = store.find(SERVICE_ACCOUNT, namespace, spec["serviceAccountName"])
+    default = account.object.get("automountServiceAccountToken", True) if account else True
+    return bool(spec.get("automountServiceAccountToken", default))
+
+
+def _with_token(spec: Object) -> Object:
+    """Return a pod with the token of its account where programs look for it."""
+    name = f"kube-api-access-{suffix()}"
+    token = {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}}
+    root = {
+        "configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    }
+    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    own = {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}}
+    sources = {"sources": [token, root, own], "defaultMode": 420}
+    volumes = [*spec.get("volumes", ()), {"name": name, "projected": sources}]
+    spec = {**spec, "volumes": volumes}
+    mount = {"name": name, "mountPath": TOKENS, "readOnly": True}
+    for place in ("initContainers", "containers"):
+        if place in spec:
+            spec[place] = [_with_mount(each, mount) for each in spec[place]]
+    return spec
+
+
+def _with_mount(container: Object, mount: Object) -> Object:
+    mounts = container.get("volumeMounts", [])
+    if any(each.get("mountPath") == TOKENS for each in mounts):
+        return container
+    return {**container, "volumeMounts": [*mounts, mount]}
 
 
 def _priority(store: Store, name: str, spec: Object) -> Object:
@@ -224,6 +262,3 @@ def usage_of_quota(store: Store, quota: Entry) -> dict[str, str]:
 
 def _listed(values: Amounts, keys: list[str]) -> str:
     return ",".join(f"{key}={written(values.get(key, Fraction(0)), key)}" for key in keys)
-
-
-__all__ = ["Refusal", "amount", "bad_request", "check_namespace", "check_quota", "complete"]

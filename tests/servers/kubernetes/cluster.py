@@ -67,6 +67,7 @@ class Cluster:
                 Processes(settings.memory_check),
                 self.simulations,
                 folder,
+                port,
                 self.skews,
             )
         )

@@ -36,8 +36,8 @@ def _documents() -> dict[str, Any]:
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
         "/openapi/v3": {"paths": {}},
     }
-    for group in groups:
-        documents[f"/apis/{group['name']}"] = {"kind": "APIGroup", "apiVersion": "v1", **group}
+    for each in groups:
+        documents[f"/apis/{each['name']}"] = {"kind": "APIGroup", "apiVersion": "v1", **each}
     for group, version in versions:
         kinds = [kind for kind in KINDS if (kind.group, kind.version) == (group, version)]
         path = f"apis/{group}/{version}" if group else f"api/{version}"

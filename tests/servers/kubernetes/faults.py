@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from servers.kubernetes.errors import Refusal, expired, internal, too_many_requests
@@ -124,6 +124,3 @@ class Faults:
     def reset_counts(self, namespace: str) -> None:
         """Count from nought."""
         self._counts.pop(namespace, None)
-
-
-__all__ = ["Awaitable", "Fault", "Faults"]

@@ -266,7 +266,7 @@ class Listener:
 
 def _unchunked(unread: bytearray, at: int) -> tuple[bytes, int] | None:
     """Return a body that came in pieces, and where it ends; None = it is not all there."""
-    pieces = []
+    pieces: list[bytes] = []
     while True:
         end = unread.find(b"\r\n", at)
         if end < 0:

@@ -68,13 +68,42 @@ class JobController:
         self._queue: WorkQueue[tuple[str, str]] = WorkQueue(self._look)
         self._backoffs: dict[str, tuple[int, float]] = {}
         self._refused: dict[str, tuple[int, float]] = {}
-        registry.store.listen(JOB, lambda event: self._queue.add(_key(event.entry)))
+        self._orphans: WorkQueue[tuple[str, str]] = WorkQueue(self._look_at_orphan)
+        registry.store.listen(JOB, self._job_changed)
         registry.store.listen(POD, self._pod_changed)
 
+    def _job_changed(self, event: Event) -> None:
+        job = event.entry
+        if event.type != "DELETED":
+            self._queue.add(_key(job))
+            return
+        self._backoffs.pop(job.uid, None)
+        self._refused.pop(job.uid, None)
+        for pod in self._registry.store.owned(job.uid):
+            if pod.kind is POD:
+                self._orphans.add(_key(pod))
+
     def _pod_changed(self, event: Event) -> None:
-        for owner in event.entry.object["metadata"].get("ownerReferences", ()):
+        job = self._job_of(event.entry)
+        if job is not None:
+            self._queue.add(_key(job))
+        elif FINALIZER in event.entry.object["metadata"].get("finalizers", ()):
+            self._orphans.add(_key(event.entry))
+
+    def _job_of(self, pod: Entry) -> Entry | None:
+        """Return the job that a pod belongs to, if that is still there."""
+        for owner in pod.object["metadata"].get("ownerReferences", ()):
             if owner["kind"] == "Job":
-                self._queue.add((event.entry.namespace, owner["name"]))
+                job = self._registry.store.find(JOB, pod.namespace, owner["name"])
+                if job is not None and job.uid == owner["uid"]:
+                    return job
+        return None
+
+    def _look_at_orphan(self, key: tuple[str, str]) -> None:
+        """Let a pod go that no job will count any more."""
+        pod = self._registry.store.find(POD, *key)
+        if pod is not None and self._job_of(pod) is None:
+            self._release([pod])
 
     def _look(self, key: tuple[str, str]) -> None:
         """Bring one job a step further."""
@@ -225,7 +254,7 @@ class JobController:
         left = seconds_of(status["startTime"]) + deadline - time.time()
         if left > 0:
             self._queue.add_later(_key(job), left + 0.01)
-        return left <= 0
+        return bool(left <= 0)
 
     def _suspend(self, job: Entry, status: Object, pods: _Pods) -> None:
         for pod in pods.active:
@@ -269,7 +298,9 @@ class JobController:
             return False  # each index waits for itself
         for known in (self._backoffs, self._refused):
             _, until = known.get(job.uid, (0, 0.0))
-            if until > time.monotonic():
+            left = until - time.monotonic()
+            if left > 0:
+                self._queue.add_later(_key(job), left)
                 return True
         return False
 
@@ -426,8 +457,8 @@ def _with_index(container: Object) -> Object:
     return {**container, "env": [*known, own]}
 
 
-def _key(job: Entry) -> tuple[str, str]:
-    return job.namespace, job.name
+def _key(entry: Entry) -> tuple[str, str]:
+    return entry.namespace, entry.name
 
 
 def _ended(pod: Entry) -> bool:

@@ -11,6 +11,7 @@ from servers.kubernetes.events import Recorder
 from servers.kubernetes.images import Images
 from servers.kubernetes.kinds import NODE, POD
 from servers.kubernetes.logs import Log
+from servers.kubernetes.names import Names
 from servers.kubernetes.podworker import PodWorker
 from servers.kubernetes.registry import Registry
 from servers.kubernetes.runtime import Runtime
@@ -32,6 +33,7 @@ class Parts(NamedTuple):
     runtime: Runtime
     simulations: Simulations
     folder: Path
+    port: int
     skews: dict[str, float]
 
 
@@ -46,6 +48,7 @@ class Kubelet:
         self.parts = parts
         self.workers: dict[str, PodWorker] = {}
         self.silent: set[str] = set()
+        self.names = Names(parts.registry.store, parts.folder / "hosts")
         self._addresses = 0
         parts.registry.store.listen(POD, self._look)
 
@@ -74,6 +77,14 @@ class Kubelet:
         self._addresses += 1
         high, low = divmod(self._addresses, 250)
         return f"127.{10 + high // 250 % 200}.{high % 250}.{low + 1}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that every container has."""
+        return {
+            "KUBERNETES_SERVICE_HOST": HOST,
+            "KUBERNETES_SERVICE_PORT": str(self.parts.port),
+            "KUBERNETES_SERVICE_PORT_HTTPS": str(self.parts.port),
+        }
 
     def clock(self, node: str) -> float:
         """Return the time as a node's clock has it."""

@@ -25,8 +25,8 @@ class Log:
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._file = path.open("ab+")
-        self._clock = clock
+        self._path, self._clock = path, clock
+        self._file: int | None = None
         self.size = 0
         self.is_complete = False
         self._starts: list[int] = []
@@ -37,25 +37,39 @@ class Log:
         """Add what the container has written."""
         if not data:
             return
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._starts.append(self.size)
         self._times.append(self._clock())
-        os.write(self._file.fileno(), data)
+        os.write(self._file, data)
         self.size += len(data)
         self._wake()
 
     def complete(self) -> None:
         """Nothing comes any more."""
         self.is_complete = True
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
         self._wake()
 
-    def close(self) -> None:
-        """Give the file back; nobody reads it any more."""
-        self.complete()
-        self._file.close()
+    def move(self, path: Path) -> None:
+        """Keep it in another file from now on."""
+        if self._path.exists():
+            os.replace(self._path, path)
+        self._path = path
 
     def read(self, start: int, size: int) -> bytes:
         """Return what is at a place."""
-        return os.pread(self._file.fileno(), size, start)
+        try:
+            file = os.open(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            return b""  # nothing was written, or the pod is gone
+        try:
+            return os.pread(file, size, start)
+        finally:
+            os.close(file)
 
     def lines(self, start: int, *, partial: bool = True) -> Iterator[tuple[int, bytes]]:
         """Return the lines from a place on, with their places; the last may have no end."""
@@ -104,6 +118,12 @@ class Log:
         """Call a function whenever there is more; return what ends that."""
         self._followers.append(wake)
         return lambda: self._followers.remove(wake)
+
+    async def read_by_all(self, seconds: float) -> None:
+        """Wait until all who follow it have read it to its end, but not longer than some seconds."""
+        end = time.monotonic() + seconds
+        while self._followers and time.monotonic() < end:
+            await asyncio.sleep(0.05)
 
     def _ends_with_line(self) -> bool:
         return self.size > 0 and self.read(self.size - 1, 1) == b"\n"
@@ -159,7 +179,7 @@ class LogStream:
         piece = self._limited()
         if piece:
             self._out.write(piece)
-        if self._left == 0 or (self._place >= self._log.size and self._is_over()):
+        if self._left == 0 or (self._is_over() and (self._place >= self._log.size or not piece)):
             self._out.end()
         elif self._place < self._log.size and piece:
             asyncio.get_running_loop().call_soon(self._go_on)

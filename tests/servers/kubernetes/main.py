@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -36,6 +37,8 @@ async def serve(port: int, admin_port: int, folder: Path, settings: Settings) ->
     admin = Listener(admin_port, Admin(cluster).handle)
     await cluster.start()
     await admin.open()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.freeze()  # what is there now stays
     gc.set_threshold(50_000, 20, 20)  # objects are replaced, hardly ever in circles
     await cluster.run()

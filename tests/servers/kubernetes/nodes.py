@@ -21,7 +21,7 @@ def make_nodes(registry: Registry, settings: tuple[NodeSettings, ...]) -> None:
     """Make the nodes of the cluster: ``node-1``, ``node-2``, …"""
     number = 0
     for like in settings:
-        for _ in range(like.count):
+        for _ in range(like.number):
             number += 1
             registry.create(NODE, "", node(f"node-{number}", like))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import sys
@@ -19,7 +18,7 @@ from servers.kubernetes.images import is_valid, pull_error
 from servers.kubernetes.kinds import POD
 from servers.kubernetes.logs import Log
 from servers.kubernetes.quantities import amount
-from servers.kubernetes.runtime import Container, Exit, StartError, Work
+from servers.kubernetes.runtime import Container, Exit, Mount, StartError, Work
 from servers.kubernetes.simulated import SimulatedContainer
 from servers.kubernetes.store import Entry, Object
 from servers.kubernetes.volumes import MountError, mounts_of, prepare_volumes
@@ -56,6 +55,7 @@ class PodWorker:
         self._folder = self._parts.folder / "pods" / self.uid
         self._task = asyncio.get_running_loop().create_task(self._live())
         self._killer: asyncio.Task[None] | None = None
+        self._is_forgotten = False
 
     # What others ask of it.
 
@@ -90,21 +90,31 @@ class PodWorker:
 
     def come_back(self) -> None:
         """Tell what could not be told while the node was away."""
-        if self._unsaid is not None:
-            unsaid, self._unsaid = self._unsaid, None
-            self._write(**unsaid)
-        self._write()
+        if self._is_forgotten:
+            self.forget()
+            return
+        unsaid, self._unsaid = self._unsaid, None
+        if unsaid is not None or not self._task.done():
+            self._write(**(unsaid or {}))
         self.terminate()
 
     def forget(self) -> None:
-        """The pod is gone from the cluster: nothing of it may stay."""
-        self.kill()
-        self._task.cancel()
+        """The pod is gone from the cluster: nothing of it may stay, once its node knows."""
+        self._is_forgotten = True
+        if not self._is_silent():
+            self._kubelet.workers.pop(self.uid, None)
+            self._cleaner = asyncio.get_running_loop().create_task(self._clean())
+
+    async def _clean(self) -> None:
         if self._killer:
             self._killer.cancel()
+        self.kill()
+        for running in list(self._running.values()):
+            await running.wait()
+        self._task.cancel()
         for log in self.logs.values():
-            log.close()
-        self._kubelet.workers.pop(self.uid, None)
+            log.complete()
+            await log.read_by_all(5)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # Its life.
@@ -297,28 +307,33 @@ class PodWorker:
             container["image"],
             words,
             arguments,
-            {**known.environment, **found},
+            {**self._kubelet.environment(), **known.environment, **found},
             container.get("workingDir", ""),
-            mounts_of(container, pod, self._folder),
+            (*mounts_of(container, pod, self._folder), *self._message_mount(container)),
             int(amount(limit)) if limit else None,
             log,
             self._folder / f"{name}.message",
             self._spec.get("hostname", self._key[2][:63]),
-            pod.object["metadata"].get("annotations") or {},
+            self._kubelet.names.file_for(pod),
         )
+
+    def _message_mount(self, container: Object) -> list[Mount]:
+        """Return where a container writes its last words, if it has a place of its own for that."""
+        path = container["terminationMessagePath"]
+        if path == "/dev/termination-log":
+            return []  # it is told where by a variable: most containers need no mounts
+        message = self._folder / f"{container['name']}.message"
+        message.parent.mkdir(parents=True, exist_ok=True)
+        message.touch()
+        return [Mount(message, path)]
 
     def _new_log(self, name: str) -> Log:
         """Return an empty log for a container; that of its last run stays, but none before it."""
         before = self.logs.pop((name, False), None)
-        oldest = self.logs.pop((name, True), None)
-        if oldest:
-            oldest.close()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{name}.log"
         if before:
-            os.replace(path, self._folder / f"{name}.previous.log")
+            before.move(self._folder / f"{name}.previous.log")
             self.logs[name, True] = before
-        self.logs[name, False] = Log(path, self._now)
+        self.logs[name, False] = Log(self._folder / f"{name}.log", self._now)
         return self.logs[name, False]
 
     async def _start(self, work: Work) -> Container:
@@ -344,13 +359,12 @@ class PodWorker:
         self._terminating = True
         for running in list(self._running.values()):
             running.signal(signal.SIGTERM)
-        if self._running or not self._task.done():
+        if self._running:
             await asyncio.wait([self._task], timeout=grace)
         self.kill()
-        if not self._running and not self._task.done():
+        if not self._running and not self._task.done():  # it waits for something
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
             self._end()
         await asyncio.wait([self._task])
         self._remove()

@@ -1,6 +1,7 @@
 """Containers as processes of this machine: each in a session of its own, with an own environment.
 
-Such a container has the machine's file system instead of an image's. All its processes end with its first
+Such a container has the machine's file system instead of an image's, with its volumes in their places
+(`servers.kubernetes.places`); it runs as the server's user, whatever its security context says. All its processes end with its first
 one, as in a container: they are found by a variable of their environment, also those that have left
 their session.
 """
@@ -9,13 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from servers.kubernetes.logs import Log
+from servers.kubernetes.places import Places, is_mounted, within
 from servers.kubernetes.runtime import Exit, StartError, Work
 
 MARK = "KUBERNETES_TEST_CONTAINER"
@@ -27,6 +32,11 @@ CLUSTER = "KUBERNETES_TEST_CLUSTER"
 PATH = f"{os.path.dirname(os.path.realpath(sys.executable))}:/usr/local/bin:/usr/bin:/bin"
 """Of containers that set none: with a Python that has only its standard library."""
 
+_START = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc "
+    "create failed: unable to start container process: "
+)
+
 
 class Processes:
     """The runtime that runs containers as processes.
@@ -37,40 +47,49 @@ class Processes:
 
     def __init__(self, memory_check: float) -> None:
         self._memory_check = memory_check
+        self._places = Places()
 
     async def start(self, work: Work) -> ProcessContainer:
-        words = [*work.command, *work.arguments]
-        if not words:
-            raise StartError("no command specified")
         environment = {"PATH": PATH, "HOME": "/root", "HOSTNAME": work.hostname, **work.environment}
+        words = [*work.command, *work.arguments]
+        _check(words, environment["PATH"], work)
         environment["KUBERNETES_TEST_TERMINATION_LOG"] = str(work.message)
         environment |= {CLUSTER: f"{os.getpid()}/", MARK: work.mark}
+        work.message.parent.mkdir(parents=True, exist_ok=True)
+        places = self._places.take(work)
         reader, writer = os.pipe()
         try:
             process = subprocess.Popen(
-                words,
+                [*within(work), *words] if places else words,
                 stdin=subprocess.DEVNULL,
                 stdout=writer,
                 stderr=writer,
                 env=environment,
-                cwd=work.folder or "/",
+                cwd="/" if places else work.folder or "/",
                 start_new_session=True,
             )
         except OSError as error:
             os.close(reader)
-            raise StartError(_why_not(words[0], work, error)) from None
+            self._places.give_back(places)
+            raise StartError(_START + f'exec: "{words[0]}": {error.strerror}') from None
         finally:
             os.close(writer)
-        return ProcessContainer(process, reader, work, self._memory_check)
+        end = functools.partial(self._places.give_back, places)
+        return ProcessContainer(process, reader, work, self._memory_check, end)
 
 
 class ProcessContainer:
     """A container that runs as processes."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], output: int, work: Work, memory_check: float
+        self,
+        process: subprocess.Popen[bytes],
+        output: int,
+        work: Work,
+        memory_check: float,
+        end: Callable[[], None],
     ) -> None:
-        self._process, self._work = process, work
+        self._process, self._work, self._end = process, work, end
         self._out_of_memory = False
         self._output = _Output(output, work.log)
         loop = asyncio.get_running_loop()
@@ -88,6 +107,7 @@ class ProcessContainer:
         for pid in pids_of(self._work.mark):
             _signal(pid, signal.SIGKILL)
         await self._output.end()
+        self._end()
         code = self._process.returncode
         if code < 0:
             return Exit(128 - code, -code, self._out_of_memory)
@@ -200,16 +220,22 @@ def _signal(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def _why_not(program: str, work: Work, error: OSError) -> str:
-    start = (
-        "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
-        "runc create failed: unable to start container process: "
-    )
-    if work.folder and not os.path.isdir(work.folder):
-        return f'{start}chdir to cwd ("{work.folder}") set in config.json failed: no such file or directory'
-    if isinstance(error, FileNotFoundError):
-        inside = "stat" if "/" in program else "executable file not found in $PATH"
-        if inside == "stat":
-            return f'{start}exec: "{program}": stat {program}: no such file or directory'
-        return f'{start}exec: "{program}": {inside}'
-    return f'{start}exec: "{program}": {(error.strerror or "").lower()}'
+def _check(words: list[str], path: str, work: Work) -> None:
+    """Refuse what a container runtime would not start.
+
+    Raises:
+        StartError: in its words.
+    """
+    if not words:
+        raise StartError("no command specified")
+    program, folder = words[0], work.folder
+    if folder and not os.path.isdir(folder) and not is_mounted(folder, work):
+        where = f'chdir to cwd ("{folder}") set in config.json failed'
+        raise StartError(f"{_START}{where}: no such file or directory")
+    if is_mounted(program, work) or shutil.which(program, path=path):
+        return
+    if "/" not in program:
+        raise StartError(f'{_START}exec: "{program}": executable file not found in $PATH')
+    if os.path.exists(program):
+        raise StartError(f'{_START}exec: "{program}": permission denied')
+    raise StartError(f'{_START}exec: "{program}": stat {program}: no such file or directory')

@@ -33,10 +33,10 @@ def amount(text: str) -> Fraction:
         raise ValueError(f"{text!r} is no quantity")
     number, suffix, exponent = found.groups()
     if exponent:
-        return Fraction(number) * Fraction(10) ** int(exponent)
+        return Fraction(f"{number}e{exponent}")
     if suffix in _BINARY:
-        return Fraction(number) * 1024 ** _BINARY[suffix]
-    return Fraction(number) * Fraction(10) ** _DECIMAL[suffix or ""]
+        return Fraction(number) * Fraction(1024 ** _BINARY[suffix])
+    return Fraction(f"{number}e{_DECIMAL[suffix or '']}")
 
 
 def written(value: Fraction, name: str = "") -> str:

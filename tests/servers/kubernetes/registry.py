@@ -12,7 +12,6 @@ from typing import Any
 from servers.kubernetes import admission, defaults, rules
 from servers.kubernetes.clock import timestamp
 from servers.kubernetes.errors import (
-    Refusal,
     already_exists,
     bad_request,
     conflict,
@@ -24,8 +23,10 @@ from servers.kubernetes.kinds import CONFIG_MAP, JOB, NAMESPACE, POD, SERVICE_AC
 from servers.kubernetes.schema import Checked, check
 from servers.kubernetes.store import Entry, Object, Store, changed
 
-_SERVERS_OWN = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation")
-_SERVERS_OWN = (*_SERVERS_OWN, "deletionGracePeriodSeconds", "selfLink", "managedFields")
+_SERVERS_OWN = (
+    *("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation"),
+    *("deletionGracePeriodSeconds", "selfLink", "managedFields"),
+)
 """Metadata that clients cannot set."""
 
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
@@ -275,6 +276,3 @@ def _metadata(old: Object, sent: Object) -> Object:
     own = {key: old["metadata"][key] for key in _SERVERS_OWN if key in old["metadata"]}
     same = {key: old["metadata"][key] for key in ("name", "namespace") if key in old["metadata"]}
     return {**kept, **same, **own}
-
-
-__all__ = ["Refusal", "Registry"]

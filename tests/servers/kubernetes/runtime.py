@@ -38,7 +38,7 @@ class Work(NamedTuple):
         log: where its output goes.
         message: file that it may write its last words to.
         hostname: of the pod.
-        annotations: of the pod.
+        hosts: file with the names of other pods, to see instead of ``/etc/hosts``; None = none.
     """
 
     id: str
@@ -53,7 +53,7 @@ class Work(NamedTuple):
     log: Log
     message: Path
     hostname: str
-    annotations: dict[str, str]
+    hosts: Path | None
 
 
 class Exit(NamedTuple):

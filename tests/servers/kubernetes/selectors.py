@@ -77,13 +77,13 @@ def matches(chosen: dict[str, Any], labels: dict[str, str]) -> bool:
 def _expression(wanted: dict[str, Any], labels: dict[str, str]) -> bool:
     key, how = wanted["key"], wanted["operator"]
     if how in ("Exists", "DoesNotExist"):
-        return (key in labels) == (how == "Exists")
+        return bool((key in labels) == (how == "Exists"))
     if how in ("Gt", "Lt"):
         if not labels.get(key, "").lstrip("-").isdigit():
             return False
         mine, bound = int(labels[key]), int(wanted["values"][0])
         return mine > bound if how == "Gt" else mine < bound
-    return (labels.get(key) in wanted.get("values", ())) == (how == "In")
+    return bool((labels.get(key) in wanted.get("values", ())) == (how == "In"))
 
 
 def _among(key: str, values: set[str], positive: bool) -> Test:
@@ -116,7 +116,7 @@ def _field(path: list[str], value: str, positive: bool) -> Test:
         for name in path:
             found = found.get(name, "") if isinstance(found, dict) else ""
         found = str(found).lower() if isinstance(found, bool) else str(found)
-        return (found == value) == positive
+        return bool((found == value) == positive)
 
     return test
 

@@ -9,13 +9,13 @@ class NodeSettings(NamedTuple):
     """Some nodes that are alike.
 
     Attributes:
-        count: how many.
+        number: how many.
         cpu, memory, gpus, pods: what each has.
         labels: of each.
         taints: of each, such as ``{"key": "gpu", "value": "yes", "effect": "NoSchedule"}``.
     """
 
-    count: int = 2
+    number: int = 2
     cpu: str = "64"
     memory: str = "256Gi"
     gpus: int = 0

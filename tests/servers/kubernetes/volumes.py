@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,8 +118,3 @@ def _fields(pod: Entry, items: list[Object]) -> dict[str, bytes]:
         for item in items
         if "fieldRef" in item
     }
-
-
-def is_path_in(path: str, folder: str) -> bool:
-    """Say whether a path is a folder, or in it."""
-    return re.match(re.escape(folder.rstrip("/")) + "(/|$)", path) is not None

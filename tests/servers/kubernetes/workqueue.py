@@ -21,6 +21,7 @@ class WorkQueue(Generic[Key]):
     def __init__(self, look: Callable[[Key], None]) -> None:
         self._look = look
         self._waiting: dict[Key, None] = {}
+        self._planned: dict[Key, asyncio.TimerHandle] = {}
         self._is_planned = False
 
     def add(self, key: Key) -> None:
@@ -31,8 +32,19 @@ class WorkQueue(Generic[Key]):
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def add_later(self, key: Key, seconds: float) -> None:
-        """Look at a key after a while."""
-        asyncio.get_running_loop().call_later(max(seconds, 0), self.add, key)
+        """Look at a key after a while, unless that is planned for an earlier time: who looks then
+        plans anew."""
+        loop = asyncio.get_running_loop()
+        planned = self._planned.get(key)
+        if planned is not None:
+            if planned.when() <= loop.time() + seconds:
+                return
+            planned.cancel()
+        self._planned[key] = loop.call_later(max(seconds, 0), self._add_planned, key)
+
+    def _add_planned(self, key: Key) -> None:
+        del self._planned[key]
+        self.add(key)
 
     def _go_on(self) -> None:
         self._is_planned = False
