@@ -13,7 +13,15 @@ from harness import Tool, say
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RIVAL = "metaflow"
-MORE = ("flow-cards", "flow-objectstore", "flow-pypi", "flow-s3")
+MORE = (
+    "flow-cards",
+    "flow-kubernetes",
+    "flow-objectstore",
+    "flow-pypi",
+    "flow-remote",
+    "flow-s3",
+    "flow-slurm",
+)
 """Plugins that flow-core does not require, but which the rival has too."""
 
 

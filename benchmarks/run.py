@@ -34,6 +34,7 @@ ROWS = (
     "code",
     "scheduler",
     "environments",
+    "remote",
 )
 FOLDER = environments.REPOSITORY / ".bench"
 

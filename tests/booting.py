@@ -1,4 +1,4 @@
-"""Tasks for the tests of the bootstrap: a store with a specification, and parts of a runtime."""
+"""For tests of the bootstrap: tasks with a specification and a runtime, and small services."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,3 +132,43 @@ class Place:
         process = self.begin(task, words)
         out, err = process.communicate(timeout=120)
         return Result(process.returncode, out, err)
+
+
+class Service:
+    """A small real server: ``answer(request, body)`` gives status, headers, content."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, dict[str, str], str]] = []
+        self.answers: dict[str, Any] = {}
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                service.asked.append((self.command, self.path, headers, body))
+                given = service.answers.get(f"{self.command} {self.path.partition('?')[0]}")
+                given = given(headers, body) if callable(given) else given
+                status, more, text = given or (404, {}, "")
+                self.send_response_only(status)
+                self.send_header("Content-Length", str(len(text)))
+                for name, value in more.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(text if isinstance(text, bytes) else text.encode())
+
+            do_GET = do_PUT = do_POST = answer
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()

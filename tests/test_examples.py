@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +26,7 @@ EXAMPLES = ROOT / "examples"
 NEEDS = {
     "champion": ("sklearn", "pandas", "vega_datasets"),
     "cross_validation": ("sklearn", "palmerpenguins"),
+    "hybrid": ("palmerpenguins", "flow_cards"),
     "inhouse": ("pandas", "pyarrow", "opentelemetry.sdk"),
     "sweep": ("sklearn",),
     "training": ("sklearn",),
@@ -208,6 +210,58 @@ def test_the_tests_of_a_companys_plugins_pass(page):
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
     assert "failed" not in done.stdout.splitlines()[-1]
+
+
+# --- hybrid: here, and on each kind of cluster -------------------------------------------------
+
+MISTAKES = {1: 6, 3: 4, 5: 5, 9: 4, 15: 6, 25: 7}
+
+
+def test_the_neighbours_are_tried_out_here_where_there_is_no_cluster(page):
+    run = page("hybrid").left(1, "HybridFlow")
+    assert run.artifact("compare", "wrong") == MISTAKES
+    assert run.artifact("end", "best") == 3
+    assert len(run.artifact("compare", "machines")) == 1
+
+
+@pytest.mark.parametrize("cluster", ["container"])
+def test_the_neighbours_are_tried_out_on_a_cluster(page, cluster, tmp_path, request):
+    """Nothing of it differs from the run of the page, but where the tasks ran."""
+    here = page("hybrid").left(1, "HybridFlow")
+    shutil.copytree(EXAMPLES / "hybrid", tmp_path, dirs_exist_ok=True)
+    tester = FlowTester(tmp_path)
+    tester.more_plugins = ["cards", "remote", "container"]
+    choice = ["--config", "cluster", f"{cluster}.json"]
+    variables = CLUSTERS[cluster](request)
+    flow = [sys.executable, "hybrid_flow.py", *choice]
+    tester.command([*flow, "run"], variables=variables, timeout=250).check()
+    found = tester.left(1, "HybridFlow")
+    for step, own in {
+        "start": {"cluster", "read_on"},
+        "try_out": {"cluster", "read_on", "tried_on"},
+        "compare": {"cluster", "machines"},
+        "end": {"cluster", "machines"},
+    }.items():
+        for ours, theirs in zip(here.manifests(step), found.manifests(step), strict=True):
+            assert ours.artifacts.keys() == theirs.artifacts.keys()
+            different = {n for n, ref in ours.artifacts.items() if ref != theirs.artifacts[n]}
+            assert different <= own
+    listed = "from flow_core import Flow, get_cards; run = Flow('HybridFlow')['1']; "
+    listed += "print([len(get_cards(task)) for step in run for task in step])"
+    cards = tester.command([sys.executable, "-c", listed], variables=variables).check().stdout
+    assert cards == f"{[1] * 9}\n"
+
+
+def _in_containers(request):
+    podman = request.getfixturevalue("podman")
+    return {
+        **podman.environment(),
+        "FLOW_CONTAINER_IMAGE": podman.python_image,
+        "FLOW_CONTAINER_PULL": "never",
+    }
+
+
+CLUSTERS = {"container": _in_containers}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+from servers.podman import Podman
 
 from flow_core.testing import FlowTester
 from flow_core.testing.flowtester import default_plugins
@@ -71,7 +73,7 @@ def leave(
 ) -> Left:
     """Run the flows in one mode, with a store of its own; return what they left."""
     tester = FlowTester(folder)
-    tester.more_plugins = ["inprocess", "parallel"]
+    tester.more_plugins = ["inprocess", "parallel", "remote", "container"]
     found = tester.command(
         [sys.executable, str(folder / "flows.py"), mode, *names],
         variables={
@@ -121,13 +123,69 @@ def plugin_module(name: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_on_a_cluster(folder: Path, forked: Left) -> None:
+def test_where_the_files_of_the_launcher_are_seen(folder: Path, forked: Left) -> None:
     compare(forked, leave(folder, "processes", variables=plugin_module("many_processes")))
 
 
-def test_some_on_a_cluster(folder: Path, forked: Left) -> None:
-    found = leave(folder, "processes", *FEW, variables=plugin_module("many_processes"))
+@pytest.mark.slow
+def test_where_nothing_but_the_store_is_seen(folder: Path, forked: Left) -> None:
+    compare(forked, leave(folder, "bare-processes", variables=plugin_module("many_processes")))
+
+
+def test_some_where_nothing_but_the_store_is_seen(folder: Path, forked: Left) -> None:
+    found = leave(folder, "bare-processes", *FEW, variables=plugin_module("many_processes"))
     compare({name: forked[name] for name in FEW}, found)
+
+
+def test_a_script_that_runs_flows_need_not_be_there(flowtester: FlowTester) -> None:
+    """What `MyFlow.run()` sends is whole: other machines have no such file."""
+    shutil.copy(CLUSTER, flowtester.path / "process_cluster.py")
+    flowtester.write(PROCESSES, "many_processes.py")
+    script = flowtester.write("""
+        import os
+        from flow_core import FlowSpec, step
+
+        def helper(number):
+            return 2 * number
+
+        class F(FlowSpec):
+            @step
+            def start(self):
+                os.remove(HERE)
+                self.x = 4
+                self.next(self.end)
+
+            @step
+            def end(self):
+                self.y = helper(self.x)
+
+        HERE = __file__
+        if __name__ == "__main__":
+            print(F.run(compute="bare-processes", show=False).data.y)
+    """)
+    done = flowtester.python(script, variables=plugin_module("many_processes")).check()
+    assert done.stdout == "8\n"
+    assert not script.exists()
+
+
+@pytest.mark.slow
+def test_some_in_containers(folder: Path, forked: Left, podman: Podman) -> None:
+    # What the flows import, the image has not: a person would add it.
+    packages = Path(numpy.__file__).parents[1]
+    places = [f"{packages}/{name}:/packages/{name}:ro" for name in ("numpy", "numpy.libs")]
+    variables = {
+        **podman.environment(),
+        "FLOW_CONTAINER_IMAGE": podman.python_image,
+        "FLOW_CONTAINER_PULL": "never",
+        "FLOW_CONTAINER_VOLUMES": ",".join(p for p in places if Path(p.split(":")[0]).is_dir()),
+        "FLOW_CONTAINER_VARIABLES": "PYTHONPATH",
+        "PYTHONPATH": "/packages",
+    }
+    names = (*FEW, "Gang")
+    compare(
+        {name: forked[name] for name in names},
+        leave(folder, "container", *names, variables=variables),
+    )
 
 
 def compare(expected: Left, found: Left) -> None:

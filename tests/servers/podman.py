@@ -56,6 +56,9 @@ rm -rf {folder}
 """Ends all containers, and what they have mounted: else their folders could not be removed."""
 
 _LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idlelib", "turtledemo", "tkinter"}
+_OF_PACKAGES = ("libgcc_s.so.1", "libstdc++.so.6")
+_OF_PACKAGES += ("libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1")
+"""What compiled packages need besides; the last ones are empty by now, but named by older ones."""
 _APPLETS = "cat cp df env false grep head id kill ln ls mkdir mount mv nc ps rm sleep sort tail test true uname"
 _FOREIGN = {"x86_64": 183, "aarch64": 62}  # for each machine, the number of the other one in ELF
 
@@ -335,7 +338,7 @@ def _shared_libraries(programs: list[str]) -> Iterator[_File]:
         elif path.startswith("/") and not path.endswith(":"):
             loader = path
     system = os.path.dirname(found["libc.so.6"])
-    for name in ("libgcc_s.so.1", "libstdc++.so.6"):  # what compiled packages need besides
+    for name in _OF_PACKAGES:
         for folder in (system, system.replace("/lib/", "/usr/lib/")):
             if os.path.isfile(f"{folder}/{name}"):
                 found.setdefault(name, f"{folder}/{name}")

@@ -87,7 +87,18 @@ def open_task_store(url: str) -> Store:
 
     Since 0.1.
     """
-    return _open(url)[0].store
+    return open_task_session(url).store
+
+
+def open_task_session(url: str) -> Session:
+    """Return a session of no flow with the store of a task's URL: to build environments with.
+
+    Raises:
+        FlowError: as for `open_task_store`.
+
+    Since 0.1.
+    """
+    return _open(url)[0]
 
 
 def read_task(url: str) -> dict[str, Any]:

@@ -506,6 +506,10 @@ class Session:
         """JSON data from which `flow_core.remote_task` rebuilds this session on another machine,
         where the flow's code comes from the run's snapshot."""
         document = {**self.document, "file": "", "path": []}
+        if document["sent"] is not None and self.flow is not None:
+            from flow_core.byvalue import sources
+
+            document["sent"] = {**document["sent"], "sources": sources(self.flow)}
         return {**document, "settings": {"datastore": self.store_text()}}
 
     def elsewhere_settings(self) -> dict[str, str]:
@@ -514,7 +518,7 @@ class Session:
 
     def luggage(self, store_url: str) -> Luggage:
         """See `flow_core.interfaces.Runtime`; the session's own store counts."""
-        return self.environments.luggage
+        return self.environments.luggage_elsewhere
 
     def document_of(self, file: str, flow: str, module: str = "__main__") -> dict[str, Any]:
         """Return what `document` is, but for the flow of another file, such as an older copy; its

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -434,6 +434,20 @@ class StepEnvironments:
     @cached_property
     def luggage(self) -> Luggage:
         """What goes along to an interpreter without flow-core. Since 0.1."""
+        return self._pack(())
+
+    @cached_property
+    def luggage_elsewhere(self) -> Luggage:
+        """What goes along to another machine: what builds environments there, too. Since 0.1."""
+        built = {
+            plan.environment
+            for step, plan in self._session.plans.items()
+            if plan.environment is not None and self.is_built_there(step)
+        }
+        entries = self._session.index.entry_points
+        return self._pack({e.distribution for e in entries if e.group == GROUP and e.name in built})
+
+    def _pack(self, makers: Collection[str]) -> Luggage:
         index = self._session.index
         if self._session.flow is None:  # which decorators the flow has is not known
             return pack(index, (), {e.distribution for e in index.entry_points})
@@ -446,7 +460,7 @@ class StepEnvironments:
             for e in index.entry_points
             if e.group in groups and (e.group != PLUGIN_GROUP or e.name in acting)
         }
-        return pack(index, self._used(), loaded)
+        return pack(index, {*self._used(), *makers}, loaded)
 
     def _acting(self) -> set[str]:
         """Return the names of the hook modules that do more than to declare settings. What only those

@@ -137,6 +137,8 @@ def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()
             continue
         seen.add((wanted, must))
         found = _look_up(wanted.name, places.get(wanted.name))
+        if found is None and wanted.by == CORE and wanted.name.startswith("flow-"):
+            continue  # a plugin that did not come along to this machine: see `flow_remote.bundle`
         pure = found is not None and found.pure
         if must:
             needed.setdefault(wanted.name, []).append(wanted)
@@ -187,9 +189,25 @@ def find_compiled(luggage: Luggage) -> dict[str, Compiled]:
             if must:
                 raise _not_found(name)
             continue  # what is compiled works without it here, too
-        found[name] = Compiled(there.version, _contents(there, ()))
+        found[name] = Compiled(there.version, {**_contents(there, ()), **_programs(there)})
         waiting.extend((wanted.text, False) for wanted in there.requirements())
     return found
+
+
+def _programs(found: _Installed) -> dict[str, str]:
+    """Return the compiled programs of a distribution, such as that of uv: ``bin/uv`` → path on disk.
+
+    Scripts stay behind: their first line names the Python that they were installed for.
+    """
+    folder = os.path.dirname(found.place)
+    programs = {}
+    for file in found.files:
+        place = os.path.normpath(os.path.join(folder, *file.split("/")))
+        if file.startswith("..") and os.path.basename(os.path.dirname(place)) == "bin":
+            with suppress(OSError), open(place, "rb") as opened:
+                if opened.read(2) != b"#!":
+                    programs[f"bin/{os.path.basename(place)}"] = place
+    return programs
 
 
 def _is_ours(library: _Installed) -> bool:

@@ -1,7 +1,9 @@
-"""What a store of any service is made of: settings of its own, and a root of bucket and prefix."""
+"""What a store of any service is made of: settings of its own, a root of bucket and prefix, and the
+program that reads it where there is nothing but Python."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +26,25 @@ def own_settings(
     declare(found)
     names = (one.name for one in found.declared())
     return {name: found[name] for name in names if name.startswith(prefix)}
+
+
+_OF_OURS = re.compile(
+    r"^from (?:__future__|flow_objectstore\.fetching) import (?:\([^)]*\)|.*)\n", re.MULTILINE
+)
+
+
+def fetch_source(package: str) -> str:
+    """Return the program that reads objects with nothing but Python: `Bootstrap.source`.
+
+    Args:
+        package: whose module ``fetch`` it is; what that imports from `flow_objectstore.fetching`
+            stands in front of it.
+    """
+    from importlib.resources import files
+
+    shared = files("flow_objectstore").joinpath("fetching.py").read_text(encoding="utf-8")
+    own = files(package).joinpath("fetch.py").read_text(encoding="utf-8")
+    return f"{shared}\n\n{_OF_OURS.sub('', own)}"
 
 
 def split_root(root: str, schemes: tuple[str, ...], bucket: str) -> tuple[str, str]:

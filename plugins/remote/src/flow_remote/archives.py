@@ -113,7 +113,8 @@ def make_archive(files: Mapping[str, File]) -> tuple[bytes, int]:
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> int:
     entry = zipfile.ZipInfo(name, _DATE)
-    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    mode = 0o755 if name.startswith("bin/") else 0o644  # else nothing in a package is a program
+    entry.external_attr = (stat.S_IFREG | mode) << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system = 3  # whatever makes it: the bytes are the same
     archive.writestr(entry, content)

@@ -428,6 +428,8 @@ def unpack(content: bytes, folder: str) -> None:
             data = archive.read(entry)
             with open(path, "xb") as file:
                 file.write(data)
+            if (entry.external_attr >> 16) & 0o100:
+                os.chmod(path, 0o755)
             contents[name] = [len(data), zlib.crc32(data)]
     text = json.dumps(contents)
     with open(os.path.join(folder, _CONTENTS), "w") as file:

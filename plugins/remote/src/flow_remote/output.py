@@ -100,7 +100,7 @@ class Output:
         limit: int,
         patiently: Callable[[Callable[[], object]], object],
     ) -> None:
-        self._store = store
+        self.store = store
         self._prefix = prefix
         self._patiently = patiently
         self._logs = {stream: KeptLog(limit) for stream in STREAMS}
@@ -184,7 +184,7 @@ class Output:
             count = len(self._fresh)
         if records:
             key = piece_key(self._prefix, self._pieces)
-            self._store.write([(key, encode_piece(records))])
+            self.store.write([(key, encode_piece(records))])
             self._pieces += 1
             with self._lock:
                 del self._fresh[:count]
@@ -208,7 +208,7 @@ class Output:
         with self._lock:
             objects = list(self._objects())
         if objects:
-            self._patiently(lambda: self._store.write(objects))
+            self._patiently(lambda: self.store.write(objects))
 
     def _objects(self) -> Iterator[tuple[str, bytes]]:
         size = sum(log.size for log in self._logs.values())
@@ -228,7 +228,7 @@ class Output:
         """Delete the pieces: the whole logs are in the store."""
         if self._pieces:
             keys = [piece_key(self._prefix, number) for number in range(self._pieces)]
-            self._store.delete(keys)
+            self.store.delete(keys)
 
 
 def _merged(records: Sequence[LogRecord]) -> list[LogRecord]:

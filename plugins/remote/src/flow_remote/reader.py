@@ -27,6 +27,7 @@ from flow_core.api import (
     decode_piece,
     manifest_key,
     piece_key,
+    together,
 )
 from flow_remote.attempts import Attempt, exited
 from flow_remote.backend import Ended
@@ -196,30 +197,39 @@ class Reader:
             for over in ends:
                 self._finish_later(over, _REST)
             return
-        for over, key, ending, manifest in zip(ends, keys[::2], contents, contents, strict=True):
-            self._read_end(over, key, ending, manifest)
+        ended = [
+            (over, *_decoded(key, ending, manifest))
+            for over, key, ending, manifest in zip(ends, keys[::2], contents, contents, strict=True)
+            if not self._comes_later(over, ending)
+        ]
+        for one in ended:
+            if not self._has_rest(*one):
+                self._tell_end(one)
+        # Logs that are still to be shown take requests of their own: many tasks that end together
+        # would wait for each other.
+        together(self._store, self._tell_end, [one for one in ended if self._has_rest(*one)])
 
-    def _read_end(
-        self, over: _Over, key: str, ending: bytes | None, manifest: bytes | None
-    ) -> None:
-        waited = time.monotonic() - over.since
+    def _comes_later(self, over: _Over, ending: bytes | None) -> bool:
+        """Whether what is missing may still come: then it is looked for again."""
         may_come = over.news.code not in (None, FAILED)  # else nobody was there to write it
+        waited = time.monotonic() - over.since
         if ending is None and may_come and waited < self._late:
             self._finish_later(over, _REST / 2)
-            return
-        attempt = over.attempt
-        end = Ending.decode(ending, key) if ending is not None else None
-        found = None
-        if manifest is not None:
-            with suppress(FlowError):  # a damaged one: who reads it next says so
-                found = Manifest.decode(manifest, key)
-        output = list(self._rest(attempt, end))
-        self._tell([*output, exited(attempt, over.news, end, found, time.time())])
+            return True
+        return False
+
+    def _has_rest(self, over: _Over, ending: Ending | None, _: Manifest | None) -> bool:
+        """Whether people are to see more of the logs."""
+        return self._interactive and (ending is None or list(ending.written) != over.attempt.shown)
+
+    def _tell_end(self, ended: tuple[_Over, Ending | None, Manifest | None]) -> None:
+        """Tell what was not shown yet of the logs, and how the attempt ended."""
+        over, ending, manifest = ended
+        output = list(self._rest(over.attempt, ending)) if self._has_rest(*ended) else []
+        self._tell([*output, exited(over.attempt, over.news, ending, manifest, time.time())])
 
     def _rest(self, attempt: Attempt, ending: Ending | None) -> Iterator[Output]:
         """Yield what was not shown yet of the logs; of one that was cut its first half at most."""
-        if not self._interactive or (ending is not None and list(ending.written) == attempt.shown):
-            return
         logs = AttemptLogs(self._store, attempt.prefix)
         for number, stream in enumerate(_STREAMS):
             shown = attempt.shown[number]
@@ -232,6 +242,17 @@ class Reader:
                 yield Output(attempt.handle, stream, content[shown:end], time.time())
                 if is_cut:
                     yield Output(attempt.handle, "stderr", MORE, time.time())
+
+
+def _decoded(
+    key: str, ending: bytes | None, manifest: bytes | None
+) -> tuple[Ending | None, Manifest | None]:
+    """Return what a task and its supervisor have left; a damaged manifest counts as none."""
+    found = None
+    if manifest is not None:
+        with suppress(FlowError):  # who reads it next says so
+            found = Manifest.decode(manifest, key)
+    return Ending.decode(ending, key) if ending is not None else None, found
 
 
 _Item = TypeVar("_Item")

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flow_core.api import (
+    EnvironmentLock,
     Runtime,
     Store,
     TaskCommand,
@@ -91,7 +92,7 @@ class Specifications:
             "folder": command.folder or self._folder,
             "variables": command.variables,
             "interpreter": interpreter,
-            "lock": None,
+            "lock": _lock(command.lock),
             "timed": command.timed,
         }
         # Most of it is the same for all: it is made into text once.
@@ -104,6 +105,12 @@ class Specifications:
             self._shared = json.dumps({**same, **self._common})[:-1]
         content = f"{self._shared}, {json.dumps(own)[1:]}".encode()
         return Written(task_spec_key(task), content, hashlib.sha256(content).hexdigest())
+
+
+def _lock(lock: EnvironmentLock | None) -> dict[str, str] | None:
+    if lock is None:
+        return None
+    return {"provider": lock.provider, "hash": lock.hash, "name": lock.name}
 
 
 def job_name(store_url: str, task: TaskSpec) -> str:

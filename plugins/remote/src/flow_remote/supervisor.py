@@ -15,13 +15,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
 from flow_core.api import (
     FlowError,
     StoreError,
     TaskSpec,
+    build_environment,
+    open_task_session,
     open_task_store,
     take_settings,
 )
@@ -55,6 +57,10 @@ class Interpreter(NamedTuple):
     variables: Mapping[str, str] = {}
 
 
+class Asked(BaseException):
+    """The task is to end, and has not begun yet."""
+
+
 def run(spec: Mapping[str, Any], folders: Sequence[str]) -> int:
     """Supervise the attempt of a specification to its end; return the exit status for the job.
 
@@ -63,44 +69,87 @@ def run(spec: Mapping[str, Any], folders: Sequence[str]) -> int:
         folders: the runtime, as far as this Python lacks it.
     """
     take_settings(spec["settings"])
-    task = TaskSpec.from_json(spec["task"])
     child = Child()
     child.listen()  # a wish to end may come at any time
-    began = _oom_kills()
-    try:
-        child.start(spec, _interpreter(spec, folders))
-    except OSError as error:
-        ending = _not_started(spec, error)
-    # The store is opened while the task's own process starts.
-    store = open_task_store(spec["url"])
-    output = Output(store, prefix_of(task), int(spec["log_limit"] * MEGABYTE), patiently)
-    if child.process is not None:
-        output.follow(child.streams, child.begin)
-        ending = child.wait(float(spec["grace"]), began)
-    output.finish(_LEFT_OPEN)
-    ending = ending._replace(written=output.written)
-    patiently(lambda: store.write([(ending_key(task), ending.encode())]))
-    with suppress(StoreError):  # they only take room then
-        output.clear_pieces()
+    with ExitStack() as held:
+        if spec["lock"] is None:
+            begun = _begin(child, spec, lambda: _interpreter(spec, folders))
+            output = _open_output(spec)  # while the task's own process starts
+        else:
+            output = _open_output(spec)
+            begun = _begin(child, spec, lambda: _built(spec, output, held))
+        ending = _follow(child, output, float(spec["grace"])) if begun is None else begun
+        _write_down(spec, output, ending)
     return _status(ending)
 
 
+def _begin(child: Child, spec: Mapping[str, Any], find: Callable[[], Interpreter]) -> Ending | None:
+    """Start the task's process in the Python that is found; return how it ended if it did not begin."""
+    try:
+        child.start(spec, find())
+        return None
+    except OSError as error:
+        return _not_started(spec, error)
+    except FlowError as error:
+        where = f" ({error.where})" if error.where else ""
+        why = f": {error.why}" if error.why else ""
+        return Ending(None, None, "launch", f"{error.what}{where}{why}", error.hint or "")
+    except Asked:
+        return Ending(None, signal.SIGTERM, "killed", asked=True)
+
+
+def _follow(child: Child, output: Output, grace: float) -> Ending:
+    """Wait for the end of the task's process, and take what it writes until then."""
+    output.follow(child.streams, child.begin)
+    return child.wait(grace)
+
+
+def _open_output(spec: Mapping[str, Any]) -> Output:
+    limit = int(spec["log_limit"] * MEGABYTE)
+    prefix = prefix_of(TaskSpec.from_json(spec["task"]))
+    return Output(open_task_store(spec["url"]), prefix, limit, patiently)
+
+
+def _write_down(spec: Mapping[str, Any], output: Output, ending: Ending) -> None:
+    """Put the logs, and then how the task ended, into the store."""
+    output.finish(_LEFT_OPEN)
+    found = (
+        ending_key(TaskSpec.from_json(spec["task"])),
+        ending._replace(written=output.written).encode(),
+    )
+    patiently(lambda: output.store.write([found]))
+    with suppress(StoreError):  # they only take room then
+        output.clear_pieces()
+
+
 def _interpreter(spec: Mapping[str, Any], folders: Sequence[str]) -> Interpreter:
-    chosen = spec.get("interpreter")
+    chosen = spec["interpreter"]
     if chosen is None:
         return Interpreter(sys.executable, folders)
     return Interpreter(chosen["path"], [chosen["runtime"]] if chosen["runtime"] else folders)
 
 
+def _built(spec: Mapping[str, Any], output: Output, held: ExitStack) -> Interpreter:
+    """Build the environment of the task, or find it; nobody removes it until ``held`` is closed."""
+
+    def tell(text: str, _: float | None) -> None:
+        output.write("stderr", f"environment {spec['lock']['name']}: {text}\n".encode())
+
+    session = held.enter_context(open_task_session(spec["url"]))
+    made = build_environment(session, spec["lock"]["provider"], spec["lock"]["hash"], tell)
+    assert made.interpreter is not None
+    return Interpreter(made.interpreter, [made.runtime] if made.runtime else [], made.variables)
+
+
 def _not_started(spec: Mapping[str, Any], error: OSError) -> Ending:
     what = str(error.filename or sys.executable)
+    hint = "is its folder on a file system that this machine shares?"
     return Ending(
         None,
-        cause="launch",
-        message=f"the task's Python could not be started: {what}: {error.strerror}",
-        hint="is its folder on a file system that this machine shares?"
-        if spec.get("interpreter")
-        else "",
+        None,
+        "launch",
+        f"the task's Python could not be started: {what}: {error.strerror}",
+        hint if spec["interpreter"] else "",
     )
 
 
@@ -112,7 +161,7 @@ class Child:
         self.streams: tuple[int, int] = (-1, -1)
         self.begin: int | None = None
         self.asked = False
-        self._deadline: float | None = None
+        self._oom_kills = _oom_kills()
 
     def listen(self) -> None:
         """Take the wish of a cluster to end the job as the wish to end the task."""
@@ -121,6 +170,8 @@ class Child:
 
     def _ask(self, *_: object) -> None:
         self.asked = True
+        if self.process is None:
+            raise Asked
         self._signal(signal.SIGTERM)
 
     def start(self, spec: Mapping[str, Any], interpreter: Interpreter) -> None:
@@ -153,7 +204,7 @@ class Child:
         with suppress(BrokenPipeError), self.process.stdin as given:  # its exit status tells
             given.write(json.dumps(spec).encode())
 
-    def wait(self, grace: float, oom_kills: int | None) -> Ending:
+    def wait(self, grace: float) -> Ending:
         """Wait for its end; when it was asked to end, by force after ``grace`` seconds."""
         assert self.process is not None
         killer = threading.Thread(target=self._end_by_force, args=(grace,), daemon=True)
@@ -165,7 +216,7 @@ class Child:
         return Ending(
             code if code >= 0 else None,
             -code if code < 0 else None,
-            *_cause(code, oom_kills),
+            *_cause(code, self._oom_kills),
             cpu_seconds=usage.ru_utime + usage.ru_stime,
             peak_memory=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             asked=self.asked,

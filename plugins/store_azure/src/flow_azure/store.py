@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flow_azure.settings import client_config, declare
-from flow_core.api import StoreError, check_attributes
+from flow_core.api import Bootstrap, StoreError, check_attributes
 from flow_objectstore.faults import KINDS
 from flow_objectstore.library import load_store
-from flow_objectstore.roots import own_settings, split_root
+from flow_objectstore.roots import fetch_source, own_settings, split_root
 from flow_objectstore.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -99,6 +99,19 @@ class AzureStore(ObjectStore):
         """Let an object count as changed now, by writing it again; False when it is gone."""
         pieces = self.stream(key)
         return False if pieces is None else self.write_stream(key, pieces)
+
+    def bootstrap(self) -> Bootstrap:
+        """Return how a bare Python reads blobs, with the credentials that it finds there."""
+        found = client_config(self._settings, os.environ)
+        config = {
+            "prefix": self.base,
+            "container": self.container,
+            "account": found["account_name"],
+            "patience": self._settings["azure_retry_time"],
+        }
+        if "endpoint" in found:
+            config["endpoint"] = found["endpoint"].rstrip("/")
+        return Bootstrap(fetch_source("flow_azure"), config)
 
     @property
     def identity(self) -> str:

@@ -7,11 +7,11 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from flow_core.api import PluginError, StoreError
+from flow_core.api import Bootstrap, PluginError, StoreError
 from flow_gs.settings import access, declare
 from flow_objectstore.faults import KINDS
 from flow_objectstore.library import load_store
-from flow_objectstore.roots import own_settings, split_root
+from flow_objectstore.roots import fetch_source, own_settings, split_root
 from flow_objectstore.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -65,6 +65,24 @@ class GoogleStore(ObjectStore):
         """The URL, and the address of the service where that is not Google's."""
         own = self._settings["gs_endpoint_url"] or os.environ.get("STORAGE_EMULATOR_HOST", "")
         return f"{self.url} {own}".rstrip()
+
+    def bootstrap(self) -> Bootstrap:
+        """Return how a bare Python reads objects, with the credentials that it finds there."""
+        settings = self._settings
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+        if emulator and "://" not in emulator:
+            emulator = f"http://{emulator}"
+        config = {
+            "prefix": self.base,
+            "bucket": self.bucket,
+            "endpoint": (settings["gs_endpoint_url"] or emulator).rstrip("/"),
+            "anonymous": bool(emulator and not settings["gs_endpoint_url"]),
+            "payer": settings["gs_billing_project"] or os.environ.get("GOOGLE_CLOUD_QUOTA_PROJECT"),
+            "credentials": settings["gs_credentials"],
+            "patience": settings["gs_retry_time"],
+        }
+        known = {name: value for name, value in config.items() if value is not None}
+        return Bootstrap(fetch_source("flow_gs"), known)
 
     def make_client(self, large: bool) -> Any:
         """Return an obstore client of the bucket."""

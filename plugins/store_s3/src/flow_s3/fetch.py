@@ -1,6 +1,7 @@
 """Reads objects of S3 with nothing but Python: how a task begins on another machine.
 
-This file travels as text: it imports nothing of ours, and an old Python must understand it. It finds
+This file travels as text behind `flow_objectstore.fetching`: it imports nothing else of ours, and an
+old Python must understand it. It finds
 credentials where the store itself will find them: variables, a profile, the token of a workload, then
 what the container or the machine is given.
 """
@@ -10,56 +11,25 @@ from __future__ import annotations
 import builtins
 import hashlib
 import hmac
-import http.client
 import json
 import os
-import random
 import re
-import socket
-import threading
 import time
 from calendar import timegm
-from email.utils import parsedate_tz
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
+
+from flow_objectstore.fetching import AHEAD, Answer, Failed, Reader, Web, element, quoted, words_of
 
 TYPE_CHECKING = False  # that of `typing` would have to be imported
 if TYPE_CHECKING:
     from typing import Any, Callable, Mapping
 
-_FIRST_REST = 0.1
-_LONGEST_REST = 5.0
-_CONNECT = 5.0
-_SILENCE = 30.0
-"""Seconds within which some of an answer has to come."""
-_UNREACHED = 20.0
-"""Seconds for which a service is tried that has never answered: its address may be wrong."""
-_AHEAD = 300.0
-"""Seconds before they expire that credentials are replaced."""
 _EMPTY = hashlib.sha256(b"").hexdigest()
-_ODD = re.compile(r"[\x00-\x1f\x7f\\]|%(?=25|5C|7F|[01][0-9A-F])")
 _PASSING = ("SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted")
 _KEYS_GONE = ("ExpiredToken", "TokenRefreshRequired", "ExpiredTokenException", "RequestExpired")
 _INSIDE = ("127.0.0.1", "::1", "localhost", "169.254.170.2", "169.254.170.23", "fd00:ec2::23")
 """Hosts that may get the token of a container without TLS."""
 _WHO = "who you are there: aws sts get-caller-identity"
-
-
-class Failed(OSError):
-    """An object cannot be read.
-
-    Attributes:
-        hint: what to do next.
-        passing: whether the same may succeed later.
-        reached: whether the service has answered.
-    """
-
-    def __init__(
-        self, text: str, hint: str = "", passing: bool = False, reached: bool = True
-    ) -> None:
-        super().__init__(" ".join(text.split())[:500])
-        self.hint = hint
-        self.passing = passing
-        self.reached = reached
 
 
 def open(config: dict[str, Any]) -> Callable[[str], bytes | None]:
@@ -70,68 +40,29 @@ def open(config: dict[str, Any]) -> Callable[[str], bytes | None]:
             what is not as usual: ``endpoint``, ``path_style``, ``anonymous``, ``requester_pays``,
             ``profile``, ``role``, ``verify``, ``ca`` (certificates in PEM), ``patience`` in seconds.
     """
-    return Reader(config).read
+    return S3Reader(config, Web("flow-s3", "AWS_CA_BUNDLE", config)).read
 
 
-class Reader:
-    """Reads objects of one bucket; several threads may."""
+class S3Reader(Reader):
+    """Reads objects of one bucket."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
+    def __init__(self, config: Mapping[str, Any], web: Web) -> None:
+        super().__init__(config, web, ("NoSuchKey",))
         self.region = config["region"]
-        self.skew = 0.0
-        self.reached = False
-        self.web = Web(config)
-        self.credentials = Credentials(config, self.web)
-        self._lock = threading.Lock()
+        self.credentials = Credentials(config, web)
 
-    def read(self, key: str) -> bytes | None:
-        """Return the content of an object, or None."""
-        name = self.config.get("prefix", "") + _escape(key)
-        begun, rest, corrections = time.monotonic(), _FIRST_REST, 0
-        while True:
-            try:
-                answer = self._get(name)
-                self.reached = True
-                if answer.status == 200:
-                    return answer.body
-                if answer.status == 404 and answer.code in ("", "NoSuchKey"):
-                    return None
-                if corrections < 3 and self._correct(answer):
-                    corrections += 1
-                    continue
-                raise self._refused(answer)
-            except Failed as error:
-                self.reached = self.reached or error.reached
-                patience = self.config.get("patience", 60.0)
-                if not self.reached:
-                    patience = min(patience, _UNREACHED)
-                left = patience - (time.monotonic() - begun)
-                if not error.passing or left <= 0:
-                    raise
-                # Anything between nothing and the bound: many that failed together come back apart.
-                time.sleep(min(random.uniform(rest / 10, rest), left))
-                rest = min(rest * 2, _LONGEST_REST)
-
-    def close(self) -> None:
-        """Close what is kept open for the next request."""
-        self.web.close()
-
-    def _get(self, name: str) -> Answer:
-        url = self._base() + "/" + quote(name, safe="/~")
+    def get(self, name: str) -> Answer:
+        """Ask for an object."""
+        url = f"{self._base()}/{quoted(name)}"
         headers = {"x-amz-content-sha256": _EMPTY}
         if self.config.get("requester_pays"):
             headers["x-amz-request-payer"] = "requester"
         if not self.config.get("anonymous"):
-            with self._lock:
+            with self.lock:
                 keys = self.credentials.keys(self.region)
             now = time.time() + self.skew
             headers = sign(keys, "GET", url, "s3", self.region, headers, _EMPTY, now)
-        answer = self.web.ask("GET", url, headers, what="the service")
-        if "content-length" not in answer.headers and "transfer-encoding" not in answer.headers:
-            # Its size is missing: it ended among the headers, which the library does not mind.
-            raise Failed(f"half an answer came from {url}", "try again later", passing=True)
-        return answer
+        return self.web.ask("GET", url, headers, what="the service")
 
     def _base(self) -> str:
         config, bucket = self.config, self.config["bucket"]
@@ -142,16 +73,12 @@ class Reader:
         scheme, _, host = base.partition("://")
         return f"{scheme}://{bucket}.{host}"
 
-    def _correct(self, answer: Answer) -> bool:
+    def correct(self, answer: Answer) -> bool:
         """Whether the same request, made in another way, may succeed."""
         if answer.code == "RequestTimeTooSkewed":
-            told = parsedate_tz(answer.headers.get("date", ""))
-            if told is None:
-                return False
-            self.skew = timegm((*told[:6], 0, 0, 0)) - (told[9] or 0) - time.time()
-            return True
+            return self.set_clock(answer)
         if answer.code in _KEYS_GONE:
-            with self._lock:
+            with self.lock:
                 return self.credentials.forget()
         found = re.search(r"<Region>([\w-]+)</Region>|expecting '([\w-]+)'", answer.text)
         region = answer.headers.get("x-amz-bucket-region", "")
@@ -162,7 +89,8 @@ class Reader:
             return True
         return False
 
-    def _refused(self, answer: Answer) -> Failed:
+    def refused(self, answer: Answer) -> Failed:
+        """Return the error for an answer."""
         config, code = self.config, answer.code
         bucket, where = config["bucket"], self.config.get("endpoint") or f"AWS, {self.region}"
         source = self.credentials.source
@@ -214,7 +142,7 @@ class Credentials:
     def keys(self, region: str) -> Keys:
         """Return credentials that hold for some minutes still."""
         kept = self._kept
-        if kept is None or (kept.expires is not None and kept.expires - time.time() < _AHEAD):
+        if kept is None or (kept.expires is not None and kept.expires - time.time() < AHEAD):
             self.region = region
             kept = self._find()
             role = self.config.get("role")
@@ -346,7 +274,7 @@ class Credentials:
             with builtins.open(path, encoding="utf-8") as file:
                 token = file.read().strip()
         except (OSError, ValueError) as error:
-            text = f"the token {path} of role {role} cannot be read: {_words(error)}"
+            text = f"the token {path} of role {role} cannot be read: {words_of(error)}"
             raise Failed(
                 text, "check AWS_WEB_IDENTITY_TOKEN_FILE, and the service account"
             ) from None
@@ -377,7 +305,7 @@ class Credentials:
         sent = {"content-type": _FORM_TYPE, **headers}
         answer = self._answer(what, "POST", url, sent, body=body, hint=hint)
         key, secret, token, expires = (
-            _element(answer.text, name)
+            element(answer.text, name)
             for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
         )
         if not (key and secret and expires):
@@ -416,7 +344,7 @@ class Credentials:
                 with builtins.open(path, encoding="utf-8") as file:
                     token = file.read().strip()
             except (OSError, ValueError) as error:
-                text = f"the token {path} of this container cannot be read: {_words(error)}"
+                text = f"the token {path} of this container cannot be read: {words_of(error)}"
                 hint = "check AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
                 raise Failed(text, hint) from None
         what = f"this container gets no credentials: {parts.netloc}"
@@ -566,163 +494,7 @@ def _home(*parts: str) -> str:
     return os.path.join(os.path.expanduser("~"), *parts)
 
 
-# --- requests -------------------------------------------------------------------------------------
-
-
-class Answer:
-    """What a service answered."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-
-    @property
-    def text(self) -> str:
-        """The content."""
-        return self.body.decode("utf-8", "replace")
-
-    @property
-    def code(self) -> str:
-        """The service's name for an error, or ``""``."""
-        return _element(self.text, "Code") if self.status >= 300 else ""
-
-    def said(self) -> str:
-        """Return status, code and words, in one line."""
-        words = _element(self.text, "Message")
-        code = f" {self.code}" if self.code else ""
-        return f"{self.status}{code}" + (f": {words}" if words else "")
-
-    def data(self, name: str = "") -> dict[str, Any]:
-        """Return JSON data, or a part of them; nothing if there are none."""
-        try:
-            found = json.loads(self.body)
-            found = found[name] if name else found
-        except (ValueError, KeyError, TypeError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-
-class Web:
-    """Requests over kept connections."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config = config
-        self._context: Any = None
-        self._idle: list[tuple[str, http.client.HTTPConnection]] = []
-
-    def ask(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes = b"",
-        what: str = "",
-        wait: float = 0.0,
-        inside: bool = False,
-    ) -> Answer:
-        """Make one request.
-
-        Args:
-            method, url, headers, body: the request.
-            what: who is asked, for people; ``""`` = the host.
-            wait: seconds; 0 = the usual ones.
-            inside: whether it stays on this machine, so that no proxy is asked.
-
-        Raises:
-            Failed: no answer came.
-        """
-        parts = urlsplit(url)
-        place = f"{parts.scheme}://{parts.netloc}"
-        target = (parts.path or "/") + ("?" + parts.query if parts.query else "")
-        proxy = "" if inside else _proxy(parts.scheme, parts.hostname or "")
-        if proxy and parts.scheme == "http":
-            target = place + target
-        connection = self._take(place, proxy, wait)
-        connected = connection.sock is not None
-        try:
-            if not connected:
-                connection.connect()
-            connection.sock.settimeout(wait or _SILENCE)
-            sent = {"host": parts.netloc, "user-agent": "flow-s3", **headers}
-            connection.request(method, target, body or None, sent)
-            answer = connection.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise _unanswered(error, what or place, place, connection.sock is not None) from None
-        if answer.will_close:
-            connection.close()
-        else:
-            self._idle.append((place, connection))
-        named = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, named, content)
-
-    def close(self) -> None:
-        """Close the connections that nobody uses."""
-        while self._idle:
-            self._idle.pop()[1].close()
-
-    def _take(self, place: str, proxy: str, wait: float) -> http.client.HTTPConnection:
-        for at in range(len(self._idle) - 1, -1, -1):
-            try:
-                kept = self._idle.pop(at)
-            except IndexError:
-                break  # another thread has taken it
-            if kept[0] == place:
-                return kept[1]
-            self._idle.insert(0, kept)
-        secure, _, host = place.partition("://")
-        through = urlsplit(proxy).netloc.rpartition("@")[2] if proxy else host
-        if secure == "http":
-            return http.client.HTTPConnection(through, timeout=wait or _CONNECT)
-        made = http.client.HTTPSConnection(through, timeout=wait or _CONNECT, context=self._trust())
-        if proxy:
-            made.set_tunnel(host)
-        return made
-
-    def _trust(self) -> Any:
-        import ssl
-
-        if self._context is None:
-            context = ssl.create_default_context()
-            if self._config.get("verify") is False:
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            elif os.environ.get("AWS_CA_BUNDLE"):
-                context.load_verify_locations(os.environ["AWS_CA_BUNDLE"])
-            elif self._config.get("ca"):
-                context.load_verify_locations(cadata=self._config["ca"])
-            self._context = context
-        return self._context
-
-
-def _proxy(scheme: str, host: str) -> str:
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return ""
-    from urllib.request import getproxies, proxy_bypass  # which takes its time
-
-    found = "" if proxy_bypass(host) else getproxies().get(scheme, "")
-    return found if "://" in found or not found else "http://" + found
-
-
-def _unanswered(error: BaseException, what: str, place: str, connected: bool) -> Failed:
-    import ssl
-
-    said = _words(error)
-    if isinstance(error, ssl.SSLCertVerificationError) or (
-        isinstance(error, ssl.SSLError) and not connected
-    ):
-        text = f"there is no secure connection to {place}: {said}"
-        return Failed(text, "name its CA certificates there: AWS_CA_BUNDLE=file.pem")
-    hint = f"check that {place} can be reached from there"
-    if isinstance(error, socket.gaierror):
-        said = f"there is no such host: {said}"
-    return Failed(f"{what} does not answer at {place}: {said}", hint, True, connected)
-
-
-def _words(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+# --- signatures -----------------------------------------------------------------------------------
 
 
 def sign(
@@ -765,16 +537,6 @@ def sign(
         f"SignedHeaders={names}, Signature={signature}"
     )
     return signed
-
-
-def _escape(key: str) -> str:
-    """Return the key under which the store keeps ``key`` in the bucket."""
-    return _ODD.sub(lambda found: f"%{ord(found.group()):02X}", key)
-
-
-def _element(text: str, name: str) -> str:
-    found = re.search(f"<{name}>(.*?)</{name}>", text, re.DOTALL)
-    return found.group(1).strip() if found else ""
 
 
 def _seconds(text: str) -> float:

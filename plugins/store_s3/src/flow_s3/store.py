@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flow_core.api import Bootstrap, StoreError
 from flow_objectstore.faults import Fault
 from flow_objectstore.library import load_store
-from flow_objectstore.roots import split_root
+from flow_objectstore.roots import fetch_source, split_root
 from flow_objectstore.store import ObjectStore
 from flow_s3.checks import check_bucket
 from flow_s3.place import find_place
@@ -93,10 +93,8 @@ class S3Store(ObjectStore):
 
     def bootstrap(self) -> Bootstrap:
         """Return how a bare Python reads objects, with the credentials that it finds there."""
-        from importlib.resources import files
-
-        source = files("flow_s3").joinpath("fetch.py").read_text(encoding="utf-8")
-        return Bootstrap(source, {"prefix": self.base, **self.place.fetch_config(self.bucket)})
+        config = {"prefix": self.base, **self.place.fetch_config(self.bucket)}
+        return Bootstrap(fetch_source("flow_s3"), config)
 
     @property
     def identity(self) -> str:
