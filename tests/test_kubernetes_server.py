@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +38,15 @@ def until(holds: Callable[[], Any], seconds: float = 20) -> Any:
         assert time.monotonic() < end, "it does not come about"
         time.sleep(0.05)
     return found
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _server_has_no_faults(kubernetes_of_module):
+    """Whatever the tests do: the server itself must not stumble."""
+    yield
+    if not kubernetes_of_module.is_real:
+        log = Path(kubernetes_of_module.folder, "log").read_text()
+        assert "Traceback" not in log, log
 
 
 @pytest.fixture
@@ -108,6 +120,19 @@ def said(core, namespace: str, name: str) -> str:
     if core.read_namespaced_pod(name, namespace).status.phase != "Running":
         return ""
     return str(core.read_namespaced_pod_log(name, namespace))
+
+
+def running(core, namespace: str, job: str, but: str = "") -> str | None:
+    """Return the name of a pod of a job that runs, other than one."""
+    for each in core.list_namespaced_pod(namespace, label_selector=f"job-name={job}").items:
+        if each.status.phase == "Running" and each.metadata.name != but:
+            return str(each.metadata.name)
+    return None
+
+
+def run_names(core, namespace: str) -> list[str]:
+    """Return the names of all pods."""
+    return [each.metadata.name for each in core.list_namespaced_pod(namespace).items]
 
 
 def refused(code: int, call: Callable[..., Any], *arguments: Any, **more: Any) -> dict[str, Any]:
@@ -771,11 +796,380 @@ class TestLogs:
         assert told == "main\n"
 
 
-def test_a_cluster_of_ones_own_can_be_stopped(new_kubernetes):
-    cluster = new_kubernetes(job_backoff=0.1)
-    with cluster.client() as connection:
+class TestJobs:
+    @pytest.fixture
+    def make(self, kubernetes, batch):
+        """Return a function that makes a job, and one that returns it."""
+
+        def make(name: str, script: str, **more: Any) -> Callable[[], Any]:
+            batch.create_namespaced_job(kubernetes.namespace, job(name, script, **more))
+            return lambda: batch.read_namespaced_job(name, kubernetes.namespace)
+
+        return make
+
+    def end_of(self, look: Callable[[], Any]) -> tuple[str, str]:
+        """Return how a job is over, and why."""
+
+        def found() -> Any:
+            for each in look().status.conditions or ():
+                if each.type in ("Complete", "Failed") and each.status == "True":
+                    return each.type, each.reason
+            return None
+
+        end: tuple[str, str] = until(found)
+        return end
+
+    def test_failed_pods_are_replaced_until_the_limit(self, kubernetes, core, make):
+        look = make("a", "exit 1", backoffLimit=2)
+        assert self.end_of(look) == ("Failed", "BackoffLimitExceeded")
+        assert look().status.failed == 3
+        pods = core.list_namespaced_pod(kubernetes.namespace, label_selector="job-name=a").items
+        assert len(pods) == 3
+        assert all(each.metadata.finalizers is None for each in pods)
+
+    def test_completions_with_few_at_a_time(self, kubernetes, core, make):
+        look = make("a", "sleep 0.2", completions=4, parallelism=2)
+        most = 0
+        while not look().status.completion_time:
+            most = max(most, look().status.active or 0)
+        assert (look().status.succeeded, most) == (4, 2)
+        assert self.end_of(look) == ("Complete", "CompletionsReached")
+
+    def test_each_pod_has_its_index(self, kubernetes, core, make):
+        script = "echo $JOB_COMPLETION_INDEX $HOSTNAME; [ $JOB_COMPLETION_INDEX != 1 ]"
+        look = make(
+            "a",
+            script,
+            completions=3,
+            parallelism=3,
+            completionMode="Indexed",
+            backoffLimit=None,
+            backoffLimitPerIndex=1,
+        )
+        assert self.end_of(look) == ("Failed", "FailedIndexes")
+        status = look().status
+        assert (status.completed_indexes, status.failed_indexes) == ("0,2", "1")
+        assert (status.succeeded, status.failed) == (2, 2)
+        pods = core.list_namespaced_pod(
+            kubernetes.namespace, label_selector="batch.kubernetes.io/job-completion-index=2"
+        ).items
+        assert pods[0].metadata.name.startswith("a-2-")
+        log = core.read_namespaced_pod_log(pods[0].metadata.name, kubernetes.namespace)
+        assert log == "2 a-2\n"
+
+    def test_deadlines(self, kubernetes, make):
+        look = make("a", "sleep 60", activeDeadlineSeconds=1)
+        assert self.end_of(look) == ("Failed", "DeadlineExceeded")
+        until(lambda: kubernetes.processes() == [])
+
+    def test_suspended_jobs_wait(self, kubernetes, batch, core, make):
+        look = make("a", "sleep 60", backoffLimit=3)
+        until(lambda: look().status.active)
+        batch.patch_namespaced_job("a", kubernetes.namespace, {"spec": {"suspend": True}})
+        until(lambda: core.list_namespaced_pod(kubernetes.namespace).items == [])
+        conditions = [(each.type, each.status) for each in look().status.conditions]
+        assert conditions == [("Suspended", "True")]
+        batch.patch_namespaced_job("a", kubernetes.namespace, {"spec": {"suspend": False}})
+        until(lambda: look().status.active)
+
+    def test_finished_jobs_go_in_time_with_their_pods(self, kubernetes, core, batch, make):
+        make("a", "true", ttlSecondsAfterFinished=1)
+        until(lambda: core.list_namespaced_pod(kubernetes.namespace).items)
+        until(lambda: batch.list_namespaced_job(kubernetes.namespace).items == [])
+        assert core.list_namespaced_pod(kubernetes.namespace).items == []
+
+    def test_pods_of_a_deleted_job_stay_unless_asked_otherwise(self, kubernetes, core, batch, make):
+        for name in ("orphaned", "gone", "waited-for"):
+            look = make(name, "sleep 60")
+            until(lambda look=look: look().status.ready)
+
+        def pods(name: str) -> list[Any]:
+            return list(
+                core.list_namespaced_pod(
+                    kubernetes.namespace, label_selector=f"job-name={name}"
+                ).items
+            )
+
+        batch.delete_namespaced_job("orphaned", kubernetes.namespace)
+        batch.delete_namespaced_job("gone", kubernetes.namespace, propagation_policy="Background")
+        batch.delete_namespaced_job(
+            "waited-for", kubernetes.namespace, propagation_policy="Foreground"
+        )
+        until(lambda: not pods("gone") and not pods("waited-for"))
+        until(lambda: batch.list_namespaced_job(kubernetes.namespace).items == [])
+        [left] = pods("orphaned")
+        assert (left.status.phase, left.metadata.owner_references) == ("Running", None)
+
+    def test_failure_policies(self, kubernetes, core, make):
+        rules = [
+            {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}},
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+        ]
+        look = make("a", "exit 42", backoffLimit=5, podFailurePolicy={"rules": rules})
+        assert self.end_of(look) == ("Failed", "PodFailurePolicy")
+        message = next(each.message for each in look().status.conditions if each.type == "Failed")
+        assert message.startswith("Container main failed with exit code 42 for pod ")
+        assert message.endswith("matching FailJob rule at index 0")
+        look = make("b", "sleep 1.5", backoffLimit=0, podFailurePolicy={"rules": rules})
+        name = until(lambda: running(core, kubernetes.namespace, "b"))
+        kubernetes.evict(name)
+        assert self.end_of(look) == ("Complete", "CompletionsReached")
+        assert look().status.failed is None
+
+    def test_a_deleted_pod_is_replaced(self, kubernetes, core, make):
+        make("a", "sleep 60", backoffLimit=1)
+        first = until(lambda: running(core, kubernetes.namespace, "a"))
+        core.delete_namespaced_pod(first, kubernetes.namespace)
+        until(lambda: running(core, kubernetes.namespace, "a") not in (None, first))
+
+    def test_long_names_are_cut_for_their_pods(self, kubernetes, core, make):
+        name = "x" * 63
+        make(name, "true")
+        until(lambda: core.list_namespaced_pod(kubernetes.namespace).items)
+        [found] = core.list_namespaced_pod(kubernetes.namespace).items
+        assert len(found.metadata.name) == 63
+
+
+class TestScheduling:
+    def placed(self, core, cluster: Cluster, name: str) -> tuple[str | None, str]:
+        """Return the node of a pod, or None and why it has none."""
+
+        def look() -> Any:
+            found = core.read_namespaced_pod(name, cluster.namespace)
+            for each in found.status.conditions or ():
+                if each.type == "PodScheduled":
+                    return found.spec.node_name, each.message
+            return None
+
+        place: tuple[str | None, str] = until(look)
+        return place
+
+    @pytest.fixture
+    def cluster(self, new_kubernetes):
+        gpu = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
+        return new_kubernetes(
+            nodes=[
+                {"number": 1, "cpu": "2", "memory": "4Gi", "pods": 3},
+                {"number": 1, "cpu": "8", "gpus": 2, "taints": [gpu], "labels": {"kind": "big"}},
+            ]
+        )
+
+    def test_pods_go_where_there_is_room(self, cluster):
+        core = cluster.core()
+
+        def make(name: str, requests: dict[str, str], **more: Any) -> tuple[str | None, str]:
+            content = pod(name, "sleep 60", terminationGracePeriodSeconds=0, **more)
+            limits = {key: value for key, value in requests.items() if "/" in key}
+            resources = {"requests": requests, "limits": limits}
+            content["spec"]["containers"][0]["resources"] = resources
+            core.create_namespaced_pod(cluster.namespace, content)
+            return self.placed(core, cluster, name)
+
+        tolerant = {"tolerations": [{"key": "gpu", "operator": "Exists"}]}
+        assert make("a", {"cpu": "1500m"})[0] == "node-1"
+        node, message = make("b", {"cpu": "1"})
+        assert node is None
+        assert message == (
+            "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {gpu: yes}. "
+            "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+        )
+        assert make("c", {"cpu": "1"}, **tolerant)[0] == "node-2"
+        assert make("d", {"nvidia.com/gpu": "2"}, **tolerant)[0] == "node-2"
+        assert "Insufficient nvidia.com/gpu" in make("e", {"nvidia.com/gpu": "1"}, **tolerant)[1]
+        message = make("f", {"cpu": "1"}, nodeSelector={"kind": "none"}, **tolerant)[1]
+        assert message.startswith(
+            "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."
+        )
+        core.delete_namespaced_pod("a", cluster.namespace)
+        until(lambda: self.placed(core, cluster, "b")[0] == "node-1")
+        core.api_client.close()
+
+    def test_a_lost_node_takes_its_pods_along(self, new_kubernetes):
+        cluster = new_kubernetes(eviction_wait=0.3, node_monitor_grace=0.3)
+        core, batch = cluster.core(), cluster.batch()
+        batch.create_namespaced_job(cluster.namespace, job("a", "sleep 60", backoffLimit=3))
+        name = until(lambda: running(core, cluster.namespace, "a"))
+        node = core.read_namespaced_pod(name, cluster.namespace).spec.node_name
+        cluster.lose_node(node, kills=False)
+
+        def conditions(found: Any) -> dict[str, str]:
+            return {each.type: each.reason for each in found.status.conditions}
+
+        found = until(
+            lambda: (
+                (
+                    lost := core.read_namespaced_pod(name, cluster.namespace)
+                ).metadata.deletion_timestamp
+                and lost
+            )
+        )
+        assert conditions(found)["DisruptionTarget"] == "DeletionByTaintManager"
+        assert found.status.reason == "NodeLost"
+        assert conditions(core.read_node(node))["Ready"] == "NodeStatusUnknown"
+        other = until(
+            lambda: (new := running(core, cluster.namespace, "a", name)) is not None and new
+        )
+        assert core.read_namespaced_pod(other, cluster.namespace).spec.node_name != node
+        assert cluster.processes(name), "it is cut off, and runs"
+        status = refused(500, core.read_namespaced_pod_log, name, cluster.namespace)
+        assert "no route to host" in status["message"]
+        cluster.find_node(node)
+        until(lambda: cluster.processes(name) == [])
+        refused(404, core.read_namespaced_pod, name, cluster.namespace)
+        core.api_client.close()
+        batch.api_client.close()
+
+    def test_pods_of_a_deleted_node_are_collected(self, new_kubernetes):
+        cluster = new_kubernetes(node_monitor_grace=0.3)
+        core = cluster.core()
+        core.create_namespaced_pod(cluster.namespace, pod("a", "sleep 60"))
+        node = self.placed(core, cluster, "a")[0]
+        version = core.list_namespaced_pod(cluster.namespace).metadata.resource_version
+        cluster.lose_node(node)
+        core.delete_node(node)
+        until(lambda: core.list_namespaced_pod(cluster.namespace).items == [])
+        from kubernetes import watch
+
+        events = watch.Watch().stream(
+            core.list_namespaced_pod, cluster.namespace, resource_version=version, timeout_seconds=1
+        )
+        last = [event["object"].status for event in events][-1]
+        reasons = {each.type: each.reason for each in last.conditions}
+        assert (last.phase, reasons["DisruptionTarget"]) == ("Failed", "DeletionByPodGC")
+        core.api_client.close()
+
+
+class TestFaults:
+    def test_oom_evictions_and_preemptions(self, kubernetes, core):
+        place = kubernetes.namespace
+        for name in ("oom", "evicted", "preempted"):
+            core.create_namespaced_pod(place, pod(name, "sleep 60"))
+            until(lambda name=name: core.read_namespaced_pod(name, place).status.phase == "Running")
+        kubernetes.oom("oom")
+        state = ended(core, place, "oom").status.container_statuses[0].state.terminated
+        assert (state.reason, state.exit_code) == ("OOMKilled", 137)
+        kubernetes.evict("evicted")
+        status = ended(core, place, "evicted").status
+        assert (status.reason, status.message[:38]) == (
+            "Evicted",
+            "The node was low on resource: memory. ",
+        )
+        reasons = {each.type: each.reason for each in status.conditions}
+        assert reasons["DisruptionTarget"] == "TerminationByKubelet"
+        kubernetes.preempt("preempted")
+        until(lambda: "preempted" not in run_names(core, place))
+
+    def test_requests_fail_as_often_as_wanted(self, kubernetes, core):
+        place = kubernetes.namespace
+        kubernetes.fault(times=1, code=429, retry_after=3, verbs=["create"])
+        status = refused(429, core.create_namespaced_pod, place, pod("a", "true"))
+        assert status["details"]["retryAfterSeconds"] == 3
+        core.create_namespaced_pod(place, pod("a", "true"))
+        kubernetes.fault(code=500, resources=["pods"], after=True)
+        refused(500, core.create_namespaced_pod, place, pod("b", "true"))
+        core.list_namespaced_secret(place)
+        kubernetes.heal()
+        assert core.read_namespaced_pod("b", place).metadata.name == "b", "it was done all the same"
+        kubernetes.fault(times=1, delay=0.5)
+        begun = time.monotonic()
+        core.list_namespaced_pod(place)
+        assert time.monotonic() - begun >= 0.5
+
+    def test_requests_are_counted(self, kubernetes, core):
+        place = kubernetes.namespace
+        core.create_namespaced_pod(place, pod("a", "true"))
+        ended(core, place, "a")
+        core.read_namespaced_pod_log("a", place)
+        kubernetes.reset_counts()
+        core.read_namespaced_pod_log("a", place)
+        core.list_namespaced_pod(place)
+        assert kubernetes.counts() == {"get pods/log": 1, "list pods": 1}
+
+    def test_what_is_denied(self, kubernetes, core):
         from kubernetes import client
 
+        kubernetes.deny("create", "pods")
+        status = refused(403, core.create_namespaced_pod, kubernetes.namespace, pod("a", "true"))
+        assert status["message"] == (
+            'pods is forbidden: User "flow-tests" cannot create resource "pods" in API group "" in '
+            f'the namespace "{kubernetes.namespace}"'
+        )
+
+        def may(verb: str) -> bool:
+            attributes = {"namespace": kubernetes.namespace, "verb": verb, "resource": "pods"}
+            review = {"spec": {"resourceAttributes": attributes}}
+            api = client.AuthorizationV1Api(core.api_client)
+            return bool(api.create_self_subject_access_review(review).status.allowed)
+
+        assert (may("create"), may("list")) == (False, True)
+        kubernetes.allow_all()
+        assert may("create")
+
+    def test_the_api_server_comes_back_with_all_that_was(self, new_kubernetes):
+        from kubernetes import client
+        from urllib3.exceptions import MaxRetryError
+
+        cluster = new_kubernetes()
+        connection = cluster.client()
+        connection.configuration.retries = False
         core = client.CoreV1Api(connection)
-        core.create_namespaced_pod(cluster.namespace, pod("long", "sleep 60 & sleep 60"))
-        until(lambda: len(cluster.processes()) == 3)
+        core.create_namespaced_pod(cluster.namespace, pod("a", "sleep 1; echo through"))
+        version = core.list_namespaced_pod(cluster.namespace).metadata.resource_version
+        cluster.restart(0.8)
+        with pytest.raises((MaxRetryError, OSError)):
+            cluster.core().list_namespaced_pod(cluster.namespace, _request_timeout=0.2)
+
+        def back() -> bool:
+            try:
+                return bool(core.list_namespaced_pod(cluster.namespace).items)
+            except (MaxRetryError, OSError, client.ApiException):
+                return False
+
+        until(back)
+        now = core.list_namespaced_pod(cluster.namespace).metadata.resource_version
+        assert int(now) >= int(version)
+        ended(core, cluster.namespace, "a")
+        assert core.read_namespaced_pod_log("a", cluster.namespace) == "through\n"
+        connection.close()
+
+    def test_clocks_of_nodes_may_be_wrong(self, new_kubernetes):
+        cluster = new_kubernetes(nodes=[{"number": 1}])
+        core = cluster.core()
+        cluster.skew_clock("node-1", 3600)
+        core.create_namespaced_pod(cluster.namespace, pod("a", "true"))
+        found = ended(core, cluster.namespace, "a")
+        started = found.status.container_statuses[0].state.terminated.started_at
+        assert (started - found.metadata.creation_timestamp).total_seconds() >= 3590
+        core.api_client.close()
+
+    def test_thousands_of_pods_can_be_simulated(self, kubernetes, core, tmp_path):
+        place = kubernetes.namespace
+        (tmp_path / "task.py").write_text(
+            "def run(command, environment):\n    return int(environment['CODE'])\n"
+        )
+        kubernetes.simulate(seconds=0.2, text="simulated\n", function=f"{tmp_path}/task.py:run")
+        for number in range(20):
+            content = pod(f"p{number}", "exit 1")
+            content["spec"]["containers"][0]["env"] = [{"name": "CODE", "value": str(number % 2)}]
+            core.create_namespaced_pod(place, content)
+
+        def phases() -> list[str]:
+            return [each.status.phase for each in core.list_namespaced_pod(place).items]
+
+        until(lambda: {*phases()} == {"Succeeded", "Failed"})
+        assert phases().count("Failed") == 10
+        assert core.read_namespaced_pod_log("p0", place) == "simulated\n"
+
+
+def test_nothing_of_a_cluster_is_left_behind(new_kubernetes):
+    """Neither when it is stopped nor when it is killed."""
+    left = []
+    for end in (signal.SIGTERM, signal.SIGKILL):
+        cluster = new_kubernetes()
+        core = cluster.core()
+        content = pod("long", "setsid sleep 62 & sleep 62")
+        core.create_namespaced_pod(cluster.namespace, content)
+        left += until(lambda cluster=cluster: len(pids := cluster.processes()) >= 3 and pids)
+        core.api_client.close()
+        os.kill(int(Path(cluster.folder, "pid").read_text()), end)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))

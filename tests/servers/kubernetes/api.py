@@ -93,10 +93,10 @@ class Api:
 
     def _answer(self, request: Request, target: Target | None, verb: str) -> Reply:
         try:
-            if target is None:
-                return self._other(request)
             if "protobuf" in request.headers.get("content-type", ""):
                 raise unsupported_media("application/json, application/yaml")
+            if target is None:
+                return self._other(request)
             self._access.check(verb, target.kind, target.namespace, target.name, target.sub)
             return self._verbs()[verb](request, target)
         except Refusal as refusal:

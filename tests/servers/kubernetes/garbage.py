@@ -8,7 +8,7 @@ from collections.abc import Callable
 from servers.kubernetes.clock import timestamp
 from servers.kubernetes.kinds import EVENT, KINDS, NAMESPACE, NODE, POD, QUOTA
 from servers.kubernetes.registry import Registry
-from servers.kubernetes.store import Entry, Event
+from servers.kubernetes.store import Entry, Event, changed
 from servers.kubernetes.workqueue import WorkQueue
 
 _MARKS = {"foregroundDeletion", "orphan"}
@@ -75,8 +75,8 @@ class GarbageCollector:
             self._registry.put(owner, {**owner.object, "metadata": metadata})
 
     def _free(self, entry: Entry, uid: str) -> None:
-        metadata = {**entry.object["metadata"], "ownerReferences": _owners_but(entry, uid)}
-        self._registry.put(entry, {**entry.object, "metadata": metadata})
+        owners = _owners_but(entry, uid) or None
+        self._registry.put(entry, changed(entry.object, owners, "metadata", "ownerReferences"))
 
     def _is_there(self, namespace: str, owner: dict[str, str]) -> bool:
         for kind in KINDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import shutil
@@ -59,7 +60,7 @@ class Cluster(NamedTuple):
 
         return client.BatchV1Api(self.client())
 
-    def ask(self, function: str, **arguments: Any) -> Any:
+    def ask(self, function: str, /, **arguments: Any) -> Any:
         """Call a method of `servers.kubernetes.admin.Admin`; skip the test where there is none."""
         if not self.admin:
             pytest.skip(f"needs the test server: {function} cannot be asked of a real cluster")
@@ -189,8 +190,9 @@ class KubernetesServer(NamedTuple):
         return cls(**_start(own_folder("kubernetes"), settings))
 
     def stop(self) -> None:
-        """End it, and all processes of its pods."""
-        Cluster("", "", admin=self.admin).ask("stop")
+        """End it, and all processes of its pods; it may have ended already."""
+        with contextlib.suppress(ConnectionError):
+            Cluster("", "", admin=self.admin).ask("stop")
 
     def cluster(self, namespace: str, folder: Path) -> Cluster:
         """Return a namespace of it, which is made."""

@@ -28,7 +28,7 @@ class Settings(NamedTuple):
     """All of it; times in seconds. Real clusters have the times in brackets.
 
     Attributes:
-        nodes: those of the cluster.
+        nodes: those of the cluster; who starts one may write them as dictionaries.
         job_backoff: before the first new pod of a job whose pod has failed; it doubles (10).
         crash_backoff: before a container is started again; it doubles (10).
         pull_backoff: before an image is tried again; it doubles (10).
@@ -51,9 +51,13 @@ class Settings(NamedTuple):
 
     @classmethod
     def read(cls, told: dict[str, object]) -> Settings:
-        """Return what `Settings._asdict` was, after a way through JSON."""
+        """Return what `Settings._asdict` was, after a way through JSON; a node may be a dictionary."""
         nodes = told.pop("nodes", None)
         settings = cls(**told)  # type: ignore[arg-type]
         if isinstance(nodes, list):
-            settings = settings._replace(nodes=tuple(NodeSettings(*each) for each in nodes))
+            made = tuple(
+                NodeSettings(**each) if isinstance(each, dict) else NodeSettings(*each)
+                for each in nodes
+            )
+            settings = settings._replace(nodes=made)
         return settings
