@@ -89,9 +89,9 @@ def test_a_gang() -> None:
 
 
 def test_the_time() -> None:
-    assert "--time=0:07:00" in told(timeout=300)  # later than flow-core's own
+    assert "--time=0:06:00" in told(timeout=300)  # later than flow-core's own
     assert "--time=90" in told(SlurmOptions(time=90), timeout=300)
-    assert "--time=0:07:00" in told(timeout=300, time="1-0")
+    assert "--time=0:06:00" in told(timeout=300, time="1-0")
     assert "--time=1-0" in told(time="1-0")
 
 

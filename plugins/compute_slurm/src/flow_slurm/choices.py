@@ -11,7 +11,7 @@ from flow_slurm.options import SlurmOptions
 from flow_slurm.settings import DEFAULTS, PREFIX
 from flow_slurm.times import time_of_seconds
 
-_MARGIN = 120.0
+_MARGIN = 30.0
 """Seconds between the time limit of a step and that of its job: flow-core comes first, with grace."""
 
 

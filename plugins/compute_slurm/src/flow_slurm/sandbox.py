@@ -196,8 +196,12 @@ class Sandbox:
         self._daemon([need_program("slurmctld"), "-D"], "slurmctld", {})
 
     def stop_controller(self) -> None:
-        """Kill slurmctld: jobs go on, but nobody tells of them."""
-        self._kill("slurmctld")
+        """End slurmctld, which writes down what it knows: jobs go on, but nobody tells of them."""
+        with suppress(FileNotFoundError, ProcessLookupError):
+            process = int(Path(self.folder, "slurmctld.pid").read_text())
+            os.kill(process, signal.SIGTERM)
+            while daemons.lives(process):  # until the port is free
+                time.sleep(0.01)
 
     def start_node(self, name: str) -> None:
         """Start the slurmd of a node."""
@@ -245,13 +249,6 @@ class Sandbox:
     def _daemon(self, command: list[str], name: str, variables: Mapping[str, str]) -> None:
         log = f"{self.folder}/log/{name}.out"
         daemons.start_daemon(command, log, self.name, {**self.variables, **variables})
-
-    def _kill(self, name: str) -> None:
-        with suppress(FileNotFoundError, ProcessLookupError):
-            process = int(Path(self.folder, f"{name}.pid").read_text())
-            os.kill(process, signal.SIGKILL)
-            while daemons.lives(process):  # until the port is free
-                time.sleep(0.01)
 
     def _wait_for(self, path: str, daemon: str) -> None:
         said = ""
