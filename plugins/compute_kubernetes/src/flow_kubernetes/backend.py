@@ -34,6 +34,7 @@ _LAST_WORD = 15.0  # seconds for a request when it ends
 _AFTER_GRACE = (
     30.0  # seconds after which a cancelled job counts as ended, though its node is silent
 )
+_FAREWELL = 5.0  # seconds after the grace of the last pods until they should be gone
 _TROUBLE = 10.0  # seconds without a watch after which people are told
 
 
@@ -101,7 +102,7 @@ class KubernetesBackend:
         return dict(self.connection.calls)
 
     def close(self) -> None:
-        """Delete the jobs that have not ended; end all threads."""
+        """Delete the jobs that have not ended, and see them end; end all threads."""
         if self._connection is None:
             return
         if self._patrol is not None:
@@ -114,12 +115,19 @@ class KubernetesBackend:
             self._tracker.cancel(job)
         try:
             self._delete_with(connection, left, self._grace, _LAST_WORD)
+            self._see_the_end()
         except (Refusal, Unreachable) as error:
             self.left = [job.id for job in left]
             self.why_left = str(error)
         for watch in self._watches.values():
             watch.stop()
         connection.close()
+
+    def _see_the_end(self) -> None:
+        """Wait, not for long, until the pods that were deleted are gone."""
+        deadline = time.monotonic() + self._grace + _FAREWELL
+        while any(job.pods for job in self._tracker.all()) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     # --- jobs -------------------------------------------------------------------------------------
 
