@@ -1018,7 +1018,7 @@ class TestScheduling:
         assert "no route to host" in status["message"]
         cluster.find_node(node)
         until(lambda: cluster.processes(name) == [])
-        refused(404, core.read_namespaced_pod, name, cluster.namespace)
+        until(lambda: name not in run_names(core, cluster.namespace))
         core.api_client.close()
         batch.api_client.close()
 
