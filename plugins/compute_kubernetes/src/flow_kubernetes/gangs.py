@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import zlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flow_remote.backend import Job
 
-PORT = 29500
-"""Where the main member listens, unless the step names a port: each pod has all ports for itself."""
+_FIRST_PORT = 20000
+_PORTS = 10000  # below those that systems give to clients
 
 # $1 = seconds, then what each member does. The name of the main one is known when its pod has an
 # address; a member that cannot look names up goes on, and says so by its own error.
@@ -37,9 +38,11 @@ def place(name: str, port: int) -> dict[str, str]:
 
     Args:
         name: of the gang's Job and of its service in the cluster.
-        port: of the main member; 0 = `PORT`.
+        port: of the main member; 0 = any. Each pod has all ports for itself, unless it shares those of
+            its node, where other gangs may be: so each has another.
     """
-    return {"MASTER_ADDR": f"{name}-0.{name}", "MASTER_PORT": str(port or PORT)}
+    port = port or _FIRST_PORT + zlib.crc32(name.encode()) % _PORTS
+    return {"MASTER_ADDR": f"{name}-0.{name}", "MASTER_PORT": str(port)}
 
 
 def command(job: Job, timeout: float) -> list[str]:

@@ -37,13 +37,12 @@ def job_manifest(job: Job, choices: Choices, origin: Origin) -> Manifest:
     """Return the Job of an attempt, or of all members of a gang. It has no namespace: who creates it
     says where."""
     labels, annotations = _marks(job, choices, origin)
-    name = names.job_name(job.name, origin.place)
     spec: Manifest = {
         "backoffLimit": 0,  # retries are the launcher's
         "ttlSecondsAfterFinished": choices.ttl,
         "template": {
             "metadata": {"labels": labels, "annotations": annotations},
-            "spec": _pod(job, choices, name),
+            "spec": _pod(job, choices),
         },
     }
     if job.is_gang:
@@ -52,7 +51,7 @@ def job_manifest(job: Job, choices: Choices, origin: Origin) -> Manifest:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": name, "labels": labels, "annotations": annotations},
+        "metadata": {"name": job.name, "labels": labels, "annotations": annotations},
         "spec": spec,
     }
 
@@ -128,14 +127,14 @@ def run_selector(flow: str, runs: list[str], place: str) -> str:
 # --- the pod ------------------------------------------------------------------------------------
 
 
-def _pod(job: Job, choices: Choices, name: str) -> Manifest:
+def _pod(job: Job, choices: Choices) -> Manifest:
     volumes = {volume.path: volume for volume in _volumes(choices)}.values()
     container: Manifest = {
         "name": CONTAINER,
         "image": choices.image,
-        "command": _command(job, choices, name),
+        "command": _command(job, choices),
         "workingDir": job.folder or HOME,
-        "env": _env(job, choices, name),
+        "env": _env(job, choices),
         "resources": _resources(choices),
         "securityContext": _container_context(choices),
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -153,18 +152,18 @@ def _pod(job: Job, choices: Choices, name: str) -> Manifest:
         "automountServiceAccountToken": bool(choices.service_account),
         "terminationGracePeriodSeconds": choices.eviction_grace,
         "securityContext": _pod_context(choices),
-        **_placement(job, choices, name),
+        **_placement(job, choices),
         "containers": [container],
         "volumes": [{"name": v.name, **v.source} for v in volumes],
     }
 
 
-def _command(job: Job, choices: Choices, name: str) -> list[str]:
+def _command(job: Job, choices: Choices) -> list[str]:
     if job.is_gang:
         words = gangs.command(job, choices.hostname_resolution_timeout)
     else:
         words = list(job.commands[0])
-    known = _variables(job, choices, name)
+    known = _variables(job, choices)
     return [_literal(word, known) for word in words]
 
 
@@ -180,20 +179,20 @@ def _literal(text: str, known: Collection[str]) -> str:
     return re.sub(r"\$\((\w+)\)", lambda m: "$" * (m[1] in known) + m[0], text)
 
 
-def _env(job: Job, choices: Choices, name: str) -> list[dict[str, Any]]:
-    variables = _variables(job, choices, name)
+def _env(job: Job, choices: Choices) -> list[dict[str, Any]]:
+    variables = _variables(job, choices)
     named = [{"name": n, "value": _literal(value, variables)} for n, value in variables.items()]
     return [*named, {"name": _POD, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
 
 
-def _variables(job: Job, choices: Choices, name: str) -> dict[str, str]:
+def _variables(job: Job, choices: Choices) -> dict[str, str]:
     variables = {"HOME": HOME, "USER": "flow"}  # the image need not know the user
     if choices.tmpfs_size and choices.tmpfs_tempdir:
         variables["TMPDIR"] = choices.tmpfs_path
     if choices.executable:
         variables["FLOW_PYTHON"] = choices.executable
     if job.is_gang:
-        variables |= gangs.place(name, choices.port)
+        variables |= gangs.place(job.name, choices.port)
     return {**variables, **gangs.common_variables(job)}
 
 
@@ -245,7 +244,7 @@ def _pod_context(choices: Choices) -> Manifest:
     return {"fsGroup": group, "seccompProfile": {"type": "RuntimeDefault"}, **own}
 
 
-def _placement(job: Job, choices: Choices, name: str) -> Manifest:
+def _placement(job: Job, choices: Choices) -> Manifest:
     selector, tolerations = dict(choices.node_selector), list(choices.tolerations)
     if choices.compute_pool:
         selector[choices.pool_label] = choices.compute_pool
@@ -263,7 +262,7 @@ def _placement(job: Job, choices: Choices, name: str) -> Manifest:
         "topologySpreadConstraints": [
             {"labelSelector": {"matchLabels": same}, **one} for one in choices.topology_spread
         ],
-        "subdomain": name if job.is_gang else "",
+        "subdomain": job.name if job.is_gang else "",
     }
     if job.timeout is not None:
         # Of the pod, not of the Job: there the time in which it waits for a node counts, too.

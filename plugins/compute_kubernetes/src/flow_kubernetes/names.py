@@ -14,7 +14,7 @@ FLOW, RUN, STEP, TASK, ATTEMPT, USER, STORE = (
 in full."""
 
 NAME = f"{OWN_PREFIX}/job"
-"""The label with `Job.name`, which is the same for whoever launches the attempt anew."""
+"""The label with the name of the Job, by which its pods are found."""
 
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LONGEST_LABEL = 63
@@ -33,18 +33,6 @@ def label(text: str) -> str:
 def digest(text: str) -> str:
     """Return a short name of ``text``: letters and digits."""
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
-
-
-def job_name(name: str, place: str) -> str:
-    """Return the name of a job in its namespace.
-
-    Two runs of two datastores may have one flow and one number, and share a namespace.
-
-    Args:
-        name: `Job.name`: 40 characters at most.
-        place: URL of the datastore.
-    """
-    return f"{name}-{digest(place)}"
 
 
 def trial_name(flow: str, step: str) -> str:

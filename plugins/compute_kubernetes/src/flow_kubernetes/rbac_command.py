@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from flow_core.api import CommandContext
 
 RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("batch", "jobs", ("create", "delete", "get", "list")),
-    ("", "pods", ("delete", "list", "watch")),
+    ("batch", "jobs", ("create", "deletecollection", "get", "list")),
+    ("", "pods", ("deletecollection", "list", "watch")),
     ("", "pods/log", ("get",)),
     ("", "events", ("list",)),
     ("", "services", ("create", "delete")),
@@ -25,8 +25,7 @@ RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 _NAME = "flow-core-launcher"
 _HELP = """Print a Role and a RoleBinding with the least rights that whoever starts runs must have in a namespace.
 
-jobs are the tasks; pods are watched, and deleted when they end at once; events are read when a job gets
-no pod; services are for gangs; logs are for flow kubernetes logs. Tasks themselves need no right at all."""
+jobs are the tasks; pods are watched, and deleted with their jobs; events are read when a job hangs; services are for gangs; logs are for flow kubernetes logs. Tasks themselves need no right at all."""
 
 
 def rbac_command(context: CommandContext) -> click.Command:
