@@ -224,13 +224,13 @@ def test_the_neighbours_are_tried_out_here_where_there_is_no_cluster(page):
     assert len(run.artifact("compare", "machines")) == 1
 
 
-@pytest.mark.parametrize("cluster", ["container"])
+@pytest.mark.parametrize("cluster", ["container", "slurm"])
 def test_the_neighbours_are_tried_out_on_a_cluster(page, cluster, tmp_path, request):
     """Nothing of it differs from the run of the page, but where the tasks ran."""
     here = page("hybrid").left(1, "HybridFlow")
     shutil.copytree(EXAMPLES / "hybrid", tmp_path, dirs_exist_ok=True)
     tester = FlowTester(tmp_path)
-    tester.more_plugins = ["cards", "remote", "container"]
+    tester.more_plugins = ["cards", "remote", cluster]
     choice = ["--config", "cluster", f"{cluster}.json"]
     variables = CLUSTERS[cluster](request)
     flow = [sys.executable, "hybrid_flow.py", *choice]
@@ -261,7 +261,12 @@ def _in_containers(request):
     }
 
 
-CLUSTERS = {"container": _in_containers}
+def _on_slurm(request):
+    request.getfixturevalue("slurm")  # which says in a variable where it is
+    return {"FLOW_SLURM_POLL": "0.5"}
+
+
+CLUSTERS = {"container": _in_containers, "slurm": _on_slurm}
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import pytest
@@ -18,6 +18,9 @@ from servers.podman import Podman
 
 from flow_core.testing import FlowTester
 from flow_core.testing.flowtester import default_plugins
+
+if TYPE_CHECKING:
+    from flow_slurm.sandbox import Sandbox
 
 FLOWS = Path(__file__).parent / "golden/flows.py"
 CLUSTER = Path(__file__).parents[1] / "plugins/remote/tests/process_cluster.py"
@@ -51,6 +54,9 @@ class BareProcesses(Processes):
     shares_files = False
 '''
 
+SLURM = {"FLOW_SLURM_MEMORY": "100", "FLOW_SLURM_POLL": "0.5"}
+"""What makes many tasks fit into a small cluster, and their ends known soon."""
+
 FEW = ("Foreach", "Instances", "Parameters", "Retried")
 """What tells most, where all would take long."""
 
@@ -69,11 +75,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def leave(
-    folder: Path, mode: str, *names: str, variables: Mapping[str, str] = {}, timeout: float = 250
+    folder: Path,
+    mode: str,
+    *names: str,
+    plugins: Sequence[str] = ("inprocess",),
+    variables: Mapping[str, str] = {},
 ) -> Left:
     """Run the flows in one mode, with a store of its own; return what they left."""
     tester = FlowTester(folder)
-    tester.more_plugins = ["inprocess", "parallel", "remote", "container"]
+    tester.more_plugins = ["parallel", *plugins]
     found = tester.command(
         [sys.executable, str(folder / "flows.py"), mode, *names],
         variables={
@@ -81,7 +91,7 @@ def leave(
             "FLOW_MAX_WORKERS": "2",
             **variables,
         },
-        timeout=timeout,
+        timeout=280,
     ).check()
     assert found.stderr == ""
     left: Left = json.loads(found.stdout)
@@ -169,23 +179,36 @@ def test_a_script_that_runs_flows_need_not_be_there(flowtester: FlowTester) -> N
 
 
 @pytest.mark.slow
+def test_on_slurm(folder: Path, forked: Left, slurm: Sandbox) -> None:
+    compare(forked, leave(folder, "slurm", plugins=["remote", "slurm"], variables=SLURM))
+
+
+def test_some_on_slurm(folder: Path, forked: Left, slurm: Sandbox) -> None:
+    found = leave(folder, "slurm", *FEW, plugins=["remote", "slurm"], variables=SLURM)
+    compare({name: forked[name] for name in FEW}, found)
+
+
+@pytest.mark.slow
 def test_some_in_containers(folder: Path, forked: Left, podman: Podman) -> None:
-    # What the flows import, the image has not: a person would add it.
-    packages = Path(numpy.__file__).parents[1]
-    places = [f"{packages}/{name}:/packages/{name}:ro" for name in ("numpy", "numpy.libs")]
+    packages = imported_packages()
     variables = {
         **podman.environment(),
         "FLOW_CONTAINER_IMAGE": podman.python_image,
         "FLOW_CONTAINER_PULL": "never",
-        "FLOW_CONTAINER_VOLUMES": ",".join(p for p in places if Path(p.split(":")[0]).is_dir()),
+        "FLOW_CONTAINER_VOLUMES": ",".join(f"{p}:/packages/{p.name}:ro" for p in packages),
         "FLOW_CONTAINER_VARIABLES": "PYTHONPATH",
         "PYTHONPATH": "/packages",
     }
-    names = (*FEW, "Gang")
-    compare(
-        {name: forked[name] for name in names},
-        leave(folder, "container", *names, variables=variables),
+    found = leave(
+        folder, "container", *FEW, "Gang", plugins=["remote", "container"], variables=variables
     )
+    compare({name: forked[name] for name in (*FEW, "Gang")}, found)
+
+
+def imported_packages() -> list[Path]:
+    """Return the folders of what the flows import, and a bare Python has not: a person's image would."""
+    places = Path(numpy.__file__).parents[1]
+    return [p for p in (places / "numpy", places / "numpy.libs") if p.is_dir()]
 
 
 def compare(expected: Left, found: Left) -> None:

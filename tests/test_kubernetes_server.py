@@ -615,11 +615,13 @@ class TestPods:
             {"name": "tmp", "mountPath": "/tmp"},
         ]
         container["workingDir"] = "/etc/conf"
+        assert not Path("/etc/conf").exists()
         core.create_namespaced_pod(place, content)
         ended(core, place, "a")
         said = core.read_namespaced_pod_log("a", place)
         assert said.startswith("geheimtexta/etc/conf\n0\n"), said
         assert said.endswith("read-only\n")
+        assert not Path("/etc/conf").exists(), "the machine is as it was"
 
     def test_a_token_is_there_unless_it_is_not_wanted(self, kubernetes, core):
         place = kubernetes.namespace
@@ -1038,6 +1040,18 @@ class TestScheduling:
         assert (last.phase, reasons["DisruptionTarget"]) == ("Failed", "DeletionByPodGC")
         core.api_client.close()
 
+    def test_gates_keep_pods_from_nodes(self, kubernetes, core):
+        place = kubernetes.namespace
+        core.create_namespaced_pod(
+            place, pod("a", "true", schedulingGates=[{"name": "tests.flow/wait"}])
+        )
+        core.create_namespaced_pod(place, pod("b", "true"))
+        ended(core, place, "b")
+        assert core.read_namespaced_pod("a", place).spec.node_name is None
+        remove = [{"op": "remove", "path": "/spec/schedulingGates"}]
+        core.patch_namespaced_pod("a", place, remove)
+        assert ended(core, place, "a").status.phase == "Succeeded"
+
 
 class TestFaults:
     def test_oom_evictions_and_preemptions(self, kubernetes, core):
@@ -1159,6 +1173,36 @@ class TestFaults:
         until(lambda: {*phases()} == {"Succeeded", "Failed"})
         assert phases().count("Failed") == 10
         assert core.read_namespaced_pod_log("p0", place) == "simulated\n"
+
+
+@pytest.mark.slow
+def test_two_thousand_pods_cost_little(new_kubernetes):
+    """Each with its job, a watch that sees all, and an end: some milliseconds of CPU for each."""
+    count = 2000
+    cluster = new_kubernetes()
+    cluster.simulate(seconds=2)
+    before = cluster.usage()
+    connection = http.client.HTTPConnection(cluster.endpoint.removeprefix("http://"), timeout=60)
+    place = f"namespaces/{cluster.namespace}"
+    watch = http.client.HTTPConnection(cluster.endpoint.removeprefix("http://"), timeout=60)
+    watch.request("GET", f"/api/v1/{place}/pods?watch=true")
+    events = watch.getresponse()
+    for number in range(count):
+        text = json.dumps(job(f"job-{number}", "true"))
+        connection.request("POST", f"/apis/batch/v1/{place}/jobs", text)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 201
+    succeeded: set[str] = set()
+    while len(succeeded) < count:
+        told = json.loads(events.readline())["object"]
+        if told["status"]["phase"] == "Succeeded":
+            succeeded.add(told["metadata"]["name"])
+    after = cluster.usage()
+    connection.close()
+    watch.close()
+    assert (after["cpu"] - before["cpu"]) / count < 0.010
+    assert after["memory"] < 500e6
 
 
 def test_nothing_of_a_cluster_is_left_behind(new_kubernetes):

@@ -115,6 +115,9 @@ class Session:
         self._prepared = False
         self.program: str | None = None  # how people call what made this session; None = `flow`
         self._launcher = 0
+        self.has_only_code = (
+            False  # attempts work in a folder with the flow's code and no other file
+        )
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         found = (index if index is not None else installed()).choose(self._choices)
         self.index = found.with_modules(_offering(modules))

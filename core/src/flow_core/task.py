@@ -141,6 +141,8 @@ class TaskContext:
     def describe(self, error: BaseException) -> Failure:
         """Return an exception as data, without what is hidden."""
         failure = describe_failure(error)
+        if self.session.has_only_code and not failure.hint:
+            failure = failure._replace(hint=_of_missing_file(error))
         return failure._replace(
             message=self.masked(failure.message), traceback=self.masked(failure.traceback)
         )
@@ -463,6 +465,17 @@ def describe_failure(error: BaseException) -> Failure:
     if isinstance(error, StoreError) and error.why:
         message += f": {error.why}"  # that the disk is full says more than that a write failed
     return kind._replace(message=message.strip() or kind.type, traceback=trace(error))
+
+
+def _of_missing_file(error: BaseException) -> str:
+    """Return what to do about a file that is on the launcher's machine, and not where the code went."""
+    name = error.filename if isinstance(error, FileNotFoundError) else None
+    if not isinstance(name, str) or os.path.isabs(name):
+        return ""
+    return (
+        f"only the code of the flow is there: FLOW_PACKAGE={name} lets the file travel with it; "
+        "IncludeFile makes it a parameter"
+    )
 
 
 def _kind(error: BaseException) -> Failure:

@@ -23,7 +23,7 @@ from flow_core.testing import MemoryStore
 from flow_core.testing.compute_steps import StepsRuntime
 from flow_core.testing.compute_suite import Bench
 from flow_remote.attempts import boot_failure
-from flow_remote.backend import Refused
+from flow_remote.backend import Ended, Refused, Running
 from flow_store_local.store import LocalStore
 
 
@@ -207,3 +207,32 @@ def test_a_clock_that_is_an_hour_off_changes_nothing(backend, store, tmp_path, s
         assert bench.stored(handle, "stdout") == b"to stdout\n"
     finally:
         compute.close()
+
+
+# --- launchers ------------------------------------------------------------------------------------
+
+
+def test_what_an_earlier_launcher_has_started_is_found_by_its_name(bench, backend, store, tmp_path):
+    handle = bench.launch("wait_long")
+    bench.until(lambda: bench.shown(handle, "stdout") == b"ready\n")
+    task = bench.tasks[handle]
+    backend.survivors = {backend.submitted[0][0].name: "job-7"}
+    later = Bench(ProcessCompute(backend), store, StepsRuntime())
+    other = TaskSpec("SuiteFlow", "1", "nothing", 99)
+    (adopted, missing) = later.compute.adopt([task, other])
+    assert missing is None
+    backend.tell(Running("job-7", "node9"), Ended("job-7", code=0))
+    later.wait(adopted)
+    assert later.exited[adopted].code == 0
+    assert [u.pid for u in later.updates if isinstance(u, Started)] == ["job-7 on node9"]
+    later.compute.close()
+
+
+def test_a_gang_is_found_by_the_name_of_its_main_member(backend, store):
+    bench = Bench(ProcessCompute(backend), store, StepsRuntime())
+    handles = bench.launch_gang("nothing", 2)
+    tasks = [bench.tasks[handle] for handle in handles]
+    bench.wait(*handles)
+    backend.survivors = {backend.submitted[0][0].name: "gang"}
+    assert None not in bench.compute.adopt(tasks)
+    bench.compute.close()

@@ -138,7 +138,7 @@ class Admin:
     def restart(self, seconds: float = 0) -> None:
         """Stop the API server for a while: connections break, objects and pods stay."""
         self._cluster.listener.close()
-        self._cluster.store.forget()
+        self._cluster.api.restart()
         loop = asyncio.get_running_loop()
         self._reopening = loop.call_later(
             seconds, lambda: loop.create_task(self._cluster.listener.open())

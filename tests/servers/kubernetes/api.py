@@ -102,6 +102,11 @@ class Api:
         except Refusal as refusal:
             return refused(refusal)
 
+    def restart(self) -> None:
+        """Forget what a server that starts anew does not know: changes, and the rest of lists."""
+        self._store.forget()
+        self._pages.clear()
+
     def _verbs(self) -> dict[str, Callable[[Request, Target], Reply]]:
         return {
             "get": self._get,

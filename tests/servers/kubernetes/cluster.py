@@ -83,15 +83,13 @@ class Cluster:
         await self.listener.open()
 
     async def run(self) -> None:
-        """Serve until SIGTERM comes; nothing of any pod stays then."""
+        """Serve until SIGTERM comes; `bury` what the pods run then."""
         over = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, over.set)
         await over.wait()
         self.listener.close()
-        for worker in list(self.kubelet.workers.values()):
-            worker.forget()
 
     def _forget_namespace(self, name: str) -> None:
         self.faults.remove(namespace=name)

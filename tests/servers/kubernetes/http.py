@@ -166,7 +166,10 @@ class Connection(asyncio.Protocol):
         return Request(method, unquote(path), parameters, headers, body)
 
     def _answer(self, request: Request) -> None:
-        reply = self._handle(request)
+        try:
+            reply = self._handle(request)
+        except Exception:
+            reply = _own_fault()
         if isinstance(reply, Answer):
             self._write(reply)
         elif isinstance(reply, Awaitable):
@@ -178,8 +181,7 @@ class Connection(asyncio.Protocol):
         try:
             reply = await coming
         except Exception:
-            traceback.print_exc(file=sys.stderr)
-            reply = Answer(500, b"the test server has a fault; see its log", "text/plain")
+            reply = _own_fault()
         self._task = None
         if self._transport.is_closing():
             return
@@ -278,6 +280,12 @@ def _unchunked(unread: bytearray, at: int) -> tuple[bytes, int] | None:
         if size == 0:
             return b"".join(pieces), at
         pieces.append(bytes(unread[end + 2 : at - 2]))
+
+
+def _own_fault() -> Answer:
+    """Return what is answered when this program has a fault, and write it down."""
+    traceback.print_exc(file=sys.stderr)
+    return Answer(500, b"the test server has a fault; see its log", "text/plain")
 
 
 def _phrase(code: int) -> str:

@@ -42,6 +42,8 @@ async def serve(port: int, admin_port: int, folder: Path, settings: Settings) ->
     gc.freeze()  # what is there now stays
     gc.set_threshold(50_000, 20, 20)  # objects are replaced, hardly ever in circles
     await cluster.run()
+    bury(os.getpid())
+    os._exit(0)  # to take thousands of objects apart would take seconds
 
 
 if __name__ == "__main__":

@@ -24,39 +24,41 @@ class Places:
 
     def take(self, work: Work) -> list[Path]:
         """Make the places that a container needs; return those to `give_back`."""
-        taken = []
-        for mount in _mounts(work):
-            target = Path(mount.target)
-            taken.append(target)
-            if not target.exists() or self._needed[target]:
-                self._needed[target] += 1
-            if not target.exists():
-                self._make(target, mount)
+        files = {Path(mount.target) for mount in _mounts(work) if mount.source.is_file()}
+        wanted = [Path(mount.target) for mount in _mounts(work)]
+        if work.folder and not is_mounted(work.folder, work):
+            wanted.append(Path(work.folder))  # a container runtime makes it, too
+        taken: list[Path] = []
+        for place in wanted:
+            # Outer folders first; what the machine has of its own is none of ours.
+            for each in reversed([place, *place.parents]):
+                if each not in taken and (each in self._needed or not each.exists()):
+                    self._make(each, is_file=each in files)
+                    self._needed[each] += 1
+                    taken.append(each)
         return taken
 
     def give_back(self, places: list[Path]) -> None:
         """Remove the places that no container needs any more."""
-        for place in places:
-            if self._needed[place] > 0:
-                self._needed[place] -= 1
-                if not self._needed[place]:
-                    del self._needed[place]
-                    _remove(place)
+        for place in reversed(places):
+            self._needed[place] -= 1
+            if not self._needed[place]:
+                del self._needed[place]
+                with contextlib.suppress(OSError):  # somebody has put something there
+                    place.rmdir() if place.is_dir() else place.unlink()
 
-    def _make(self, target: Path, mount: Mount) -> None:
+    def _make(self, place: Path, *, is_file: bool) -> None:
         try:
-            if mount.source.is_file():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.touch()
-            else:
-                target.mkdir(parents=True, exist_ok=True)
+            place.touch() if is_file else place.mkdir(exist_ok=True)
         except OSError as error:
-            raise StartError(f"{target} cannot be made on this machine: {error}") from None
+            raise StartError(f"{place} cannot be made on this machine: {error}") from None
 
 
 def within(work: Work) -> list[str]:
-    """Return the words before a command that give it its volumes."""
+    """Return the words before a command that give it its volumes; none if it has no volumes."""
     mounts = _mounts(work)
+    if not mounts:
+        return []
     sources = {mount.source: str(mount.source.resolve()) for mount in mounts}
     steps = _staged(mounts, sources)
     for mount in mounts:
@@ -99,8 +101,3 @@ def _mounts(work: Work) -> list[Mount]:
     """Return all that is bound, outer places before inner ones."""
     hosts = [Mount(work.hosts, "/etc/hosts")] if work.hosts else []
     return sorted([*work.mounts, *hosts], key=lambda mount: mount.target.count("/"))
-
-
-def _remove(place: Path) -> None:
-    with contextlib.suppress(OSError):
-        place.rmdir() if place.is_dir() else place.unlink()

@@ -56,16 +56,16 @@ class Processes:
         environment["KUBERNETES_TEST_TERMINATION_LOG"] = str(work.message)
         environment |= {CLUSTER: f"{os.getpid()}/", MARK: work.mark}
         work.message.parent.mkdir(parents=True, exist_ok=True)
-        places = self._places.take(work)
+        places, before = self._places.take(work), within(work)
         reader, writer = os.pipe()
         try:
             process = subprocess.Popen(
-                [*within(work), *words] if places else words,
+                [*before, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=writer,
                 stderr=writer,
                 env=environment,
-                cwd="/" if places else work.folder or "/",
+                cwd="/" if before else work.folder or "/",
                 start_new_session=True,
             )
         except OSError as error:
@@ -228,10 +228,7 @@ def _check(words: list[str], path: str, work: Work) -> None:
     """
     if not words:
         raise StartError("no command specified")
-    program, folder = words[0], work.folder
-    if folder and not os.path.isdir(folder) and not is_mounted(folder, work):
-        where = f'chdir to cwd ("{folder}") set in config.json failed'
-        raise StartError(f"{_START}{where}: no such file or directory")
+    program = words[0]
     if is_mounted(program, work) or shutil.which(program, path=path):
         return
     if "/" not in program:

@@ -70,6 +70,12 @@ _POD_UPDATES = (
     "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
     "previously negative)"
 )
+_CHANGING = (
+    "activeDeadlineSeconds",
+    "tolerations",
+    "terminationGracePeriodSeconds",
+    "schedulingGates",
+)
 _NOT_NEGATIVE = "must be greater than or equal to 0"
 _IMMUTABLE = "field is immutable"
 _ANNOTATIONS = 256 * 1024
@@ -387,23 +393,26 @@ def _job_change(before: Object, after: Object) -> Causes:
 
 
 def _pod_change(before: Object, after: Object) -> Causes:
-    def rest(spec: Object) -> Object:
-        kept = {
-            key: value
-            for key, value in spec.items()
-            if key not in ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds")
-        }
-        for place in ("containers", "initContainers"):
-            if place in kept:
-                kept[place] = [{**each, "image": ""} for each in kept[place]]
-        return kept
-
-    if rest(before["spec"]) != rest(after["spec"]):
+    if _lasting(before["spec"]) != _lasting(after["spec"]):
         yield forbidden_field("spec", _POD_UPDATES)
     old, new = (each["spec"].get("tolerations", []) for each in (before, after))
     if any(each not in new for each in old):
         words = "existing toleration can not be modified except its tolerationSeconds"
         yield forbidden_field("spec.tolerations", words)
+    old, new = (each["spec"].get("schedulingGates", []) for each in (before, after))
+    for gate in new:
+        if gate not in old:
+            words = f"only deletion is allowed, but found new scheduling gate '{gate['name']}'"
+            yield forbidden_field("spec.schedulingGates", words)
+
+
+def _lasting(spec: Object) -> Object:
+    """Return what of a pod can never change."""
+    kept = {key: value for key, value in spec.items() if key not in _CHANGING}
+    for place in ("containers", "initContainers"):
+        if place in kept:
+            kept[place] = [{**each, "image": ""} for each in kept[place]]
+    return kept
 
 
 def _data_change(before: Object, after: Object) -> Causes:

@@ -57,9 +57,11 @@ class Scheduler:
                 self._take(node, pod)
         elif ended:
             self._waiting.pop(pod.uid, None)
-        elif pod.uid not in self._waiting and "deletionTimestamp" not in pod.object["metadata"]:
-            self._waiting[pod.uid] = (pod.namespace, pod.name)
-            self._plan()
+        elif "deletionTimestamp" not in pod.object["metadata"]:
+            before = event.before.object["spec"] if event.before else {}
+            if pod.uid not in self._waiting or before != pod.object["spec"]:
+                self._waiting[pod.uid] = (pod.namespace, pod.name)
+                self._plan()
 
     def _take(self, node: str, pod: Entry) -> None:
         used = self._used[node]

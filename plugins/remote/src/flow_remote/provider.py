@@ -37,7 +37,7 @@ from flow_remote.backend import Backend, Ended, News, Refused, Running, Waiting
 from flow_remote.ending import prefix_of
 from flow_remote.jobs import JobMaker
 from flow_remote.reader import Reader
-from flow_remote.specification import job_name
+from flow_remote.specification import job_name, main_member
 from flow_remote.threads import Batch, Clerk, Result, nothing
 
 _TELL_AGAIN = 60.0  # seconds after which people hear once more why jobs wait
@@ -139,6 +139,27 @@ class RemoteCompute:
         self._submitting += len(attempts)
         self._submissions.add(attempts)
         return [attempt.handle for attempt in attempts]
+
+    def adopt(self, tasks: Sequence[TaskSpec]) -> list[int | None]:
+        """Return a number for each attempt of an earlier run whose job still waits or runs."""
+        names = [job_name(self.store.url, main_member(task)) for task in tasks]
+        found = self.backend.find(list(dict.fromkeys(names)))
+        return [
+            self._adopt(task, name, found[name]) if name in found else None
+            for task, name in zip(tasks, names, strict=True)
+        ]
+
+    def _adopt(self, task: TaskSpec, name: str, job: str) -> int:
+        assert self._runtime is not None
+        command = TaskCommand()
+        command.timed = self._runtime.plan(task.step).timeout is not None
+        self._last += 1
+        attempt = Attempt(self._last, task, command, name)
+        attempt.member = task.gang.index if task.gang is not None else 0
+        attempt.id = job
+        self._attempts[attempt.handle] = attempt
+        self._jobs[job, attempt.member] = attempt
+        return attempt.handle
 
     def poll(self, timeout: float) -> Sequence[Update]:
         """Return what happened; wait up to ``timeout`` seconds for it."""

@@ -123,3 +123,8 @@ def job_name(store_url: str, task: TaskSpec) -> str:
     digest = hashlib.sha256(f"{store_url}\n{exact}".encode()).hexdigest()[:_HASH]
     plain = re.sub(r"[^a-z0-9]+", "-", exact.lower()).strip("-")
     return f"{plain[: _LONGEST - _HASH - 1].strip('-')}-{digest}"
+
+
+def main_member(task: TaskSpec) -> TaskSpec:
+    """Return the attempt after which the job of this one is named: of a gang, that of its main member."""
+    return task if task.gang is None else task._replace(task=task.gang.control)

@@ -22,7 +22,6 @@ from flow_core.api import (
     FlowError,
     StoreError,
     TaskSpec,
-    build_environment,
     open_task_session,
     open_task_store,
     take_settings,
@@ -134,6 +133,8 @@ def _built(spec: Mapping[str, Any], output: Output, held: ExitStack) -> Interpre
 
     def tell(text: str, _: float | None) -> None:
         output.write("stderr", f"environment {spec['lock']['name']}: {text}\n".encode())
+
+    from flow_core.api import build_environment  # a quarter of what this process imports
 
     session = held.enter_context(open_task_session(spec["url"]))
     made = build_environment(session, spec["lock"]["provider"], spec["lock"]["hash"], tell)
