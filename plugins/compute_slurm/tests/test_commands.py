@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +113,16 @@ def test_what_is_not_there(slurm: Sandbox, tmp_path: Path) -> None:
     )
 
 
-def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "none.conf"))
+    said = flow(tmp_path, "slurm", "list", fails=True)
+    assert "The configuration of Slurm is not there" in said
+    assert f"SLURM_CONF={tmp_path}/none.conf" in said
+
+
+@pytest.mark.slow
+def test_a_cluster_that_does_not_answer(new_slurm: Callable[..., Sandbox], tmp_path: Path) -> None:
+    new_slurm(1).stop_controller()
     said = flow(tmp_path, "slurm", "list", fails=True)
     assert "Slurm does not say which jobs there are" in said
     assert "Traceback" not in said

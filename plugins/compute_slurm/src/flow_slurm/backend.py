@@ -238,8 +238,8 @@ class SlurmBackend:
             self._end([job.id for job in left])
         for folder in (*self._folders.values(), *self._unsure):
             folder.remove()
-        with suppress(OSError):  # another launcher may have jobs of this run
-            os.rmdir(self._folder)
+            with suppress(OSError):  # another launcher may have jobs of the same run
+                os.rmdir(os.path.dirname(folder.path))
 
     def _end(self, ids: Sequence[str]) -> None:
         """Cancel jobs, and wait until nothing of them runs."""
