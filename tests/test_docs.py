@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 import pytest
+from servers.podman import Podman
+from servers.slurm import need_slurm
 
 from flow_core import api, hookspecs, interfaces, testing
 from flow_core.api import Session, Settings, describe_options, installed
@@ -85,8 +87,27 @@ def _runs(page: Path) -> bool:
     return any(b.language in blocks.RUN for b in blocks.blocks(page.read_text(encoding="utf-8")))
 
 
-NEEDS = {"docs/conda.md": "conda_channel"}
+NEEDS = {
+    "docs/conda.md": "conda_channel",
+    "docs/remote.md": "podman_for_all",
+    "docs/slurm.md": "slurm_programs",
+}
 """Fixtures that skip the test of a page on machines that lack what its blocks need."""
+
+
+@pytest.fixture
+def podman_for_all(podman: Podman, monkeypatch: pytest.MonkeyPatch) -> None:
+    """podman with the image ``python``, in the version of this process, as from its registry."""
+    for name, value in podman.environment().items():
+        monkeypatch.setenv(name, value)
+    version = ".".join(map(str, sys.version_info[:2]))
+    podman.run("tag", podman.python_image, f"docker.io/library/python:{version}")
+
+
+@pytest.fixture
+def slurm_programs() -> None:
+    """What ``flow slurm sandbox`` starts."""
+    need_slurm()
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if _runs(p)], ids=_name)

@@ -399,6 +399,14 @@ class TestUnfinishedAttempts:
         found = unfinished_attempts(store, "F", "1")
         assert sorted((s.task, s.attempt) for s in found) == [(2, 0), (3, 1)]
 
+    def test_those_that_have_ended_since(self):
+        store = MemoryStore()
+        self.write(store, 1, committed=True)
+        before = time.time() + 10
+        assert unfinished_attempts(store, "F", "1", before) == []
+        (found,) = unfinished_attempts(store, "F", "1", before - 20)
+        assert found.task == 1
+
     def test_one_of_a_newer_flow_core(self):
         store = MemoryStore()
         self.write(store, 1, document={"format": 99})

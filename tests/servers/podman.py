@@ -60,6 +60,9 @@ _OF_PACKAGES = ("libgcc_s.so.1", "libstdc++.so.6")
 _OF_PACKAGES += ("libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1")
 """What compiled packages need besides; the last ones are empty by now, but named by older ones."""
 _APPLETS = "cat cp df env false grep head id kill ln ls mkdir mount mv nc ps rm sleep sort tail test true uname"
+_AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+"""Whom TLS trusts: clients of object stores begin with it, also where they use none."""
+
 _FOREIGN = {"x86_64": 183, "aarch64": 62}  # for each machine, the number of the other one in ELF
 
 
@@ -303,6 +306,10 @@ def _python(interpreter: str) -> Iterator[_File]:
     yield _File("usr/local")
     yield _File("usr/local/bin")
     yield _File(f"usr/local/bin/python{version}", program)
+    for authorities in filter(os.path.isfile, _AUTHORITIES):
+        yield from (_File(name, mode=0o755) for name in ("etc/ssl", "etc/ssl/certs"))
+        yield _File("etc/ssl/certs/ca-certificates.crt", authorities, mode=0o644)
+        break
     for name in ("python3", "python"):
         yield _File(f"usr/local/bin/{name}", link=f"python{version}")
     modules = list(_library(library))

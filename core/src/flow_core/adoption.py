@@ -7,6 +7,7 @@ one ended need not start them twice: it finds them again, waits for them, and ta
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -112,13 +113,17 @@ def find_survivors(
     return Survivors(found)
 
 
-def unfinished_attempts(store: Store, flow: str, run: str) -> list[TaskSpec]:
+def unfinished_attempts(
+    store: Store, flow: str, run: str, since: float = math.inf
+) -> list[TaskSpec]:
     """Return the attempts of a run that have a specification in the store, and no manifest: of each
     task the last one. They may still run, or have been lost.
 
     Args:
         store: where the run lies. It is listed once, and they are read together.
         flow, run: which run.
+        since: also those whose manifest came at this time or later, in seconds since the epoch: who
+            went on from the run then cannot have seen it.
 
     Since 0.1.
     """
@@ -132,7 +137,7 @@ def unfinished_attempts(store: Store, flow: str, run: str) -> list[TaskSpec]:
         task, attempt, name = int(rest[0]), int(rest[1]), rest[2]
         if name == SPECIFICATION:
             described[step, task] = max(attempt, described.get((step, task), 0))
-        elif name == "manifest":
+        elif name == "manifest" and stored.modified < since:
             committed.add(stored.key)
     places = [(flow, run, step, task, attempt) for (step, task), attempt in described.items()]
     keys = [attempt_prefix(*p) + SPECIFICATION for p in places if manifest_key(*p) not in committed]

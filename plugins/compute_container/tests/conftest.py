@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from servers.podman import Podman
 
 from flow_container.backend import ContainerBackend
 from flow_core.api import GangMember, RunRecord, RunState, TaskSpec
+from flow_core.testing import FlowTester
 from flow_core.testing.compute_steps import StepsRuntime
 from flow_remote.backend import Ended, Job, News, Refused
 
@@ -85,10 +87,15 @@ class Bench:
         return self.ends(id)[0]
 
 
+def variables_of(podman: Podman) -> dict[str, str]:
+    """Return the variables by which a launcher finds podman, and keeps what it makes for tasks."""
+    return {**podman.environment(), "XDG_CACHE_HOME": str(podman.folder / "cache")}
+
+
 @pytest.fixture
 def here(podman: Podman, monkeypatch: pytest.MonkeyPatch) -> Podman:
     """podman of the tests, as what this process finds."""
-    for name, value in podman.environment().items():
+    for name, value in variables_of(podman).items():
         monkeypatch.setenv(name, value)
     return podman
 
@@ -115,3 +122,30 @@ def new_bench(here: Podman) -> Iterator[Callable[..., Bench]]:
 def bench(new_bench: Callable[..., Bench]) -> Bench:
     """A backend at work."""
     return new_bench()
+
+
+class ContainerTester(FlowTester):
+    """A laboratory whose processes find podman of the tests, and run steps in its image of Python."""
+
+    def __init__(self, path: Path, podman: Podman) -> None:
+        super().__init__(path)
+        self.more_plugins += ["remote", "container"]
+        self._own = {
+            **variables_of(podman),
+            "FLOW_CONTAINER_IMAGE": podman.python_image,
+            "FLOW_CONTAINER_PULL": "never",
+        }
+
+    def environment(
+        self, plugins: Sequence[str] | None = None, variables: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Return the variables of a process."""
+        return super().environment(plugins, {**self._own, **(variables or {})})
+
+
+@pytest.fixture
+def lab(tmp_path: Path, here: Podman) -> Iterator[FlowTester]:
+    """A folder for flows, whose processes find podman of the tests; nothing may be left there."""
+    lab = ContainerTester(tmp_path, here)
+    yield lab
+    assert not [c["Names"] for c in here.containers() if f"{tmp_path}/.flow" in (c["Mounts"] or [])]

@@ -57,6 +57,7 @@ def test_the_text_form() -> None:
         options=["--cap-drop=all"],
         pull="never",
     )
+    assert container.parse("network=none") == ContainerOptions(network="none")
     assert container.parse(container.to_text(options).partition(":")[2]) == options
 
 
@@ -118,6 +119,7 @@ def test_the_words(tmp_path: Path) -> None:
     assert volumes == ["/store:/store", f"{tmp_path}/data:/data:ro", "named:/n"]
     assert "A=1" in words
     assert "--security-opt" not in words
+    assert "FLOW_CACHE=/run/flow-cache" not in words
 
 
 def test_files_belong_to_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +131,16 @@ def test_files_belong_to_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _value(_words(rootless), "--user") == "0:0"
     assert _value(_words(docker, user="7"), "--user") == "7"
     assert "--user" not in _words(docker, user="image")
+
+
+def test_runtimes_are_kept_for_the_person_only() -> None:
+    engine = Engine("podman", "podman")
+    member = Member("n", ("/bin/sh",), {}, {})
+    own = run_words(engine, settle({}, {}, _settings()), member, cache="/c")
+    assert "/c:/run/flow-cache" in own
+    assert "FLOW_CACHE=/run/flow-cache" in own
+    other = run_words(engine, settle({"user": "image"}, {}, _settings()), member, cache="/c")
+    assert "FLOW_CACHE=/run/flow-cache" not in other
 
 
 def test_labels_of_selinux_do_not_hinder() -> None:

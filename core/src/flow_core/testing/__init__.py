@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flow_core.testing.command_suite import CommandSuite as CommandSuite
     from flow_core.testing.compute_suite import ComputeSuite as ComputeSuite
     from flow_core.testing.decorator_suite import DecoratorSuite as DecoratorSuite
+    from flow_core.testing.detached import DetachedCompute as DetachedCompute
     from flow_core.testing.environment_suite import EnvironmentSuite as EnvironmentSuite
     from flow_core.testing.fakes import MemoryMetadata as MemoryMetadata
     from flow_core.testing.fakes import MemoryStore as MemoryStore
@@ -48,6 +49,7 @@ _HOME = {
     "CommandSuite": "command_suite",
     "ComputeSuite": "compute_suite",
     "DecoratorSuite": "decorator_suite",
+    "DetachedCompute": "detached",
     "EnvironmentSuite": "environment_suite",
     "FaultyProxy": "faulty_proxy",
     "FaultyStore": "faulty",

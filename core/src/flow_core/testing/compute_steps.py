@@ -188,6 +188,15 @@ def wait_long(task: TaskSpec) -> int:
     return 0
 
 
+def wait_a_moment(task: TaskSpec) -> int:
+    """Say ``ready``, wait for some seconds, and say ``done``."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    time.sleep(3)
+    sys.stdout.write("done\n")
+    return 0
+
+
 def tell_surroundings(task: TaskSpec) -> int:
     """Write the working folder and a variable."""
     sys.stdout.write(f"{os.getcwd()}\n{os.environ.get('SUITE_VARIABLE')}\n")

@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from flow_core.interfaces import (
+    AdoptingCompute,
     Begun,
     Compute,
     ComputeCapabilities,
@@ -51,7 +52,12 @@ class Bench:
     """
 
     def __init__(
-        self, compute: Compute, store: Store, runtime: Runtime, patience: float = 60.0
+        self,
+        compute: Compute,
+        store: Store,
+        runtime: Runtime,
+        patience: float = 60.0,
+        run: str = "1",
     ) -> None:
         self.compute = compute
         self.patience = patience
@@ -61,7 +67,7 @@ class Bench:
         self.tasks: dict[Any, TaskSpec] = {}
         self._numbers = itertools.count(1)
         compute.prepare(runtime)
-        compute.open(RunRecord("SuiteFlow", "1", RunState.RUNNING, time.time()), store)
+        compute.open(RunRecord("SuiteFlow", run, RunState.RUNNING, time.time()), store)
 
     def launch(self, step: str, task: TaskSpec | None = None, **command: Any) -> Any:
         """Launch an attempt of ``step``; ``command`` are attributes of the `TaskCommand`."""
@@ -72,6 +78,12 @@ class Bench:
         handle = self.compute.launch(task, order)
         self.tasks[handle] = task
         return handle
+
+    def adopt(self, *tasks: TaskSpec) -> list[Any]:
+        """Adopt attempts that another launcher has started."""
+        handles = cast("AdoptingCompute", self.compute).adopt(tasks)
+        self.tasks.update(zip(handles, tasks, strict=True))
+        return handles
 
     def launch_gang(self, step: str, size: int, **variables: str) -> list[Any]:
         """Launch ``size`` attempts of ``step`` as one gang."""
@@ -168,6 +180,23 @@ class ComputeSuite:
         bench = Bench(compute, store, runtime, self.patience)
         yield bench
         compute.close()
+
+    @pytest.fixture
+    def another(self) -> Compute | None:
+        """Return a second provider that sees what the first one has started, as that of the next
+        launcher does; None = attempts end with their launcher."""
+        return None
+
+    @pytest.fixture
+    def heir(
+        self, bench: Bench, another: Compute | None, store: Store, runtime: Runtime
+    ) -> Iterator[Bench]:
+        """Return the second provider at work for another run."""
+        if another is None:
+            pytest.skip("what this provider has started ends with its launcher")
+        heir = Bench(another, store, runtime, self.patience, run="2")
+        yield heir
+        another.close()
 
     def needs_isolation(self) -> None:
         """Skip a test that needs a process for each task."""
@@ -411,6 +440,44 @@ class ComputeSuite:
             assert ready, "nothing is heard of the task, or poll() does not empty the descriptor"
             bench.poll(0.0)
         assert bench.exited[handle].code == 0
+
+    # --- what an earlier launcher has started ---
+
+    def test_adopts_what_still_runs(self, bench: Bench, heir: Bench) -> None:
+        runs, over = bench.launch("wait_long"), bench.launch("write_both")
+        self._when_ready(bench, runs)
+        bench.wait(over)
+        never = TaskSpec("SuiteFlow", "1", "nothing", 99)
+        adopted, *others = heir.adopt(bench.tasks[runs], bench.tasks[over], never)
+        assert adopted is not None
+        assert others == [None, None]
+        heir.until(lambda: any(isinstance(u, Started) for u in heir.updates))
+        assert heir.compute.logs(bench.tasks[runs], "stdout") == b"ready\n"
+        assert not heir.exited
+        heir.compute.cancel([adopted], 20.0)
+        assert heir.wait(adopted)[0].cause == "cancelled"
+
+    def test_the_end_of_what_was_adopted(self, bench: Bench, heir: Bench) -> None:
+        handle = bench.launch("wait_a_moment")
+        self._when_ready(bench, handle)
+        (adopted,) = heir.adopt(bench.tasks[handle])
+        (end,) = heir.wait(adopted)
+        assert (end.code, end.signal) == (0, None)
+        assert heir.stored(adopted, "stdout") == b"ready\ndone\n"
+
+    def test_close_ends_what_was_adopted_and_nothing_else(self, bench: Bench, heir: Bench) -> None:
+        wanted, other = bench.launch("wait_long"), bench.launch("wait_long")
+        self._when_ready(bench, wanted, other)
+        heir.adopt(bench.tasks[wanted])
+        heir.compute.close()
+        bench.wait(wanted)
+        for _ in range(3):
+            bench.poll(0.2)
+        assert other not in bench.exited
+
+    def test_adopts_nothing_where_nothing_is_asked_for(self, heir: Bench) -> None:
+        assert heir.adopt() == []
+        assert heir.run("nothing", task=TaskSpec("SuiteFlow", "2", "nothing", 1)).code == 0
 
     # --- ending by force ---
 

@@ -31,11 +31,11 @@ class ContainerOptions(Options):
     volumes: Sequence[str] = option(
         (), "Folders to mount: '/data', '/data:/inside' or '/data:/inside:ro'."
     )
-    network: str | None = option(
-        None, "Network: 'host', 'none', or the name of one; default: that of the runtime."
+    network: str = option(
+        "", "Network: 'host', 'none', or the name of one; default: that of the runtime."
     )
-    user: str | None = option(
-        None,
+    user: str = option(
+        "",
         "'1000:1000', or 'image' for the one of the image; default: one whose files are yours.",
     )
     pull: Literal["missing", "always", "never"] | None = option(
@@ -63,7 +63,7 @@ class ContainerOptions(Options):
         return {
             name: list(value) if isinstance(value, (list, tuple)) else value
             for name, value in given.items()
-            if value not in (None, (), []) and name not in AMOUNTS
+            if value not in (None, "", (), []) and name not in AMOUNTS
         }
 
     def validate(self) -> None:

@@ -7,6 +7,8 @@ import contextlib
 import hashlib
 import json
 import math
+import os
+import platform
 import random
 import shutil
 import socket
@@ -38,6 +40,7 @@ _LOOK_OFTEN = 1.0  # …while it does not
 _GATHER = 0.05  # seconds in which further ends are awaited, for one look at all of them
 _PATIENCE = 120.0  # seconds in which a runtime that does not answer may come back
 _PORTS = range(20000, 32768)  # below those that systems give to outgoing connections
+_LAUNCHER = f"{platform.node()}:{os.getpid()}"
 _OVER = ("exited", "stopped", "dead")
 
 
@@ -85,6 +88,12 @@ class _Found(NamedTuple):
         return int(self.labels.get("flow.member", 0))
 
     @property
+    def is_left(self) -> bool:
+        """Whether it has ended, and the launcher that it belonged to is gone."""
+        node, _, pid = self.labels.get("flow.launcher", "").partition(":")
+        return not self.runs and node == platform.node() and not _lives(int(pid))
+
+    @property
     def scratch(self) -> str:
         """The folder in which it was started."""
         return self.labels.get("flow.scratch", "")
@@ -115,12 +124,15 @@ class ContainerBackend:
         store_url: URL of the run's store: containers are found again by it, by another launcher too.
         mounts: folders of this machine that tasks have at the same paths: that of a local store.
 
+        cache: folder of this machine that keeps runtimes for tasks; ``""`` = each unpacks its own.
+
     Attributes:
         place: what containers of this store have as their label ``flow.place``.
     """
 
-    def __init__(self, store_url: str = "", mounts: Sequence[str] = ()) -> None:
+    def __init__(self, store_url: str = "", mounts: Sequence[str] = (), cache: str = "") -> None:
         self.use_store(store_url, mounts)
+        self._cache = cache
         self._news: collections.deque[News] = collections.deque()
         self._lock = threading.Lock()
         self._tracked: dict[str, _Tracked] = {}
@@ -136,7 +148,7 @@ class ContainerBackend:
         self._watcher: threading.Thread | None = None
 
     def use_store(self, store_url: str, mounts: Sequence[str]) -> None:
-        """Say which store it is, before `open`: arguments as those of the class."""
+        """Say which store it is, before `open`; the arguments are those of the class."""
         self.place = hashlib.sha256(store_url.encode()).hexdigest()[:12]
         self._mounts = tuple(mounts)
 
@@ -173,7 +185,7 @@ class ContainerBackend:
             tracked.started, tracked.scratch = True, each.scratch
             with self._lock:
                 self._tracked[each.name] = tracked
-            self._tell(Running(each.job, each.name, each.member))
+            self._tell(Running(each.job, member=each.member))
         if running:
             self._watch(engine)
         return {each.job: each.job for each in running}
@@ -187,7 +199,7 @@ class ContainerBackend:
         self._stop([t for t in chosen if t.started], grace)
 
     def close(self) -> None:
-        """End and remove all containers of the run."""
+        """End and remove all containers of this launcher, and what dead ones have left of theirs."""
         if self._closed.is_set():
             return
         self._closed.set()
@@ -235,6 +247,7 @@ class ContainerBackend:
             name = f"{id}-{number}" if job.is_gang else id
             own = {**meeting, **_rank(task), **job.variables[number]}
             labels = {
+                "flow.launcher": _LAUNCHER,
                 "flow.place": self.place,
                 "flow.run": self._run.pathspec,
                 "flow.step": task.step,
@@ -274,7 +287,7 @@ class ContainerBackend:
                 self._give_up(launch, failed)
                 return
         for tracked in launch.tracked:
-            self._tell(Running(tracked.job, tracked.name, tracked.member))
+            self._tell(Running(tracked.job, member=tracked.member))
         late = [t for t in launch.tracked if t.cancelled]  # cancelled while it started
         if late:
             self._stop(late, 0)
@@ -307,6 +320,7 @@ class ContainerBackend:
                 launch.wanted,
                 member,
                 mounts=self._mounts,
+                cache=self._cache,
                 folder=launch.job.folder,
                 init=init,
             )
@@ -441,14 +455,18 @@ class ContainerBackend:
             self._tell(ended)
 
     def _remove_all(self, engine: Engine) -> None:
-        own = [t.name for t in self._tracked.values() if t.engine == engine]
-        filters = ("--filter", f"label=flow.place={self.place}")
-        run = ("--filter", f"label=flow.run={self._run.pathspec}")
-        listed = engine.call("ps", "--all", *filters, *run, "--format", "{{.Names}}")
-        names = sorted({*own, *listed.out.split()})
-        if names:
-            engine.call("kill", *names)  # at once; rm alone would wait, where it can be told so
-            engine.call("rm", "--force", "--volumes", *names)
+        """Remove what this launcher has started or adopted, and what dead ones have left."""
+        own = {t.name for t in self._tracked.values() if t.engine == engine}
+        there = self._listed(engine)
+        known = {"flow.launcher": _LAUNCHER, "flow.run": self._run.pathspec}.items()
+        mine = [c.name for c in there if c.name in own or known <= c.labels.items()]
+        left = [c for c in there if c.is_left]
+        if mine:
+            engine.call("kill", *mine)  # at once; rm alone would wait, where it can be told so
+        if mine or left:
+            engine.call("rm", "--force", "--volumes", *mine, *(c.name for c in left))
+        for each in left:
+            shutil.rmtree(each.scratch, ignore_errors=True)
 
     # --- what all of them use -----------------------------------------------------------------------
 
@@ -474,6 +492,16 @@ class ContainerBackend:
         told = engine.call("inspect", "--type", "container", "--format", shown, *names)
         rows = [line.split(maxsplit=1) for line in told.out.splitlines()]
         return [_Found(name.removeprefix("/"), *json.loads(rest)) for name, rest in rows]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _rank(task: TaskSpec) -> dict[str, str]:

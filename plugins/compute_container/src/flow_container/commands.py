@@ -53,6 +53,10 @@ class Member(NamedTuple):
     network: str = ""
 
 
+CACHE = "/run/flow-cache"
+"""Where containers have the folder with runtimes that tasks before them have unpacked."""
+
+
 def default_image() -> str:
     """Return the name of the image that has this process's version of Python."""
     major, minor = sys.version_info[:2]
@@ -102,6 +106,7 @@ def run_words(
     member: Member,
     *,
     mounts: Sequence[str] = (),
+    cache: str = "",
     folder: str | None = None,
     init: bool = True,
 ) -> list[str]:
@@ -112,6 +117,8 @@ def run_words(
         wanted: what is asked for.
         member: the container.
         mounts: folders of this machine that it has at the same paths.
+        cache: folder of this machine for what tasks unpack before they begin, so that those after
+            them find it; used by the person's own user only. ``''`` = each does it for itself.
         folder: working folder in it; None = that of the image.
         init: whether a small first process of the runtime's own reaps what tasks leave.
 
@@ -125,6 +132,8 @@ def run_words(
     words += _limits(engine, wanted)
     words += _places(engine, wanted, mounts, folder)
     words += _person(engine, wanted)
+    if cache and not wanted.user:  # another user could not write there
+        words += ["--volume", f"{cache}:{CACHE}", "--env", f"FLOW_CACHE={CACHE}"]
     network = member.network or wanted.network
     words += ["--network", network] if network else []
     words += _pairs("--env", member.variables)
@@ -160,7 +169,7 @@ def _limits(engine: Engine, wanted: Wanted) -> list[str]:
 def _places(engine: Engine, wanted: Wanted, mounts: Sequence[str], folder: str | None) -> list[str]:
     volumes = [*(f"{path}:{path}" for path in mounts), *map(_volume, wanted.volumes)]
     words = [word for volume in dict.fromkeys(volumes) for word in ("--volume", volume)]
-    if engine.selinux and volumes:
+    if engine.selinux:
         words += ["--security-opt", "label=disable"]  # relabelling would change the person's files
     return words + (["--workdir", folder] if folder else [])
 

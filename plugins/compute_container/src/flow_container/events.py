@@ -11,6 +11,8 @@ from flow_container.engine import DOCKER, Engine
 
 _AGAIN = 1.0  # seconds after which a stream that has ended is opened again
 
+_ENDS = {b"die", b"died", b"destroy", b"remove"}  # as Docker and podman call them
+
 
 class EventStream:
     """Calls ``heard`` whenever a container with a label ends or is removed.
@@ -25,10 +27,10 @@ class EventStream:
     """
 
     def __init__(self, engine: Engine, label: str, heard: Callable[[], object]) -> None:
-        ends = ("die", "destroy") if engine.name == DOCKER else ("died", "remove")
-        filters = [f"label={label}", "type=container", *(f"event={end}" for end in ends)]
-        self._command = [engine.path, "events", "--format", "{{.ID}}"]
-        self._command += [word for each in filters for word in ("--filter", each)]
+        what = "{{.Action}}" if engine.name == DOCKER else "{{.Status}}"
+        filters = ["--filter", f"label={label}", "--filter", "type=container"]
+        # Not filtered by the kind of event: podman, as Docker's daemon, would tell of none.
+        self._command = [engine.path, "events", *filters, "--format", what]
         self._heard = heard
         self._closed = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -60,8 +62,9 @@ class EventStream:
             if self._process is not None:
                 assert self._process.stdout is not None
                 with self._process, self._process.stdout as lines:
-                    for _ in lines:
-                        self._heard()
+                    for line in lines:
+                        if line.strip() in _ENDS:
+                            self._heard()
             self._heard()  # what ended meanwhile was not told
             self._closed.wait(_AGAIN)
 

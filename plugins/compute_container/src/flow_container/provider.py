@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import time
 
 from flow_container.backend import ContainerBackend
 from flow_container.engine import find_engine
-from flow_core.api import ComputeCapabilities, RunRecord, Runtime, Store
+from flow_core.api import ComputeCapabilities, RunRecord, Runtime, Settings, Store
 from flow_remote.provider import RemoteCompute
+
+_KEPT = 30 * 86400.0
+"""Seconds that a runtime is kept after it was unpacked; then it is unpacked anew."""
 
 
 class ContainerCompute(RemoteCompute):
@@ -20,11 +25,13 @@ class ContainerCompute(RemoteCompute):
 
     name = "container"
     # A local store is enough: containers have its folder at the same path.
-    capabilities = ComputeCapabilities(resources=True, gang=True, image=True, tells_begin=True)
+    capabilities = ComputeCapabilities(
+        resources=True, gang=True, image=True, tells_begin=True, environments=True
+    )
 
     def make_backend(self) -> ContainerBackend:
         """Return the part that knows podman and Docker."""
-        return ContainerBackend()
+        return ContainerBackend(cache=_runtimes())
 
     def prepare(self, runtime: Runtime) -> None:
         """Refuse to begin where no container can run."""
@@ -37,6 +44,22 @@ class ContainerCompute(RemoteCompute):
         assert isinstance(backend, ContainerBackend)
         backend.use_store(store.url, _folders(store))
         super().open(run, store)
+
+
+def _runtimes() -> str:
+    """Return the folder of this machine that keeps runtimes for containers, without old ones."""
+    folder = os.path.join(Settings().cache_folder(), "containers")
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with os.scandir(os.path.join(folder, "runtime")) as found:
+            old = [one.path for one in found if one.stat().st_mtime < time.time() - _KEPT]
+    except FileNotFoundError:
+        return folder  # nothing was ever kept
+    except OSError:
+        return ""  # a home that cannot be written: each container unpacks its own
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+    return folder
 
 
 def _folders(store: Store) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -37,6 +38,7 @@ from flow_core.api import (
 )
 
 _PAGE = 5000
+_CLOCKS = 3600.0  # seconds by which the clocks of two launchers and of a store may differ
 _AHEAD = 200  # manifests that are read at once: a request each would be slow from a far store
 _Place = tuple[str, tuple[int, ...], int]
 _BY = "resume"
@@ -147,17 +149,25 @@ class Reuse:
             return []
         found: list[TaskSpec] = []
         origin: str | None = f"{self._flow}/{self._run}"
+        since = math.inf  # what the origin itself has finished was looked up already
         while origin is not None:
             document = session.run_document(*origin.split("/"))
             if self._ended_unseen(document):
-                computes = {step: plan.compute for step, plan in session.plans.items()}
-                found += (
-                    spec
-                    for spec in unfinished_attempts(session.store, document.flow, document.run)
-                    if computes.get(spec.step) == document.plans[spec.step]["compute"]
-                )
-            origin = self._origin_of(document)
+                found += self._unfinished_of(document, since)
+            origin, since = self._origin_of(document), document.created_at - _CLOCKS
+        for spec in found:  # one may end before it can be adopted
+            place = (spec.step, spec.indices, spec.iteration)
+            self._awaited.setdefault(place, f"{spec.pathspec}/{spec.attempt}")
         return found
+
+    def _unfinished_of(self, document: RunDocument, since: float) -> Iterable[TaskSpec]:
+        """Return what may still run of a run, of steps that would run in the same place today."""
+        plans = self._session.plans
+        specs = unfinished_attempts(self._session.store, document.flow, document.run, since)
+        for spec in specs:
+            plan = plans.get(spec.step)
+            if plan is not None and plan.compute == document.plans[spec.step]["compute"]:
+                yield spec
 
     def _ended_unseen(self, document: RunDocument) -> bool:
         """Whether the launcher of a run is gone, and did not see its end."""

@@ -1,0 +1,280 @@
+"""Whole runs with tasks in containers, by the command line: what people see and find afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from servers.podman import Podman
+from servers.s3 import Bucket
+
+from flow_core.testing import FlowTester
+
+FLOW = """
+    import os
+    import own_helper
+    from flow_core import FlowSpec, step
+
+    class F(FlowSpec):
+        @step
+        def start(self):
+            self.items = [1, 2, 3]
+            self.next(self.work, foreach="items")
+
+        @step
+        def work(self):
+            print("working on", self.input)
+            self.square = own_helper.square(self.input)
+            self.next(self.join)
+
+        @step
+        def join(self, inputs):
+            self.total = sum(i.square for i in inputs)
+            self.seen = os.path.exists({marker!r})
+            self.next(self.end)
+
+        @step
+        def end(self):
+            print("total", self.total, "seen", self.seen, os.uname().sysname)
+
+    if __name__ == "__main__":
+        F()
+"""
+
+SLEEPY = """
+    import os
+    import time
+    from flow_core import FlowSpec, step
+
+    class F(FlowSpec):
+        @step
+        def start(self):
+            self.items = [1, 2]
+            self.next(self.work, foreach="items")
+
+        @step
+        def work(self):
+            print("begun", flush=True)
+            time.sleep({seconds})
+            self.done = self.input
+            self.next(self.join)
+
+        @step
+        def join(self, inputs):
+            self.all = [i.done for i in inputs]
+            self.next(self.end)
+
+        @step
+        def end(self):
+            print("all", self.all)
+
+    if __name__ == "__main__":
+        F()
+"""
+
+SMALL = """
+    from flow_core import FlowSpec, step
+
+    class F(FlowSpec):
+        @step
+        def start(self):
+            self.next(self.end)
+
+        @step
+        def end(self):
+            pass
+
+    if __name__ == "__main__":
+        F()
+"""
+
+
+def test_a_run_in_containers(lab: FlowTester, here: Podman, tmp_path: Path) -> None:
+    lab.write("def square(x):\n    return x * x\n", "own_helper.py")
+    marker = tmp_path / "marker"
+    marker.touch()
+    file = lab.write(FLOW.replace("{marker!r}", repr(str(marker))))
+    done = lab.python(file, "run", "--with", "container").check()
+    assert "working on 2" in done.stdout
+    assert "total 14 seen False Linux" in done.stdout  # what is beside the store is not there
+    assert lab.left().artifact("end", "total") == 14
+    logs = lab.flow("logs", "F/1/work").check()
+    assert "working on 3" in logs.stdout
+    owners = {path.stat().st_uid for path in (tmp_path / ".flow").rglob("*")}
+    assert owners == {os.getuid()}
+
+
+def test_steps_here_and_in_containers(lab: FlowTester, here: Podman, tmp_path: Path) -> None:
+    text = SMALL.replace("import FlowSpec", "import FlowSpec, container")
+    text = text.replace(
+        "@step\n        def end", "@container(memory=100)\n        @step\n        def end"
+    )
+    text = text.replace("pass", "import os; print('here', os.path.exists('own.txt'))")
+    lab.write("", "own.txt")
+    done = lab.python(lab.write(text), "run").check()
+    assert "here False" in done.stdout
+
+
+def test_the_store_is_a_bucket(
+    lab: FlowTester, here: Podman, bucket: Bucket, tmp_path: Path
+) -> None:
+    lab.more_plugins += ["s3"]
+    lab.write("def square(x):\n    return x * x\n", "own_helper.py")
+    file = lab.write(FLOW.replace("{marker!r}", "'/none'"))
+    variables = dict(
+        FLOW_CONTAINER_VARIABLES=",".join(bucket.environment()),
+        FLOW_CONTAINER_NETWORK="host",
+        **bucket.environment(),
+    )
+    chosen = ("--datastore", bucket.url)
+    done = lab.python(file, *chosen, "run", "--with", "container", variables=variables).check()
+    assert "total 14" in done.stdout
+    assert not (tmp_path / ".flow").exists()
+    told = here.said("events", "--stream=false", "--filter", "label=flow.run=F/1")
+    assert bucket.secret not in told
+
+
+# --- tasks that cannot begin --------------------------------------------------------------------------
+
+
+def _failed(lab: FlowTester, here: Podman, *words: str, **variables: str) -> str:
+    file = lab.write(SMALL)
+    done = lab.python(file, *words, variables=variables)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    return done.stdout + done.stderr
+
+
+def test_an_image_without_python(lab: FlowTester, here: Podman) -> None:
+    said = _failed(lab, here, "run", "--with", f"container:image={here.shell_image}")
+    assert "There is no Python here that can run flow-core" in said
+    assert "try:     use an image with Python 3.10 or newer (python:3.12-slim)" in said
+
+
+def test_an_image_with_an_old_python(lab: FlowTester, here: Podman) -> None:
+    old = _old_python()
+    if old is None:
+        pytest.skip("no Python 3.8 or 3.9 on this machine")
+    said = _failed(lab, here, "run", "--with", f"container:image={here.image_with(old)}")
+    assert "3.10" in said
+    assert "python:3.12" in said
+
+
+def _old_python() -> str | None:
+    found = [shutil.which(f"python3.{minor}") for minor in (8, 9)]
+    others = Path(sys.base_prefix).parent.glob("3.[89].*/bin/python3.[89]")
+    return next((path for path in [*found, *map(str, others)] if path and _runs(path)), None)
+
+
+def _runs(path: str) -> bool:
+    return subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+def test_an_image_of_another_architecture(lab: FlowTester, here: Podman) -> None:
+    said = _failed(lab, here, "run", "--with", f"container:image={here.foreign_image}")
+    assert "which is for linux/" in said
+    assert "cannot be executed on this machine" in said
+    assert "an image of this machine's architecture" in said
+
+
+def test_an_image_that_is_not_there(lab: FlowTester, here: Podman) -> None:
+    said = _failed(lab, here, "run", "--with", "container:image=localhost/none:1")
+    assert "podman has no image 'localhost/none:1', and pull='never' forbids to fetch it" in said
+    assert "podman pull localhost/none:1" in said
+
+
+def test_no_space_for_the_runtime(lab: FlowTester, here: Podman) -> None:
+    options = '["--tmpfs=/tmp:size=1m","--tmpfs=/root:size=1m"]'
+    said = _failed(lab, here, "run", "--with", f"container:user=image,options={options}")
+    assert "The runtime cannot be kept" in said
+    assert "No space left on device: it needs" in said
+    assert "FLOW_CACHE=" in said
+
+
+def test_a_store_that_tasks_cannot_reach(lab: FlowTester, here: Podman, bucket: Bucket) -> None:
+    lab.more_plugins += ["s3"]
+    variables = {"FLOW_CONTAINER_VARIABLES": ",".join(bucket.environment()), **bucket.environment()}
+    words = ("--datastore", bucket.url, "run", "--with", "container:network=none")
+    said = _failed(lab, here, *words, **variables)
+    assert "The specification of the task cannot be fetched" in said
+    assert "refused" in said or "unreachable" in said.lower()
+
+
+def test_variables_that_tasks_do_not_get(lab: FlowTester, here: Podman, bucket: Bucket) -> None:
+    lab.more_plugins += ["s3"]
+    words = ("--datastore", bucket.url, "run", "--with", "container:network=host")
+    said = _failed(lab, here, *words, **bucket.environment())
+    assert "cannot be fetched" in said or "cannot be read" in said
+    assert bucket.secret not in said
+
+
+# --- ends ---------------------------------------------------------------------------------------------
+
+
+def test_a_task_that_needs_too_much_memory(lab: FlowTester, here: Podman) -> None:
+    text = SMALL.replace("pass", "x = bytearray(300 << 20); x[::4096] = b'1' * len(x[::4096])")
+    file = lab.write(text)
+    done = lab.python(file, "run", "--with", "container:memory=100")
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert "memory" in said
+    (manifest,) = lab.left().manifests("end") or lab.left().manifests("start")
+    assert manifest.failure is not None
+    assert manifest.failure.cause == "out-of-memory"
+
+
+def _start(lab: FlowTester, file: Path, here: Podman, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, str(file), *words],
+        cwd=file.parent,
+        env=lab.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def _containers(here: Podman, tmp_path: Path) -> list[str]:
+    found = here.containers("label=flow.step=work")
+    return [c["Names"][0] for c in found if f"{tmp_path}/.flow" in c["Mounts"]]
+
+
+def _wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_ctrl_c_leaves_nothing(lab: FlowTester, here: Podman, tmp_path: Path) -> None:
+    file = lab.write(SLEEPY.replace("{seconds}", "100"))
+    run = _start(lab, file, here, "run", "--with", "container")
+    _wait_for(lambda: len(_containers(here, tmp_path)) == 2)
+    run.send_signal(signal.SIGINT)
+    said, _ = run.communicate(timeout=60)
+    assert b"Interrupted" in said
+    assert _containers(here, tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+def test_a_launcher_that_is_killed_loses_nothing(
+    lab: FlowTester, here: Podman, tmp_path: Path
+) -> None:
+    file = lab.write(SLEEPY.replace("{seconds}", "10"))
+    run = _start(lab, file, here, "run", "--with", "container", "--max-workers", "2")
+    _wait_for(lambda: len(_containers(here, tmp_path)) == 2)
+    names = _containers(here, tmp_path)
+    _wait_for(lambda: len({p.parent for p in (tmp_path / ".flow").rglob("live/*")}) == 2)
+    run.kill()
+    run.communicate()
+    assert _containers(here, tmp_path) == names
+    done = lab.python(file, "resume", "--with", "container").check()
+    assert "all [1, 2]" in done.stdout
+    assert _containers(here, tmp_path) == []

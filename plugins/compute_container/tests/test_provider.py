@@ -1,0 +1,31 @@
+"""Containers pass the suite that every compute provider passes: with nothing of flow-core in the image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from servers.podman import Podman
+
+from flow_container.provider import ContainerCompute
+from flow_core.testing import ComputeSuite
+from flow_core.testing.compute_steps import StepsRuntime
+from flow_store_local.store import LocalStore
+
+
+@pytest.mark.slow
+class TestContainerCompute(ComputeSuite):
+    patience = 200.0  # fifty containers on a busy machine
+
+    @pytest.fixture
+    def compute(self, here: Podman) -> ContainerCompute:
+        return ContainerCompute()
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> LocalStore:
+        return LocalStore(str(tmp_path / "store"))
+
+    @pytest.fixture
+    def runtime(self, here: Podman) -> StepsRuntime:
+        settings = {"container_image": here.python_image, "container_pull": "never"}
+        return StepsRuntime(settings=settings)
