@@ -61,6 +61,8 @@ SECTIONS = {
     "9": "Extensions",
     "10.1": "Configuration: files and variables",
     "10.2": "Configuration: keys",
+    "12.1": "Steps elsewhere: what all have in common",
+    "12.3": "Kubernetes",
     "13": "Forty subtle behaviours",
     EXTRA: "Extra traps",
     BESIDE: "Beside all that",
@@ -68,7 +70,7 @@ SECTIONS = {
 HEAD = """\
 # Beside Metaflow
 
-What a user of Metaflow 2.19 can write, call and rely on in flows that run locally, section by section, and what
+What a user of Metaflow 2.19 can write, call and rely on, but for what deploys flows, section by section, and what
 flow-core makes of it:
 
 * **same**: it works as there;

@@ -53,6 +53,13 @@ def archive(files: dict[str, str | bytes]) -> bytes:
     return made.getvalue()
 
 
+def pythons(*versions: str) -> list[Path]:
+    """Return the Pythons of pyenv of these versions, ``3.8``; of all, if none is named."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found = [path for version in versions for path in root.glob(f"{version}.*/bin/python")]
+    return sorted(found if versions else root.glob("[23].*/bin/python"))
+
+
 class Result(NamedTuple):
     """How a task ended, and what it told."""
 

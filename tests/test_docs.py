@@ -272,6 +272,39 @@ def test_shipped_plugins_are_left_out_by_the_names_that_the_page_tells() -> None
     assert set(said) <= set(installed().plugins())
 
 
+# --- what people see of remote steps ------------------------------------------------------------
+
+SAYING = ("core/src", "plugins/remote", "plugins/compute_*", "tests/servers")
+"""Where the texts of the page stand: in our code, or in the tests that have heard them from a cluster."""
+
+
+def _said() -> str:
+    """Return all texts of that code, without what is put into them."""
+    found = []
+    for folder in (folder for pattern in SAYING for folder in ROOT.glob(pattern)):
+        for file in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+                    text = (
+                        node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+                    )
+                    found.append(" ".join(text.split()))
+    return "\n".join(found)
+
+
+def test_what_the_page_of_troubles_quotes_is_what_people_see() -> None:
+    rows = [
+        re.split(r"(?<!\\)\|", line)[1]
+        for line in _read("remote-troubleshooting.md").splitlines()
+        if line.startswith("| ")
+    ]
+    quoted = [span for row in rows for span in re.findall(r"`([^`]+)`", row)]
+    parts = [part.strip(" :,") for span in quoted for part in span.split("…")]
+    assert len(parts) > 50
+    said = _said()
+    assert [part for part in parts if part not in said] == []
+
+
 # --- a heading with the exact signature for everything ------------------------------------------
 
 

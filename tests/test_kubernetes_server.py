@@ -1175,6 +1175,46 @@ class TestFaults:
         assert core.read_namespaced_pod_log("p0", place) == "simulated\n"
 
 
+def test_containers_may_be_real_ones(new_kubernetes, podman):
+    cluster = new_kubernetes(podman=podman.environment())
+    core, place = cluster.core(), cluster.namespace
+    core.create_namespaced_config_map(place, {"metadata": {"name": "c"}, "data": {"a": "text"}})
+
+    def make(name: str, script: str, memory: str = "64Mi", **more: Any) -> None:
+        content = pod(name, script, volumes=[{"name": "c", "configMap": {"name": "c"}}], **more)
+        container = content["spec"]["containers"][0]
+        container["image"] = podman.shell_image
+        container["volumeMounts"] = [{"name": "c", "mountPath": "/conf"}]
+        container["resources"] = {"limits": {"memory": memory}}
+        core.create_namespaced_pod(place, content)
+
+    context = {"runAsUser": 1000, "runAsNonRoot": True}
+    make("a", "id -u; cat /conf/a; ls /work; exit 3", securityContext=context)
+    make("b", "no-such-program-at-all")
+    make("c", "sleep 100")
+    found = ended(core, place, "a").status.container_statuses[0].state.terminated
+    assert (found.exit_code, found.reason) == (3, "Error")
+    told = core.read_namespaced_pod_log("a", place)
+    assert told.startswith("1000\ntext")
+    assert "/work: No such file" in told
+    assert ended(core, place, "b").status.container_statuses[0].state.terminated.exit_code == 127
+    content = pod("d", "")
+    content["spec"]["containers"][0] |= {"image": podman.shell_image, "command": ["/nothing"]}
+    core.create_namespaced_pod(place, content)
+    found = ended(core, place, "d").status.container_statuses[0].state.terminated
+    assert (found.exit_code, found.reason) == (128, "StartError")
+    assert "/nothing" in found.message
+    until(lambda: core.read_namespaced_pod("c", place).status.phase == "Running")
+    core.delete_namespaced_pod("c", place, grace_period_seconds=1)
+    until(lambda: "c" not in run_names(core, place))
+    assert cluster.processes() == []
+    content["metadata"]["name"] = "e"
+    content["spec"]["containers"][0]["image"] = "localhost/no-such-image:1"
+    core.create_namespaced_pod(place, content)
+    until(lambda: waiting(core, place, "e", "ErrImagePull"))
+    core.api_client.close()
+
+
 @pytest.mark.slow
 def test_two_thousand_pods_cost_little(new_kubernetes):
     """Each with its job, a watch that sees all, and an end: some milliseconds of CPU for each."""

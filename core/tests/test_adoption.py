@@ -19,6 +19,7 @@ from flow_core.records import (
     GangMember,
     Manifest,
     Message,
+    RunDocument,
     RunState,
     TaskFinished,
     TaskOutput,
@@ -27,6 +28,7 @@ from flow_core.records import (
     Transition,
     attempt_prefix,
     manifest_key,
+    run_key,
 )
 from flow_core.testing import MemoryStore
 
@@ -176,8 +178,17 @@ def run(flowtester, cluster, *specs, source=FLOW, adopts=True, modules=(), **set
         source,
         modules=[Resume(*specs, adopts=adopts), *modules],
         settings={"max_workers": 4, "failure_grace": 0.25, "cancel_grace": 0.5, **settings},
-        providers={("compute", "local"): cluster},
+        providers={("compute", "local"): cluster, ("store", "local"): with_run("old")},
     )
+
+
+def with_run(run, compute="local"):
+    """A store with the earlier run."""
+    plans = {"work": {"compute": compute}}
+    document = RunDocument("F", run, time.time(), {}, {}, None, {}, plans)
+    store = MemoryStore()
+    store.write([(run_key("F", run), document.encode())])
+    return store
 
 
 def launched(cluster, step="work"):
@@ -279,7 +290,7 @@ class TestAdoption:
             FLOW,
             modules=[Finished(old(0, 12), old(1, 13), old(2, 14))],
             settings={"max_workers": 1},
-            providers={("compute", "local"): cluster},
+            providers={("compute", "local"): cluster, ("store", "local"): with_run("old")},
         )
         assert outcome.state is RunState.SUCCEEDED, outcome.error
         assert launched(cluster) == []
@@ -289,6 +300,47 @@ class TestAdoption:
         outcome = run(flowtester, cluster, old(0, 12), max_workers=1)
         assert outcome.state is RunState.SUCCEEDED, outcome.error
         assert len(launched(cluster)) == 3
+
+
+class TestElsewhere:
+    def test_it_may_have_been_started_by_the_provider_of_another_step(self, flowtester):
+        class Moved:
+            @hookimpl
+            def flow_plan_step(self, step, draft):
+                if step.name == "work":
+                    draft.use_compute("other", by="@other")
+
+        here, there = Cluster({13: AttemptState.SUCCEEDED}), Cluster({})
+        outcome = flowtester.run(
+            FLOW,
+            modules=[Resume(old(1, 13)), Moved()],
+            providers={
+                ("compute", "local"): here,
+                ("compute", "other"): there,
+                ("store", "local"): with_run("old"),
+            },
+        )
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        assert here.asked == [[("work", 13, 0)]]
+        assert there.asked == []
+        assert launched(there) == [((0,), 0), ((2,), 0)]
+
+    def test_of_a_provider_that_this_run_does_not_use_people_are_told(self, flowtester):
+        outcome = flowtester.run(
+            FLOW,
+            modules=[Resume(old(0, 12), old(1, 13))],
+            providers={
+                ("compute", "local"): Cluster({}),
+                ("store", "local"): with_run("old", compute="slurm"),
+            },
+        )
+        assert outcome.state is RunState.SUCCEEDED, outcome.error
+        (told,) = [e for e in outcome.events if isinstance(e, Message)]
+        assert told.level == "warning"
+        assert told.text == (
+            "2 tasks of the earlier run may still run on compute 'slurm', which this run does not "
+            "use: it starts them again. End them there, or resume with --compute slurm"
+        )
 
 
 class TestUnwanted:
@@ -312,7 +364,9 @@ class TestUnwanted:
 
         cluster = Cluster({13: None})
         outcome = flowtester.run(
-            FLOW, modules=[Found(old(1, 13))], providers={("compute", "local"): cluster}
+            FLOW,
+            modules=[Found(old(1, 13))],
+            providers={("compute", "local"): cluster, ("store", "local"): with_run("old")},
         )
         assert outcome.state is RunState.SUCCEEDED, outcome.error
         assert cluster.cancelled == ["job 13"]

@@ -85,32 +85,51 @@ def place_of(task: TaskSpec) -> _Place:
     return task.step, task.indices, task.iteration
 
 
-def can_adopt(computes: Mapping[str, Compute]) -> bool:
-    """Whether any compute provider finds attempts again that another launcher has started."""
-    return any(hasattr(compute, "adopt") for compute in computes.values())
+def can_adopt(compute: Compute) -> bool:
+    """Whether a compute provider finds attempts again that another launcher has started."""
+    return hasattr(compute, "adopt")
 
 
 def find_survivors(
-    computes: Mapping[str, Compute], specs: Iterable[TaskSpec], compute_of: Callable[[str], str]
-) -> Survivors:
+    computes: Mapping[str, Compute],
+    specs: Iterable[TaskSpec],
+    compute_of: Callable[[TaskSpec], str],
+) -> tuple[Survivors, dict[str, int]]:
     """Ask each compute provider, with one question, which of these attempts still wait or run.
 
     Args:
         computes: the providers of the run, by name; those that cannot tell are not asked.
         specs: attempts of earlier runs; of two at one place the first counts.
-        compute_of: returns the name of a step's provider.
+        compute_of: returns the name of the provider that has started an attempt.
+
+    Returns:
+        what was found, and for each provider that is none of the run how many attempts may still
+        run there.
     """
-    asked: dict[str, dict[_Place, TaskSpec]] = {}
+    asked: dict[str, list[TaskSpec]] = {}
+    places = set()
     for spec in specs:
-        asked.setdefault(compute_of(spec.step), {}).setdefault(place_of(spec), spec)
-    found = []
-    for name, places in asked.items():
-        if hasattr(computes[name], "adopt"):
-            attempts = [*places.values()]
+        if place_of(spec) not in places:
+            places.add(place_of(spec))
+            asked.setdefault(compute_of(spec), []).append(spec)
+    found, elsewhere = [], {}
+    for name, attempts in asked.items():
+        if name not in computes:
+            elsewhere[name] = len(attempts)
+        elif can_adopt(computes[name]):
             handles = cast("AdoptingCompute", computes[name]).adopt(attempts)
             pairs = zip(handles, attempts, strict=True)
             found += [Survivor(name, handle, spec) for handle, spec in pairs if handle is not None]
-    return Survivors(found)
+    return Survivors(found), elsewhere
+
+
+def out_of_reach(compute: str, count: int) -> str:
+    """Say that attempts may still run where this run starts nothing."""
+    tasks = f"{count} task{'s' * (count != 1)} of the earlier run"
+    return (
+        f"{tasks} may still run on compute '{compute}', which this run does not use: it starts them "
+        f"again. End them there, or resume with --compute {compute}"
+    )
 
 
 def unfinished_attempts(

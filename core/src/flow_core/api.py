@@ -288,6 +288,7 @@ if TYPE_CHECKING:
     from flow_core.together import together as together
     from flow_core.travel import Compiled as Compiled
     from flow_core.travel import Luggage as Luggage
+    from flow_core.travel import Requirement as Requirement
     from flow_core.travel import core_requirements as core_requirements
     from flow_core.travel import find_compiled as find_compiled
     from flow_core.usage import usage_error as usage_error
@@ -362,7 +363,7 @@ _HOME = {
     "task": "TaskContext",
     "text": "duration harmless",
     "together": "together",
-    "travel": "Compiled Luggage core_requirements find_compiled",
+    "travel": "Compiled Luggage Requirement core_requirements find_compiled",
     "usage": "usage_error",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}

@@ -293,8 +293,8 @@ def flow_run_started(session: Session, run: RunRecord, graph: Graph) -> None:
 def flow_unfinished_attempts(session: Session, run: RunRecord) -> list[TaskSpec] | None:
     """Return attempts of earlier runs that may still run, though nobody waits for them any more.
 
-    Called once, after `flow_run_started`, where a compute provider of the run finds such attempts
-    again (`AdoptingCompute`). Those that do still run can stand for tasks of this run: see
+    Called once, after `flow_run_started`. Their compute providers are asked which of them do
+    (`AdoptingCompute`). Those can stand for tasks of this run: see
     `ReuseDraft.adopt`; the others, and all that are not wanted, are ended. Of two at the same place
     the first counts. Return none of a run whose launcher lives. See
     `flow_core.api.unfinished_attempts`. Process: launcher. Since 0.1.

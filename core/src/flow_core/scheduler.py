@@ -19,7 +19,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from flow_core.adoption import Survivor, Survivors, can_adopt, find_survivors, still_running
+from flow_core.adoption import (
+    Survivor,
+    Survivors,
+    find_survivors,
+    out_of_reach,
+    still_running,
+)
 from flow_core.errors import StateError, StoreError
 from flow_core.gang import Ended, Gang, is_whole, notice, too_few_workers
 from flow_core.graph import FOREACH, PARALLEL, SPLIT, SWITCH, Node
@@ -669,15 +675,20 @@ class Scheduler:
 
     def _look_for_survivors(self, record: RunRecord) -> None:
         """Find what an earlier launcher has started that still runs."""
-        if not (self._heard["flow_unfinished_attempts"] and can_adopt(self._computes)):
+        if not self._heard["flow_unfinished_attempts"]:
             return
         answers = self._hook.flow_unfinished_attempts(session=self._session, run=record)
         specs = (spec for answer in answers for spec in answer or () if spec.step in self._plans)
-        plans = self._plans
-        self._survivors = find_survivors(self._computes, specs, lambda step: plans[step].compute)
+        self._survivors, elsewhere = find_survivors(self._computes, specs, self._compute_of)
         if self._survivors:
-            text = still_running(self._survivors)
-            self._emit(Message(text, "info", time.time()))
+            self._emit(Message(still_running(self._survivors), "info", time.time()))
+        for compute, count in elsewhere.items():
+            self._emit(Message(out_of_reach(compute, count), "warning", time.time()))
+
+    def _compute_of(self, spec: TaskSpec) -> str:
+        """Return the provider that has started an attempt of an earlier run."""
+        plans = self._session.run_document(spec.flow, spec.run).plans
+        return str(plans[spec.step]["compute"])
 
     def _await(self, task: _Task, survivor: Survivor) -> None:
         """Let a survivor stand for the task: it waits for that one's end, in which it is reused."""

@@ -35,6 +35,8 @@ class Requirement(NamedTuple):
         range: the versions that will do, ``>=8.1,<9``; ``''`` = any.
         text: all of it, with its condition.
         by: the distribution that requires it.
+
+    Since 0.1.
     """
 
     name: str
@@ -71,12 +73,14 @@ class Compiled(NamedTuple):
     Attributes:
         version: its version.
         contents: path in a folder → path on disk.
+        range: the versions that would do, ``>=1,<2``; ``''`` = any.
 
     Since 0.1.
     """
 
     version: str
     contents: Mapping[str, str]
+    range: str = ""
 
 
 def pack(index: PluginIndex, used: Collection[str], loaded: Collection[str] = ()) -> Luggage:
@@ -181,8 +185,12 @@ def find_compiled(luggage: Luggage) -> dict[str, Compiled]:
         matched = _NAME.match(head)
         if matched is None or (condition and not holds(condition)):
             continue
-        name = normalise(matched[1])
-        if name in found or name in luggage.libraries or name in luggage.own:
+        name, range_ = normalise(matched[1]), "".join(matched[2].split())
+        if name in luggage.libraries or name in luggage.own:
+            continue
+        if name in found:
+            ranges = filter(None, dict.fromkeys((*found[name].range.split(","), range_)))
+            found[name] = found[name]._replace(range=",".join(ranges))
             continue
         there = _look_up(name, places.get(name))
         if there is None:

@@ -56,7 +56,7 @@ def test_each_name_is_there_or_says_why(metaflow, module):
     ("statement", "words"),
     [
         ("from metaflow import batch", ["metaflow.batch is not offered", "AWS Batch"]),
-        ("from metaflow import kubernetes", ["flow-kubernetes does not exist yet"]),
+        ("from metaflow import kubernetes", ["a decorator of flow-kubernetes"]),
         ("from metaflow import card", ["old flows cannot leave cards yet"]),
         (
             "from metaflow.cards import Markdown, Table",

@@ -61,6 +61,7 @@ SLEEPY = """
 
         @step
         def work(self):
+            self.began = time.time()
             print("begun", flush=True)
             time.sleep({seconds})
             self.done = self.input
@@ -230,6 +231,83 @@ def test_a_task_that_needs_too_much_memory(lab: FlowTester, here: Podman) -> Non
     assert manifest.failure.cause == "out-of-memory"
 
 
+def test_memory_grows_until_it_is_enough(lab: FlowTester, here: Podman) -> None:
+    text = SMALL.replace("import FlowSpec", "import FlowSpec, retry")
+    text = text.replace(
+        "@step\n        def end",
+        "@retry(on=['out-of-memory'], memory_factor=4)\n        @step\n        def end",
+    )
+    file = lab.write(text.replace("pass", "x = bytearray(b'1') * (150 << 20)"))
+    done = lab.python(file, "run", "--with", "container:memory=100").check()
+    assert "memory" in done.stdout
+    first, second = sorted(lab.left().manifests("end"), key=lambda m: m.attempt)
+    assert first.failure is not None
+    assert (first.failure.cause, second.ok) == ("out-of-memory", True)
+
+
+GANG = """
+    import socket
+    from flow_core import FlowSpec, current, parallel, step
+
+    class F(FlowSpec):
+        @step
+        def start(self):
+            self.next(self.train, num_parallel=3)
+
+        @parallel
+        @step
+        def train(self):
+            place = current.parallel
+            self.node, self.size = place.node_index, place.num_nodes
+            if place.node_index == 0:
+                with socket.create_server((place.main_ip, {port})) as server:
+                    self.met = sorted(self.hear(server) for _ in range(2))
+            else:
+                self.met = []
+                self.tell(place.main_ip, str(place.node_index))
+            self.next(self.join)
+
+        def hear(self, server):
+            connection, _ = server.accept()
+            with connection:
+                return connection.recv(10).decode()
+
+        def tell(self, address, text):
+            import time
+
+            for _ in range(200):
+                try:
+                    with socket.create_connection((address, {port})) as connection:
+                        connection.sendall(text.encode())
+                        return
+                except ConnectionRefusedError:
+                    time.sleep(0.1)
+
+        @step
+        def join(self, inputs):
+            self.met = [i.met for i in inputs if i.met]
+            self.sizes = [i.size for i in inputs]
+            self.next(self.end)
+
+        @step
+        def end(self):
+            print("met", self.met, self.sizes)
+
+    if __name__ == "__main__":
+        F()
+"""
+
+
+def test_the_members_of_a_gang_talk(lab: FlowTester, here: Podman) -> None:
+    from servers.sharing import _free_ports
+
+    (port,) = _free_ports(1)
+    lab.more_plugins += ["parallel"]
+    file = lab.write(GANG.replace("{port}", str(port)))
+    done = lab.python(file, "run", "--with", "container", "--max-workers", "3").check()
+    assert "met [['1', '2']] [3, 3, 3]" in done.stdout
+
+
 def _start(lab: FlowTester, file: Path, here: Podman, *words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, str(file), *words],
@@ -267,14 +345,18 @@ def test_ctrl_c_leaves_nothing(lab: FlowTester, here: Podman, tmp_path: Path) ->
 def test_a_launcher_that_is_killed_loses_nothing(
     lab: FlowTester, here: Podman, tmp_path: Path
 ) -> None:
-    file = lab.write(SLEEPY.replace("{seconds}", "10"))
+    file = lab.write(SLEEPY.replace("{seconds}", "20"))
     run = _start(lab, file, here, "run", "--with", "container", "--max-workers", "2")
     _wait_for(lambda: len(_containers(here, tmp_path)) == 2)
     names = _containers(here, tmp_path)
     _wait_for(lambda: len({p.parent for p in (tmp_path / ".flow").rglob("live/*")}) == 2)
     run.kill()
     run.communicate()
+    killed = time.time()
     assert _containers(here, tmp_path) == names
     done = lab.python(file, "resume", "--with", "container").check()
     assert "all [1, 2]" in done.stdout
+    began = [each["began"] for each in lab.left(2).artifacts("work")]
+    assert len(began) == 2
+    assert max(began) < killed  # they were taken over, not run again
     assert _containers(here, tmp_path) == []

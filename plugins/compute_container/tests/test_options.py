@@ -47,6 +47,16 @@ def test_the_plan(flowtester: Any) -> None:
     assert session.plans["end"].compute == "local"
 
 
+def test_lists_may_be_texts() -> None:
+    options = container.parse("volumes=/a:/b,/c,variables=AWS_*,HF_TOKEN,options=--a 'b c' --d")
+    assert isinstance(options, ContainerOptions)
+    assert options.to_plan() == {
+        "volumes": ["/a:/b", "/c"],
+        "variables": ["AWS_*", "HF_TOKEN"],
+        "options": ["--a", "b c", "--d"],
+    }
+
+
 def test_the_text_form() -> None:
     text = 'image=mine:1,memory=100,volumes=["/a:/b:ro"],options=["--cap-drop=all"],pull=never'
     options = container.parse(text)

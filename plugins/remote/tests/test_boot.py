@@ -188,8 +188,59 @@ def test_nothing_fits(place: Place, kind: str, other: str, offered: str) -> None
 
 
 def test_what_the_image_has_need_not_fit(place: Place) -> None:
-    place.add_part({"binary.so": ""}, name="compiled", python="3.99", provides={"blake3": "0"})
+    ranges = {"blake3": ">=1"}
+    made = {"name": "compiled", "python": "3.99", "provides": {"blake3": "9"}}
+    place.add_part({"blake3/binary.so": ""}, **made, ranges=ranges)
     assert len(place.run().told["folders"]) == 1, "the tests' Python has blake3"
+    place.variables["FLOW_RUNTIME"] = "store"
+    assert "pip install blake3==9" in place.run().failure["hint"]
+
+
+def test_what_the_image_has_is_not_replaced_unless_it_will_not_do(place: Place) -> None:
+    """A step finds the versions that its image was made with."""
+    provides = {"click": "99.0", "pluggy": "99.0", "nowhere": "99.0"}
+    files: dict[str, str | bytes] = {f"{name}/{name}.py": "" for name in provides}
+    ranges = {"click": ">=1", "pluggy": ">=98,<100", "nowhere": ">=1"}
+    part = place.add_part(files, name="libraries", provides=provides, ranges=ranges)
+    folders = place.run().told["folders"]
+    here = f"{place.cache}/runtime/{part['sha256']}"
+    assert folders[1:] == [f"{here}/pluggy", f"{here}/nowhere"]
+    place.variables["FLOW_RUNTIME"] = "store"
+    assert len(place.run().told["folders"]) == 4
+
+
+def test_a_part_of_which_all_is_there_is_not_fetched(place: Place) -> None:
+    provides = {"click": "99.0"}
+    part = place.add_part({"click/click.py": ""}, name="libraries", provides=provides)
+    (place.store / part["key"]).unlink()
+    assert len(place.run().told["folders"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted", "expected"),
+    [
+        ("1.2", "", True),
+        ("1.2", ">=1,<2", True),
+        ("2.0", ">=1,<2", False),
+        ("1.10", ">=1.9", True),
+        ("1.0", "==1", True),
+        ("1.4.7", "==1.4.*", True),
+        ("1.5", "==1.4.*", False),
+        ("1.5", "!=1.4.*,!=1.6", True),
+        ("1.6.0", "!=1.6", False),
+        ("2.3.1", "~=2.2", True),
+        ("3.0", "~=2.2", False),
+        ("2.2.9", "~=2.2.1", True),
+        ("2.3", "~=2.2.1", False),
+        ("1.0", ">1.0", False),
+        ("1.0.1", "<=1.0", False),
+        ("2.0rc1", ">=1", False),
+        ("1.0", ">=1.0a1", False),
+        ("1.0", "@ file:///x", False),
+    ],
+)
+def test_versions_that_will_do(version: str, wanted: str, expected: bool) -> None:
+    assert boot.satisfies(version, wanted) is expected
 
 
 def test_what_is_installed_is_used(place: Place) -> None:

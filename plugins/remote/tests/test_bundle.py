@@ -84,12 +84,38 @@ def test_it_starts_where_there_is_nothing(
     assert Path(told["cached"]).exists()
 
 
+def test_an_image_with_libraries_keeps_them(store: LocalStore, tmp_path: Path) -> None:
+    """A venv that sees those of the tests' own Python, and has no flow-core."""
+    import click
+
+    parts = make(store, tmp_path)
+    place = Place(tmp_path)
+    place.parts = [part._asdict() for part in parts.values()]
+    place.start = ["start_of_test"]
+    program = START.replace('"pluggy"', '"pluggy", "click"').replace("pluggy\n", "pluggy, click\n")
+    place.add_part({"start_of_test.py": program}, name="test")
+    environment = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    installed = Path(click.__file__).parents[1]
+    for found in [*installed.glob("click*"), *installed.glob("blake3*")]:
+        (packages / found.name).symlink_to(found)
+    bootstrap = store.bootstrap()
+    place.source, place.config = bootstrap.source, dict(bootstrap.config)
+    told = place.run(words=boot_command([str(environment / "bin" / "python")])).told
+    places = {Path(file).parent.name: file for file in told["files"]}
+    assert places["click"].startswith(str(packages))
+    assert places["blake3"].startswith(str(packages))
+    assert places["pluggy"].startswith(str(place.cache))
+    assert places["flow_core"].startswith(str(place.cache))
+
+
 def test_what_is_installed_needs_no_runtime(store: LocalStore, tmp_path: Path) -> None:
-    from flow_remote.boot import has_installed
+    from flow_remote.boot import find_installed
 
     installed = make_runtime(StepsRuntime(), store, str(tmp_path / "kept")).installed
     assert {"flow-core", "flow-remote", "flow-store-local"} <= set(installed)
-    assert has_installed(installed), "the tests run where all of it is installed"
+    assert installed.items() <= find_installed().items(), "the tests run where all of it is"
 
 
 def test_the_parts(store: LocalStore, tmp_path: Path) -> None:
@@ -100,6 +126,11 @@ def test_the_parts(store: LocalStore, tmp_path: Path) -> None:
     assert marks == this_machine()
     assert parts["flow"].python is parts["libraries"].platform is None
     assert all(part.key == f"runtime/{part.sha256}" for part in parts.values())
+    assert set(parts["compiled"].ranges) == set(parts["compiled"].provides)
+    assert parts["libraries"].ranges["click"] == ">=8.1"
+    libraries = names_in(store, parts["libraries"])
+    assert {name.partition("/")[0] for name in libraries} == {*parts["libraries"].provides}
+    assert {"click/click/__init__.py", "pluggy/pluggy/__init__.py"} <= {*libraries}
     flow = names_in(store, parts["flow"])
     assert {"flow_core/api.py", "flow_remote/supervisor.py", "flow_client/__init__.py"} <= {*flow}
     assert "flow_gc/__init__.py" not in flow, "nobody types commands there"
@@ -113,7 +144,7 @@ def test_nothing_of_this_machine_goes_along(store: LocalStore, tmp_path: Path) -
         for name in names_in(store, part):
             assert not name.startswith(("/", "."))
             assert "/tests/" not in name
-            assert not name.endswith((".pth", ".pyi", "direct_url.json", "RECORD", "_cffi.so"))
+            assert not name.endswith((".pth", ".pyi", "direct_url.json", "_cffi.so"))
         (content,) = store.read([part.key])
         with zipfile.ZipFile(io.BytesIO(content or b"")) as archive:
             here = os.path.dirname(os.path.dirname(archives.__file__)).encode()

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from booting import START, Place
+from booting import START, Place, pythons
 
 from flow_remote.script import PYTHONS, SCRIPT, boot_command, boot_program, lean
 
@@ -103,11 +103,7 @@ def test_what_may_not_be_executed(shell: list[str], place: Place) -> None:
     assert f"{path} may not be executed" in failure["why"]
 
 
-OLD = (
-    sorted(Path("/root/.pyenv/versions").glob("[23].*/bin/python"))
-    if Path("/root").exists()
-    else []
-)
+OLD = pythons()
 
 
 @pytest.mark.parametrize("python", OLD, ids=lambda path: path.parts[-3])

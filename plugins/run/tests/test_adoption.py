@@ -74,9 +74,9 @@ class Laboratory:
         self.file = tester.write(FLOW)
         self.launchers: list[subprocess.Popen[str]] = []
 
-    def launch(self, *words: str) -> subprocess.Popen[str]:
+    def launch(self, *words: str, compute: str = "detached") -> subprocess.Popen[str]:
         """Start a launcher: with four workers."""
-        options = ("-p", "detached_cluster", "--compute", "detached")
+        options = ("-p", "detached_cluster", "--compute", compute)
         process = subprocess.Popen(
             [sys.executable, str(self.file), *options, *words, "--max-workers", "4"],
             cwd=self.tester.path,
@@ -257,6 +257,15 @@ class TestResume:
         told = resumed.communicate(timeout=60)[0]
         assert resumed.returncode == 0, told
         lab.check(3)
+
+    def test_on_another_compute_people_are_told(self, lab: Laboratory) -> None:
+        lab.killed("run")
+        resumed = lab.launch("resume", compute="local")
+        lab.until(lambda: sum(lab.begun().values()) >= 8, resumed)
+        lab.go()
+        told = resumed.communicate(timeout=60)[0]
+        assert resumed.returncode == 0, told
+        assert "4 tasks of the earlier run may still run on compute 'detached'" in told
 
     def test_while_the_launcher_lives_nothing_is_adopted_or_ended(self, lab: Laboratory) -> None:
         first = lab.launch("run")

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from booting import START, Place, Service
+from booting import START, Place, Service, pythons
 
 from flow_azure import fetch
 from flow_azure.store import AzureStore
@@ -294,11 +294,7 @@ def test_it_needs_no_syntax_newer_than_3_8_and_nothing_of_ours() -> None:
     assert len(lean(source)) < 25_000, "each task carries it"
 
 
-OLD = [
-    path
-    for version in ("3.8", "3.9")
-    for path in sorted(Path("/root/.pyenv/versions").glob(f"{version}.*/bin/python"))
-]
+OLD = pythons("3.8", "3.9")
 
 
 @pytest.mark.parametrize("python", OLD, ids=lambda path: path.parts[-3])

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from booting import START, Place, Service
+from booting import START, Place, Service, pythons
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -289,11 +289,7 @@ def test_it_needs_no_syntax_newer_than_3_8_and_nothing_of_ours() -> None:
     assert len(lean(source)) < 25_000, "each task carries it"
 
 
-PYTHONS = [Path(sys.executable)] + [
-    path
-    for version in ("3.8", "3.9")
-    for path in sorted(Path("/root/.pyenv/versions").glob(f"{version}.*/bin/python"))
-]
+PYTHONS = [Path(sys.executable), *pythons("3.8", "3.9")]
 
 
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.parts[-3])

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from booting import START, Place, Service, digest
+from booting import START, Place, Service, digest, pythons
 
 from flow_core.testing import FaultyProxy
 from flow_objectstore import fetching
@@ -597,11 +597,7 @@ def test_it_needs_no_syntax_newer_than_3_8_and_nothing_of_ours() -> None:
     assert len(lean(source)) < 30_000, "each task carries it"
 
 
-OLD = [
-    path
-    for version in ("3.8", "3.9")
-    for path in sorted(Path("/root/.pyenv/versions").glob(f"{version}.*/bin/python"))
-]
+OLD = pythons("3.8", "3.9")
 
 
 @pytest.mark.usefixtures("own_keys")

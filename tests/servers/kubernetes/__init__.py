@@ -19,7 +19,9 @@ against a real one too, by the variable ``FLOW_TEST_KUBECONFIG``.
 `jobs`, `garbage`         controllers: jobs; what goes with its owner, namespace or node
 `scheduler`, `nodes`      where pods run; what becomes of them when a node is lost
 `kubelet`, `podworker`    runs pods: images, init containers, restarts, exit codes, deletion
-`processes`, `simulated`  containers as processes, or as timers for tests of scale
+`processes`, `places`     containers as processes, with volumes in mount namespaces
+`podmanruntime`           containers by podman, from real images: the setting ``podman``
+`simulated`               containers as timers, for tests of scale
 ========================  ==============================================================================
 
 Not offered: exec, attach, port-forward, probes, networks of pods (they share this machine's), image contents

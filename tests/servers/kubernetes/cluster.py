@@ -23,9 +23,11 @@ from servers.kubernetes.jobs import JobController
 from servers.kubernetes.kinds import NAMESPACE
 from servers.kubernetes.kubelet import Kubelet, Parts
 from servers.kubernetes.nodes import NodeController, make_nodes
+from servers.kubernetes.podmanruntime import PodmanRuntime
 from servers.kubernetes.podrequests import PodRequests
 from servers.kubernetes.processes import Processes
 from servers.kubernetes.registry import Registry
+from servers.kubernetes.runtime import Runtime
 from servers.kubernetes.scheduler import Scheduler
 from servers.kubernetes.settings import Settings
 from servers.kubernetes.simulated import Simulations
@@ -64,7 +66,7 @@ class Cluster:
                 self.recorder,
                 settings,
                 self.images,
-                Processes(settings.memory_check),
+                _runtime(settings),
                 self.simulations,
                 folder,
                 port,
@@ -95,3 +97,9 @@ class Cluster:
         self.faults.remove(namespace=name)
         self.access.allow_all(name)
         self.simulations.set(name, None)
+
+
+def _runtime(settings: Settings) -> Runtime:
+    if settings.podman:
+        return PodmanRuntime(settings.podman)
+    return Processes(settings.memory_check)

@@ -56,6 +56,7 @@ class PodWorker:
         self._task = asyncio.get_running_loop().create_task(self._live())
         self._killer: asyncio.Task[None] | None = None
         self._is_forgotten = False
+        self._starting = 0
 
     # What others ask of it.
 
@@ -108,6 +109,8 @@ class PodWorker:
     async def _clean(self) -> None:
         if self._killer:
             self._killer.cancel()
+        self._terminating = True
+        await self._until_started()
         self.kill()
         for running in list(self._running.values()):
             await running.wait()
@@ -199,14 +202,13 @@ class PodWorker:
         work = await self._work(container)
         if work is None:
             return 137
+        self._starting += 1
         try:
             running = await self._start(work)
         except StartError as error:
-            self._record("Failed", f"Error: {error}", warns=True)
-            self._states.end(name, Exit(128), "StartError", str(error))
-            work.log.complete()
-            self._write()
-            return 128
+            return self._not_started(name, work, str(error))
+        finally:
+            self._starting -= 1
         self._running[name] = running
         self._states.run(name, work.id, container["image"])
         self._record("Started", f"Started container {name}")
@@ -215,6 +217,8 @@ class PodWorker:
             running.signal(signal.SIGTERM)
         ended = await running.wait()
         del self._running[name]
+        if ended.not_started:
+            return self._not_started(name, work, ended.not_started)
         work.log.complete()
         oom = ended.out_of_memory or name in self._out_of_memory
         self._out_of_memory.discard(name)
@@ -223,6 +227,13 @@ class PodWorker:
         if self._spec["restartPolicy"] != "Never" or len(self._states.names) > 1:
             self._write()
         return ended.code
+
+    def _not_started(self, name: str, work: Work, why: str) -> int:
+        self._record("Failed", f"Error: {why}", warns=True)
+        self._states.end(name, Exit(128), "StartError", why)
+        work.log.complete()
+        self._write()
+        return 128
 
     async def _work(self, container: Object) -> Work | None:
         """Return what is to start, when its image and all that it refers to are there."""
@@ -246,8 +257,7 @@ class PodWorker:
 
     def _check_user(self, container: Object) -> None:
         """Refuse to run as root what must not."""
-        own, common = container.get("securityContext", {}), self._spec.get("securityContext", {})
-        both = {**common, **own}
+        both = self._context(container)
         user = both.get("runAsUser", self._parts.images.find(container["image"]).user)
         if both.get("runAsNonRoot") and user == 0:
             pod = f'"{self._key[2]}_{self._key[1]}({self.uid})", container: {container["name"]}'
@@ -266,8 +276,7 @@ class PodWorker:
             await self._until_ending()
             return False
         backoff = self._parts.settings.pull_backoff
-        known = self._parts.images.find(image)
-        while known.missing and not self._is_ending():
+        while await self._is_missing(image) and not self._is_ending():
             never = container["imagePullPolicy"] == "Never"
             word = "ErrImageNeverPull" if never else "ErrImagePull"
             why = f'Container image "{image}" is not present with pull policy of Never'
@@ -284,11 +293,17 @@ class PodWorker:
                 self._record("BackOff", f'Back-off pulling image "{image}"')
             await asyncio.sleep(backoff / 2)
             backoff = min(2 * backoff, _MOST_BACKOFF)
-            known = self._parts.images.find(image)
-        if known.seconds:
+        seconds = self._parts.images.find(image).seconds
+        if seconds:
             self._record("Pulling", f'Pulling image "{image}"')
-            await asyncio.sleep(known.seconds)
+            await asyncio.sleep(seconds)
         return not self._is_ending()
+
+    async def _is_missing(self, image: str) -> bool:
+        if self._parts.images.find(image).missing:
+            return True
+        is_simulated = self._parts.simulations.find(self._key[1]) is not None
+        return not is_simulated and not await self._parts.runtime.has(image)
 
     def _prepared(self, pod: Entry, container: Object) -> Work:
         name = container["name"]
@@ -315,7 +330,14 @@ class PodWorker:
             self._folder / f"{name}.message",
             self._spec.get("hostname", self._key[2][:63]),
             self._kubelet.names.file_for(pod),
+            _user(self._context(container)),
+            bool(self._context(container).get("readOnlyRootFilesystem")),
         )
+
+    def _context(self, container: Object) -> Object:
+        """Return the security context of a container: its own, over that of the pod."""
+        own, common = container.get("securityContext", {}), self._spec.get("securityContext", {})
+        return {**common, **own}
 
     def _message_mount(self, container: Object) -> list[Mount]:
         """Return where a container writes its last words, if it has a place of its own for that."""
@@ -359,8 +381,9 @@ class PodWorker:
         self._terminating = True
         for running in list(self._running.values()):
             running.signal(signal.SIGTERM)
-        if self._running:
+        if self._running or self._starting:
             await asyncio.wait([self._task], timeout=grace)
+        await self._until_started()
         self.kill()
         if not self._running and not self._task.done():  # it waits for something
             self._task.cancel()
@@ -386,6 +409,11 @@ class PodWorker:
 
     def _is_ending(self) -> bool:
         return self._terminating or bool(self._verdict)
+
+    async def _until_started(self) -> None:
+        """Wait for containers that are about to start: what is half there cannot be ended."""
+        while self._starting:
+            await asyncio.sleep(0.05)
 
     async def _until_ending(self) -> None:
         while not self._is_ending():
@@ -431,3 +459,10 @@ class PodWorker:
         pod = self._pod()
         if pod is not None and not self._is_silent():
             self._parts.recorder.record(pod, "kubelet", reason, message, warns=warns)
+
+
+def _user(context: Object) -> str:
+    """Return the user and group of a security context; ``""`` = it says nothing."""
+    if "runAsUser" not in context:
+        return ""
+    return f"{context['runAsUser']}:{context.get('runAsGroup', context['runAsUser'])}"

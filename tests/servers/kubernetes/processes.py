@@ -49,6 +49,9 @@ class Processes:
         self._memory_check = memory_check
         self._places = Places()
 
+    async def has(self, image: str) -> bool:
+        return True  # they are names only
+
     async def start(self, work: Work) -> ProcessContainer:
         environment = {"PATH": PATH, "HOME": "/root", "HOSTNAME": work.hostname, **work.environment}
         words = [*work.command, *work.arguments]
@@ -91,7 +94,7 @@ class ProcessContainer:
     ) -> None:
         self._process, self._work, self._end = process, work, end
         self._out_of_memory = False
-        self._output = _Output(output, work.log)
+        self._output = Output(output, work.log)
         loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = loop.create_future()
         self._pidfd = os.pidfd_open(process.pid)
@@ -138,7 +141,7 @@ class ProcessContainer:
                 return
 
 
-class _Output:
+class Output:
     """What a container writes, on its way into its log."""
 
     def __init__(self, pipe: int, log: Log) -> None:
@@ -153,6 +156,10 @@ class _Output:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._ended), 5)
         self._finish()
+
+    def tail(self) -> str:
+        """Return the end of it."""
+        return self._log.tail(2048, 20).strip()
 
     def _read(self) -> None:
         try:

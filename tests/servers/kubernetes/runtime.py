@@ -39,6 +39,8 @@ class Work(NamedTuple):
         message: file that it may write its last words to.
         hostname: of the pod.
         hosts: file with the names of other pods, to see instead of ``/etc/hosts``; None = none.
+        user: ``1000:1000`` as its security context says; ``""`` = as the image says.
+        read_only: whether it cannot write but in its volumes.
     """
 
     id: str
@@ -54,6 +56,8 @@ class Work(NamedTuple):
     message: Path
     hostname: str
     hosts: Path | None
+    user: str
+    read_only: bool
 
 
 class Exit(NamedTuple):
@@ -63,11 +67,13 @@ class Exit(NamedTuple):
         code: as its status tells it: 128 + signal for one that a signal ended.
         signal: that ended it, or 0.
         out_of_memory: whether it had used more memory than it may.
+        not_started: why it did not even start; ``""`` = it did.
     """
 
     code: int
     signal: int = 0
     out_of_memory: bool = False
+    not_started: str = ""
 
 
 class StartError(Exception):
@@ -89,6 +95,9 @@ class Container(Protocol):
 
 class Runtime(Protocol):
     """Starts containers."""
+
+    async def has(self, image: str) -> bool:
+        """Say whether there is an image of this name."""
 
     async def start(self, work: Work) -> Container:
         """Start a container.

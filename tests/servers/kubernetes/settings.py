@@ -36,6 +36,8 @@ class Settings(NamedTuple):
         node_monitor_grace: after which a silent node is NotReady (40).
         eviction_wait: longest time that pods stay on a lost node, whatever they tolerate (300).
         bookmarks: between bookmarks of a watch (60).
+        podman: variables by which podman is found, which then runs the containers, from real images;
+            empty = they are processes of this machine.
         memory_check: between looks at the memory of containers that have a limit; 0 = never.
     """
 
@@ -48,6 +50,7 @@ class Settings(NamedTuple):
     eviction_wait: float = 1.0
     bookmarks: float = 2.0
     memory_check: float = 0.3
+    podman: dict[str, str] = {}
 
     @classmethod
     def read(cls, told: dict[str, object]) -> Settings:

@@ -38,6 +38,7 @@ def prepare_volumes(store: Store, pod: Entry, folder: Path, kubelet: Kubelet) ->
             _link(place, lasting)
         else:
             place.mkdir(exist_ok=True)
+            place.chmod(0o777)  # as kubelets do: the users of containers are many
             for path, data in _files(store, pod, volume).items():
                 file = place / path
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from flow_metaflow.exceptions import CommandException
 
 _NOT_OFFERED = {
     "card": "old flows cannot leave cards yet (flow-cards makes them for flows of flow-core)",
-    "kubernetes": "flow-kubernetes does not exist yet",
+    "kubernetes": "it is a command of flow-kubernetes: flow kubernetes",
     "batch": "nothing runs steps on AWS Batch",
     "argo-workflows": "nothing deploys flows to Argo Workflows yet (flow-argo)",
     "step-functions": "nothing deploys flows to AWS Step Functions",

@@ -15,8 +15,8 @@ _AIRFLOW = "nothing deploys flows to Airflow"
 _INTERNAL = "it is part of the inside of Metaflow, which flow-core does not have"
 _EXTENSION = "extensions of Metaflow are not loaded; plugins of flow-core take their place"
 _NO_PACKAGES = "its plugin is not installed: flow-conda or flow-pypi makes environments for steps"
-_KUBERNETES = "flow-kubernetes does not exist yet"
-_BATCH = "nothing runs steps on AWS Batch; flow-kubernetes will run them elsewhere"
+_KUBERNETES = "it is a decorator of flow-kubernetes, which flows of flow-core import"
+_BATCH = "nothing runs steps on AWS Batch; flow-kubernetes runs them elsewhere"
 
 _HINTS = {
     _CARDS: "leave cards out: store what they show as artifacts, and read it with the client",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,8 +29,8 @@ class ContainerOptions(Options):
     cpu: float | None = option(None, "Processors; parts of one are allowed.")
     gpu: int | None = option(None, "Graphics processors, of NVIDIA.")
     shared_memory: float | None = option(None, "Megabytes of shared memory (/dev/shm).")
-    volumes: Sequence[str] = option(
-        (), "Folders to mount: '/data', '/data:/inside' or '/data:/inside:ro'."
+    volumes: str | Sequence[str] = option(
+        (), "Folders to mount, by commas: '/data', '/data:/inside' or '/data:/inside:ro'."
     )
     network: str = option(
         "", "Network: 'host', 'none', or the name of one; default: that of the runtime."
@@ -44,11 +45,11 @@ class ContainerOptions(Options):
     runtime: Literal["podman", "docker"] | None = option(
         None, "Which program runs it; default: podman where it is installed, else docker."
     )
-    variables: Sequence[str] = option(
-        (), "Names of environment variables that tasks get from this machine: 'AWS_*'."
+    variables: str | Sequence[str] = option(
+        (), "Names of environment variables that tasks get from this machine: 'AWS_*,HF_TOKEN'."
     )
-    options: Sequence[str] = option(
-        (), "Further words for 'podman run' or 'docker run': '--cap-drop=all'."
+    options: str | Sequence[str] = option(
+        (), "Further words for 'podman run' or 'docker run': '--cap-drop=all --read-only'."
     )
 
     @property
@@ -60,11 +61,10 @@ class ContainerOptions(Options):
     def to_plan(self) -> dict[str, Any]:
         """Return what is given, without the amounts, as JSON data."""
         given = {o.name: getattr(self, o.name) for o in describe_options(type(self))}
-        return {
-            name: list(value) if isinstance(value, (list, tuple)) else value
-            for name, value in given.items()
-            if value not in (None, "", (), []) and name not in AMOUNTS
-        }
+        given["volumes"] = listed(self.volumes)
+        given["variables"] = listed(self.variables)
+        given["options"] = words_of(self.options)
+        return {n: v for n, v in given.items() if v not in (None, "", []) and n not in AMOUNTS}
 
     def validate(self) -> None:
         """Refuse what no container can have."""
@@ -74,14 +74,14 @@ class ContainerOptions(Options):
                     f"Option '{name}' must be more than 0, not {amount:g}",
                     hint="@container(cpu=2, memory=8000)",
                 )
-        for volume in self.volumes:
+        for volume in listed(self.volumes):
             if not all(volume.split(":")) or volume.count(":") > 2:
                 raise DefinitionError(
                     f"Option 'volumes' cannot be '{volume}'",
                     why="a volume is FOLDER, FOLDER:INSIDE or FOLDER:INSIDE:ro",
                     hint="@container(volumes=['/data:/data:ro'])",
                 )
-        for name in self.variables:
+        for name in listed(self.variables):
             if "=" in name:
                 raise DefinitionError(
                     f"Option 'variables' holds names only, not '{name.partition('=')[0]}=…'",
@@ -90,6 +90,17 @@ class ContainerOptions(Options):
                 )
         if self.image is not None and not self.image.strip():
             raise DefinitionError("Option 'image' is empty", hint="@container(image='python:3.12')")
+
+
+def listed(value: str | Sequence[str]) -> list[str]:
+    """Return the parts of a text with commas; a list as it is."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return [part.strip() for part in parts if part.strip()]
+
+
+def words_of(value: str | Sequence[str]) -> list[str]:
+    """Return the words of a text as a shell reads them; a list as it is."""
+    return shlex.split(value) if isinstance(value, str) else list(value)
 
 
 container = StepDecorator("container", ContainerOptions)

@@ -28,7 +28,7 @@ from flow_container.ends import (
     read_log,
     read_states,
 )
-from flow_container.engine import Answer, Engine, find_engine
+from flow_container.engine import DOCKER, PODMAN, Answer, Engine, find_engine
 from flow_container.events import EventStream
 from flow_container.images import Image, Images
 from flow_core.api import FlowError, RunRecord, Runtime, TaskSpec
@@ -174,21 +174,26 @@ class ContainerBackend:
 
     def find(self, names: Sequence[str]) -> Mapping[str, str]:
         """Adopt the containers of earlier launchers that still run; remove those that have ended."""
-        engine = self._engine("")
-        there = [each for each in self._listed(engine) if each.job in names]
-        over = [each.name for each in there if not each.runs]
-        if over:
-            engine.call("rm", "--force", "--volumes", *over)
-        running = [each for each in there if each.runs]
-        for each in running:
-            tracked = _Tracked(each.name, each.job, each.member, engine)
-            tracked.started, tracked.scratch = True, each.scratch
-            with self._lock:
-                self._tracked[each.name] = tracked
-            self._tell(Running(each.job, member=each.member))
-        if running:
-            self._watch(engine)
-        return {each.job: each.job for each in running}
+        found: dict[str, str] = {}
+        for engine in self._engines_here():
+            there = [each for each in self._listed(engine) if each.job in names]
+            over = [each.name for each in there if not each.runs]
+            if over:
+                engine.call("rm", "--force", "--volumes", *over)
+            running = [each for each in there if each.runs]
+            for each in running:
+                self._adopt(engine, each)
+            if running:
+                self._watch(engine)
+            found.update({each.job: each.job for each in running})
+        return found
+
+    def _adopt(self, engine: Engine, each: _Found) -> None:
+        tracked = _Tracked(each.name, each.job, each.member, engine)
+        tracked.started, tracked.scratch = True, each.scratch
+        with self._lock:
+            self._tracked[each.name] = tracked
+        self._tell(Running(each.job, member=each.member))
 
     def cancel(self, ids: Sequence[str], grace: float) -> None:
         """Ask containers to end, and have the runtime end them by force after ``grace`` seconds."""
@@ -477,6 +482,14 @@ class ContainerBackend:
             known = [e for e in self._engines.values() if e.name == found.name]
             self._engines[name] = known[0] if known else found
         return self._engines[name]
+
+    def _engines_here(self) -> list[Engine]:
+        """Return all runtimes that work here: a step may have asked for any of them."""
+        chosen = str(self._setting("container_runtime") or "")
+        for name in [chosen] if chosen else [PODMAN, DOCKER]:
+            with contextlib.suppress(FlowError):
+                self._engine(name)
+        return list(dict.fromkeys(self._engines.values()))
 
     def _tell(self, news: News) -> None:
         self._news.append(news)

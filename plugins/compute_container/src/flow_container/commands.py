@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from flow_container import listed, words_of
 from flow_container.engine import Engine
 from flow_core.api import UsageError
 
@@ -78,8 +79,8 @@ def settle(
         return str(options.get(name) or setting(f"container_{name}") or "")
 
     def texts(name: str) -> tuple[str, ...]:
-        general = [part.strip() for part in str(setting(f"container_{name}") or "").split(",")]
-        return (*filter(None, general), *options.get(name, ()))
+        general = listed(str(setting(f"container_{name}") or ""))
+        return (*general, *options.get(name, ()))
 
     def amount(name: str) -> float:
         return resources[name] if name in resources else float(setting(f"container_{name}") or 0)
@@ -96,7 +97,7 @@ def settle(
         shared_memory=resources.get("shared_memory", 0.0),
         volumes=texts("volumes"),
         variables=texts("variables"),
-        options=(*shlex.split(setting("container_options") or ""), *options.get("options", ())),
+        options=(*words_of(setting("container_options") or ""), *options.get("options", ())),
     )
 
 

@@ -34,7 +34,7 @@ class SlurmBackend:
         self._client = Client()
         self._given = folder
         self._folder = ""
-        self._comment = ""
+        self._run = ""
         self._defaults: Mapping[str, Any] = {}
         self._watcher: Watcher | None = None
         self._unsure: list[Folder] = []  # submissions of which no answer came
@@ -54,7 +54,7 @@ class SlurmBackend:
         self._defaults = read_defaults(runtime.setting)
         root = runtime.setting("slurm_folder") or self._given or f"{state_folder()}/slurm"
         self._folder = os.path.join(os.path.abspath(root), f"{run.flow}-{run.run}")
-        self._comment = f"flow {run.flow}/{run.run}"
+        self._run = f"{run.flow}/{run.run}"
         self._watcher = Watcher(self._client, runtime.setting("slurm_poll"), wake)
 
     @property
@@ -101,7 +101,7 @@ class SlurmBackend:
         members = len(jobs[0].tasks) if jobs[0].is_gang else None
         options = words_for_sbatch(choices, members)
         options += [f"--job-name={scripts.shown_name([j.name for j in jobs])}"]
-        options += [f"--comment={self._comment}"]
+        options += [f"--comment=flow {self._run}"]
         if len(jobs) > 1:
             throttle = f"%{choices.throttle}" if choices.throttle else ""
             options.append(f"--array=0-{len(jobs) - 1}{throttle}")
@@ -125,7 +125,9 @@ class SlurmBackend:
     def _write(self, jobs: Sequence[Job], options: Sequence[str], choices: Choices) -> Folder:
         try:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            return scripts.write_folder(self._folder, jobs, options, choices.setup, choices.cpus)
+            return scripts.write_folder(
+                self._folder, self._run, jobs, options, choices.setup, choices.cpus
+            )
         except OSError as error:
             raise FlowError(
                 "The scripts of a job cannot be written",
@@ -236,8 +238,8 @@ class SlurmBackend:
             self._end([job.id for job in left])
         for folder in (*self._folders.values(), *self._unsure):
             folder.remove()
-        with suppress(OSError):  # another launcher may have jobs of this run
-            os.rmdir(self._folder)
+            with suppress(OSError):  # another launcher may have jobs of the same run
+                os.rmdir(os.path.dirname(folder.path))
 
     def _end(self, ids: Sequence[str]) -> None:
         """Cancel jobs, and wait until nothing of them runs."""

@@ -20,8 +20,16 @@ def need_program(name: str) -> str:
     """Return the path of a program of Slurm.
 
     Raises:
-        FlowError: it is not here.
+        FlowError: it is not here, or would look for a configuration that is not.
     """
+    configuration = os.environ.get("SLURM_CONF")
+    if configuration and not os.path.exists(configuration):  # it would try again for a minute
+        raise FlowError(
+            "The configuration of Slurm is not there",
+            where=f"SLURM_CONF={configuration}",
+            why="a sandbox has ended, or the path is wrong",
+            hint="unset SLURM_CONF, or start one anew: flow slurm sandbox",
+        )
     found = find_program(name)
     if found is None:
         raise FlowError(

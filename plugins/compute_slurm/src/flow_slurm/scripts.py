@@ -98,6 +98,12 @@ run "$SLURM_PROCID"
 """
 
 
+_TRIAL = """\
+import os, platform
+print("Python", platform.python_version(), "on", platform.node(), "in", os.getcwd())
+print("a task could run here")"""
+
+
 class Folder(NamedTuple):
     """The folder of one submission.
 
@@ -105,11 +111,13 @@ class Folder(NamedTuple):
         path: absolute.
         names: the `Job.name` of each task by its index; of a gang, the one name of all.
         members: how many members the gang has; None = it is none, but an array or one task.
+        run: that it belongs to: ``MoviesFlow/12``.
     """
 
     path: str
     names: tuple[str, ...]
     members: int | None = None
+    run: str = ""
 
     @property
     def script(self) -> str:
@@ -132,10 +140,19 @@ class Folder(NamedTuple):
         except OSError:
             return set()
 
-    def log(self, index: int) -> str:
-        """Return the end of what a task wrote before its log was open, and what Slurm says of it."""
+    def log(self, index: int, most: int = _LOG) -> str:
+        """Return the end of what a task wrote before its log was open, and what Slurm says of it.
+
+        Args:
+            index: of the task.
+            most: bytes of each file that are read.
+        """
         files = ["job.log", f"{index}.log"] if self.members is not None else [f"{index}.log"]
-        return "".join(_end_of(f"{self.path}/{name}") for name in files)
+        return "".join(_end_of(f"{self.path}/{name}", most) for name in files)
+
+    def script_of(self, index: int) -> str:
+        """Path of the script of one task."""
+        return f"{self.path}/{index}.sh"
 
     def grant(self, grace: float) -> None:
         """Say how long tasks may take to end, once they are told to."""
@@ -148,12 +165,18 @@ class Folder(NamedTuple):
 
 
 def write_folder(
-    root: str, jobs: Sequence[Job], options: Sequence[str], setup: Sequence[str], cpus: int
+    root: str,
+    run: str,
+    jobs: Sequence[Job],
+    options: Sequence[str],
+    setup: Sequence[str],
+    cpus: int,
 ) -> Folder:
     """Write all files of a submission.
 
     Args:
         root: the folder below which it lies.
+        run: that the jobs belong to.
         jobs: the tasks of an array, or one gang.
         options: for sbatch, which the script shows; sbatch gets them as words too.
         setup: lines of shell before each task.
@@ -164,16 +187,16 @@ def write_folder(
     os.makedirs(path, mode=0o700)
     os.mkdir(f"{path}/{_ENDED}")
     members = len(first.tasks) if first.is_gang else None
-    folder = Folder(path, tuple(job.name for job in jobs), members)
+    folder = Folder(path, tuple(job.name for job in jobs), members, run)
     tasks = list(zip(first.commands, first.variables, strict=True)) if members else [
         (job.commands[0], job.variables[0]) for job in jobs
     ]  # fmt: skip
     for index, (command, variables) in enumerate(tasks):
-        _write(f"{path}/{index}.sh", _task_script(command, variables, first.folder))
+        _write(folder.script_of(index), _task_script(command, variables, first.folder))
     _write(folder.script, _batch_script(folder, options, setup, cpus))
     if members:
         _write(f"{path}/member.sh", f"#!/bin/sh\nfolder={quote(path)}\n{_RUN}{_MEMBER}")
-    _write(f"{path}/{_NAMES}", json.dumps({"names": folder.names, "members": members}))
+    _write(f"{path}/{_NAMES}", json.dumps({"run": run, "names": folder.names, "members": members}))
     return folder
 
 
@@ -185,7 +208,7 @@ def read_folder(script: str) -> Folder | None:
     try:
         with open(f"{path}/{_NAMES}", encoding="utf-8") as file:
             told = json.load(file)
-        return Folder(path, tuple(told["names"]), told["members"])
+        return Folder(path, tuple(told["names"]), told["members"], told["run"])
     except (OSError, ValueError, KeyError):
         return None
 
@@ -204,6 +227,21 @@ def shown_name(names: Sequence[str]) -> str:
     first, last = min(names), max(names)  # what these have in common all have
     same = next((i for i, pair in enumerate(zip(first, last, strict=False)) if len({*pair}) > 1), 0)
     return re.sub(r"-[^-]*$", "", first[:same]) or first
+
+
+def trial_script(options: Sequence[str], setup: Sequence[str], python: str) -> str:
+    """Return a batch script that looks whether a task could run, and needs no folder."""
+    lines = ["#!/bin/bash -l" if setup else "#!/bin/sh"]
+    lines += [f"#SBATCH {_directive(option)}" for option in options]
+    if setup:
+        lines += ["set -e", *setup]
+    begin = "srun" if _is_gang(options) else "exec"
+    lines += [f"{begin} {quote(python)} -c {quote(_TRIAL)}", ""]
+    return "\n".join(lines)
+
+
+def _is_gang(options: Sequence[str]) -> bool:
+    return any(option.startswith("--ntasks=") and option != "--ntasks=1" for option in options)
 
 
 def _batch_script(folder: Folder, options: Sequence[str], setup: Sequence[str], cpus: int) -> str:
@@ -237,10 +275,10 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _end_of(path: str) -> str:
+def _end_of(path: str, most: int) -> str:
     try:
         with open(path, "rb") as file:
-            file.seek(max(os.fstat(file.fileno()).st_size - _LOG, 0))
+            file.seek(max(os.fstat(file.fileno()).st_size - most, 0))
             return file.read().decode(errors="replace")
     except OSError:
         return ""

@@ -90,13 +90,18 @@ class Watcher:
                 self._changed.clear()
                 due = min(due, time.monotonic() + _QUICK)
             began = time.monotonic()
-            if self._look_into_folders() or began >= due:
+            others = self._look_into_folders()
+            pause = self._pause_after(began)
+            if others or began >= due:
+                began = time.monotonic()
                 self._look()
-                took = time.monotonic() - began
-                due = time.monotonic() + max(self._rest, took * _SHARE)
-            took = time.monotonic() - began
-            pause = max(min(_FOLDERS, due - time.monotonic()), took * _SHARE, 0.01)
-            self._changed.wait(pause)
+                due = time.monotonic() + max(self._rest, self._pause_after(began))
+            self._changed.wait(max(min(pause, due - time.monotonic()), 0.01))
+
+    def _pause_after(self, began: float) -> float:
+        """Return how long to rest from work that has just been done, so that it stays a small part."""
+        took = time.monotonic() - began
+        return min(max(took * _SHARE, _FOLDERS), self._longest)
 
     def _look_into_folders(self) -> bool:
         """Tell of tasks that have ended well; say whether the cluster is to be asked of others."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 _LEVEL = 6
 _DATE = (1980, 1, 1, 0, 0, 0)
 _SKIPPED = ("__pycache__", "tests")
-_METADATA = ("METADATA", "PKG-INFO", "entry_points.txt")
+_METADATA = ("METADATA", "PKG-INFO", "WHEEL", "entry_points.txt")
 _OTHER_FORMS = {"zstandard": ("_cffi.", "backend_cffi.")}
 """Modules of compiled distributions that only other kinds of Python use, by their beginnings."""
 
@@ -103,6 +103,8 @@ def make_archive(files: Mapping[str, File]) -> tuple[bytes, int]:
             with open(file.path, "rb") as opened:
                 content = opened.read()
             unpacked += _add(archive, name, content)
+            if name.endswith(".dist-info/METADATA") and name.count("/") > 1:
+                unpacked += _add(archive, *_record(name, files))
             code = codes.get(file.path)
             if code is not None:
                 header = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
@@ -111,9 +113,21 @@ def make_archive(files: Mapping[str, File]) -> tuple[bytes, int]:
     return made.getvalue(), unpacked
 
 
+def _record(metadata: str, files: Mapping[str, File]) -> tuple[str, bytes]:
+    """Return name and content of the list of a distribution's files, which lies beside its metadata.
+
+    Not the one that is there: that tells how and where it was installed.
+    """
+    folder = metadata.rpartition("/")[0]
+    root = folder.rpartition("/")[0] + "/"
+    lines = (f"{name[len(root) :]},,\n" for name in files if name.startswith(root))
+    return f"{folder}/RECORD", "".join(lines).encode()
+
+
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> int:
     entry = zipfile.ZipInfo(name, _DATE)
-    mode = 0o755 if name.startswith("bin/") else 0o644  # else nothing in a package is a program
+    # Else nothing in a package is a program.
+    mode = 0o755 if name.rpartition("/")[0].endswith("bin") else 0o644
     entry.external_attr = (stat.S_IFREG | mode) << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system = 3  # whatever makes it: the bytes are the same

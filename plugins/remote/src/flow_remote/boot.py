@@ -171,22 +171,27 @@ def _unreadable(what: str, where: str, error: Exception) -> Failed:
 def find_runtime(place: Place, spec: Mapping[str, Any]) -> list[str]:
     """Return folders with flow-core and what it needs; none, if all of it is installed here."""
     always = os.environ.get("FLOW_RUNTIME") == "store"
-    if not always and has_installed(spec.get("installed") or {}):
+    here = {} if always else find_installed()
+    wanted = spec.get("installed") or {}
+    if wanted and all(here.get(name) == version for name, version in wanted.items()):
         return []
-    parts = choose(spec.get("runtime") or [])
+    parts = choose(spec.get("runtime") or [], here)
     cache = Cache(parts)
     missing = [part for part in parts if not cache.has(part)]
     if len(missing) > 1:
         together(lambda part: cache.fill(place, part), missing)
     elif missing:
         cache.fill(place, missing[0])
-    return [cache.folder(part) for part in parts]
+    folders = []
+    for part in parts:
+        folder = cache.folder(part)
+        inner = [os.path.join(folder, name) for name in lacking(part, here)]
+        folders += inner if part.get("provides") else [folder]
+    return folders
 
 
-def has_installed(wanted: Mapping[str, str], exactly: bool = True) -> bool:
-    """Whether distributions are installed here; ``exactly`` in these versions."""
-    if not wanted:
-        return False
+def find_installed() -> dict[str, str]:
+    """Return name → version of what is installed here."""
     found: dict[str, str] = {}
     for folder in dict.fromkeys(sys.path):
         try:
@@ -194,37 +199,86 @@ def has_installed(wanted: Mapping[str, str], exactly: bool = True) -> bool:
         except OSError:
             continue  # an archive, or no folder at all
         for name in names:
-            stem, dot, kind = name.rpartition(".")
-            if kind in ("dist-info", "egg-info") and dot:
-                parts = stem.split("-")
-                if len(parts) > 1:
-                    found.setdefault(_normal(parts[0]), parts[1])
-    versions = ((found.get(_normal(name)), version) for name, version in wanted.items())
-    return all(have is not None and (have == need or not exactly) for have, need in versions)
+            stem, _, kind = name.rpartition(".")
+            parts = stem.split("-")
+            if kind in ("dist-info", "egg-info") and len(parts) > 1:
+                found.setdefault(parts[0].replace("_", "-").replace(".", "-").lower(), parts[1])
+    return found
 
 
-def choose(parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the parts of the runtime for this Python.
+def choose(
+    parts: Sequence[Mapping[str, Any]], installed: Mapping[str, str]
+) -> list[Mapping[str, Any]]:
+    """Return the parts of the runtime that this Python needs.
 
     Args:
-        parts: ``key``, ``sha256``, ``size``, ``unpacked`` (in bytes); ``name``: of parts of one name, one is needed;
-            ``python``, ``platform``, ``libc``: what it is for, None = any; ``provides``: name →
-            version of the distributions in it: where these are installed, it can be done without.
+        parts: ``key``, ``sha256``, ``size``, ``unpacked`` (in bytes); ``name``: of parts of one
+            name, one is needed; ``python``, ``platform``, ``libc``: what it is for, None = any;
+            ``provides``: name → version of the libraries in it, each in a folder of its name;
+            ``ranges``: name → versions that would do as well: who has these needs not ours.
+        installed: name → version of what is installed here.
     """
     here = this_machine()
     names = dict.fromkeys(part.get("name") or part["key"] for part in parts)
     chosen = []
     for name in names:
         offered = [part for part in parts if (part.get("name") or part["key"]) == name]
+        if all(part.get("provides") and not lacking(part, installed) for part in offered):
+            continue
         fitting = [part for part in offered if fits(part, here)]
-        if fitting:
-            chosen.append(fitting[0])
-        elif not any(has_installed(p.get("provides") or {}, exactly=False) for p in offered):
+        if not fitting:
             raise _nothing_fits(name, offered, here)
+        chosen.append(fitting[0])
     if not chosen:
         hint = "install flow-core and the plugins in use in the image: pip install flow-core"
         raise Failed("There is no flow-core here", _machine(), "no runtime came along", hint)
     return chosen
+
+
+def lacking(part: Mapping[str, Any], installed: Mapping[str, str]) -> list[str]:
+    """Return those libraries of a part that are not installed here, or in a version that will not do.
+
+    A step finds the versions that its image was made with, as far as flow-core can work with them.
+    """
+    ranges = part.get("ranges") or {}
+    return [
+        name
+        for name in part.get("provides") or {}
+        if name not in installed or not satisfies(installed[name], ranges.get(name, ""))
+    ]
+
+
+def satisfies(version: str, wanted: str) -> bool:
+    """Whether a version is in a range, ``>=1.2,<2``; what cannot be told apart by numbers is not."""
+    clauses = [clause.strip() for clause in wanted.split(",") if clause.strip()]
+    have = _numbers(version)
+    for clause in clauses:
+        sign = clause[: len(clause) - len(clause.lstrip("<>=!~"))]
+        text = clause[len(sign) :].strip()
+        exact = not text.endswith(".*")
+        limit = _numbers(text if exact else text[:-2])
+        if have is None or limit is None:
+            return False
+        size = max(len(have), len(limit))
+        mine, other = (each + (0,) * (size - len(each)) for each in (have, limit))
+        same = mine == other if exact else mine[: len(limit)] == limit
+        compatible = mine >= other and mine[: len(limit) - 1] == limit[:-1]
+        if not {
+            ">=": mine >= other,
+            "<=": mine <= other,
+            ">": mine > other,
+            "<": mine < other,
+            "==": same,
+            "!=": not same,
+            "~=": compatible,
+        }.get(sign, False):
+            return False
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...] | None:
+    parts = version.split(".")
+    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else None
 
 
 def fits(part: Mapping[str, Any], here: Mapping[str, str]) -> bool:
@@ -518,7 +572,7 @@ def load_start(start: Any, folders: list[str]) -> Callable[[Any, list[str]], Any
             f"The runtime of flow-core does not start: {name} cannot be imported",
             folders[0] if folders else sys.executable,
             f"{type(error).__name__}: {error}",
-            "is it the image that fits? with FLOW_RUNTIME=store nothing of flow-core that is "
+            "with the variable FLOW_RUNTIME=store nothing of flow-core, and of what it needs, that is "
             "installed there is used",
         ) from error
     return found
@@ -573,10 +627,6 @@ def _sha256(content: bytes) -> str:
     import hashlib
 
     return hashlib.sha256(content).hexdigest()
-
-
-def _normal(name: str) -> str:
-    return name.replace("_", "-").replace(".", "-").lower()
 
 
 def _version(parts: int) -> str:

@@ -7,6 +7,8 @@ It has three parts, each a zip archive under ``runtime/<its SHA-256>``:
 * ``compiled``: what of that is compiled, with all that it needs, for this Python, system, processor
   and C library only.
 
+Of the last two an image takes only what it lacks, or has in a version that will not do.
+
 A part is made once from the files that are installed here, and again when one of them has changed:
 this machine keeps the archives, and knows by names, sizes and times which one it is. So a run, from
 the second on, asks the store one question.
@@ -19,12 +21,21 @@ import json
 import os
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from flow_core.api import Luggage, ObjectInfo, Runtime, Settings, Store, StoreError, find_compiled
+from flow_core.api import (
+    Luggage,
+    ObjectInfo,
+    Requirement,
+    Runtime,
+    Settings,
+    Store,
+    StoreError,
+    find_compiled,
+)
 from flow_remote import archives
 from flow_remote.boot import this_machine
 
@@ -48,7 +59,9 @@ class RuntimePart(NamedTuple):
         unpacked: how many bytes it becomes.
         name: ``flow``, ``libraries`` or ``compiled``.
         python, platform, libc: what it is for; None = any.
-        provides: name → version of the distributions in it that an image may have itself.
+        provides: name → version of the distributions in it that an image may have itself; each has
+            a folder of its own.
+        ranges: name → the versions of these that will do.
     """
 
     key: str
@@ -60,6 +73,7 @@ class RuntimePart(NamedTuple):
     platform: str | None
     libc: str | None
     provides: Mapping[str, str]
+    ranges: Mapping[str, str]
 
 
 class RuntimeBundle(NamedTuple):
@@ -87,7 +101,8 @@ class _Wanted(NamedTuple):
     name: str
     files: Mapping[str, archives.File]
     marks: Mapping[str, str | None]
-    provides: Mapping[str, str]
+    provides: Mapping[str, str] = {}
+    ranges: Mapping[str, str] = {}
 
 
 def make_runtime(runtime: Runtime, store: Store, folder: str | None = None) -> RuntimeBundle:
@@ -126,26 +141,42 @@ def _wanted(luggage: Luggage) -> list[_Wanted]:
     # What was written for flow-core is no library to a person, whose image may have none of it.
     libraries = {n: c for n, c in luggage.libraries.items() if not _is_ours(n)}
     own = {n: c for n, c in luggage.libraries.items() if _is_ours(n)}
-    compiled = find_compiled(luggage)
-    versions = {name: one.version for name, one in compiled.items()}
-    contents = {name: one.contents for name, one in compiled.items()}
+    ranges = {name: _range(luggage.needed.get(name, ())) for name in libraries}
+    versions = {name: luggage.versions[name] for name in libraries}
     # This goes along, too, where no plugin that builds on it is installed: in tests of one.
     own.setdefault(_REMOTE, {"flow_remote": os.path.dirname(os.path.abspath(__file__))})
     own.update({n: c for n, c in luggage.own.items() if not _has_only_commands(c)})
+    flow: dict[str, archives.File] = {}
+    for name, contents in own.items():
+        used = name == _REMOTE or name in luggage.used
+        flow |= archives.list_files(contents, name, compiled=used)
+    compiled = find_compiled(luggage)
     return [
-        _Wanted("flow", _files(own, luggage.used | {_REMOTE}), anywhere, {}),
-        _Wanted("libraries", _files(libraries), anywhere, {}),
-        _Wanted("compiled", _files(contents), this_machine(), versions),
+        _Wanted("flow", dict(sorted(flow.items())), anywhere),
+        _Wanted("libraries", _files(libraries), anywhere, versions, ranges),
+        _Wanted(
+            "compiled",
+            _files({name: one.contents for name, one in compiled.items()}),
+            this_machine(),
+            {name: one.version for name, one in compiled.items()},
+            {name: one.range for name, one in compiled.items()},
+        ),
     ]
 
 
-def _files(
-    distributions: Mapping[str, Mapping[str, str]], imported: Collection[str] = ()
-) -> dict[str, archives.File]:
-    found: dict[str, archives.File] = {}
-    for name, contents in distributions.items():
-        found |= archives.list_files(contents, name, compiled=name in imported)
+def _files(distributions: Mapping[str, Mapping[str, str]]) -> dict[str, archives.File]:
+    """Return the files of distributions, each in a folder of its own, so that an image which has one
+    of them need not get ours."""
+    found = {
+        f"{name}/{inner}": file
+        for name, contents in distributions.items()
+        for inner, file in archives.list_files(contents, name).items()
+    }
     return dict(sorted(found.items()))
+
+
+def _range(requirements: Iterable[Requirement]) -> str:
+    return ",".join(dict.fromkeys(one.range for one in requirements if one.range))
 
 
 def _installed(luggage: Luggage) -> dict[str, str]:
@@ -255,4 +286,5 @@ def _part(wanted: _Wanted, digest: str, size: int, unpacked: int) -> RuntimePart
         marks["platform"],
         marks["libc"],
         wanted.provides,
+        wanted.ranges,
     )

@@ -160,14 +160,17 @@ class Reuse:
             self._awaited.setdefault(place, f"{spec.pathspec}/{spec.attempt}")
         return found
 
-    def _unfinished_of(self, document: RunDocument, since: float) -> Iterable[TaskSpec]:
-        """Return what may still run of a run, of steps that would run in the same place today."""
-        plans = self._session.plans
-        specs = unfinished_attempts(self._session.store, document.flow, document.run, since)
-        for spec in specs:
-            plan = plans.get(spec.step)
-            if plan is not None and plan.compute == document.plans[spec.step]["compute"]:
-                yield spec
+    def _unfinished_of(self, document: RunDocument, since: float) -> list[TaskSpec]:
+        """Return what may still run of a run; nothing runs without its launcher where its compute
+        providers find nothing again."""
+        used = {plan.compute for plan in self._session.plans.values()}
+        computes = {plan["compute"] for plan in document.plans.values()}
+        if all(name in used and not self._can_adopt(name) for name in computes):
+            return []
+        return unfinished_attempts(self._session.store, document.flow, document.run, since)
+
+    def _can_adopt(self, compute: str) -> bool:
+        return hasattr(self._session.compute(compute), "adopt")
 
     def _ended_unseen(self, document: RunDocument) -> bool:
         """Whether the launcher of a run is gone, and did not see its end."""

@@ -1,0 +1,89 @@
+"""The jobs of flows that a cluster knows, whoever has started them: for commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from flow_core.api import FlowError, NotFound
+from flow_slurm.client import Client, SlurmError
+from flow_slurm.endings import waiting_text
+from flow_slurm.scripts import Folder, read_folder
+from flow_slurm.states import JobState
+
+
+class FlowJob(NamedTuple):
+    """One job of a flow.
+
+    Attributes:
+        state: what Slurm tells of it.
+        folder: its files.
+        task: which of them it is; of a gang, 0.
+    """
+
+    state: JobState
+    folder: Folder
+    task: int
+
+    @property
+    def name(self) -> str:
+        """The name of its task, or of its gang."""
+        return self.folder.names[self.task]
+
+    @property
+    def why(self) -> str:
+        """Where it runs, or why it does not."""
+        return waiting_text(self.state) if self.state.waits else self.state.nodes
+
+
+def find_jobs(client: Client, run: str | None = None) -> list[FlowJob]:
+    """Return the jobs of flows whose files this person can read; also such that ended a while ago.
+
+    Args:
+        client: speaks to the cluster.
+        run: only those of one run, ``MoviesFlow/12``, or of one flow; None = all.
+
+    Raises:
+        FlowError: Slurm does not answer.
+    """
+    try:
+        states = client.jobs()
+    except SlurmError as error:
+        raise FlowError(
+            "Slurm does not say which jobs there are",
+            why=str(error),
+            hint="see whether it is there: sinfo",
+        ) from None
+    folders = {path: read_folder(path) for path in {state.command for state in states}}
+    found = []
+    for state in states:
+        folder, index = folders[state.command], int(state.id.partition("_")[2] or 0)
+        if folder is None or index >= len(folder.names):
+            continue
+        if run is None or run in (folder.run, folder.run.partition("/")[0]):
+            found.append(FlowJob(state, folder, index))
+    return sorted(found, key=lambda job: _order(job.state.id))
+
+
+def the_jobs(jobs: Sequence[FlowJob], ids: Sequence[str]) -> list[FlowJob]:
+    """Return those of some ids; ``12`` stands for all elements of the array, too.
+
+    Raises:
+        NotFound: there is no such job.
+    """
+    found: list[FlowJob] = []
+    for id in ids:
+        some = [job for job in jobs if id in (job.state.id, job.state.id.partition("_")[0])]
+        if not some:
+            raise NotFound(
+                f"Slurm knows no job {id} of a flow",
+                why="it has ended a while ago, was never there, or its files are somebody else's",
+                hint="see which there are: flow slurm list",
+            )
+        found += [job for job in some if job not in found]
+    return found
+
+
+def _order(id: str) -> tuple[int, int]:
+    array, _, index = id.partition("_")
+    return int(array), int(index or 0)

@@ -1,0 +1,108 @@
+"""``flow slurm list`` and ``flow slurm kill``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from flow_core.api import CommandContext, FlowError, UsageError
+from flow_slurm.client import Client, SlurmError
+from flow_slurm.jobs import FlowJob, find_jobs, the_jobs
+
+
+def list_command(context: CommandContext) -> click.Command:
+    """Make the click command."""
+
+    def show(run: str | None, ended: bool, as_json: bool) -> None:
+        jobs = [j for j in find_jobs(Client(), run) if ended or not j.state.has_ended]
+        if as_json:
+            context.echo(json.dumps([_data(job) for job in jobs], indent=2))
+            return
+        for line in _lines(jobs):
+            context.echo(line)
+        if not jobs:
+            context.echo("no jobs of flows" + ("" if ended else "; with those that ended: --ended"))
+
+    return click.Command(
+        "list",
+        callback=show,
+        params=[
+            _run_option(),
+            click.Option(["--ended"], is_flag=True, help="Also those that ended a while ago."),
+            _json(),
+        ],
+        help="List the jobs of flows that wait or run in Slurm.",
+    )
+
+
+def kill_command(context: CommandContext) -> click.Command:
+    """Make the click command."""
+
+    def kill(ids: tuple[str, ...], run: str | None, as_json: bool) -> None:
+        if not ids and run is None:
+            raise UsageError(
+                "Which jobs?",
+                where="slurm kill",
+                hint="flow slurm kill 12_3, or flow slurm kill --run MoviesFlow/12",
+            )
+        client = Client()
+        jobs = [job for job in find_jobs(client, run) if not job.state.has_ended]
+        jobs = the_jobs(jobs, ids) if ids else jobs
+        try:
+            client.cancel([job.state.id for job in jobs])
+        except SlurmError as error:
+            raise FlowError(
+                "Slurm does not end the jobs", why=str(error), hint="try again: scancel JOB"
+            ) from None
+        if as_json:
+            context.echo(json.dumps([_data(job) for job in jobs], indent=2))
+            return
+        for job in jobs:
+            context.echo(f"{job.state.id}  {job.name}  is ended")
+        if not jobs:
+            context.echo("no jobs of flows wait or run there")
+
+    return click.Command(
+        "kill",
+        callback=kill,
+        params=[
+            click.Argument(["ids"], nargs=-1, metavar="[JOB]..."),
+            _run_option(),
+            _json(),
+        ],
+        help="End jobs of flows: JOB is what list shows, or the number of a whole array. A launcher "
+        "that waits for them hears of it, and tries them again where @retry says so.",
+    )
+
+
+def _lines(jobs: Sequence[FlowJob]) -> list[str]:
+    rows = [(job.state.id, job.state.state, job.folder.run, job.name, job.why) for job in jobs]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _data(job: FlowJob) -> dict[str, Any]:
+    return {
+        "job": job.state.id,
+        "state": job.state.state,
+        "run": job.folder.run,
+        "name": job.name,
+        "nodes": job.state.nodes,
+        "why": job.why if job.state.waits else "",
+        "members": job.folder.members,
+        "user": job.state.user,
+    }
+
+
+def _run_option() -> click.Option:
+    return click.Option(["--run"], metavar="FLOW[/RUN]", help="Only those of a run, or a flow.")
+
+
+def _json() -> click.Option:
+    return click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
