@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from servers.kubernetes.handle import Cluster, kubectl
+from servers.kubernetes.real import real_cluster
 
 
 def job(name: str, script: str, **more: Any) -> dict[str, Any]:
@@ -302,7 +303,7 @@ class TestValidation:
         )
         status = self.wrong_job(kubernetes, batch, **{f"{spec}restartPolicy": "Always"})
         assert (
-            'Unsupported value: "Always": supported values: "Never", "OnFailure"'
+            'Unsupported value: "Always": supported values: "OnFailure", "Never"'
             in (status["message"])
         )
 
@@ -1017,7 +1018,7 @@ class TestScheduling:
         assert "no route to host" in status["message"]
         cluster.find_node(node)
         until(lambda: cluster.processes(name) == [])
-        refused(404, core.read_namespaced_pod, name, cluster.namespace)
+        until(lambda: name not in run_names(core, cluster.namespace))
         core.api_client.close()
         batch.api_client.close()
 
@@ -1257,3 +1258,23 @@ def test_nothing_of_a_cluster_is_left_behind(new_kubernetes):
         core.api_client.close()
         os.kill(int(Path(cluster.folder, "pid").read_text()), end)
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
+
+
+def test_the_same_tests_run_on_a_real_cluster(new_kubernetes, tmp_path, monkeypatch):
+    """Here the real cluster is one of ours, but nobody knows that."""
+    ours = new_kubernetes()
+    monkeypatch.setenv("FLOW_TEST_KUBECONFIG", ours.kubeconfig)
+    with real_cluster("somewhere", tmp_path) as cluster:
+        assert (cluster.is_real, cluster.namespace) == (True, "somewhere")
+        core = cluster.core()
+        core.create_namespaced_pod("somewhere", pod("a", "echo here"))
+        ended(core, "somewhere", "a")
+        assert core.read_namespaced_pod_log("a", "somewhere") == "here\n"
+        with pytest.raises(pytest.skip.Exception) as skipped:
+            cluster.evict("a")
+        assert (
+            str(skipped.value) == "needs the test server: evict cannot be asked of a real cluster"
+        )
+        core.api_client.close()
+    names = ours.core().list_namespace(field_selector="metadata.name=somewhere").items
+    assert [each.status.phase for each in names] in ([], ["Terminating"])

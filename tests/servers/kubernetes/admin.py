@@ -128,7 +128,7 @@ class Admin:
 
     def expire(self, namespace: str = "", watches: int = 0) -> int:
         """Forget all changes so far, and end all watches by a 410; the next some get a 410 at once."""
-        self._cluster.store.forget()
+        self._cluster.store.forget(namespace)
         chosen = self._watches(namespace)
         for watch in chosen:
             watch.expire()

@@ -146,7 +146,7 @@ class Api:
         self._not_from_the_future(request)
         version, entries = self._page(request, target)
         metadata: Object = {"resourceVersion": str(version)}
-        limit = int(request.query.get("limit") or 0)
+        limit = _number(request.query.get("limit") or "0")
         if limit and len(entries) > limit:
             metadata["continue"] = self._keep(version, entries[limit:])
             metadata["remainingItemCount"] = len(entries) - limit
@@ -253,7 +253,7 @@ class Api:
         whole = {**before.object}
         if how == "application/json-patch+json":
             after = patches.json_patch(whole, patch)
-        elif how == "application/merge-patch+json" or not target.kind.model:
+        elif how == "application/merge-patch+json":
             after = patches.merge(whole, patch)
         else:
             after = patches.strategic_merge(whole, patch)
@@ -424,6 +424,12 @@ def _how_to_delete(options: Object) -> tuple[float | None, str]:
     if policy not in ("", "Orphan", "Background", "Foreground"):
         raise bad_request(f'invalid deletion propagation policy "{policy}"')
     return (None if grace is None else float(grace)), policy
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return int(text)
 
 
 def _is_dry(request: Request) -> bool:

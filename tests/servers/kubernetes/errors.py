@@ -64,7 +64,7 @@ def invalid(field: str, value: Any, message: str) -> Cause:
 
 
 def unsupported(field: str, value: Any, known: tuple[str, ...]) -> Cause:
-    names = ", ".join(f'"{name}"' for name in sorted(known))
+    names = ", ".join(f'"{name}"' for name in known)
     message = f"Unsupported value: {_shown(value)}: supported values: {names}"
     return Cause(field, "FieldValueNotSupported", message)
 

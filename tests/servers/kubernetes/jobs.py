@@ -434,11 +434,10 @@ def _pod_of(job: Entry, index: int | None, failures: int) -> Object:
         "controller": True,
         "blockOwnerDeletion": True,
     }
-    start = f"{job.name}-{middle}"
     return {
         "metadata": {
-            "generateName": start,
-            "name": f"{start[:57]}{'' if len(start) <= 57 else '-'}{suffix()}",
+            "generateName": f"{job.name}-{middle}",
+            "name": f"{job.name[: 57 - len(middle)]}-{middle}{suffix()}",
             "labels": labels,
             **({"annotations": annotations} if annotations else {}),
             "ownerReferences": [owner],

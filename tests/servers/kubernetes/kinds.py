@@ -11,7 +11,7 @@ class Kind(NamedTuple):
     Attributes:
         name: in the singular, such as ``Pod``.
         plural: as in paths: ``pods``.
-        model: the class of the official client with its fields; ``""`` = none: all fields are taken.
+        model: the class of the official client with its fields.
         group: ``""`` = the core group.
         version: of the group.
         namespaced: whether its objects lie in namespaces.
@@ -93,10 +93,6 @@ PRIORITY_CLASS = Kind(
 ROLE = Kind("Role", "roles", "V1Role", "rbac.authorization.k8s.io")
 ROLE_BINDING = Kind("RoleBinding", "rolebindings", "V1RoleBinding", "rbac.authorization.k8s.io")
 LEASE = Kind("Lease", "leases", "V1Lease", "coordination.k8s.io")
-JOB_SET = Kind(
-    "JobSet", "jobsets", "", "jobset.x-k8s.io", "v1alpha2", sub=("status",), categories=("all",)
-)
-
 KINDS = (
     POD,
     JOB,
@@ -114,7 +110,6 @@ KINDS = (
     ROLE,
     ROLE_BINDING,
     LEASE,
-    JOB_SET,
 )
 
 BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}

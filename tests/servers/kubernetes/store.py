@@ -89,6 +89,7 @@ class Store:
         self._owned: dict[str, dict[tuple[Kind, str, str], None]] = defaultdict(dict)
         self._history: dict[Kind, deque[Event]] = defaultdict(lambda: deque(maxlen=HISTORY))
         self._forgotten: dict[Kind, int] = defaultdict(int)
+        self._expired: dict[str, int] = {}
         self._listeners: dict[Kind | None, list[Callable[[Event], None]]] = defaultdict(list)
 
     def find(self, kind: Kind, namespace: str, name: str) -> Entry | None:
@@ -150,9 +151,15 @@ class Store:
         self._listeners[kind].append(listener)
         return lambda: self._listeners[kind].remove(listener)
 
-    def since(self, kind: Kind, version: int) -> list[Event] | None:
-        """Return the changes after a version; None = they are not known any more."""
-        if version < self._forgotten[kind]:
+    def since(self, kind: Kind, version: int, namespace: str) -> list[Event] | None:
+        """Return the changes after a version; None = they are not known any more.
+
+        Args:
+            kind: of the objects.
+            version: after which.
+            namespace: that is asked for: changes of others are returned, too.
+        """
+        if version < max(self._forgotten[kind], self._expired.get(namespace, 0)):
             return None
         history = self._history[kind]
         if not history or history[-1].entry.version <= version:
@@ -164,11 +171,14 @@ class Store:
             newer.append(event)
         return newer[::-1]
 
-    def forget(self, kind: Kind | None = None) -> None:
-        """Forget all changes until now, as etcd does when it compacts."""
-        for each in [kind] if kind else list(self._entries):
-            self._history[each].clear()
-            self._forgotten[each] = self.version
+    def forget(self, namespace: str = "") -> None:
+        """Forget all changes until now, as etcd does when it compacts; or those of one namespace."""
+        if namespace:
+            self._expired[namespace] = self.version
+            return
+        for kind in list(self._entries):
+            self._history[kind].clear()
+            self._forgotten[kind] = self.version
 
     def _write(self, type_: str, kind: Kind, content: Object, before: Entry | None) -> Entry:
         self.version += 1

@@ -64,7 +64,7 @@ class Watch:
             self.fail(too_large_version(self._version, self._store.version))
             return
         else:
-            missed = self._store.since(self._kind, self._version)
+            missed = self._store.since(self._kind, self._version, self.namespace)
             if missed is None:
                 self.fail(expired(_too_old(self._version, self._store.version)))
                 return
