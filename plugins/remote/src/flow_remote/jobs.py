@@ -55,9 +55,7 @@ class JobMaker:
     def _specifications(self) -> Specifications:
         bundle = make_runtime(self._runtime, self._store)
         settings = self._fetcher.settings
-        return Specifications(
-            self._runtime, self._store, bundle.document(), self._folder, settings
-        )
+        return Specifications(self._runtime, self._store, bundle.document(), self._folder, settings)
 
     def make(self, groups: Sequence[Sequence[Member]]) -> list[Job]:
         """Write the specifications of attempts, with one call of the store; return their jobs.
