@@ -17,6 +17,9 @@ from flow_remote.backend import Job, News
 
 N = TypeVar("N")
 
+QUICK: dict[str, Any] = {"kubernetes_cpu": 0.1, "kubernetes_memory": 200.0, "kubernetes_disk": 10.0}
+"""Settings for pods of which many fit on a small node."""
+
 ORIGIN = Origin("ada", "s3://bucket/flows")
 
 
@@ -98,8 +101,8 @@ class Bench:
 
     def __init__(self, cluster: Cluster, run: str = "12", **values: Any) -> None:
         self.cluster = cluster
-        values = {"kubernetes_config": cluster.kubeconfig, "kubernetes_disk": 10, **values}
-        self.backend = open_backend(run, kubernetes_memory=100, kubernetes_cpu=0.1, **values)
+        values = {"kubernetes_config": cluster.kubeconfig, **QUICK, **values}
+        self.backend = open_backend(run, **values)
         self.heard: list[News] = []
         self._unheard: list[News] = []
 

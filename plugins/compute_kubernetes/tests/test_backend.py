@@ -354,6 +354,7 @@ def test_cancelled(bench: Bench) -> None:
 def test_one_that_does_not_want_to_end_is_killed(bench: Bench) -> None:
     (id,) = bench.submit(job(("/bin/sh", "-c", "trap '' TERM; while true; do sleep 1; done")))
     bench.wait(Running)
+    time.sleep(1)  # until the shell has begun
     began = time.monotonic()
     bench.backend.cancel([id], grace=1)
     assert bench.wait(Ended).cause == "cancelled"

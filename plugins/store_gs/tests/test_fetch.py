@@ -232,6 +232,34 @@ def test_a_key_of_a_service_account(
     private_key.public_key().verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
 
 
+def test_a_wrong_clock(
+    content: Service, tmp_path: Path, monkeypatch: Any, private_key: rsa.RSAPrivateKey
+) -> None:
+    pem = private_key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    file = tmp_path / "key.json"
+    account = {"type": "service_account", "client_email": "job@project", "private_key": pem}
+    file.write_text(json.dumps({**account, "token_uri": f"{content.url}/token"}))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    real = time.time
+
+    def answer(_: dict[str, str], body: str) -> tuple[int, dict[str, str], str]:
+        claims = parse_qs(body)["assertion"][0].split(".")[1]
+        begins = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["iat"]
+        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(real()))
+        said = {"error": "invalid_grant", "error_description": "Token must be short-lived"}
+        late = abs(begins - real()) > 300
+        return (400, {"Date": date}, json.dumps(said)) if late else token()
+
+    content.answers["POST /token"] = answer
+    monkeypatch.setattr(fetch.time, "time", lambda: real() - 3600)
+    assert fetch.open(fake(content))("key") == b"content"
+    assert len(content.asked) == 3
+
+
 def test_a_key_that_cannot_be_read(content: Service, tmp_path: Path, monkeypatch: Any) -> None:
     file = tmp_path / "key.json"
     pem = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from flow_core.api import FlowError, RunRecord, Runtime
+from flow_core.api import RunRecord, Runtime
 from flow_kubernetes import names
 from flow_kubernetes.choices import Defaults, choose
 from flow_kubernetes.client import Connection, Refusal, Unreachable, explained, rights
@@ -33,6 +34,7 @@ _LAST_WORD = 15.0  # seconds for a request when it ends
 _AFTER_GRACE = (
     30.0  # seconds after which a cancelled job counts as ended, though its node is silent
 )
+_FAREWELL = 5.0  # seconds after the grace of the last pods until they should be gone
 _TROUBLE = 10.0  # seconds without a watch after which people are told
 
 
@@ -100,25 +102,32 @@ class KubernetesBackend:
         return dict(self.connection.calls)
 
     def close(self) -> None:
-        """Delete the jobs that have not ended; end all threads."""
+        """Delete the jobs that have not ended, and see them end; end all threads."""
         if self._connection is None:
             return
-        connection, self._connection = self._connection, None
         if self._patrol is not None:
             self._patrol.stop()
+        connection, self._connection = self._connection, None
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
         left = self._tracker.all()
         for job in left:
             self._tracker.cancel(job)
         try:
             self._delete_with(connection, left, self._grace, _LAST_WORD)
+            self._see_the_end()
         except (Refusal, Unreachable) as error:
             self.left = [job.id for job in left]
             self.why_left = str(error)
         for watch in self._watches.values():
             watch.stop()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
         connection.close()
+
+    def _see_the_end(self) -> None:
+        """Wait, not for long, until the pods that were deleted are gone."""
+        deadline = time.monotonic() + self._grace + _FAREWELL
+        while any(job.pods for job in self._tracker.all()) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     # --- jobs -------------------------------------------------------------------------------------
 
@@ -244,9 +253,8 @@ class KubernetesBackend:
         """
         limits = {} if patience is None else {"patience": patience}
         options: dict[str, Any] = {"propagationPolicy": "Background"}
-        graces: dict[str, Any] = (
-            {} if grace is None else {"gracePeriodSeconds": max(0, round(grace))}
-        )
+        # Without any grace, a pod would be gone before its node has ended it.
+        graces = {"gracePeriodSeconds": max(1, math.ceil(grace))}
         for namespace in dict.fromkeys(job.namespace for job in jobs):
             here = [job for job in jobs if job.namespace == namespace]
             for chunk in names_of(here):
@@ -339,6 +347,3 @@ def _pods(namespace: str) -> str:
 
 def _services(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/services"
-
-
-__all__ = ["FlowError", "KubernetesBackend"]

@@ -19,10 +19,14 @@ def build(context: CommandContext) -> click.Command:
     """Make the click group."""
     import click
 
+    from flow_kubernetes.cluster_commands import kill_command, list_command, logs_command
     from flow_kubernetes.manifest_command import manifest_command
     from flow_kubernetes.rbac_command import rbac_command
 
     parts = {
+        "list": list_command,
+        "kill": kill_command,
+        "logs": logs_command,
         "manifest": manifest_command,
         "rbac": rbac_command,
     }

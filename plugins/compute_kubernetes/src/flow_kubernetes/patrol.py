@@ -73,10 +73,9 @@ class Patrol:
     def _run(self) -> None:
         while not self._stopped.wait(_EVERY):
             self._clean_up()
-            waiting = self._tracker.waiting()
-            if waiting:
-                with suppress(Refusal, Unreachable):  # the watch tells of that trouble
-                    self._delete_again()
+            with suppress(Refusal, Unreachable):  # the watch tells of that trouble
+                self._delete_again()
+                if waiting := self._tracker.waiting():
                     self._look(waiting)
 
     def _delete_again(self) -> None:

@@ -6,22 +6,34 @@ from collections.abc import Iterable
 
 from flow_core.api import FlowError, RunRecord, Runtime, Session, Store
 from flow_kubernetes.backend import KubernetesBackend
+from flow_kubernetes.settings import PREFIX
 from flow_remote.provider import RemoteCompute
 
 
 class KubernetesCompute(RemoteCompute):
-    """Tasks as jobs of a Kubernetes cluster."""
+    """Runs attempts as jobs of a Kubernetes cluster. Options: `flow_kubernetes.KubernetesOptions`.
+
+    Since 0.1.
+    """
 
     name = "kubernetes"
+    capabilities = RemoteCompute.capabilities._replace(environments=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cluster = KubernetesBackend()
 
     def make_backend(self) -> KubernetesBackend:
         """Return the cluster's part."""
-        self._cluster = KubernetesBackend()
         return self._cluster
 
     def prepare(self, runtime: Runtime) -> None:
-        """Note in which namespaces steps have their jobs."""
+        """Note on what machines tasks run, and in which namespaces."""
         super().prepare(runtime)
+        self.capabilities = self.capabilities._replace(
+            platform=runtime.setting(PREFIX + "platform"),
+            workers=runtime.setting(PREFIX + "workers"),
+        )
         if isinstance(runtime, Session):
             self._cluster.namespaces = _namespaces(runtime)
 

@@ -78,6 +78,17 @@ def _declare_cluster(settings: Settings) -> None:
         "kubernetes_context", "", "Context of the kubeconfig; default: its current one."
     )
     settings.declare(
+        "kubernetes_platform",
+        "linux-x86_64",
+        "System and processor of the nodes, for the environments of steps: linux-x86_64, linux-aarch64.",
+    )
+    settings.declare(
+        "kubernetes_workers",
+        100,
+        "Tasks that are jobs at a time where nobody has set max_workers.",
+        minimum=1,
+    )
+    settings.declare(
         "kubernetes_image_registry", "", "Registry that is put before images that name none."
     )
     settings.declare(

@@ -12,6 +12,7 @@ from flow_kubernetes.pods import START, Sight
 from flow_remote.backend import Ended, News, Running, Waiting
 
 _AFTER_GRACE = 30.0  # seconds after which a deleted pod counts as ended, though its node is silent
+_UNSEEN = 2.0  # seconds in which a pod is seen that was made just before its job was deleted
 _AFTER_DELETION = 5.0  # the same for one that somebody else deletes
 _BACK_OFF = "ImagePullBackOff"  # says less than the error before it, with which it takes turns
 
@@ -156,6 +157,8 @@ class Tracker:
         with self._lock:
             if sight.member not in job.left:
                 return False
+            if job.cancelled and sight.member not in job.pods:
+                job.cancelled = max(job.cancelled, time.monotonic() + _AFTER_GRACE)
             job.pods[sight.member] = sight.name
             if sight.ended is not None:
                 return self._end(job, sight.ended)
@@ -199,10 +202,8 @@ class Tracker:
                 self._waiting[job.id] = job
 
     def deleted(self, job: Tracked, grace: float) -> None:
-        """Take in that a job is deleted: without pods it is over; with some, soon."""
-        job.cancelled = time.monotonic() + grace + _AFTER_GRACE
-        if not job.pods:  # none will come any more, whose end could be seen
-            self.end(job, "cancelled")
+        """Take in that a job is deleted. Without pods it is over in a moment, unless one is seen yet."""
+        job.cancelled = time.monotonic() + (grace + _AFTER_GRACE if job.pods else _UNSEEN)
 
     def _run(self, job: Tracked, sight: Sight) -> None:
         if sight.member in job.running:

@@ -119,12 +119,8 @@ class Reader:
 
     def set_clock(self, answer: Answer) -> bool:
         """Take the service's time from its answer; whether that is another one than before."""
-        told = parsedate_tz(answer.headers.get("date", ""))
-        if told is None:
-            return False
-        skew = timegm((*told[:6], 0, 0, 0)) - (told[9] or 0) - time.time()
-        before, self.skew = self.skew, skew
-        return abs(skew - before) > 60
+        before, self.skew = self.skew, answer.skew(self.skew)
+        return abs(self.skew - before) > 60
 
 
 class Answer:
@@ -161,6 +157,13 @@ class Answer:
         except (ValueError, KeyError, TypeError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    def skew(self, default: float = 0.0) -> float:
+        """Return how many seconds this machine's clock is behind the service's, if that tells."""
+        told = parsedate_tz(self.headers.get("date", ""))
+        if told is None:
+            return default
+        return timegm((*told[:6], 0, 0, 0)) - (told[9] or 0) - time.time()
 
     def check_length(self) -> None:
         """Refuse an answer that ended among its headers, which the library does not mind."""

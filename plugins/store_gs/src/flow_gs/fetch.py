@@ -62,7 +62,7 @@ class GoogleReader(Reader):
             headers["x-goog-user-project"] = self.config["payer"]
         if not self.config.get("anonymous"):
             with self.lock:
-                headers["authorization"] = f"Bearer {self.credentials.token(self.skew)}"
+                headers["authorization"] = f"Bearer {self.credentials.token()}"
         return self.web.ask("GET", url, headers, what="the service")
 
     def correct(self, answer: Answer) -> bool:
@@ -95,10 +95,10 @@ class Credentials:
         self._token = ""
         self._ends = 0.0
 
-    def token(self, skew: float) -> str:
-        """Return a token; ``skew`` is how many seconds this machine's clock is behind."""
+    def token(self) -> str:
+        """Return a token that holds for some minutes still."""
         if not self._token or self._ends - time.time() < AHEAD:
-            found = self._find(skew)
+            found = self._find()
             self._token = str(found["access_token"])
             self._ends = time.time() + float(found.get("expires_in") or 3600)
         return self._token
@@ -108,7 +108,7 @@ class Credentials:
         had, self._token = bool(self._token), ""
         return had
 
-    def _find(self, skew: float) -> Mapping[str, Any]:
+    def _find(self) -> Mapping[str, Any]:
         path = self._file()
         if not path:
             return self._of_machine()
@@ -125,7 +125,7 @@ class Credentials:
             if kind == "authorized_user":
                 return self._of_person(found, path)
             if kind == "service_account":
-                return self._of_account(found, path, skew)
+                return self._of_account(found, path)
         except KeyError as error:
             raise Failed(f"the credentials {path} lack {error}", _HINT) from None
         text = f"the credentials {path} are of the kind '{kind}', which needs Google's own library"
@@ -146,11 +146,20 @@ class Credentials:
         values = {name: found[name] for name in names}
         hint = "get new ones: gcloud auth application-default login"
         url = found.get("token_uri") or _TOKENS
-        return self._ask(url, {"grant_type": "refresh_token", **values}, hint)
+        answer = self._post(url, {"grant_type": "refresh_token", **values})
+        return _token_of(answer, f"{self.source}: {urlsplit(url).netloc}", hint)
 
-    def _of_account(self, found: Mapping[str, Any], path: str, skew: float) -> Mapping[str, Any]:
+    def _of_account(self, found: Mapping[str, Any], path: str) -> Mapping[str, Any]:
         """Return a token for the key of a service account, which signs the request for it."""
         self.source = f"{path}, {found['client_email']}"
+        hint = "is the key still there? gcloud iam service-accounts keys list; and the clock right?"
+        answer = self._asked_by(found, path, 0.0)
+        skew = answer.skew()
+        if answer.status == 400 and abs(skew) > 60:
+            answer = self._asked_by(found, path, skew)  # by the service's own clock
+        return _token_of(answer, f"{self.source}: the service of tokens", hint)
+
+    def _asked_by(self, found: Mapping[str, Any], path: str, skew: float) -> Answer:
         url, now = found.get("token_uri") or _TOKENS, int(time.time() + skew)
         claims = {"iss": found["client_email"], "scope": _SCOPE, "aud": url}
         claims.update({"iat": now, "exp": now + 3600})
@@ -158,13 +167,11 @@ class Credentials:
         text = b".".join(_base64(json.dumps(part).encode()) for part in (head, claims))
         signed = text + b"." + _base64(rsa_signature(text, found["private_key"], path))
         kind = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-        hint = "is the key still there? gcloud iam service-accounts keys list; and the clock right?"
-        return self._ask(url, {"grant_type": kind, "assertion": signed.decode()}, hint)
+        return self._post(url, {"grant_type": kind, "assertion": signed.decode()})
 
-    def _ask(self, url: str, values: Mapping[str, str], hint: str) -> Mapping[str, Any]:
+    def _post(self, url: str, values: Mapping[str, str]) -> Answer:
         headers = {"content-type": "application/x-www-form-urlencoded"}
-        answer = self.web.ask("POST", url, headers, urlencode(values).encode())
-        return _token_of(answer, f"{self.source}: {urlsplit(url).netloc}", hint)
+        return self.web.ask("POST", url, headers, urlencode(values).encode())
 
     def _of_machine(self) -> Mapping[str, Any]:
         """Return the token of the machine, or of the pod's service account."""
