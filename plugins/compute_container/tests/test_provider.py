@@ -22,6 +22,10 @@ class TestContainerCompute(ComputeSuite):
         return ContainerCompute()
 
     @pytest.fixture
+    def another(self, here: Podman) -> ContainerCompute:
+        return ContainerCompute()
+
+    @pytest.fixture
     def store(self, tmp_path: Path) -> LocalStore:
         return LocalStore(str(tmp_path / "store"))
 

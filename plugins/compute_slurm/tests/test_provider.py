@@ -26,6 +26,10 @@ class TestSlurmCompute(ComputeSuite):
         return SlurmCompute()
 
     @pytest.fixture
+    def another(self, slurm: Sandbox) -> SlurmCompute:
+        return SlurmCompute()
+
+    @pytest.fixture
     def store(self, tmp_path: Path) -> LocalStore:
         return LocalStore(str(tmp_path / "store"))
 
