@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +54,31 @@ def test_it_is_found_by_another_launcher(bench: Any, new_bench: Callable[..., An
     bench.until(lambda: bench.news(Running, id))
     assert id in bench.backend.find([id])
     assert bench.end(id).code == 6
+
+
+@pytest.mark.chaos
+def test_a_daemon_that_is_started_anew(
+    new_bench: Callable[..., Any], here: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("docker") is None:
+        pytest.skip("no program docker here")
+    address = f"unix://{tmp_path}/docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", address)
+    command = ["podman", "system", "service", "--time", "0", address]
+    with subprocess.Popen(command) as daemon:
+        while not (tmp_path / "docker.sock").exists():
+            time.sleep(0.02)
+        bench = new_bench(container_runtime="docker", container_network="host")
+        id = bench.submit("sleep 3; exit 4")
+        bench.until(lambda: bench.news(Running, id))
+        daemon.kill()
+    time.sleep(4)
+    assert bench.backend.news() == []
+    (tmp_path / "docker.sock").unlink(missing_ok=True)
+    with subprocess.Popen(command) as daemon:
+        assert bench.end(id).code == 4
+        bench.backend.close()
+        daemon.kill()
 
 
 def test_removed_by_somebody(bench: Any, here: Podman) -> None:

@@ -340,6 +340,14 @@ def test_ctrl_c_leaves_nothing(lab: FlowTester, here: Podman, tmp_path: Path) ->
     assert _containers(here, tmp_path) == []
 
 
+def _listeners(launcher: int) -> list[int]:
+    """Return the processes by which a launcher hears of events."""
+    found = subprocess.run(["ps", "-e", "-o", "pid,ppid,args"], capture_output=True, check=True)
+    rows = [line.split(maxsplit=2) for line in found.stdout.decode().splitlines()[1:]]
+    shells = [pid for pid, parent, _ in rows if parent == str(launcher)]
+    return [int(pid) for pid, parent, args in rows if parent in shells and " events " in args]
+
+
 @pytest.mark.slow
 @pytest.mark.chaos
 def test_a_launcher_that_is_killed_loses_nothing(
@@ -350,9 +358,12 @@ def test_a_launcher_that_is_killed_loses_nothing(
     _wait_for(lambda: len(_containers(here, tmp_path)) == 2)
     names = _containers(here, tmp_path)
     _wait_for(lambda: len({p.parent for p in (tmp_path / ".flow").rglob("live/*")}) == 2)
+    listeners = _listeners(run.pid)
+    assert listeners
     run.kill()
     run.communicate()
     killed = time.time()
+    _wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in listeners), 10)
     assert _containers(here, tmp_path) == names
     done = lab.python(file, "resume", "--with", "container").check()
     assert "all [1, 2]" in done.stdout

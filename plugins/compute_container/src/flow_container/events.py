@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import threading
 from collections.abc import Callable
@@ -10,6 +9,9 @@ from collections.abc import Callable
 from flow_container.engine import DOCKER, Engine
 
 _AGAIN = 1.0  # seconds after which a stream that has ended is opened again
+
+_WITH_US = '"$@" & exec >&-; read -r _; kill $! 2>/dev/null'
+"""Runs a program until its own input is closed: also when this process is killed, it ends."""
 
 _ENDS = {b"die", b"died", b"destroy", b"remove"}  # as Docker and podman call them
 
@@ -30,8 +32,10 @@ class EventStream:
         what = "{{.Action}}" if engine.name == DOCKER else "{{.Status}}"
         filters = ["--filter", f"label={label}", "--filter", "type=container"]
         # Not filtered by the kind of event: podman, as Docker's daemon, would tell of none.
-        self._command = [engine.path, "events", *filters, "--format", what]
+        self._command = ["/bin/sh", "-c", _WITH_US, "events"]
+        self._command += [engine.path, "events", *filters, "--format", what]
         self._heard = heard
+        self._alive = False
         self._closed = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -41,16 +45,14 @@ class EventStream:
     @property
     def alive(self) -> bool:
         """Whether the stream is open."""
-        process = self._process
-        return process is not None and process.poll() is None
+        return self._alive
 
     def close(self) -> None:
         """End the process and the thread."""
         self._closed.set()
         with self._lock:
-            if self._process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
         self._thread.join()
 
     def _listen(self) -> None:
@@ -60,19 +62,24 @@ class EventStream:
                     return
                 self._process = self._open()
             if self._process is not None:
-                assert self._process.stdout is not None
-                with self._process, self._process.stdout as lines:
-                    for line in lines:
-                        if line.strip() in _ENDS:
-                            self._heard()
+                self._hear(self._process)
             self._heard()  # what ended meanwhile was not told
             self._closed.wait(_AGAIN)
+
+    def _hear(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        with process:
+            self._alive = True
+            for line in process.stdout:
+                if line.strip() in _ENDS:
+                    self._heard()
+            self._alive = False
 
     def _open(self) -> subprocess.Popen[bytes] | None:
         try:
             return subprocess.Popen(
                 self._command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
