@@ -974,7 +974,8 @@ class TestScheduling:
         assert node is None
         assert message == (
             "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {gpu: yes}. "
-            "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+            "preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, "
+            "1 Preemption is not helpful for scheduling."
         )
         assert make("c", {"cpu": "1"}, **tolerant)[0] == "node-2"
         assert make("d", {"nvidia.com/gpu": "2"}, **tolerant)[0] == "node-2"
@@ -985,6 +986,38 @@ class TestScheduling:
         )
         core.delete_namespaced_pod("a", cluster.namespace)
         until(lambda: self.placed(core, cluster, "b")[0] == "node-1")
+        core.api_client.close()
+
+    def test_important_pods_push_others_out(self, new_kubernetes):
+        from kubernetes import client
+
+        cluster = new_kubernetes(nodes=[{"number": 1, "cpu": "2"}])
+        core, place = cluster.core(), cluster.namespace
+        scheduling = client.SchedulingV1Api(core.api_client)
+        scheduling.create_priority_class({"metadata": {"name": "high"}, "value": 1000})
+        version = core.list_namespaced_pod(place).metadata.resource_version
+
+        def make(name: str, cpu: str, **more: Any) -> None:
+            content = pod(name, "sleep 60", **more)
+            resources = {"requests": {"cpu": cpu}}
+            content["spec"]["containers"][0]["resources"] = resources
+            core.create_namespaced_pod(place, content)
+
+        for name in ("a", "b"):
+            make(name, "1")
+            until(lambda name=name: core.read_namespaced_pod(name, place).spec.node_name)
+        make("vip", "1", priorityClassName="high")
+        until(lambda: core.read_namespaced_pod("vip", place).spec.node_name)
+        [left] = [name for name in run_names(core, place) if name != "vip"]
+        from kubernetes import watch
+
+        events = watch.Watch().stream(
+            core.list_namespaced_pod, place, resource_version=version, timeout_seconds=1
+        )
+        gone = [event["object"] for event in events if event["type"] == "DELETED"]
+        reasons = [(each.type, each.reason) for each in gone[0].status.conditions]
+        assert ("DisruptionTarget", "PreemptionByScheduler") in reasons
+        assert {gone[0].metadata.name, left} == {"a", "b"}
         core.api_client.close()
 
     def test_a_lost_node_takes_its_pods_along(self, new_kubernetes):

@@ -22,6 +22,7 @@ from servers.kubernetes.kinds import NODE, POD
 from servers.kubernetes.nodes import node
 from servers.kubernetes.podworker import PodWorker
 from servers.kubernetes.processes import pids_of
+from servers.kubernetes.scheduler import preempt
 from servers.kubernetes.settings import NodeSettings
 from servers.kubernetes.simulated import Simulation
 
@@ -74,16 +75,7 @@ class Admin:
 
     def preempt(self, namespace: str, pod: str) -> None:
         """Delete a pod as the scheduler does for a more important one."""
-        found = self._cluster.registry.get(POD, namespace, pod)
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "PreemptionByScheduler",
-            "message": "default-scheduler: preempting to accommodate a higher priority pod",
-        }
-        conditions = [*found.object["status"].get("conditions", []), condition]
-        found = self._cluster.registry.put_status(found, conditions=conditions)
-        self._cluster.registry.delete(found)
+        preempt(self._cluster.registry, self._cluster.registry.get(POD, namespace, pod))
 
     def processes(self, namespace: str, pod: str = "") -> list[int]:
         """Return the ids of all processes of a namespace's pods, also of pods that are gone."""

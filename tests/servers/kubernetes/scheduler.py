@@ -1,4 +1,4 @@
-"""The scheduler: puts each pod on a node that has room for it, or says why none has."""
+"""The scheduler: puts each pod on a node that has room for it, makes room, or says why none has."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ from servers.kubernetes.store import Entry, Event, Object
 
 
 class Used(NamedTuple):
-    """What the pods on a node have taken of it."""
+    """What the pods on a node have taken of it.
+
+    Attributes:
+        amounts: together.
+        pods: namespace and name of each, by its uid.
+    """
 
     amounts: Amounts
-    pods: set[str]
+    pods: dict[str, tuple[str, str]]
 
 
 class Scheduler:
@@ -36,7 +41,7 @@ class Scheduler:
     def __init__(self, registry: Registry, recorder: Recorder) -> None:
         self._registry, self._recorder = registry, recorder
         self._waiting: dict[str, tuple[str, str]] = {}
-        self._used: dict[str, Used] = defaultdict(lambda: Used(defaultdict(Fraction), set()))
+        self._used: dict[str, Used] = defaultdict(lambda: Used(defaultdict(Fraction), {}))
         self._requests: dict[str, Amounts] = {}
         self._is_planned = False
         registry.store.listen(POD, self._pod_changed)
@@ -67,7 +72,7 @@ class Scheduler:
         used = self._used[node]
         if pod.uid in used.pods:
             return
-        used.pods.add(pod.uid)
+        used.pods[pod.uid] = (pod.namespace, pod.name)
         self._requests[pod.uid] = pod_requests(pod.object["spec"])
         for name, value in self._requests[pod.uid].items():
             used.amounts[name] += value
@@ -76,7 +81,7 @@ class Scheduler:
         used = self._used[node]
         if pod.uid not in used.pods:
             return
-        used.pods.remove(pod.uid)
+        del used.pods[pod.uid]
         for name, value in self._requests.pop(pod.uid).items():
             used.amounts[name] -= value
         self._plan()
@@ -132,11 +137,66 @@ class Scheduler:
             return ""
         if not nodes:
             return "no nodes available to schedule pods"
-        told = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
-        return (
-            f"0/{len(nodes)} nodes are available: {told}. preemption: 0/{len(nodes)} nodes are "
-            f"available: {len(nodes)} Preemption is not helpful for scheduling."
+        message = f"0/{len(nodes)} nodes are available: {_counted(reasons)}."
+        helpless = self._preempt(pod, wanted, nodes)
+        if not helpless:
+            return message
+        return f"{message} preemption: 0/{len(nodes)} nodes are available: {_counted(helpless)}."
+
+    def _preempt(self, pod: Entry, wanted: Amounts, nodes: list[Entry]) -> Counter[str]:
+        """Delete less important pods where that makes room; return why it does so nowhere."""
+        spec = pod.object["spec"]
+        helpless: Counter[str] = Counter()
+        chosen: list[tuple[int, int, str, list[Entry]]] = []
+        for node in nodes:
+            if spec.get("preemptionPolicy") == "Never" or any(
+                why[:4] == "node" for why in self._why_not(spec, wanted, node)
+            ):
+                helpless["Preemption is not helpful for scheduling"] += 1
+            elif (victims := self._victims(spec, wanted, node)) is None:
+                helpless["No preemption victims found for incoming pod"] += 1
+            else:
+                highest = max(each.object["spec"].get("priority", 0) for each in victims)
+                chosen.append((highest, len(victims), node.name, victims))
+        if not chosen:
+            return helpless
+        *_, name, victims = min(chosen, key=lambda each: each[:3])
+        for victim in victims:
+            if "deletionTimestamp" not in victim.object["metadata"]:
+                preempt(self._registry, victim)
+                message = f"Preempted by pod {pod.uid} on node {name}"
+                self._recorder.record(victim, "default-scheduler", "Preempted", message)
+        self._registry.put_status(pod, nominatedNodeName=name)
+        return Counter()
+
+    def _victims(self, spec: Object, wanted: Amounts, node: Entry) -> list[Entry] | None:
+        """Return pods of a node that are less important, and whose end makes room; None = there are
+        none. Those that end already come first."""
+        used, room = self._used[node.name], amounts(node.object["status"].get("allocatable", {}))
+        pods = [self._registry.get(POD, *key) for key in used.pods.values()]
+        lower = [
+            each
+            for each in pods
+            if each.object["spec"].get("priority", 0) < spec.get("priority", 0)
+        ]
+        lower.sort(
+            key=lambda each: (
+                "deletionTimestamp" not in each.object["metadata"],
+                each.object["spec"].get("priority", 0),
+            )
         )
+        victims: list[Entry] = []
+        taken = dict(used.amounts)
+        for each in lower:
+            victims.append(each)
+            for name, value in self._requests[each.uid].items():
+                taken[name] -= value
+            fits = all(
+                taken.get(name, 0) + value <= room.get(name, 0) for name, value in wanted.items()
+            )
+            if fits and len(used.pods) - len(victims) < room.get("pods", 110):
+                return victims
+        return None
 
     def _why_not(self, spec: Object, wanted: Amounts, node: Entry) -> list[str]:
         """Return all reasons for which a node does not do."""
@@ -181,8 +241,22 @@ class Scheduler:
             "message": message,
             "lastTransitionTime": timestamp(),
         }
+        pod = self._registry.get(POD, pod.namespace, pod.name)
         told = self._registry.put_status(pod, conditions=[condition])
         self._recorder.record(told, "default-scheduler", "FailedScheduling", message, warns=True)
+
+
+def preempt(registry: Registry, pod: Entry) -> None:
+    """Delete a pod since a more important one needs its place."""
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "PreemptionByScheduler",
+        "message": "default-scheduler: preempting to accommodate a higher priority pod",
+        "lastTransitionTime": timestamp(),
+    }
+    conditions = [*pod.object["status"].get("conditions", []), condition]
+    registry.delete(registry.put_status(pod, conditions=conditions))
 
 
 def tolerates(spec: Object, taint: Object) -> bool:
@@ -214,10 +288,15 @@ def _selected(spec: Object, node: Object) -> bool:
     return any(matches(term, labels) for term in terms)
 
 
+def _counted(reasons: Counter[str]) -> str:
+    return ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
+
+
 def _likeness(spec: Object) -> str:
     """Return a text that pods share which fit on the same nodes."""
     resources = [
         each.get("resources", {}) for each in (*spec["containers"], *spec.get("initContainers", ()))
     ]
-    rest = [spec.get(name) for name in ("nodeSelector", "affinity", "tolerations")]
+    names = ("nodeSelector", "affinity", "tolerations", "priority", "preemptionPolicy")
+    rest = [spec.get(name) for name in names]
     return json.dumps([resources, rest], sort_keys=True)
