@@ -50,7 +50,8 @@ class Bench:
         self.backend = SlurmBackend(str(folder))
         self.told: list[News] = []
         self.woken = 0
-        run = RunRecord("F", "1", RunState.RUNNING, time.time())
+        self.run = uuid.uuid4().hex[:8]  # other workers use the same cluster
+        run = RunRecord("F", self.run, RunState.RUNNING, time.time())
         self.backend.open(run, StepsRuntime(settings={**SETTINGS, **(settings or {})}), self._wake)
 
     def _wake(self) -> None:

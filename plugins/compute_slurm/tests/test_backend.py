@@ -137,7 +137,7 @@ def test_jobs_that_come_together_are_one_array(bench: Bench, slurm: Sandbox) -> 
     assert [bench.end(id).code for id in ids] == [0, 1, 2, 3, 4]
     told = slurm.run("scontrol", "show", "job", ids[1]).stdout
     assert "JobName=f-1-a\n" in told
-    assert "Comment=flow F/1" in told
+    assert f"Comment=flow F/{bench.run} " in told
 
 
 def test_a_throttle(bench: Bench, tmp_path: Path) -> None:
@@ -322,8 +322,8 @@ def test_close_ends_all_and_leaves_nothing(
     waited = time.monotonic()
     while processes_with(mark):
         assert time.monotonic() - waited < 10
-    assert squeue(slurm, "-n", "f-1-a") == []
-    assert not (tmp_path / "jobs" / "F-1").exists()
+    assert not [line for line in squeue(slurm, "-o", "%o") if str(tmp_path) in line]
+    assert list((tmp_path / "jobs").iterdir()) == []
 
 
 def test_somebody_else_cancels(bench: Bench, slurm: Sandbox) -> None:
@@ -557,3 +557,85 @@ def test_without_slurm_it_says_where_it_would_be(
         Bench(tmp_path)
     assert "Slurm is not on this machine: there is no 'sbatch'" in str(caught.value)
     assert "flow slurm sandbox" in str(caught.value)
+
+
+# --- other builds of Slurm, and answers that are lost --------------------------------------------
+
+
+def test_a_squeue_without_json(
+    new_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flow_slurm.client import Client, SlurmError
+
+    run = Client._run
+
+    def without_json(self: Client, program: str, *words: str, **more: Any) -> str:
+        if "--json" in words:
+            raise SlurmError("unrecognized option '--json'")
+        return run(self, program, *words, **more)
+
+    monkeypatch.setattr(Client, "_run", without_json)
+    bench = new_bench()
+    ids = bench.submit(*[job(f"exit {n}") for n in range(3)])
+    assert [bench.end(id).code for id in ids] == [0, 1, 2]
+    id = bench.start("sleep 1000")
+    bench.begin(id)
+    bench.backend.cancel([id], 1)
+    assert bench.end(id).cause == "cancelled"
+
+
+SBATCH = """#!/bin/sh
+# Takes the job, and then its answer is lost.
+{sbatch} "$@"
+echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
+exit 1
+"""
+
+
+def test_a_lost_answer_starts_nothing_twice(
+    bench: Bench, slurm: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "sbatch"
+    fake.write_text(SBATCH.format(sbatch=shutil.which("sbatch")))
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    jobs = [job(f"echo x >>{tmp_path}/ran-{n}", name=f"f-1-lost-{n}-0") for n in range(2)]
+    ids = bench.submit(*jobs)
+    assert [bench.end(id).code for id in ids] == [0, 0]
+    assert [(tmp_path / f"ran-{n}").read_text() for n in range(2)] == ["x\n", "x\n"]
+
+
+LIMITED = """#!/bin/sh
+# As with an account that may have two jobs.
+for word; do case $word in --array=0-1|--array=0-0) array=1 ;; --array=*) array=2 ;; esac; done
+if [ "$array" = 2 ]; then
+    echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2
+    echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" >&2
+    exit 1
+fi
+[ ! -e {folder}/full ] || {{ echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }}
+touch {folder}/full
+exec {sbatch} "$@"
+"""
+
+
+def test_a_limit_on_jobs_takes_what_fits(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "sbatch"
+    fake.write_text(LIMITED.format(sbatch=shutil.which("sbatch"), folder=tmp_path))
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    answers = bench.backend.submit([job("true") for _ in range(4)])
+    assert [type(each) for each in answers] == [str, str, Refused, Refused]
+    later = answers[-1]
+    assert isinstance(later, Refused)
+    assert later.transient
+    assert "QOSMaxSubmitJobPerUserLimit" in later.message
+    assert [bench.end(str(id)).code for id in answers[:2]] == [0, 0]

@@ -12,7 +12,7 @@ from flow_core.api import FlowError, RunRecord, Runtime, state_folder
 from flow_remote.backend import Job, News, Refused
 from flow_slurm import scripts
 from flow_slurm.choices import Choices, choose, read_defaults, words_for_sbatch
-from flow_slurm.client import Client, SlurmAway, SlurmError
+from flow_slurm.client import Client, SlurmAway, SlurmError, unreachable
 from flow_slurm.programs import need_program
 from flow_slurm.refusals import refused, too_many
 from flow_slurm.scripts import Folder
@@ -34,6 +34,7 @@ class SlurmBackend:
         self._client = Client()
         self._given = folder
         self._folder = ""
+        self._longest = 1  # elements of an array
         self._run = ""
         self._defaults: Mapping[str, Any] = {}
         self._watcher: Watcher | None = None
@@ -48,10 +49,14 @@ class SlurmBackend:
         """Begin to serve a run.
 
         Raises:
-            FlowError: Slurm is not on this machine, or a setting cannot be.
+            FlowError: Slurm is not on this machine, does not answer, or a setting cannot be.
         """
         need_program("sbatch")
         self._defaults = read_defaults(runtime.setting)
+        try:
+            self._longest = self._client.longest_array()
+        except SlurmError as error:
+            raise unreachable(error) from None
         root = runtime.setting("slurm_folder") or self._given or f"{state_folder()}/slurm"
         self._folder = os.path.join(os.path.abspath(root), f"{run.flow}-{run.run}")
         self._run = f"{run.flow}/{run.run}"
@@ -88,13 +93,9 @@ class SlurmBackend:
         if missing:
             text = f"the environment variable {missing[0]}, which the step asks for, is not set"
             return [Refused(text, f"export {missing[0]}=…")] * len(jobs)
-        try:
-            longest = self._client.longest_array if len(jobs) > 1 else 1
-        except SlurmError as error:
-            return [refused(error, choices, self._client)] * len(jobs)
         answers: list[str | Refused] = []
-        for start in range(0, len(jobs), longest):
-            answers += self._submit_array(jobs[start : start + longest], choices)
+        for start in range(0, len(jobs), self._longest):
+            answers += self._submit_array(jobs[start : start + self._longest], choices)
         return answers
 
     def _submit_array(self, jobs: Sequence[Job], choices: Choices) -> list[str | Refused]:
@@ -192,11 +193,7 @@ class SlurmBackend:
         try:
             states = [state for state in self._client.jobs() if not state.has_ended]
         except SlurmError as error:
-            raise FlowError(
-                "Slurm does not say which jobs run",
-                why=str(error),
-                hint="try again when it answers: squeue",
-            ) from None
+            raise unreachable(error) from None
         folders = {s: scripts.read_folder(s) for s in {state.command for state in states}}
         found: dict[str, str] = {}
         for state in states:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from flow_core.api import FlowError
 from flow_slurm.programs import need_program
 from flow_slurm.states import COLUMNS, JobState, compact, read_columns, read_json
 
@@ -71,7 +72,6 @@ class Client:
 
     def __init__(self) -> None:
         self._json = True
-        self._longest: int | None = None
 
     def submit(self, words: Sequence[str], script: str, names: Collection[str]) -> str:
         """Submit a script; return the id of the job, or of the array.
@@ -178,14 +178,11 @@ class Client:
             )
         return list(found.values())
 
-    @property
     def longest_array(self) -> int:
-        """How many elements an array may have; 1 = there are none here. Raises as `jobs`."""
-        if self._longest is None:
-            out = self._run("scontrol", "show", "config")
-            told = re.search(r"^MaxArraySize\s*=\s*(\d+)", out, re.MULTILINE)
-            self._longest = max(int(told[1]), 1) if told else 1
-        return self._longest
+        """Return how many elements an array may have; 1 = there are none here. Raises as `jobs`."""
+        out = self._run("scontrol", "show", "config")
+        told = re.search(r"^MaxArraySize\s*=\s*(\d+)", out, re.MULTILINE)
+        return max(int(told[1]), 1) if told else 1
 
     def _run(self, program: str, *words: str, variables: Mapping[str, str] | None = None) -> str:
         path = need_program(program)
@@ -211,6 +208,21 @@ class Client:
 
 class _NoJson(Exception):
     """This squeue was built without JSON."""
+
+
+def unreachable(error: SlurmError, what: str = "Slurm does not answer") -> FlowError:
+    """Return what a person is told of a cluster that says nothing.
+
+    Args:
+        error: what its programs say.
+        what: is not possible therefore.
+    """
+    if re.search("configuration (source|file)", str(error)):
+        hint = "run this where squeue works, on a login node; to try it out: flow slurm sandbox -- COMMAND"
+    else:
+        hint = "see whether its controller is there: scontrol ping"
+    where = os.environ.get("SLURM_CONF")
+    return FlowError(what, where=where and f"SLURM_CONF={where}", why=str(error), hint=hint)
 
 
 def words_of(text: str, program: str) -> str:

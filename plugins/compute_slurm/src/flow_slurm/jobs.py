@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from flow_core.api import FlowError, NotFound
-from flow_slurm.client import Client, SlurmError
+from flow_core.api import NotFound
+from flow_slurm.client import Client, SlurmError, unreachable
 from flow_slurm.endings import waiting_text
 from flow_slurm.scripts import Folder, read_folder
 from flow_slurm.states import JobState
@@ -30,6 +30,10 @@ class FlowJob(NamedTuple):
         """The name of its task, or of its gang."""
         return self.folder.names[self.task]
 
+    def is_of(self, runs: Collection[str]) -> bool:
+        """Whether it belongs to one of some runs, ``MoviesFlow/12``, or flows."""
+        return not {self.folder.run, self.folder.run.partition("/")[0]}.isdisjoint(runs)
+
     @property
     def why(self) -> str:
         """Where it runs, or why it does not."""
@@ -49,19 +53,16 @@ def find_jobs(client: Client, run: str | None = None) -> list[FlowJob]:
     try:
         states = client.jobs()
     except SlurmError as error:
-        raise FlowError(
-            "Slurm does not say which jobs there are",
-            why=str(error),
-            hint="see whether it is there: sinfo",
-        ) from None
+        raise unreachable(error) from None
     folders = {path: read_folder(path) for path in {state.command for state in states}}
     found = []
     for state in states:
         folder, index = folders[state.command], int(state.id.partition("_")[2] or 0)
         if folder is None or index >= len(folder.names):
             continue
-        if run is None or run in (folder.run, folder.run.partition("/")[0]):
-            found.append(FlowJob(state, folder, index))
+        job = FlowJob(state, folder, index)
+        if run is None or job.is_of({run}):
+            found.append(job)
     return sorted(found, key=lambda job: _order(job.state.id))
 
 

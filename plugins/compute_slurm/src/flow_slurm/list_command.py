@@ -41,16 +41,18 @@ def list_command(context: CommandContext) -> click.Command:
 def kill_command(context: CommandContext) -> click.Command:
     """Make the click command."""
 
-    def kill(ids: tuple[str, ...], run: str | None, as_json: bool) -> None:
-        if not ids and run is None:
+    def kill(words: tuple[str, ...], as_json: bool) -> None:
+        if not words:
             raise UsageError(
                 "Which jobs?",
                 where="slurm kill",
-                hint="flow slurm kill 12_3, or flow slurm kill --run MoviesFlow/12",
+                hint="flow slurm kill 12_3, or flow slurm kill MoviesFlow/12",
             )
         client = Client()
-        jobs = [job for job in find_jobs(client, run) if not job.state.has_ended]
-        jobs = the_jobs(jobs, ids) if ids else jobs
+        known = [job for job in find_jobs(client) if not job.state.has_ended]
+        ids = [word for word in words if word[0].isdigit()]
+        jobs = the_jobs(known, ids)
+        jobs += [job for job in known if job not in jobs and job.is_of(set(words))]
         try:
             client.cancel([job.state.id for job in jobs])
         except SlurmError as error:
@@ -69,12 +71,12 @@ def kill_command(context: CommandContext) -> click.Command:
         "kill",
         callback=kill,
         params=[
-            click.Argument(["ids"], nargs=-1, metavar="[JOB]..."),
-            _run_option(),
+            click.Argument(["words"], nargs=-1, metavar="JOB | FLOW[/RUN]..."),
             _json(),
         ],
-        help="End jobs of flows: JOB is what list shows, or the number of a whole array. A launcher "
-        "that waits for them hears of it, and tries them again where @retry says so.",
+        help="End jobs of flows: a JOB as list shows it, a whole array by its number, or all of a "
+        "run or a flow. A launcher that waits for them hears of it, and tries them again where "
+        "@retry says so.",
     )
 
 

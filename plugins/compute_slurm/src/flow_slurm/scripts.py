@@ -209,7 +209,7 @@ def read_folder(script: str) -> Folder | None:
         with open(f"{path}/{_NAMES}", encoding="utf-8") as file:
             told = json.load(file)
         return Folder(path, tuple(told["names"]), told["members"], told["run"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
