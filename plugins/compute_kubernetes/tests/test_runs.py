@@ -196,3 +196,19 @@ def test_an_interrupt_ends_all_jobs(lab: Lab) -> None:
     lab.until(lambda: not running(), "no pod runs", 20)
     assert not lab.cluster.processes()
     assert not lab.cluster.batch().list_namespaced_job(lab.cluster.namespace).items
+
+
+def test_a_resumed_run_adopts_what_runs(lab: Lab) -> None:
+    source = FLOW.replace("{seconds}", "12")
+    process = lab.begin(source, "run")
+    try:
+        running = lambda: [p for p in lab.pods() if p.status.phase == "Running"]  # noqa: E731
+        lab.until(lambda: len(running()) == 3, "three pods run")
+    finally:
+        process.kill()
+        process.communicate()
+    names = {pod.metadata.name for pod in running()}
+    assert len(names) == 3, "nobody has ended them"
+    done = lab.run(source, "resume").check()
+    assert "total 14 of 3 pods" in done.stdout
+    assert {pod.metadata.name for pod in lab.pods()} == names, "no other pod was started"
