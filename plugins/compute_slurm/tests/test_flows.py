@@ -194,6 +194,8 @@ def test_memory_that_is_used_up_is_a_cause_of_its_own(runs: Runs) -> None:
 
 
 def test_ctrl_c_ends_all_jobs(runs: Runs) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell has it ignored in `pytest &`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     process = runs.start("run", "hybrid_flow.py", "--seconds", "1000")
     runs.wait_for("began-*", 4)
     process.send_signal(signal.SIGINT)
@@ -209,7 +211,9 @@ def test_a_killed_task_is_told(runs: Runs) -> None:
     process = runs.start("run", "hybrid_flow.py", "--seconds", "1000")
     runs.wait_for("began-*", 4)
     jobs = json.loads(runs.flow("slurm", "list", "--run", "HybridFlow", "--json"))
-    runs.flow("slurm", "kill", jobs[0]["job"])
+    own = [job for job in jobs if job["folder"].startswith(str(runs.folder))]
+    assert len(own) == 4
+    runs.flow("slurm", "kill", own[0]["job"])
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "by somebody else" in said
