@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from harness import (
     alternate,
     at_least,
     at_most,
+    cpu,
     inline,
     manifests,
     say,
@@ -53,7 +55,8 @@ def rows(bench: Bench) -> Iterator[Figure]:
         try:
             yield from _launcher(bench, "S3 on loopback")
             bench.variables["FLOW_DATASTORE"] = "s3://bench/late"
-            yield _begin(bench, "bare-processes", "no flow-core there, store on S3")
+            yield _begin(bench, "fresh-processes", "a bare Python that saw no flow-core yet, S3")
+            yield _begin(bench, "bare-processes", "a bare Python, what it needs fetched before, S3")
             bench.variables = {}
             yield _begin(bench, "processes", "the launcher's Python, store in files")
             yield from _foreach(bench)
@@ -113,7 +116,7 @@ def _begin(bench: Bench, compute: str, what: str) -> Figure:
     found = statistics.median(late)
     return Figure(
         "remote",
-        f"from the start of a job to the first line of the step, warm machine: {what}",
+        f"from the start of a job to the first line of the step: {what}",
         seconds(found),
         f"{seconds(max(late))} (slowest of {len(late)})",
         **at_most(found, 1.0, "s"),
@@ -140,6 +143,13 @@ def _foreach(bench: Bench) -> Iterator[Figure]:
     )
     what = f"foreach of {count} trivial tasks, two cores, whole command"
     yield _beside_local(f"{what}: jobs that are processes", processes, local)
+    yield Figure(
+        "remote",
+        "the same, CPU of all processes per task: jobs that are processes",
+        seconds(cpu(processes) / count),
+        f"{seconds(cpu(local) / count)} (local)",
+        f"{cpu(processes) / cpu(local):.1f} x",
+    )
     slurm = _on_slurm(bench, words)
     if slurm:
         yield _beside_local(f"{what}: on a Slurm of three nodes", slurm, local)
@@ -220,9 +230,8 @@ def _waiting(bench: Bench, server: Server) -> Iterator[Figure]:
     yield Figure(
         "remote",
         "requests to Kubernetes per running pod and minute",
-        f"{ours['requests']:.2f}",
+        f"{ours['requests']:.1f}",
         f"{rival['requests']:.0f}",
-        f"{rival['requests'] / max(ours['requests'], 0.01):,.0f} x",
     )
 
 
@@ -256,7 +265,8 @@ def _pods(bench: Bench, cluster: Any, tool: Tool, count: int) -> dict[str, float
         requests = (cluster.requests() - before) / count / minutes
         memory = sum(_own_memory(pid) for pid in _family(process.pid))
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has failed
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     say(f"      {tool.name}, {count} pods: {memory / _MB:.0f} MB")
     return {"memory": memory, "requests": requests}

@@ -14,7 +14,9 @@ from typing import Any
 
 import click
 import pytest
+from servers.kubernetes.handle import Cluster
 from servers.podman import Podman
+from servers.s3 import Bucket
 from servers.slurm import need_slurm
 
 from flow_core import api, hookspecs, interfaces, testing
@@ -89,6 +91,7 @@ def _runs(page: Path) -> bool:
 
 NEEDS = {
     "docs/conda.md": "conda_channel",
+    "docs/kubernetes.md": "kubernetes_and_bucket",
     "docs/remote.md": "podman_for_all",
     "docs/slurm.md": "slurm_programs",
 }
@@ -102,6 +105,23 @@ def podman_for_all(podman: Podman, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     version = ".".join(map(str, sys.version_info[:2]))
     podman.run("tag", podman.python_image, f"docker.io/library/python:{version}")
+
+
+@pytest.fixture
+def kubernetes_and_bucket(
+    kubernetes: Cluster, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster with a secret ``bucket-keys``, and a bucket, ``$TEST_BUCKET``, that its pods reach."""
+    if kubernetes.is_real:
+        pytest.skip("the bucket is on this machine, and the cluster is not")
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    secret = {name: bucket.environment()[name] for name in keys}
+    kubernetes.core().create_namespaced_secret(
+        kubernetes.namespace, {"metadata": {"name": "bucket-keys"}, "stringData": secret}
+    )
+    own = {"TEST_BUCKET": bucket.url, "KUBECACHEDIR": str(tmp_path)}
+    for name, value in {**kubernetes.environment(), **bucket.environment(), **own}.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

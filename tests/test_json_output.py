@@ -23,6 +23,9 @@ WRITES = {
     "env shell",  # whatever the command in it prints
     "code show",  # the bytes of a file
     "plugins stubs",  # writes a file of Python
+    "kubernetes logs",  # what a pod has written
+    "slurm sandbox",  # whatever the command in it prints
+    "slurm script",  # a script
 }
 """What does, or prints, something else than to tell what there is."""
 

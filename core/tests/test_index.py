@@ -297,9 +297,9 @@ class TestLoad:
 class TestExports:
     def test_an_unknown_name_of_flow_core_says_what_to_install(self):
         with pytest.raises(ImportError) as caught:
-            load_export("kubernetes_x")
-        assert "flow_core has no 'kubernetes_x'" in str(caught.value)
-        assert "pip install flow-kubernetes-x" in str(caught.value)
+            load_export("quantum")
+        assert "flow_core has no 'quantum'" in str(caught.value)
+        assert "pip install flow-quantum" in str(caught.value)
 
     def test_a_misspelt_name_of_the_kernel_is_recognised(self):
         with pytest.raises(ImportError) as caught:

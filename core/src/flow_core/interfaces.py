@@ -116,12 +116,16 @@ class Bootstrap(NamedTuple):
         config: the argument of ``open``: JSON data, a few kilobytes at most. It holds no secrets,
             since clusters show it to many: credentials are found on the other machine, where the
             tools of the service find them.
+        settings: settings by which flow-core itself opens this store on another machine, where only
+            variables or files of this one say it: the address of a service. They count where
+            nobody has chosen the setting.
 
     Since 0.1.
     """
 
     source: str
     config: Mapping[str, Any]
+    settings: Mapping[str, str] = {}
 
 
 class Store(Protocol):

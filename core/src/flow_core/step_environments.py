@@ -460,6 +460,8 @@ class StepEnvironments:
             for e in index.entry_points
             if e.group in groups and (e.group != PLUGIN_GROUP or e.name in acting)
         }
+        # What a plugin talks to a cluster with, a task has no use for.
+        loaded -= {e.distribution for e in index.entry_points if e.group == _COMPUTES}
         return pack(index, {*self._used(), *makers}, loaded)
 
     def _acting(self) -> set[str]:

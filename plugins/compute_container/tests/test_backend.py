@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,12 +115,32 @@ def test_an_image_that_cannot_be_fetched(bench: Any) -> None:
         assert "connection refused" in end.message
 
 
+def test_fetching_ends_with_the_run(bench: Any) -> None:
+    """A registry that never answers: a port at which nobody takes connections."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image = f"127.0.0.1:{silent.getsockname()[1]}/none:1"
+        id = bench.submit("true", options={"image": image, "pull": "missing"})
+        bench.until(lambda: bench.news(Waiting, id))
+        began = time.monotonic()
+        bench.backend.close()
+        assert time.monotonic() - began < 5
+    running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [words for words in running if image.encode() in words]
+
+
 def test_an_image_of_another_architecture(bench: Any, here: Podman) -> None:
     end = bench.end(bench.submit("true", options={"image": here.foreign_image}))
     assert end.cause == "launch"
     assert f"image '{here.foreign_image}', which is for linux/" in end.message
     assert "cannot be executed on this machine" in end.message
     assert "Exec format error" in end.message or "exec format error" in end.message
+
+
+def test_an_image_without_a_shell(bench: Any, here: Podman) -> None:
+    end = bench.end(bench.submit("true", options={"image": here.empty_image}))
+    assert end.cause == "launch"
+    assert end.message.startswith(f"image '{here.empty_image}' has no shell at /bin/sh: ")
+    assert end.hint == "an image with a shell and a Python: --with container:image=…"
 
 
 def test_a_container_that_somebody_removes_is_lost(bench: Any, here: Podman) -> None:
@@ -159,6 +180,16 @@ def test_ended_before_it_started(bench: Any) -> None:
     ids = [bench.submit("sleep 100", name=f"f-1-a-{n}-0") for n in range(12)]
     bench.backend.cancel(ids, 0)
     assert {bench.end(id).cause for id in ids} == {"cancelled"}
+
+
+def test_what_goes_wrong_here_ends_the_job(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    end = bench.end(bench.submit("true"))
+    assert end.cause == "launch"
+    assert "No space left on device" in end.message
 
 
 def test_many_at_a_time(bench: Any) -> None:

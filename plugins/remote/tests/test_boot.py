@@ -373,6 +373,20 @@ def test_what_killed_tasks_left_is_swept_a_day_later(place: Place) -> None:
     assert new.exists()
 
 
+def test_what_nobody_uses_is_removed_in_the_end(place: Place) -> None:
+    place.run()
+    first = runtime(place)
+    os.utime(first, (time.time() - 59 * 86400,) * 2)
+    place.run()
+    assert time.time() - first.stat().st_mtime < 1000, "it was used now"
+    os.utime(first, (0, 0))
+    place.parts[0] = place.add_part({"started_here.py": START + "\n"})
+    place.parts.pop()
+    place.run()
+    assert runtime(place).is_dir()
+    assert not first.exists()
+
+
 def test_the_end_is_asked_for_while_it_fetches(place: Place) -> None:
     begun = place.folder / "begun"
     place.source = FETCHER.replace(

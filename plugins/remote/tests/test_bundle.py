@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from booting import Place, digest
 
-from flow_core.api import StoreError
+from flow_core import FlowSpec, step
+from flow_core.api import PluginIndex, Session, StoreError, installed
 from flow_core.testing import FaultyStore
 from flow_core.testing.compute_steps import StepsRuntime
 from flow_remote import archives
@@ -228,3 +229,24 @@ class TestArchives:
             check=True,
         )
         assert json.loads(done.stdout) == [1, str(tmp_path / "there" / "package" / "a.py")]
+
+
+class Small(FlowSpec):
+    @step(start=True, end=True)
+    def only(self):
+        pass
+
+
+def test_what_a_plugin_talks_to_a_cluster_with_stays_behind() -> None:
+    """A fresh container would unpack it for each task: thousands of files, for some clients."""
+
+    here = installed().choose(
+        ["only:terminal", "only:tracing", "only:store-local", "only:metadata-local"]
+    )
+    (hooks,) = [e for e in here.entry_points if e.group == "flow.plugins" and e.name == "tracing"]
+    cluster = hooks._replace(group="flow.computes", name="traced", value="flow_tracing:Cluster")
+    for entries, along in ((here.entry_points, True), ((*here.entry_points, cluster), False)):
+        with Session(Small, index=PluginIndex(entries)) as session:
+            luggage = session.luggage(session.store.url)
+        assert "flow-tracing" in luggage.own
+        assert ("opentelemetry-sdk" in luggage.libraries) is along

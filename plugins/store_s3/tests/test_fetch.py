@@ -121,7 +121,12 @@ def test_config_holds_no_secrets_and_what_is_not_as_usual(monkeypatch: pytest.Mo
     (config_file / "credentials").write_text(
         "[team]\naws_access_key_id = AKIDAKID\naws_secret_access_key = wJalrXUtn\n"
     )
-    found = S3Store("data", settings=given).bootstrap().config
+    bootstrap = S3Store("data", settings=given).bootstrap()
+    assert bootstrap.settings == {
+        "s3_endpoint_url": "https://s3.example.com",
+        "s3_region": "eu-central-1",
+    }
+    found = bootstrap.config
     assert found["endpoint"] == "https://s3.example.com"
     assert (found["profile"], found["role"], found["verify"]) == (
         "team",

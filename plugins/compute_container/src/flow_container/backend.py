@@ -91,7 +91,13 @@ class _Found(NamedTuple):
     def is_left(self) -> bool:
         """Whether it has ended, and the launcher that it belonged to is gone."""
         node, _, pid = self.labels.get("flow.launcher", "").partition(":")
-        return not self.runs and node == platform.node() and not _lives(int(pid))
+        here = node == platform.node() and pid.isdigit()
+        return here and not self.runs and not _lives(int(pid))
+
+    @property
+    def memory(self) -> float:
+        """Megabytes that it may use; 0 = no limit."""
+        return float(self.labels.get("flow.memory") or 0)
 
     @property
     def scratch(self) -> str:
@@ -99,22 +105,14 @@ class _Found(NamedTuple):
         return self.labels.get("flow.scratch", "")
 
 
-class _Launch:
-    """A job whose containers are to be started."""
+class _Launch(NamedTuple):
+    """A job whose containers are to be started; ``members`` and ``tracked`` are in one order."""
 
-    def __init__(
-        self,
-        job: Job,
-        wanted: Wanted,
-        engine: Engine,
-        members: list[Member],
-        tracked: list[_Tracked],
-    ) -> None:
-        self.job = job
-        self.wanted = wanted
-        self.engine = engine
-        self.members = members
-        self.tracked = tracked
+    job: Job
+    wanted: Wanted
+    engine: Engine
+    members: list[Member]
+    tracked: list[_Tracked]
 
 
 class ContainerBackend:
@@ -123,7 +121,6 @@ class ContainerBackend:
     Args:
         store_url: URL of the run's store: containers are found again by it, by another launcher too.
         mounts: folders of this machine that tasks have at the same paths: that of a local store.
-
         cache: folder of this machine that keeps runtimes for tasks; ``""`` = each unpacks its own.
 
     Attributes:
@@ -143,7 +140,7 @@ class ContainerBackend:
         self._closed = threading.Event()
         self._look_now = threading.Event()
         self._without_init: set[str] = set()
-        self._images = Images(self._closed.is_set)
+        self._images = Images()
         self._pool = ThreadPoolExecutor(_STARTERS, "containers")
         self._watcher: threading.Thread | None = None
 
@@ -190,7 +187,7 @@ class ContainerBackend:
 
     def _adopt(self, engine: Engine, each: _Found) -> None:
         tracked = _Tracked(each.name, each.job, each.member, engine)
-        tracked.started, tracked.scratch = True, each.scratch
+        tracked.started, tracked.scratch, tracked.memory = True, each.scratch, each.memory
         with self._lock:
             self._tracked[each.name] = tracked
         self._tell(Running(each.job, member=each.member))
@@ -201,7 +198,8 @@ class ContainerBackend:
             chosen = [t for t in self._tracked.values() if t.job in ids]
             for tracked in chosen:
                 tracked.cancelled = True
-        self._stop([t for t in chosen if t.started], grace)
+            started = [t for t in chosen if t.started]
+        self._stop(started, grace)
 
     def close(self) -> None:
         """End and remove all containers of this launcher, and what dead ones have left of theirs."""
@@ -209,6 +207,7 @@ class ContainerBackend:
             return
         self._closed.set()
         self._look_now.set()
+        self._images.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         if self._watcher is not None:
             self._watcher.join()
@@ -260,6 +259,7 @@ class ContainerBackend:
                 "flow.attempt": str(task.attempt),
                 "flow.job": id,
                 "flow.member": str(number),
+                "flow.memory": f"{wanted.memory:g}",
             }
             # Members of a network of its own meet in that of the first one.
             joined = network if network == "host" or not number else f"container:{tracked[0].name}"
@@ -280,22 +280,32 @@ class ContainerBackend:
 
     def _start(self, launch: _Launch, image: Image) -> None:
         """Start all containers of a job, or tell why it cannot be."""
-        for tracked, member in zip(launch.tracked, launch.members, strict=True):
-            tracked.image = image
-            if self._closed.is_set():
-                return
-            if tracked.cancelled:
-                self._give_up(launch, Ended(tracked.job, cause="cancelled"))
-                return
-            failed = self._start_one(launch, tracked, member)
-            if failed is not None:
-                self._give_up(launch, failed)
-                return
+        job = launch.tracked[0].job
+        try:
+            failed = self._start_all(launch, image)
+        except Exception as error:  # nobody waits for this thread: what went wrong ends the job
+            failed = Ended(job, cause="launch", message=f"{type(error).__name__}: {error}")
+        if failed is not None:
+            self._give_up(launch, failed)
+            return
         for tracked in launch.tracked:
-            self._tell(Running(tracked.job, member=tracked.member))
-        late = [t for t in launch.tracked if t.cancelled]  # cancelled while it started
+            self._tell(Running(job, member=tracked.member))
+        with self._lock:
+            for tracked in launch.tracked:
+                tracked.started = True  # from now on it is looked after
+            late = [t for t in launch.tracked if t.cancelled]
         if late:
             self._stop(late, 0)
+
+    def _start_all(self, launch: _Launch, image: Image) -> Ended | None:
+        for tracked, member in zip(launch.tracked, launch.members, strict=True):
+            tracked.image = image
+            if tracked.cancelled or self._closed.is_set():
+                return Ended(tracked.job, cause="cancelled")
+            failed = self._start_one(launch, tracked, member)
+            if failed is not None:
+                return failed
+        return None
 
     def _start_one(self, launch: _Launch, tracked: _Tracked, member: Member) -> Ended | None:
         """Start a container; return its end where it does not start."""
@@ -308,12 +318,7 @@ class ContainerBackend:
             answer = self._run_container(launch, member._replace(labels=labels), tracked.scratch)
         except FlowError as error:
             return ended._replace(message=f"{error.what}: {error.why}", hint=error.hint or "")
-        if answer.ok:
-            with self._lock:
-                tracked.started = True
-            return None
-        tracked.engine.call("rm", "--force", "--volumes", tracked.name)
-        return cannot_start(ended, answer.words, tracked.image)
+        return None if answer.ok else cannot_start(ended, answer.words, tracked.image)
 
     def _run_container(self, launch: _Launch, member: Member, scratch: str) -> Answer:
         engine = launch.engine
@@ -349,9 +354,9 @@ class ContainerBackend:
 
     def _give_up(self, launch: _Launch, ended: Ended) -> None:
         """End all of a job one container of which did not start."""
-        started = [t.name for t in launch.tracked if t.started]
-        if started:
-            launch.engine.call("rm", "--force", "--volumes", *started)
+        tried = [t.name for t in launch.tracked if t.scratch]
+        if tried:
+            launch.engine.call("rm", "--force", "--volumes", *tried)
         for tracked in launch.tracked:
             self._over(tracked, ended._replace(member=tracked.member))
 
@@ -376,15 +381,19 @@ class ContainerBackend:
             for engine in list(self._engines.values()):
                 with self._lock:
                     mine = [t for t in self._tracked.values() if t.engine == engine and t.started]
-                if mine and not self._closed.is_set():
+                if not mine or self._closed.is_set():
+                    continue
+                try:
                     self._look(engine, mine)
+                except ValueError as error:  # an answer that is cut, by a runtime that was ended
+                    self._no_answer(engine, mine, f"{type(error).__name__}: {error}")
 
     def _look(self, engine: Engine, mine: Sequence[_Tracked]) -> None:
         """Tell the ends of containers, by one question for all of them and one for the ends."""
         filters = ("--filter", f"label=flow.place={self.place}")
         answer = engine.call("ps", "--all", *filters, "--format", "{{.Names}} {{.State}}")
         if not answer.ok:
-            self._no_answer(engine, mine, answer)
+            self._no_answer(engine, mine, answer.words)
             return
         self._silent.pop(engine.name, None)
         states = _first_words(answer.out)
@@ -417,12 +426,12 @@ class ContainerBackend:
             self._over(tracked, ended)
         engine.call("rm", "--force", "--volumes", *states)
 
-    def _no_answer(self, engine: Engine, mine: Sequence[_Tracked], answer: Answer) -> None:
+    def _no_answer(self, engine: Engine, mine: Sequence[_Tracked], words: str) -> None:
         """Wait for a runtime that may be started anew; after a while all of it is lost."""
         since = self._silent.setdefault(engine.name, time.monotonic())
         if time.monotonic() - since < _PATIENCE:
             return
-        why = f"{engine.name} does not answer: {answer.words}"
+        why = f"{engine.name} does not answer: {words}"
         for tracked in mine:
             self._over(
                 tracked,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from flow_container.engine import PODMAN, Engine
+from flow_container.engine import PODMAN, Answer, Engine
 
 
 class Image(NamedTuple):
@@ -26,14 +27,12 @@ class Image(NamedTuple):
 
 
 class Images:
-    """Looks for images in threads of its own. For one run: what was asked for once is known.
+    """Looks for images in threads of its own. For one run: what was asked for once is known."""
 
-    Args:
-        stopped: whether nothing shall be fetched any more.
-    """
-
-    def __init__(self, stopped: Callable[[], bool]) -> None:
-        self._stopped = stopped
+    def __init__(self) -> None:
+        self._closed = False
+        self._pulls: list[subprocess.Popen[bytes]] = []
+        self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._found: dict[tuple[str, str, str], Image] = {}
         self._waiting: dict[tuple[str, str, str], list[Callable[[Image], object]]] = {}
@@ -81,13 +80,46 @@ class Images:
             self._settle(key, image or _missing(engine, name))
             return
         fetching()
+        thread = threading.Thread(target=self._fetch, args=(engine, key), daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
-        def fetch() -> None:
-            self._settle(
-                key, Image(name, "", "stopped") if self._stopped() else _fetch(engine, name)
+    def _fetch(self, engine: Engine, key: tuple[str, str, str]) -> None:
+        _, name, _ = key
+        try:
+            said, status = self._pull(engine, name)
+        except OSError as error:
+            said, status = f"{engine.path}: {error.strerror}", 127
+        if status == 0:
+            self._settle(key, _here(engine, name) or Image(name))
+        else:
+            self._settle(key, _not_fetched(engine, name, said))
+
+    def _pull(self, engine: Engine, name: str) -> tuple[str, int]:
+        """Fetch an image, for as long as it takes; return what was said, and the exit status."""
+        with self._lock:
+            if self._closed:
+                return "the run was ended", 1
+            process = subprocess.Popen(
+                [engine.path, "pull", "--quiet", name],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
             )
+            self._pulls.append(process)
+        _, error = process.communicate()
+        return error.decode(errors="replace"), process.returncode
 
-        threading.Thread(target=fetch, name=f"pull {name}", daemon=True).start()
+    def close(self) -> None:
+        """Fetch nothing any more: programs that do so are ended."""
+        with self._lock:
+            self._closed = True
+            for process in self._pulls:
+                if process.poll() is None:
+                    process.terminate()
+        for thread in self._threads:
+            thread.join()
 
     def _settle(self, key: tuple[str, str, str], image: Image) -> None:
         with self._lock:
@@ -110,11 +142,9 @@ def _missing(engine: Engine, name: str) -> Image:
     )
 
 
-def _fetch(engine: Engine, name: str) -> Image:
-    answer = engine.call("pull", "--quiet", name, patience=None)
-    if answer.ok:
-        return _here(engine, name) or Image(name)
+def _not_fetched(engine: Engine, name: str, said: str) -> Image:
     hint = f"{engine.name} pull {name}"
-    if engine.name == PODMAN and "short-name" in answer.error:
+    if engine.name == PODMAN and "short-name" in said:
         hint = f"name its registry, too: image=REGISTRY/{name}"
-    return Image(name, fault=f"image '{name}' cannot be fetched: {answer.words}", hint=hint)
+    words = Answer(1, "", said).words
+    return Image(name, fault=f"image '{name}' cannot be fetched: {words}", hint=hint)

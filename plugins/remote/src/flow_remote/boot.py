@@ -47,6 +47,8 @@ OLDEST = (3, 10)
 """The oldest Python that flow-core runs on."""
 _STALE = 86400.0
 """Seconds after which a folder that is not whole is taken for that of a dead process."""
+_UNUSED = 60 * 86400.0
+"""Seconds after which a part is removed that no task has begun with: longer than tasks run."""
 _TURN = 60.0
 """Seconds for which another task of this machine is waited for that fetches the same."""
 _CONTENTS = ".flow-contents"
@@ -366,6 +368,10 @@ class Cache:
         if not os.path.isdir(folder) or not is_sound(folder):
             return False
         self._sound.add(folder)
+        try:
+            os.utime(folder)  # it is in use
+        except OSError:
+            return True  # it is another person's, who looks after it
         return True
 
     def fill(self, place: Place, part: Mapping[str, Any]) -> None:
@@ -407,13 +413,18 @@ class Cache:
         raise OSError(0, "others change it all the time", folder)
 
     def _sweep(self) -> None:
-        """Remove what processes left that were killed meanwhile."""
-        oldest = time.time() - _STALE
+        """Remove what processes left that were killed meanwhile, and what nobody uses any more."""
+        now = time.time()
         for name in os.listdir(self.root):
             path = os.path.join(self.root, name)
             try:
-                if ".new-" in name and os.stat(path).st_mtime < oldest:
+                age = now - os.stat(path).st_mtime
+                if ".new-" in name and age > _STALE:
                     _remove(path)
+                elif os.path.isdir(path) and age > _UNUSED:
+                    aside = f"{path}.new-{os.getpid()}-{os.urandom(4).hex()}"
+                    os.rename(path, aside)
+                    _remove(aside)
             except OSError:
                 continue  # another one sweeps, too
 

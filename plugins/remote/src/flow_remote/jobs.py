@@ -54,7 +54,8 @@ class JobMaker:
     @cached_property
     def _specifications(self) -> Specifications:
         bundle = make_runtime(self._runtime, self._store)
-        return Specifications(self._runtime, self._store, bundle.document(), self._folder)
+        settings = self._fetcher.settings
+        return Specifications(self._runtime, self._store, bundle.document(), self._folder, settings)
 
     def make(self, groups: Sequence[Sequence[Member]]) -> list[Job]:
         """Write the specifications of attempts, with one call of the store; return their jobs.

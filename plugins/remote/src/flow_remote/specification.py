@@ -65,10 +65,16 @@ class Specifications:
         store: the store of the run.
         travel: ``runtime`` and ``installed``: what is said above.
         folder: working directory of tasks whose command names none; None = where their code is.
+        settings: those that count where nobody has chosen them: `flow_core.api.Bootstrap`.
     """
 
     def __init__(
-        self, runtime: Runtime, store: Store, travel: Mapping[str, Any], folder: str | None
+        self,
+        runtime: Runtime,
+        store: Store,
+        travel: Mapping[str, Any],
+        folder: str | None,
+        settings: Mapping[str, str],
     ) -> None:
         self._runtime = runtime
         self._store = store
@@ -79,6 +85,7 @@ class Specifications:
             "grace": GRACE,
             "log_limit": float(runtime.setting("max_log_size") or _LOG_LIMIT),
         }
+        self._settings = settings
         self._shared: str | None = None
 
     def write(self, task: TaskSpec, command: TaskCommand) -> Written:
@@ -99,6 +106,7 @@ class Specifications:
         if self._shared is None:
             described = describe_task(self._runtime, task)
             same = {name: value for name, value in described.items() if name not in own}
+            same["settings"] = {**self._settings, **described["settings"]}
             run = next(iter(self._store.read([run_key(task.flow, task.run)])))
             if run is not None:  # none in conformance tests
                 same["run_sha256"] = hashlib.sha256(run).hexdigest()

@@ -94,7 +94,10 @@ class S3Store(ObjectStore):
     def bootstrap(self) -> Bootstrap:
         """Return how a bare Python reads objects, with the credentials that it finds there."""
         config = {"prefix": self.base, **self.place.fetch_config(self.bucket)}
-        return Bootstrap(fetch_source("flow_s3"), config)
+        settings = {"s3_region": self.place.region}
+        if self.place.endpoint:
+            settings["s3_endpoint_url"] = self.place.endpoint
+        return Bootstrap(fetch_source("flow_s3"), config, settings)
 
     @property
     def identity(self) -> str:
