@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 import pytest
+from servers.kubernetes.handle import Cluster
 from servers.podman import Podman
+from servers.s3 import Bucket
 
 from flow_core.testing import FlowTester
 from flow_core.testing.flowtester import default_plugins
@@ -203,6 +205,27 @@ def test_some_in_containers(folder: Path, forked: Left, podman: Podman) -> None:
         folder, "container", *FEW, "Gang", plugins=["remote", "container"], variables=variables
     )
     compare({name: forked[name] for name in (*FEW, "Gang")}, found)
+
+
+@pytest.mark.slow
+def test_some_in_pods(
+    folder: Path, forked: Left, kubernetes: Cluster, bucket: Bucket, tmp_path: Path
+) -> None:
+    for package in imported_packages():
+        (tmp_path / package.name).symlink_to(package)
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    given = {name: bucket.environment()[name] for name in names}
+    secret = {"metadata": {"name": "given"}, "stringData": {**given, "PYTHONPATH": str(tmp_path)}}
+    kubernetes.core().create_namespaced_secret(kubernetes.namespace, secret)
+    variables = {
+        **kubernetes.environment(),
+        **bucket.environment(),
+        "FLOW_DATASTORE": bucket.url,
+        "FLOW_KUBERNETES_SECRETS": "given",
+    }
+    plugins = ["remote", "kubernetes", "objectstore", "s3"]
+    found = leave(folder, "kubernetes", *FEW, plugins=plugins, variables=variables)
+    compare({name: forked[name] for name in FEW}, found)
 
 
 def imported_packages() -> list[Path]:

@@ -136,6 +136,13 @@ def test_an_image_of_another_architecture(bench: Any, here: Podman) -> None:
     assert "Exec format error" in end.message or "exec format error" in end.message
 
 
+def test_an_image_without_a_shell(bench: Any, here: Podman) -> None:
+    end = bench.end(bench.submit("true", options={"image": here.empty_image}))
+    assert end.cause == "launch"
+    assert end.message.startswith(f"image '{here.empty_image}' has no shell at /bin/sh: ")
+    assert end.hint == "an image with a shell and a Python: --with container:image=…"
+
+
 def test_a_container_that_somebody_removes_is_lost(bench: Any, here: Podman) -> None:
     id = bench.submit("sleep 100")
     bench.until(lambda: bench.news(Running, id))

@@ -97,12 +97,14 @@ class Bench:
         cluster: where.
         backend: the backend.
         heard: all news so far.
+        calls: how often the backend made each request.
     """
 
     def __init__(self, cluster: Cluster, run: str = "12", **values: Any) -> None:
         self.cluster = cluster
         values = {"kubernetes_config": cluster.kubeconfig, **QUICK, **values}
         self.backend = open_backend(run, **values)
+        self.calls = self.backend.connection.calls
         self.heard: list[News] = []
         self._unheard: list[News] = []
 

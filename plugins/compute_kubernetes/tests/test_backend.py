@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from kube_jobs import Bench, job
 from servers.kubernetes.handle import Cluster
 
 from flow_core.api import FlowError
+from flow_kubernetes.rbac_command import RULES
 from flow_remote.backend import Ended, Refused, Running, Waiting
 
 SLEEP = ("/bin/sh", "-c", "trap 'exit 143' TERM; echo begun; while :; do sleep 600 & wait; done")
@@ -540,7 +542,7 @@ def test_few_requests_for_a_task(bench: Bench) -> None:
     jobs = [job(("true",), name=f"job-{n}", task=n) for n in range(10)]
     bench.submit(*jobs)
     bench.wait_all(Ended, 10)
-    counts = dict(bench.backend.calls)
+    counts = dict(bench.calls)
     assert counts == {"list jobs": 1, "list pods": 1, "watch pods": 1, "create jobs": 10}
 
 
@@ -554,8 +556,48 @@ def test_a_thousand_pods(kubernetes: Cluster) -> None:
         bench.submit(*jobs[start : start + 100])
     bench.wait_all(Ended, 1000, seconds=240)
     used = time.process_time() - began
-    calls = sum(bench.backend.calls.values())
+    calls = sum(bench.calls.values())
     assert calls <= 4 * 1000
     assert calls <= 1100, "one request for each, and few for all"
     assert used / 1000 < 0.005, f"{used:.2f} s of processor time for 1000 tasks"
     bench.close()
+
+
+def resident() -> float:
+    """Return the megabytes that this process has."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@pytest.mark.slow
+def test_two_thousand_pods_take_little_memory(kubernetes: Cluster) -> None:
+    kubernetes.simulate(seconds=20)
+    bench = Bench(kubernetes, kubernetes_cpu=0.01, kubernetes_memory=10)
+    jobs = [job(("true",), name=f"job-{n}", task=n) for n in range(2000)]
+    before = resident()
+    for start in range(0, 2000, 100):
+        bench.submit(*jobs[start : start + 100])
+    bench.wait_all(Running, 2000, seconds=120)
+    assert resident() - before < 40
+    bench.wait_all(Ended, 2000, seconds=120)
+    bench.close()
+
+
+def test_the_rights_that_are_told_are_all_that_is_used(bench: Bench) -> None:
+    if bench.cluster.is_real:
+        pytest.skip("a real cluster does not count requests")
+    other = Bench(bench.cluster)
+    bench.submit(job(("true",), name="gang-0", gang=True), job(SLEEP))
+    bench.wait(Ended)
+    other.submit(job(SLEEP))
+    other.backend.find([OTHER])
+    (id,) = other.submit(job(SLEEP, name=OTHER, resources={"cpu": 5000}))
+    other.submit(job(SLEEP, name="hangs", options={"persistent_volume_claims": {"no": "/no"}}))
+    other.sees(lambda: "list events" in other.calls, "it asks why a pod hangs")
+    other.backend.cancel([id], grace=1)
+    other.close()
+    bench.sees(lambda: "delete services" in bench.calls, "the service is deleted")
+    allowed = {f"{verb} {resource}" for _, resource, verbs in RULES for verb in verbs}
+    used = {*bench.calls, *other.calls}
+    assert used <= allowed
+    assert allowed - used == {"get pods/log"}, "only flow kubernetes logs reads logs"

@@ -148,11 +148,11 @@ def test_a_right_that_is_missing(bench: Bench, lab: Lab) -> None:
 # --- manifests ----------------------------------------------------------------------------------
 
 
-def apply(cluster: Cluster, text: str, *words: str) -> subprocess.CompletedProcess[str]:
+def apply(lab: Lab, text: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [kubectl(), "apply", *words, "-f", "-"],
         input=text,
-        env=cluster.environment(),
+        env={**lab.cluster.environment(), "HOME": str(lab.tester.path)},  # it keeps a cache there
         capture_output=True,
         text=True,
         timeout=60,
@@ -164,14 +164,14 @@ def apply(cluster: Cluster, text: str, *words: str) -> subprocess.CompletedProce
 def test_kubectl_takes_manifests(lab: Lab, step: str) -> None:
     file = lab.tester.write(FLOW)
     text = lab.kubernetes("manifest", str(file), step).check().stdout
-    done = apply(lab.cluster, text, "--dry-run=server")
+    done = apply(lab, text, "--dry-run=server")
     assert done.returncode == 0, done.stderr
     assert "created (server dry run)" in done.stdout
 
 
 def test_kubectl_takes_the_rights(lab: Lab) -> None:
     text = lab.kubernetes("rbac", "--namespace", lab.cluster.namespace).check().stdout
-    done = apply(lab.cluster, text, "--dry-run=client", "--validate=false")
+    done = apply(lab, text, "--dry-run=client", "--validate=false")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("created (dry run)") == 3
 
@@ -179,7 +179,7 @@ def test_kubectl_takes_the_rights(lab: Lab) -> None:
 def test_a_trial_says_whether_a_task_could_run(lab: Lab, bench: Bench) -> None:
     file = lab.tester.write(FLOW)
     text = lab.kubernetes("manifest", str(file), "start").check().stdout
-    assert apply(lab.cluster, text).returncode == 0
+    assert apply(lab, text).returncode == 0
     lab.tester.path.joinpath("seen").touch()
 
     def log() -> str:

@@ -181,10 +181,6 @@ class Admin:
         """Simulate the pods of a namespace; see `servers.kubernetes.simulated.Simulation`."""
         self._cluster.simulations.set(namespace, Simulation(**told))
 
-    def run_really(self, namespace: str) -> None:
-        """Simulate the pods of a namespace no more."""
-        self._cluster.simulations.set(namespace, None)
-
     def _watches(self, namespace: str) -> list[Any]:
         every = self._cluster.api.watches
         return [watch for watch in list(every) if namespace in ("", watch.namespace)]

@@ -196,7 +196,7 @@ class Api:
         shape: Callable[[Entry], bytes] = lambda entry: entry.whole  # noqa: E731
         if _wants_table(request):
             shape = tables.shape_of_watch(target.kind, query)
-        watch = _ListedWatch(
+        return Watch(
             self._store,
             target.kind,
             target.namespace,
@@ -204,12 +204,10 @@ class Api:
             since,
             float(query.get("timeoutSeconds") or random.uniform(1800, 3600)),
             self._settings.bookmarks if request.flag("allowWatchBookmarks") else None,
+            known=self.watches,
             initial_end=initial,
             shape=shape,
         )
-        watch.all = self.watches
-        self.watches.add(watch)
-        return watch
 
     def _create(self, request: Request, target: Target) -> Reply:
         body = _body(request)
@@ -329,16 +327,6 @@ class Api:
             table = tables.table(entry.kind, [entry], request.query, version)
             return Answer.of(table, code, headers)
         return Answer(code, entry.whole, headers=headers or {})
-
-
-class _ListedWatch(Watch):
-    """A watch that is known to the API server as long as it lasts."""
-
-    all: set[Watch]
-
-    def stop(self) -> None:
-        self.all.discard(self)
-        super().stop()
 
 
 def refused(refusal: Refusal) -> Answer:

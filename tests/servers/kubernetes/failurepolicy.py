@@ -18,17 +18,14 @@ def decide(policy: Object | None, pod: Object) -> Decision:
     """Return what the first rule that meets a failed pod says."""
     name = f"{pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
     for index, rule in enumerate((policy or {}).get("rules", ())):
-        met = _by_code(rule, pod) or _by_condition(rule, pod)
+        met = _by_code(rule, pod, name) or _by_condition(rule, pod, name)
         if met:
-            return Decision(
-                rule["action"],
-                f"{met} for pod {name} {'matching' if 'onPodConditions' not in rule else 'has matching'}"
-                f" {rule['action']} rule at index {index}",
-            )
+            action = rule["action"]
+            return Decision(action, f"{met} matching {action} rule at index {index}")
     return Decision("Count")
 
 
-def _by_code(rule: Object, pod: Object) -> str:
+def _by_code(rule: Object, pod: Object, name: str) -> str:
     wanted = rule.get("onExitCodes")
     if not wanted:
         return ""
@@ -39,13 +36,13 @@ def _by_code(rule: Object, pod: Object) -> str:
         if code == 0 or wanted.get("containerName", each["name"]) != each["name"]:
             continue
         if (code in wanted["values"]) == (wanted["operator"] == "In"):
-            return f"Container {each['name']} failed with exit code {code}"
+            return f"Container {each['name']} failed with exit code {code} for pod {name}"
     return ""
 
 
-def _by_condition(rule: Object, pod: Object) -> str:
+def _by_condition(rule: Object, pod: Object, name: str) -> str:
     for wanted in rule.get("onPodConditions", ()):
         for each in pod["status"].get("conditions", ()):
             if (each["type"], each["status"]) == (wanted["type"], wanted.get("status", "True")):
-                return f"Condition {each['type']}"
+                return f"Pod {name} has condition {each['type']}"
     return ""

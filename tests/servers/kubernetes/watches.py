@@ -28,6 +28,7 @@ class Watch:
         version: after which changes are told; None = all objects that there are come first.
         seconds: after which the watch ends.
         bookmarks: seconds between bookmarks; None = the client does not want them.
+        known: all watches that last; this one is there while it does.
         initial_end: tell by a bookmark when the objects that there were have all been told.
         shape: makes the JSON of objects.
     """
@@ -44,16 +45,19 @@ class Watch:
         seconds: float,
         bookmarks: float | None,
         *,
+        known: set[Watch],
         initial_end: bool = False,
         shape: Shaper = lambda entry: entry.whole,
     ) -> None:
         self._store, self._kind, self.namespace = store, kind, namespace
         self._chosen, self._version, self._seconds = chosen, version, seconds
         self._bookmarks, self._initial_end, self._shape = bookmarks, initial_end, shape
+        self._known = known
         self._ends: list[Callable[[], None]] = []
 
     def start(self, out: Out) -> None:
         self._out = out
+        self._known.add(self)
         loop = asyncio.get_running_loop()
         self._told = self._store.version
         missed: list[Event] | None
@@ -77,6 +81,7 @@ class Watch:
             self._ends.append(loop.call_later(self._bookmarks, self._bookmark_again).cancel)
 
     def stop(self) -> None:
+        self._known.discard(self)
         for each in self._ends:
             each()
         self._ends.clear()

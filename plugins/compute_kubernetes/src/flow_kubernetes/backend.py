@@ -96,11 +96,6 @@ class KubernetesBackend:
         assert self._connection is not None, "open comes first"
         return self._connection
 
-    @property
-    def calls(self) -> Mapping[str, int]:
-        """How often each request was made: ``create jobs`` → 12."""
-        return dict(self.connection.calls)
-
     def close(self) -> None:
         """Delete the jobs that have not ended, and see them end; end all threads."""
         if self._connection is None:
