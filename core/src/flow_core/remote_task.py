@@ -259,7 +259,8 @@ def _read_arguments(arguments: Sequence[str]) -> tuple[str, bool, int | None]:
         begin = int(words[at + 1])
         del words[at : at + 2]
     if not words or words[0].startswith("-") or words[1:] not in ([], ["--given"]):
-        sys.exit(f"usage: {USAGE}")
+        sys.stderr.write(f"usage: {USAGE}\n")
+        sys.exit(2)
     return words[0], len(words) > 1, begin
 
 
