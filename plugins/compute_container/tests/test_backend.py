@@ -192,6 +192,21 @@ def test_what_goes_wrong_here_ends_the_job(bench: Any, monkeypatch: pytest.Monke
     assert "No space left on device" in end.message
 
 
+def test_a_runtime_that_gives_no_sensible_answer(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(*_: object) -> None:
+        raise KeyError("State")
+
+    id = bench.submit("sleep 0.5")
+    bench.until(lambda: bench.news(Running, id))
+    monkeypatch.setattr("flow_container.backend._PATIENCE", 1.0)
+    monkeypatch.setattr(bench.backend, "_tell_ends", odd)
+    end = bench.end(id)
+    assert end.cause == "lost"
+    assert end.message == "podman does not answer: KeyError: 'State'"
+
+
 def test_many_at_a_time(bench: Any) -> None:
     ids = [bench.submit(f"exit {n}", name=f"f-1-a-{n}-0") for n in range(20)]
     assert [bench.end(id).code for id in ids] == list(range(20))
