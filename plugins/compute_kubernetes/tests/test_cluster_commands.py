@@ -93,12 +93,13 @@ def test_how_jobs_have_ended_is_listed(bench: Bench, lab: Lab) -> None:
     bench.wait_all(Ended, 2)
 
     def states() -> list[tuple[str, str, str]]:
-        told = json.loads(lab.kubernetes("list", "--json").check().stdout)
+        told = json.loads(lab.kubernetes("list", "--ended", "--json").check().stdout)
         return sorted((one["task"], one["state"], one["why"]) for one in told)
 
     bench.sees(
         lambda: states() == [("7", "done", ""), ("8", "failed", "exit status 3")], "both are over"
     )
+    assert lab.kubernetes("list").check().stdout.startswith("no jobs of yours in namespace ")
 
 
 def test_jobs_are_ended(bench: Bench, lab: Lab) -> None:
