@@ -137,6 +137,14 @@ def test_the_log_of_a_pod(bench: Bench, lab: Lab) -> None:
     assert "flow logs" in error["try"]
 
 
+def test_the_log_of_each_member_of_a_gang(bench: Bench, lab: Lab) -> None:
+    commands = [("/bin/sh", "-c", f"sleep 3; echo member {n}") for n in range(2)]
+    bench.submit(job(*commands))
+    bench.wait_all(Ended, 2)
+    assert lab.kubernetes("logs", "TrainFlow/12/train/8").check().stdout == "member 1\n"
+    assert "no pod" in lab.kubernetes("logs", "TrainFlow/12/train/9").error["error"]
+
+
 def test_a_right_that_is_missing(bench: Bench, lab: Lab) -> None:
     bench.cluster.deny("get", "pods/log")
     bench.submit(job(("/bin/sh", "-c", "echo hi")))

@@ -180,7 +180,7 @@ def _pods(jobs: Jobs, task: str) -> Sequence[str]:
 
     name = task.rpartition("/")[2]
     if task.count("/") == 3:
-        found = jobs.find(_choice(task, None, ""))
+        found = jobs.find(_choice(task, None, "")) or _gang_of(jobs, task)
         found = sorted(found, key=lambda job: int(job.attempt))
     else:
         found = [job for job in jobs.find(Choice()) if job.name == name]
@@ -192,6 +192,22 @@ def _pods(jobs: Jobs, task: str) -> Sequence[str]:
             hint="flow kubernetes list --all --ended; flow logs reads what a task has left in the datastore",
         )
     return found[-1].pods
+
+
+def _gang_of(jobs: Jobs, task: str) -> list[Found]:
+    """Return the jobs of the gang that a task is a member of, each with the pod of that member.
+
+    A gang is one job, by the name of its first task; the numbers of the others follow.
+    """
+    step, _, number = task.rpartition("/")
+    if not number.isdigit():
+        return []
+    found = []
+    for job in jobs.find(_choice(step, None, "")):
+        member = int(number) - int(job.task)
+        if 0 <= member < len(job.pods):
+            found.append(job._replace(pods=(job.pods[member],)))
+    return found
 
 
 def _table(found: Sequence[Found]) -> Iterator[str]:
