@@ -179,6 +179,7 @@ class TaskOrder:
         session = Session.from_document(
             {**document, **_places(run, folder)}, providers={("store", name): self.store}
         )
+        session.unpacked_at = folder
         session.has_only_code = self.spec["folder"] is None
         session.adopt_run(raw)
         return session

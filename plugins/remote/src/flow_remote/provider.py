@@ -228,12 +228,14 @@ class RemoteCompute:
             return  # a forked task that inherited this object must not end its siblings
         self._closed = True
         self._clerk.stop(_FAREWELL)
-        if self._backend is not None:
-            self._backend.close()
-        if self._reader is not None:
-            self._reader.stop(_FAREWELL)
-        for end in self._wake_ends:
-            os.close(end)
+        try:
+            if self._backend is not None:
+                self._backend.close()
+        finally:
+            if self._reader is not None:
+                self._reader.stop(_FAREWELL)
+            for end in self._wake_ends:
+                os.close(end)
 
     # --- submitting -------------------------------------------------------------------------------
 
