@@ -60,7 +60,7 @@ class S3Reader(Reader):
         if not self.config.get("anonymous"):
             with self.lock:
                 keys = self.credentials.keys(self.region)
-            now = time.time() + self.skew
+            now = time.time()
             headers = sign(keys, "GET", url, "s3", self.region, headers, _EMPTY, now)
         return self.web.ask("GET", url, headers, what="the service")
 
@@ -75,8 +75,6 @@ class S3Reader(Reader):
 
     def correct(self, answer: Answer) -> bool:
         """Whether the same request, made in another way, may succeed."""
-        if answer.code == "RequestTimeTooSkewed":
-            return self.set_clock(answer)
         if answer.code in _KEYS_GONE:
             with self.lock:
                 return self.credentials.forget()
@@ -102,7 +100,13 @@ class S3Reader(Reader):
             hint = f"check its name: aws s3 ls; or make it: aws s3 mb s3://{bucket}"
             return Failed(f"there is no bucket '{bucket}' at {where}", hint)
         if code == "RequestTimeTooSkewed":
-            return Failed(said, "set the clock of this machine")
+            # Not set right for these signatures: the store's own client could not go on here.
+            wrong = answer.skew()
+            which = "behind" if wrong > 0 else "ahead"
+            told = (
+                f"; this machine's clock is {abs(wrong):.0f} s {which}" if abs(wrong) > 60 else ""
+            )
+            return Failed(said + told, "set the clock of this machine")
         if answer.status in (401, 403) or code in _KEYS_GONE or "Token" in code:
             hint = f"let these credentials read objects of bucket '{bucket}'; {_WHO}"
             return Failed(said + source, hint)
