@@ -57,8 +57,9 @@ def find_jobs(client: Client, run: str | None = None) -> list[FlowJob]:
     folders = {path: read_folder(path) for path in {state.command for state in states}}
     found = []
     for state in states:
-        folder, index = folders[state.command], int(state.id.partition("_")[2] or 0)
-        if folder is None or index >= len(folder.names):
+        folder = folders[state.command]
+        index = None if folder is None else folder.index_of(state.id)
+        if folder is None or index is None:
             continue
         job = FlowJob(state, folder, index)
         if run is None or job.is_of({run}):

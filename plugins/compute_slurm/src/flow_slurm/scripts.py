@@ -158,6 +158,15 @@ class Folder(NamedTuple):
         files = ["job.log", f"{index}.log"] if self.members is not None else [f"{index}.log"]
         return "".join(_end_of(f"{self.path}/{name}", most) for name in files)
 
+    def has_begun(self, index: int) -> bool:
+        """Whether Slurm has ever started a task: it creates its log before anything runs."""
+        return os.path.exists(f"{self.path}/{index}.log") or self.status(index) is not None
+
+    def index_of(self, id: str) -> int | None:
+        """Return which task of the folder a job is, by its id in Slurm; None where it is none."""
+        index = id.partition("_")[2] or ("0" if len(self.names) == 1 else "")
+        return int(index) if index and int(index) < len(self.names) else None
+
     def script_of(self, index: int) -> str:
         """Path of the script of one task."""
         return f"{self.path}/{index}.sh"
