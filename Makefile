@@ -27,12 +27,13 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SPREAD := -n $(WORKERS) --dist worksteal
 
 # What does not hang on the Python is tested on that of $(VENV) only: that our suites find broken
-# providers, what services answer, the scaffold, the manners of commands, and most of how cards look.
+# providers, what services and clusters answer, the scaffold, the manners of commands, and most of how cards look.
 ON_EACH := $(patsubst %,plugins/cards/tests/test_%.py,artifact_previews charts children codec plugin previews \
 	rendering types)
 ONCE := core/tests/testing core/tests/test_fsspec_store.py plugins/objectstore plugins/plugins/tests/test_new.py \
 	plugins/plugins/tests/test_stubs.py plugins/inspect/tests/test_suites.py plugins/store_azure plugins/store_fsspec \
-	plugins/store_gs plugins/store_s3/tests/test_faults.py \
+	plugins/store_gs plugins/store_s3/tests/test_faults.py plugins/compute_container plugins/compute_kubernetes \
+	plugins/compute_slurm \
 	$(filter-out $(ON_EACH),$(wildcard plugins/cards/tests/test_*.py))
 
 BIN := $(VENV)/bin

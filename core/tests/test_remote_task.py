@@ -135,5 +135,5 @@ def test_what_is_wrong_is_told(store, tmp_path):
 def test_it_says_how_it_is_called(tmp_path):
     for words in ([], ["--given"], ["url", "more"]):
         done = _start(*words, cwd=tmp_path)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert done.stderr.startswith(b"usage: python -m flow_core.task")

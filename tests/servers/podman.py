@@ -136,6 +136,13 @@ class Podman(NamedTuple):
         return self._image("localhost/flow-test-shell:1", "shell", _busybox)
 
     @property
+    def empty_image(self) -> str:
+        """An image with no program at all, not even a shell."""
+        return self._image(
+            "localhost/flow-test-empty:1", "empty", lambda: [_File("tmp", mode=0o1777)]
+        )
+
+    @property
     def foreign_image(self) -> str:
         """An image of another architecture: nothing in it can be executed here."""
         return self._image("localhost/flow-test-foreign:1", "foreign", _foreign)

@@ -59,6 +59,10 @@ class Survivors:
         found = {f"{one.spec.flow}/{one.spec.run}" for one in self._by_place.values()}
         return sorted(found)
 
+    def in_gangs(self) -> int:
+        """Return how many of them are members of gangs."""
+        return sum(one.spec.gang is not None for one in self._by_place.values())
+
     def take(self, task: TaskSpec) -> Survivor | None:
         """Return the one that is at the place of ``task``, and forget it; None if there is none."""
         found = self._by_place.pop(place_of(task), None)
@@ -74,10 +78,22 @@ class Survivors:
 
 
 def still_running(survivors: Survivors) -> str:
-    """Say that tasks of an earlier run still run."""
-    count, runs = len(survivors), " and ".join(survivors.runs())
-    tasks = f"{count} task{'s' * (count != 1)} of {runs} still run{'s' * (count == 1)}"
-    return f"{tasks}: no such task is started twice"
+    """Say that tasks of an earlier run still run, and what becomes of them."""
+    in_gangs, runs = survivors.in_gangs(), " and ".join(survivors.runs())
+    alone = len(survivors) - in_gangs
+    parts = []
+    if alone:
+        parts.append(
+            f"{_tasks(alone)} of {runs} still run{'s' * (alone == 1)}: no such task is started twice"
+        )
+    if in_gangs:
+        members = f"{_tasks(in_gangs)} of gangs of {runs} still run{'s' * (in_gangs == 1)}"
+        parts.append(f"{members}: they are ended, since a gang starts whole")
+    return "; ".join(parts)
+
+
+def _tasks(count: int) -> str:
+    return f"{count} task{'s' * (count != 1)}"
 
 
 def place_of(task: TaskSpec) -> _Place:

@@ -179,6 +179,7 @@ class TaskOrder:
         session = Session.from_document(
             {**document, **_places(run, folder)}, providers={("store", name): self.store}
         )
+        session.unpacked_at = folder
         session.has_only_code = self.spec["folder"] is None
         session.adopt_run(raw)
         return session
@@ -259,7 +260,8 @@ def _read_arguments(arguments: Sequence[str]) -> tuple[str, bool, int | None]:
         begin = int(words[at + 1])
         del words[at : at + 2]
     if not words or words[0].startswith("-") or words[1:] not in ([], ["--given"]):
-        sys.exit(f"usage: {USAGE}")
+        sys.stderr.write(f"usage: {USAGE}\n")
+        sys.exit(2)
     return words[0], len(words) > 1, begin
 
 

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _WITHOUT_FILE = frozenset({"dump", "logs", "reindex"})
 """Commands that find what they show by a pathspec; all that runs a flow needs its file."""
+_RUNNING = frozenset({"run", "resume"})
+"""Commands that take decorators from the command line."""
 
 
 class RunRequest(NamedTuple):
@@ -456,7 +458,7 @@ def run_failed(
     """Return the error that tells how a run ended; ``session`` makes the hint complete."""
     pathspec = f"{document.flow}/{document.run}"
     word = "was interrupted" if result.state is RunState.INTERRUPTED else "failed"
-    options = top_level_options(session) if session is not None else ""
+    options = top_level_options(session, "resume") if session is not None else ""
     front = session.program if session is not None else None
     flow = session.flow if session is not None else None
     return RunFailed(
@@ -483,8 +485,9 @@ def command_line(session: Session, command: str, arguments: str = "") -> str:
     Since 0.1.
     """
     file = session.graph.file if session.flow is not None else None
-    options = top_level_options(session)
-    return _line(options, command, arguments, file, session.program, session.flow)
+    return _line(
+        top_level_options(session, command), command, arguments, file, session.program, session.flow
+    )
 
 
 def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = None) -> bool:
@@ -506,9 +509,9 @@ def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = N
     return not metadata.flows() and bool(store.folders("runs/"))
 
 
-def top_level_options(session: Session) -> str:
-    """Return the options before the command that lead to the same store, index and plugins, and
-    let tasks run in the same place."""
+def top_level_options(session: Session, command: str) -> str:
+    """Return the options before a command that lead to the same store, index and plugins, and let
+    tasks run in the same place."""
     from shlex import quote  # only where something went wrong
 
     words = [word for text in _given_plugins(session) for word in ("-p", text)]
@@ -516,7 +519,15 @@ def top_level_options(session: Session) -> str:
     for name in ("datastore", "metadata", "compute", "environment"):
         if name in chosen:
             words += [f"--{name}", chosen[name]]
+    if command in _RUNNING:
+        words += [word for text in _given_decorators(session) for word in ("--with", text)]
     return " ".join(map(quote, words))
+
+
+def _given_decorators(session: Session) -> list[str]:
+    """Return the texts of ``--with``: those of the setting are found again without being typed."""
+    set_anyway = session.settings["with"].split()
+    return [text for text in session.given[0] if text not in set_anyway]
 
 
 def _given_plugins(session: Session) -> list[str]:

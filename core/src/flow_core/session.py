@@ -115,6 +115,7 @@ class Session:
         self._prepared = False
         self.program: str | None = None  # how people call what made this session; None = `flow`
         self._launcher = 0
+        self.unpacked_at = ""  # folder of the code of a task elsewhere, which is gone with it
         self.has_only_code = (
             False  # attempts work in a folder with the flow's code and no other file
         )

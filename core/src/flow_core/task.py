@@ -133,10 +133,12 @@ class TaskContext:
         self._hidden = sorted({*self._hidden, *filter(None, texts)}, key=len, reverse=True)
 
     def masked(self, text: str) -> str:
-        """Return ``text`` with ``***`` instead of what is hidden: see `hide`."""
+        """Return ``text`` with ``***`` instead of what is hidden (see `hide`), and the files of a flow
+        whose code was unpacked for this task as they are called in its project."""
         for hidden in self._hidden:
             text = text.replace(hidden, "***")
-        return text
+        folder = self.session.unpacked_at
+        return text.replace(folder + os.sep, "") if folder else text
 
     def describe(self, error: BaseException) -> Failure:
         """Return an exception as data, without what is hidden."""

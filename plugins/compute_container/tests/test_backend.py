@@ -136,6 +136,13 @@ def test_an_image_of_another_architecture(bench: Any, here: Podman) -> None:
     assert "Exec format error" in end.message or "exec format error" in end.message
 
 
+def test_an_image_without_a_shell(bench: Any, here: Podman) -> None:
+    end = bench.end(bench.submit("true", options={"image": here.empty_image}))
+    assert end.cause == "launch"
+    assert end.message.startswith(f"image '{here.empty_image}' has no shell at /bin/sh: ")
+    assert end.hint == "an image with a shell and a Python: --with container:image=…"
+
+
 def test_a_container_that_somebody_removes_is_lost(bench: Any, here: Podman) -> None:
     id = bench.submit("sleep 100")
     bench.until(lambda: bench.news(Running, id))
@@ -183,6 +190,21 @@ def test_what_goes_wrong_here_ends_the_job(bench: Any, monkeypatch: pytest.Monke
     end = bench.end(bench.submit("true"))
     assert end.cause == "launch"
     assert "No space left on device" in end.message
+
+
+def test_a_runtime_that_gives_no_sensible_answer(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(*_: object) -> None:
+        raise KeyError("State")
+
+    id = bench.submit("sleep 0.5")
+    bench.until(lambda: bench.news(Running, id))
+    monkeypatch.setattr("flow_container.backend._PATIENCE", 1.0)
+    monkeypatch.setattr(bench.backend, "_tell_ends", odd)
+    end = bench.end(id)
+    assert end.cause == "lost"
+    assert end.message == "podman does not answer: KeyError: 'State'"
 
 
 def test_many_at_a_time(bench: Any) -> None:

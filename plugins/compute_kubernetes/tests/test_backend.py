@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -339,6 +341,41 @@ def test_a_server_that_restarts(new_kubernetes: Callable[..., Cluster]) -> None:
     (again,) = bench.submit(job(("true",), name=OTHER))
     assert bench.wait(Ended).id == again
     bench.close()
+
+
+@pytest.mark.parametrize("module", ["backend", "patrol"])
+def test_an_error_that_nobody_has_foreseen_is_raised_where_it_is_seen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(
+        f"flow_kubernetes.{module}." + {"backend": "look", "patrol": "_hanging"}[module], fail
+    )
+    bench.submit(job(SLEEP, resources={"cpu": 5000}))
+    with pytest.raises(KeyError, match="odd"):
+        bench.wait(Ended, seconds=10)
+
+
+def test_an_answer_that_is_none_of_kubernetes(tmp_path: Any) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>Please log in</html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        file = tmp_path / "config"
+        file.write_text(json.dumps(kubeconfig(f"http://127.0.0.1:{server.server_port}", {})))
+        error = opened(kubernetes_config=file)
+        server.shutdown()
+    assert error.what == "The Kubernetes cluster cannot be reached"
+    assert "no object of Kubernetes: <html>Please log in</html>" in (error.why or "")
 
 
 # --- ended by us --------------------------------------------------------------------------------

@@ -93,12 +93,13 @@ def test_how_jobs_have_ended_is_listed(bench: Bench, lab: Lab) -> None:
     bench.wait_all(Ended, 2)
 
     def states() -> list[tuple[str, str, str]]:
-        told = json.loads(lab.kubernetes("list", "--json").check().stdout)
+        told = json.loads(lab.kubernetes("list", "--ended", "--json").check().stdout)
         return sorted((one["task"], one["state"], one["why"]) for one in told)
 
     bench.sees(
         lambda: states() == [("7", "done", ""), ("8", "failed", "exit status 3")], "both are over"
     )
+    assert lab.kubernetes("list").check().stdout.startswith("no jobs of yours in namespace ")
 
 
 def test_jobs_are_ended(bench: Bench, lab: Lab) -> None:
@@ -134,6 +135,14 @@ def test_the_log_of_a_pod(bench: Bench, lab: Lab) -> None:
     error = lab.kubernetes("logs", "TrainFlow/12/train/8").error
     assert error["error"] == "'TrainFlow/12/train/8' has no pod in the cluster"
     assert "flow logs" in error["try"]
+
+
+def test_the_log_of_each_member_of_a_gang(bench: Bench, lab: Lab) -> None:
+    commands = [("/bin/sh", "-c", f"sleep 3; echo member {n}") for n in range(2)]
+    bench.submit(job(*commands))
+    bench.wait_all(Ended, 2)
+    assert lab.kubernetes("logs", "TrainFlow/12/train/8").check().stdout == "member 1\n"
+    assert "no pod" in lab.kubernetes("logs", "TrainFlow/12/train/9").error["error"]
 
 
 def test_a_right_that_is_missing(bench: Bench, lab: Lab) -> None:

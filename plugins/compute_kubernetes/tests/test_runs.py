@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from servers.kubernetes.handle import Cluster
 
-from flow_core.testing import FlowTester
+from flow_core.testing import FlowTester, core_wheels, installed_wheel, write_wheel
 from flow_core.testing.flowtester import ProcessResult
 
 FLOW = """
@@ -212,3 +215,55 @@ def test_a_resumed_run_adopts_what_runs(lab: Lab) -> None:
     done = lab.run(source, "resume").check()
     assert "total 14 of 3 pods" in done.stdout
     assert {pod.metadata.name for pod in lab.pods()} == names, "no other pod was started"
+
+
+PYPI = """
+    import sys
+
+    from flow_core import FlowSpec, kubernetes, pypi, step
+
+    class F(FlowSpec):
+        @kubernetes(cpu=0.1)
+        @pypi(packages={"tiny": "2.*"})
+        @step
+        def start(self):
+            import tiny
+
+            self.version, self.python = tiny.VERSION, sys.executable
+            self.next(self.end)
+
+        @step
+        def end(self):
+            print("with", self.version, "of", self.python)
+
+    if __name__ == "__main__":
+        F()
+"""
+
+
+@pytest.fixture
+def wheels() -> Iterator[Path]:
+    """Wheels in a folder that pods see, too: their /tmp is their own."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        for version in ("1.0", "2.0"):
+            write_wheel(folder, "tiny", version, {"tiny.py": f"VERSION = '{version}'\n"})
+        core_wheels(folder)
+        for name in ("obstore", "typing-extensions"):  # what the store needs at the task
+            installed_wheel(folder, name)
+        yield folder
+
+
+@pytest.mark.slow
+def test_a_step_with_packages_of_its_own(lab: Lab, wheels: Path) -> None:
+    without_index = {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
+    secret = {"metadata": {"name": "packages"}, "stringData": without_index}
+    lab.cluster.core().create_namespaced_secret(lab.cluster.namespace, secret)
+    lab.tester.more_plugins += ["pypi"]
+    done = lab.run(PYPI, **without_index, FLOW_KUBERNETES_SECRETS="bucket,packages").check()
+    assert "with 2.0 of /home/flow/.cache/flow/environments/pypi" in done.stdout

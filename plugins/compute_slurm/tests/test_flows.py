@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flow_core.testing import core_wheels, write_wheel
+
 from .conftest import processes_with
 
 if TYPE_CHECKING:
@@ -192,6 +194,8 @@ def test_memory_that_is_used_up_is_a_cause_of_its_own(runs: Runs) -> None:
 
 
 def test_ctrl_c_ends_all_jobs(runs: Runs) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell has it ignored in `pytest &`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     process = runs.start("run", "hybrid_flow.py", "--seconds", "1000")
     runs.wait_for("began-*", 4)
     process.send_signal(signal.SIGINT)
@@ -207,7 +211,9 @@ def test_a_killed_task_is_told(runs: Runs) -> None:
     process = runs.start("run", "hybrid_flow.py", "--seconds", "1000")
     runs.wait_for("began-*", 4)
     jobs = json.loads(runs.flow("slurm", "list", "--run", "HybridFlow", "--json"))
-    runs.flow("slurm", "kill", jobs[0]["job"])
+    own = [job for job in jobs if job["folder"].startswith(str(runs.folder))]
+    assert len(own) == 4
+    runs.flow("slurm", "kill", own[0]["job"])
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "by somebody else" in said
@@ -250,3 +256,54 @@ def test_a_killed_launcher_and_resume(runs: Runs) -> None:
     assert "squares [0, 1, 4, 9]" in said
     assert len(list(runs.folder.glob("began-*-0"))) == 4
     assert len(list(runs.folder.glob("began-*"))) == 4  # what ran was adopted
+
+
+PYPI = """
+import os, sys
+from flow_core import FlowSpec, pypi, slurm, step
+
+class TinyFlow(FlowSpec):
+    @slurm(memory=300)
+    @pypi(packages={"tiny": "2.*"})
+    @step
+    def start(self):
+        import tiny
+
+        self.version, self.python = tiny.VERSION, sys.executable
+        self.job = os.environ["SLURM_JOB_ID"]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("with", self.version, "in", self.python)
+"""
+
+
+@pytest.mark.slow
+def test_a_step_with_packages_of_its_own(runs: Runs, tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for version in ("1.0", "2.0"):
+        write_wheel(wheels, "tiny", version, {"tiny.py": f"VERSION = '{version}'\n"})
+    core_wheels(wheels)
+    (tmp_path / "tiny_flow.py").write_text(PYPI)
+    runs.variables |= {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "UV_PYTHON_DOWNLOADS": "never",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    said = runs.flow("run", "tiny_flow.py")
+    assert f"with 2.0 in {tmp_path}/cache/flow/environments/pypi" in said
+
+
+def test_a_task_that_needs_more_memory_gets_it(runs: Runs) -> None:
+    flow = FLOW.replace("retry(times=1,", "retry(times=1, memory_factor=6,")
+    flow = flow.replace("current.retry_count == 0 and self.input == 1", "self.input == 1")
+    flow = flow.replace("bytearray(1_000_000_000)", "bytearray(500_000_000)")
+    (runs.folder / "hybrid_flow.py").write_text(flow.replace("time.sleep(60)", "time.sleep(3)"))
+    said = runs.flow("run", "hybrid_flow.py", "--mode", "memory")
+    assert "memory limit" in said
+    assert "squares [0, 1, 4, 9]" in said
+    assert len(list(runs.folder.glob("began-1-*"))) == 2

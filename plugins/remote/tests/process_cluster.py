@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class ProcessBackend:
         self.variables: dict[str, str] = {}
         self.before: list[str] = []  # words before each command
         self.survivors: dict[str, str] = {}
+        self.before_submit: Callable[[], object] = lambda: None
         self.spoil = ""  # a variable that does not arrive
         self._processes: dict[tuple[str, int], subprocess.Popen[bytes]] = {}
         self._told: set[tuple[str, int]] = set()
@@ -44,6 +45,7 @@ class ProcessBackend:
 
     def submit(self, jobs: Sequence[Job]) -> list[str | Refused]:
         """Start all processes."""
+        self.before_submit()
         self.submitted.append(list(jobs))
         return [self.refusals.pop(0) if self.refusals else self._start(job) for job in jobs]
 

@@ -10,6 +10,7 @@ import pytest
 from plugins.remote.tests.process_cluster import ProcessBackend, ProcessCompute
 
 from flow_core.api import (
+    Exited,
     RunRecord,
     RunState,
     Started,
@@ -236,3 +237,15 @@ def test_a_gang_is_found_by_the_name_of_its_main_member(backend, store):
     backend.survivors = {backend.submitted[0][0].name: "gang"}
     assert None not in bench.compute.adopt(tasks)
     bench.compute.close()
+
+
+def test_who_is_cancelled_while_it_is_submitted_once_more_ends_once(bench, backend):
+    backend.refusals += [Refused("no room", transient=True)]
+    handle = bench.launch("wait_long")
+    bench.until(lambda: any(isinstance(update, TaskWaiting) for update in bench.updates))
+    backend.before_submit = lambda: bench.compute.cancel([handle], 0.0)
+    bench.wait(handle)
+    other = bench.launch("nothing")
+    bench.wait(other)
+    ends = [u for u in bench.updates if isinstance(u, Exited) and u.handle == handle]
+    assert [end.cause for end in ends] == ["cancelled"]

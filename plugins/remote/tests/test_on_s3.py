@@ -63,6 +63,16 @@ def test_code_artifacts_and_logs_go_by_the_bucket(lab, bucket, tmp_path):
     assert not (tmp_path / ".flow").exists()
 
 
+def test_a_failure_names_the_flows_own_file(lab, bucket):
+    """And not where it was unpacked, which is gone by then."""
+    file, chosen = _prepare(lab, bucket)
+    lab.write("def square(x):\n    raise ValueError('wrong')\n", "own_helper.py")
+    done = lab.python(file, *chosen, "run", variables=bucket.environment())
+    assert done.returncode == 1
+    assert 'File "own_helper.py", line 2, in square' in done.stdout
+    assert "flow-code-" not in done.stdout + done.stderr
+
+
 def test_no_secret_is_told_to_the_cluster(lab, bucket, s3_server, tmp_path):
     """Neither specifications nor jobs hold credentials, though the launcher has them."""
     file, chosen = _prepare(lab, bucket)

@@ -385,7 +385,7 @@ class ContainerBackend:
                     continue
                 try:
                     self._look(engine, mine)
-                except ValueError as error:  # an answer that is cut, by a runtime that was ended
+                except Exception as error:  # an odd answer: nobody else would hear of it
                     self._no_answer(engine, mine, f"{type(error).__name__}: {error}")
 
     def _look(self, engine: Engine, mine: Sequence[_Tracked]) -> None:
@@ -395,7 +395,6 @@ class ContainerBackend:
         if not answer.ok:
             self._no_answer(engine, mine, answer.words)
             return
-        self._silent.pop(engine.name, None)
         states = _first_words(answer.out)
         gone = [t for t in mine if t.name not in states]
         over = [t for t in mine if states.get(t.name) in _OVER]
@@ -403,6 +402,7 @@ class ContainerBackend:
             self._over(tracked, _removed(tracked))
         if over:
             self._tell_ends(engine, over)
+        self._silent.pop(engine.name, None)
 
     def _tell_ends(self, engine: Engine, over: Sequence[_Tracked]) -> None:
         names = [t.name for t in over]

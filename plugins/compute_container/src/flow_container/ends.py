@@ -16,6 +16,8 @@ _LINES = 50  # of a container's log that an attempt without one of its own shows
 _LOG_SIZE = 8000  # characters
 _SIGNALS = {int(each) for each in signal.Signals}
 _FOREIGN = "exec format error"
+_MISSING = "no such file or directory"
+_INITS = ("catatonit", "tini", "dumb-init")  # what podman and Docker put before a command
 
 
 class End(NamedTuple):
@@ -92,9 +94,18 @@ def describe_end(
         )
     if end.error:
         return cannot_start(ended, end.error, image)
-    if _FOREIGN in log.lower() and end.code in (1, 126, 127, 255):
-        return cannot_start(ended, log.strip().splitlines()[-1], image)
+    if end.code in (1, 126, 127, 255) and (words := _not_executed(log)):
+        return cannot_start(ended, words, image)
     return ended
+
+
+def _not_executed(log: str) -> str:
+    """Return the last line of a log if the container's first process says there that it could not
+    execute the command; else ``''``."""
+    last = log.strip().splitlines()[-1:] or [""]
+    words = last[0].lower()
+    by_init = any(init in words for init in _INITS) and "exec" in words
+    return last[0] if _FOREIGN in words or (by_init and _MISSING in words) else ""
 
 
 def cannot_start(ended: Ended, words: str, image: Image) -> Ended:
@@ -105,7 +116,7 @@ def cannot_start(ended: Ended, words: str, image: Image) -> Ended:
         made_for = f", which is for {image.platform}," if image.platform else ""
         message = f"image '{image.name}'{made_for} cannot be executed on this machine: {words}"
         hint = "an image of this machine's architecture: --with container:image=…"
-    elif "executable file" in lowered or "no such file or directory" in lowered:
+    elif "executable file" in lowered or ("exec" in lowered and _MISSING in lowered):
         message = f"image '{image.name}' has no shell at /bin/sh: {words}"
         hint = "an image with a shell and a Python: --with container:image=…"
     return ended._replace(cause="launch", message=message, hint=hint)

@@ -289,7 +289,7 @@ class KubernetesBackend:
                 self._trouble(namespace, why)
 
             self._watches[namespace] = PodWatch(
-                self.connection, namespace, selector, seen, listed, trouble
+                self.connection, namespace, selector, seen, listed, trouble, self._tracker.fail
             )
 
     def _see(self, namespace: str, pod: dict[str, Any], gone: bool) -> None:

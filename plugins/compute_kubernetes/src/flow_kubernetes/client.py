@@ -57,6 +57,10 @@ class Refusal(Exception):
         return self.code == 403 and "exceeded quota" in self.message
 
 
+class _NoObject(Exception):
+    """What was answered is no object: something else than an API server has answered."""
+
+
 class Unreachable(Exception):
     """The API server does not answer, or not now: its text says why, in one line."""
 
@@ -131,13 +135,12 @@ class Connection:
                 response = self._send(verb, path, query, body, (_CONNECT, _ANSWER))
                 data = response.data
                 if response.status < 400:
-                    found: dict[str, Any] = json.loads(data)
-                    return found
+                    return _object(data)
                 refusal = _refusal(response.status, data)
                 if response.status not in _BUSY:
                     raise refusal
                 why, wait = refusal.message, _retry_after(response)
-            except (urllib3.exceptions.HTTPError, client.ApiException, OSError) as error:
+            except (urllib3.exceptions.HTTPError, client.ApiException, OSError, _NoObject) as error:
                 why, wait = self._why(error), 0.0
             wait = max(wait, pause * random.uniform(0.5, 1.0))
             if time.monotonic() + wait > deadline or self._stopped.wait(wait):
@@ -220,6 +223,8 @@ class Connection:
             return f"no connection within {_CONNECT:g} s"
         if isinstance(error, urllib3.exceptions.ReadTimeoutError):
             return f"no answer within {_ANSWER:g} s"
+        if isinstance(error, _NoObject):
+            return str(error)
         if isinstance(error, client.ApiException):
             return " ".join(str(error.reason).split())
         return f"{type(error).__name__}: {error}"
@@ -354,6 +359,17 @@ class _Told(logging.Handler):
 
 
 # --- errors -------------------------------------------------------------------------------------
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        text = " ".join(data[:200].decode(errors="replace").split())
+        raise _NoObject(f"its answer is no object of Kubernetes: {text}")
+    return found
 
 
 def _refusal(code: int, data: bytes) -> Refusal:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flow_core.api import CommandContext, Session
     from flow_kubernetes.jobs_in_cluster import Choice, Found, Jobs
 
-_LIST_HELP = """List the jobs of runs in the cluster: yours, unless others are asked for.
+_LIST_HELP = """List the jobs of runs that wait or run in the cluster: yours, unless others are asked for.
 
 RUN is FLOW/RUN or FLOW; its jobs are listed whoever has started them."""
 _KILL_HELP = """End jobs that wait or run in the cluster: those of a RUN, FLOW/RUN, or what the options say.
@@ -35,12 +35,15 @@ def list_command(context: CommandContext) -> click.Command:
         step: str | None,
         user: str | None,
         everybody: bool,
+        ended: bool,
         as_json: bool,
         **place: Any,
     ) -> None:
         with _jobs(context, **place) as (jobs, session):
             mine = session.settings.user() if run is None and not everybody else ""
-            found = jobs.find(_choice(run, step, user or mine))
+            found = [
+                j for j in jobs.find(_choice(run, step, user or mine)) if ended or not j.is_over
+            ]
         if as_json:
             context.echo(json.dumps([one._asdict() for one in found], indent=2))
             return
@@ -58,6 +61,7 @@ def list_command(context: CommandContext) -> click.Command:
             _STEP,
             _USER,
             click.Option(["--all", "everybody"], is_flag=True, help="The jobs of everybody."),
+            click.Option(["--ended"], is_flag=True, help="Those that have ended, too."),
             _NAMESPACE,
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
         ],
@@ -176,7 +180,7 @@ def _pods(jobs: Jobs, task: str) -> Sequence[str]:
 
     name = task.rpartition("/")[2]
     if task.count("/") == 3:
-        found = jobs.find(_choice(task, None, ""))
+        found = jobs.find(_choice(task, None, "")) or _gang_of(jobs, task)
         found = sorted(found, key=lambda job: int(job.attempt))
     else:
         found = [job for job in jobs.find(Choice()) if job.name == name]
@@ -185,9 +189,25 @@ def _pods(jobs: Jobs, task: str) -> Sequence[str]:
             f"'{task}' has no pod in the cluster",
             where=f"namespace {jobs.namespace}",
             why="it is deleted, has not come yet, or never was there",
-            hint="flow kubernetes list --all; flow logs reads what a task has left in the datastore",
+            hint="flow kubernetes list --all --ended; flow logs reads what a task has left in the datastore",
         )
     return found[-1].pods
+
+
+def _gang_of(jobs: Jobs, task: str) -> list[Found]:
+    """Return the jobs of the gang that a task is a member of, each with the pod of that member.
+
+    A gang is one job, by the name of its first task; the numbers of the others follow.
+    """
+    step, _, number = task.rpartition("/")
+    if not number.isdigit():
+        return []
+    found = []
+    for job in jobs.find(_choice(step, None, "")):
+        member = int(number) - int(job.task)
+        if 0 <= member < len(job.pods):
+            found.append(job._replace(pods=(job.pods[member],)))
+    return found
 
 
 def _table(found: Sequence[Found]) -> Iterator[str]:

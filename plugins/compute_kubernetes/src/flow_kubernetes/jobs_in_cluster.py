@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flow_core.api import FlowError
 from flow_kubernetes import names
 from flow_kubernetes.client import Connection, Refusal, Unreachable, explained
-from flow_kubernetes.pods import look
+from flow_kubernetes.pods import Sight, look
 from flow_kubernetes.settings import PREFIX
 
 _PAGE = 500
@@ -25,7 +25,7 @@ class Found(NamedTuple):
         why: why it waits, or how it failed; ``""`` = nothing is said.
         node: where it is, or ``""``.
         created: seconds since the epoch.
-        pods: names of its pods.
+        pods: names of its pods, in the order of the members of a gang.
     """
 
     namespace: str
@@ -166,7 +166,8 @@ class Jobs:
 def _found(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Found:
     meta = job["metadata"]
     texts = meta.get("annotations", {})
-    state, why, node = _state(job, pods)
+    sights = [look(pod, meta["name"]) for pod in pods]
+    state, why, node = _state(job, sights)
     created = datetime.strptime(meta["creationTimestamp"], "%Y-%m-%dT%H:%M:%S%z")
     return Found(
         namespace=meta["namespace"],
@@ -181,13 +182,12 @@ def _found(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Found:
         why=why,
         node=node,
         created=created.timestamp(),
-        pods=tuple(pod["metadata"]["name"] for pod in pods),
+        pods=tuple(sight.name for sight in sorted(sights, key=lambda sight: sight.member)),
     )
 
 
-def _state(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
+def _state(job: Mapping[str, Any], sights: Sequence[Sight]) -> tuple[str, str, str]:
     """Return state, reason and node."""
-    sights = [look(pod, job["metadata"]["name"]) for pod in pods]
     node = ", ".join(sorted({sight.node for sight in sights if sight.node}))
     ended = [sight.ended for sight in sights if sight.ended is not None]
     reasons = [e.message or e.cause for e in ended if e.cause or e.message]

@@ -71,6 +71,12 @@ class Patrol:
             self._delete_again()
 
     def _run(self) -> None:
+        try:
+            self._look_until_stopped()
+        except BaseException as error:  # else jobs would hang for ever
+            self._tracker.fail(error)
+
+    def _look_until_stopped(self) -> None:
         while not self._stopped.wait(_EVERY):
             self._clean_up()
             with suppress(Refusal, Unreachable):  # the watch tells of that trouble

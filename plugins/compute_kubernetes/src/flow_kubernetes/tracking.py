@@ -111,6 +111,7 @@ class Tracker:
         self._jobs: dict[str, Tracked] = {}
         self._waiting: dict[str, Tracked] = {}  # those that the patrol looks at
         self._news: list[News] = []
+        self._error: BaseException | None = None
         self._lock = threading.Lock()
 
     def add(self, id: str, size: int, gang: bool) -> Tracked:
@@ -145,10 +146,19 @@ class Tracker:
             return list(self._waiting.values())
 
     def news(self) -> list[News]:
-        """Return what has happened since the last call."""
+        """Return what has happened since the last call; raise what a thread has failed by."""
         with self._lock:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
             news, self._news = self._news, []
             return news
+
+    def fail(self, error: BaseException) -> None:
+        """Pass an error of a thread, which has ended by it, to who asks for news."""
+        with self._lock:
+            self._error = error
+        self._wake()
 
     # --- what is seen -------------------------------------------------------------------------
 

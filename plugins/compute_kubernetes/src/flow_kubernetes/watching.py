@@ -30,6 +30,7 @@ class PodWatch:
         seen: called, in the watch's thread, with each pod that is new or has changed.
         listed: called with the names of all pods that there are, after a list.
         trouble: called with why nothing can be seen, or with ``""`` when it can again.
+        failed: called with an error that nobody has foreseen, by which the watch has ended.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class PodWatch:
         seen: Seen,
         listed: Callable[[set[str]], None],
         trouble: Callable[[str], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self._connection = connection
         self._path = f"/api/v1/namespaces/{namespace}/pods"
         self._selector = selector
-        self._seen, self._listed, self._trouble = seen, listed, trouble
+        self._seen, self._listed = seen, listed
+        self._trouble, self._failed = trouble, failed
         self._version = ""
         self._watch: Watch | None = None
         self._stopped = threading.Event()
@@ -70,6 +73,12 @@ class PodWatch:
         self._thread.join(5)
 
     def _run(self) -> None:
+        try:
+            self._go_on_until_stopped()
+        except BaseException as error:  # else the run would wait for ever for what nobody sees
+            self._failed(error)
+
+    def _go_on_until_stopped(self) -> None:
         pause = _FIRST_PAUSE
         while not self._stopped.is_set():
             began = time.monotonic()

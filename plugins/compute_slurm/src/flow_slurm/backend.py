@@ -235,8 +235,10 @@ class SlurmBackend:
             self._end([job.id for job in left])
         for folder in (*self._folders.values(), *self._unsure):
             folder.remove()
+        folders = {os.path.dirname(path) for path in self._folders}
+        for path in {*folders, self._folder}:
             with suppress(OSError):  # another launcher may have jobs of the same run
-                os.rmdir(os.path.dirname(folder.path))
+                os.rmdir(path)
 
     def _end(self, ids: Sequence[str]) -> None:
         """Cancel jobs, and wait until nothing of them runs."""

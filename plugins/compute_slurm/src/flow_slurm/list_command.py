@@ -99,6 +99,7 @@ def _data(job: FlowJob) -> dict[str, Any]:
         "why": job.why if job.state.waits else "",
         "members": job.folder.members,
         "user": job.state.user,
+        "folder": job.folder.path,
     }
 
 

@@ -19,7 +19,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from shlex import quote
 from typing import NamedTuple
@@ -40,6 +40,7 @@ _RUN = """
 # The task runs beside this shell, which can end it by force when a grace is over that is shorter
 # than that of the cluster. Slurm sends SIGTERM to all processes of the job.
 run() {
+    rm -f "$folder/ended/$1"  # of an earlier start of the same job, by Slurm itself
     /bin/sh "$folder/$1.sh" </dev/null &
     task=$!
     trap 'end_task' TERM
@@ -67,6 +68,7 @@ while grep -qi ":$(printf %04X "$MASTER_PORT") " /proc/net/tcp /proc/net/tcp6 2>
     MASTER_PORT=$((MASTER_PORT + 1))
 done
 export MASTER_ADDR MASTER_PORT
+rm -f "$folder"/ended/*  # of an earlier start of the same job, by Slurm itself
 # All members are told apart by who has written what; who fails first is for flow-core to say.
 srun --kill-on-bad-exit=0 --wait=0 --distribution=block --cpus-per-task={cpus} \\
     --output="$folder/%t.log" /bin/sh "$folder/member.sh" &
@@ -139,6 +141,12 @@ class Folder(NamedTuple):
             return {int(name) for name in os.listdir(f"{self.path}/{_ENDED}")}
         except OSError:
             return set()
+
+    def start_anew(self, indices: Iterable[int]) -> None:
+        """Forget how tasks have ended: Slurm starts them again by itself."""
+        for index in indices:
+            with suppress(OSError):
+                os.unlink(f"{self.path}/{_ENDED}/{index}")
 
     def log(self, index: int, most: int = _LOG) -> str:
         """Return the end of what a task wrote before its log was open, and what Slurm says of it.
@@ -215,9 +223,10 @@ def read_folder(script: str) -> Folder | None:
 
 def output_of(folder: Folder) -> str:
     """Return where Slurm is to write what the batch script writes, in its own pattern."""
+    path = folder.path.replace("%", "%%")
     if folder.members is not None:
-        return f"{folder.path}/job.log"
-    return f"{folder.path}/%a.log" if len(folder.names) > 1 else f"{folder.path}/0.log"
+        return f"{path}/job.log"
+    return f"{path}/%a.log" if len(folder.names) > 1 else f"{path}/0.log"
 
 
 def shown_name(names: Sequence[str]) -> str:

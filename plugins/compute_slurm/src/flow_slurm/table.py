@@ -146,7 +146,9 @@ class Table:
                 )
             self._remove(job)
         elif state.waits:
-            job.running = False
+            if job.running:
+                job.running, job.seen = False, 0
+                job.folder.start_anew(index for index, _ in job.tasks())
             self._wait(job, state, look)
         else:
             if not job.running:

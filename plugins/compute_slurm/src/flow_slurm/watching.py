@@ -12,6 +12,7 @@ from flow_slurm.client import Client, SlurmAway, SlurmError
 from flow_slurm.table import Look, Table, Tracked
 
 _QUICK = 0.5  # seconds between looks at the cluster while things change
+_EACH = 0.01  # seconds that each job adds to that: what is told of it must be read
 _FOLDERS = 0.2  # seconds between looks into the folders of jobs
 _GROWTH = 1.5
 _SHARE = 10  # of the time, one part at most goes into looks
@@ -95,7 +96,8 @@ class Watcher:
             if others or began >= due:
                 began = time.monotonic()
                 self._look()
-                due = time.monotonic() + max(self._rest, self._pause_after(began))
+                rest = min(max(self._rest, _EACH * len(self.table)), self._longest)
+                due = time.monotonic() + max(rest, self._pause_after(began))
             self._changed.wait(max(min(pause, due - time.monotonic()), 0.01))
 
     def _pause_after(self, began: float) -> float:

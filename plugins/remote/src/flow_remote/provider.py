@@ -204,8 +204,10 @@ class RemoteCompute:
             attempt.cancelled = True
             if attempt.id is not None:
                 ids.append(attempt.id)
-            elif attempt.pause:  # its cluster has not taken it yet
-                self._end_unsubmitted([attempt], "cancelled")
+            elif (
+                attempt.pause
+            ):  # its cluster has not taken it yet: nobody need wait for the next try
+                self._submissions.add([attempt])
         if ids:
             self._cancel(list(dict.fromkeys(ids)), grace)
 
@@ -226,12 +228,14 @@ class RemoteCompute:
             return  # a forked task that inherited this object must not end its siblings
         self._closed = True
         self._clerk.stop(_FAREWELL)
-        if self._backend is not None:
-            self._backend.close()
-        if self._reader is not None:
-            self._reader.stop(_FAREWELL)
-        for end in self._wake_ends:
-            os.close(end)
+        try:
+            if self._backend is not None:
+                self._backend.close()
+        finally:
+            if self._reader is not None:
+                self._reader.stop(_FAREWELL)
+            for end in self._wake_ends:
+                os.close(end)
 
     # --- submitting -------------------------------------------------------------------------------
 
@@ -284,7 +288,7 @@ class RemoteCompute:
     ) -> None:
         """Tell that attempts have ended without ever having a job."""
         for attempt in group:
-            if self._attempts.pop(attempt.handle, None) is not None:
+            if attempt.id is None and self._attempts.pop(attempt.handle, None) is not None:
                 self._submitting -= 1
                 end = Exited(attempt.handle, None, None, cause, message, time.time(), hint=hint)
                 self._news.append(end)

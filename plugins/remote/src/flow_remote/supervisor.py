@@ -14,8 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from flow_core.api import (
@@ -85,7 +85,8 @@ def run(spec: Mapping[str, Any], folders: Sequence[str]) -> int:
 def _begin(child: Child, spec: Mapping[str, Any], find: Callable[[], Interpreter]) -> Ending | None:
     """Start the task's process in the Python that is found; return how it ended if it did not begin."""
     try:
-        child.start(spec, find())
+        with child.beginning():
+            child.start(spec, find())
         return None
     except OSError as error:
         return _not_started(spec, error)
@@ -162,6 +163,7 @@ class Child:
         self.streams: tuple[int, int] = (-1, -1)
         self.begin: int | None = None
         self.asked = False
+        self._is_beginning = False
         self._oom_kills = _oom_kills()
 
     def listen(self) -> None:
@@ -171,9 +173,20 @@ class Child:
 
     def _ask(self, *_: object) -> None:
         self.asked = True
-        if self.process is None:
-            raise Asked
         self._signal(signal.SIGTERM)
+        if self._is_beginning and self.process is None:
+            raise Asked
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Let the wish to end, also one that came before, end what is done here by `Asked`."""
+        self._is_beginning = True
+        try:
+            if self.asked:
+                raise Asked
+            yield
+        finally:
+            self._is_beginning = False
 
     def start(self, spec: Mapping[str, Any], interpreter: Interpreter) -> None:
         """Start it; its streams, and where it tells that the body begins, are read by others."""
