@@ -310,7 +310,7 @@ def test_each_member_finds_its_own_command_and_variables():
         assert lines[-1] == f"{index} it's {index} yes"
 
 
-def test_a_member_that_never_finds_the_main_one_says_so():
+def test_a_member_that_never_finds_the_main_one_says_so_and_goes_on():
     container = container_of(made(gang(), chosen(hostname_resolution_timeout=0)))
     done = subprocess.run(
         container["command"],
@@ -323,7 +323,7 @@ def test_a_member_that_never_finds_the_main_one_says_so():
         text=True,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.stdout == "1 it's 1 \n", "it may not need the main one, which may have ended"
     assert done.stderr == (
         "the main member of the gang, nowhere.invalid, has no address after 0 s\n"
     )
