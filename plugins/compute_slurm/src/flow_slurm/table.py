@@ -136,8 +136,8 @@ class Table:
         arrays = set()  # with their scripts
         for state in states:
             arrays.add((_array(state.id), state.command))
-            job = self._jobs.get(state.id)
-            if job is not None and state.command in ("", job.folder.script):
+            tracked = self._jobs.get(state.id)
+            if tracked is not None and state.command in ("", tracked.folder.script):
                 known[state.id] = state
         look = Look([], [], [])
         for job in self.all():
