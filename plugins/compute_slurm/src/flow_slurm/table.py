@@ -134,11 +134,11 @@ class Table:
         # An id may be another's, after a cluster was set up anew.
         known: dict[str, JobState] = {}
         arrays = set()  # with their scripts
-        for state in states:
-            arrays.add((_array(state.id), state.command))
-            tracked = self._jobs.get(state.id)
-            if tracked is not None and state.command in ("", tracked.folder.script):
-                known[state.id] = state
+        for told in states:
+            arrays.add((_array(told.id), told.command))
+            tracked = self._jobs.get(told.id)
+            if tracked is not None and told.command in ("", tracked.folder.script):
+                known[told.id] = told
         look = Look([], [], [])
         for job in self.all():
             state = known.get(job.id)
