@@ -104,7 +104,7 @@ def podman_for_all(podman: Podman, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in podman.environment().items():
         monkeypatch.setenv(name, value)
     version = ".".join(map(str, sys.version_info[:2]))
-    podman.run("tag", podman.python_image, f"docker.io/library/python:{version}")
+    podman.run("tag", podman.python_image, f"localhost/python:{version}")
 
 
 @pytest.fixture
