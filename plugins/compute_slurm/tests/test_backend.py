@@ -110,6 +110,7 @@ def test_memory_that_is_used_up(bench: Bench) -> None:
     script = f"exec {sys.executable} -c 'x = bytearray(300_000_000); import time; time.sleep(100)'"
     end = bench.end(bench.start(script, resources={"memory": 40.0}))
     assert end.cause == "out-of-memory"
+    assert "FAILED: StepId=" in end.message
     assert "exceeded" in end.message
     assert end.hint == "give it more memory: @slurm(memory=…)"
 

@@ -187,6 +187,10 @@ class Client:
             )
         return list(found.values())
 
+    def ping(self) -> str:
+        """Return which controllers answer, in Slurm's words. Raises as `jobs`."""
+        return "; ".join(line.strip() for line in self._run("scontrol", "ping").splitlines())
+
     def longest_array(self) -> int:
         """Return how many elements an array may have; 1 = there are none here. Raises as `jobs`."""
         out = self._run("scontrol", "show", "config")

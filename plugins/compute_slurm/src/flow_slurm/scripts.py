@@ -114,12 +114,14 @@ class Folder(NamedTuple):
         names: the `Job.name` of each task by its index; of a gang, the one name of all.
         members: how many members the gang has; None = it is none, but an array or one task.
         run: that it belongs to: ``MoviesFlow/12``.
+        steps: the step of each name.
     """
 
     path: str
     names: tuple[str, ...]
     members: int | None = None
     run: str = ""
+    steps: tuple[str, ...] = ()
 
     @property
     def script(self) -> str:
@@ -204,7 +206,8 @@ def write_folder(
     os.makedirs(path, mode=0o700)
     os.mkdir(f"{path}/{_ENDED}")
     members = len(first.tasks) if first.is_gang else None
-    folder = Folder(path, tuple(job.name for job in jobs), members, run)
+    names, steps = zip(*((job.name, job.tasks[0].step) for job in jobs), strict=True)
+    folder = Folder(path, names, members, run, steps)
     tasks = list(zip(first.commands, first.variables, strict=True)) if members else [
         (job.commands[0], job.variables[0]) for job in jobs
     ]  # fmt: skip
@@ -213,7 +216,10 @@ def write_folder(
     _write(folder.script, _batch_script(folder, options, setup, cpus))
     if members:
         _write(f"{path}/member.sh", f"#!/bin/sh\nfolder={quote(path)}\n{_RUN}{_MEMBER}")
-    _write(f"{path}/{_NAMES}", json.dumps({"run": run, "names": folder.names, "members": members}))
+    _write(
+        f"{path}/{_NAMES}",
+        json.dumps({"run": run, "names": names, "steps": steps, "members": members}),
+    )
     return folder
 
 
@@ -225,7 +231,8 @@ def read_folder(script: str) -> Folder | None:
     try:
         with open(f"{path}/{_NAMES}", encoding="utf-8") as file:
             told = json.load(file)
-        return Folder(path, tuple(told["names"]), told["members"], told["run"])
+        names, steps = tuple(told["names"]), tuple(told["steps"])
+        return Folder(path, names, told["members"], told["run"], steps)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
