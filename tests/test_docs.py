@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,7 +105,7 @@ def podman_for_all(podman: Podman, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in podman.environment().items():
         monkeypatch.setenv(name, value)
     version = ".".join(map(str, sys.version_info[:2]))
-    podman.run("tag", podman.python_image, f"docker.io/library/python:{version}")
+    podman.run("tag", podman.python_image, f"localhost/python:{version}")
 
 
 @pytest.fixture
@@ -390,6 +391,35 @@ def test_every_command_has_a_heading_with_its_usage_and_all_options(
         options = [o for part in parts for o in part.params if isinstance(o, click.Option)]
         texts = [text for o in options if not o.hidden for text in (*o.opts, *o.secondary_opts)]
         assert [text for text in texts if text not in shown] == [], name
+
+
+def _shown_commands() -> Iterator[tuple[str, list[str]]]:
+    """Yield the commands of flow in blocks that are only shown, as (where, words)."""
+    for page in PAGES:
+        for block in blocks.blocks(page.read_text(encoding="utf-8")):
+            lines = block.body.splitlines() if block.language == "sh" else []
+            for number, line in enumerate(lines, block.line + 1):
+                if line.startswith("flow "):
+                    words = shlex.split(line.partition(" | ")[0], comments=True)
+                    yield f"{_name(page)}:{number}", words[1:]
+
+
+@pytest.mark.parametrize(("where", "words"), list(_shown_commands()), ids=str)
+def test_commands_that_are_only_shown_have_such_options(where: str, words: list[str]) -> None:
+    name, *rest = words
+    context = _script("generate").built(name)
+    if installed().load("flow.commands", name).needs_flow:
+        assert rest.pop(0).endswith(".py"), where
+    command = context.command
+    if isinstance(command, click.Group):
+        name = rest.pop(0)
+        part = command.get_command(context, name)
+        assert part is not None, f"{where}: there is no '{name}'"
+        command = part
+    try:
+        command.make_context(name, rest, parent=context)
+    except click.ClickException as error:
+        pytest.fail(f"{where}: {error.format_message()}")
 
 
 def test_the_tree_of_errors_is_complete_and_right() -> None:

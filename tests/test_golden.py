@@ -191,7 +191,7 @@ def test_some_on_slurm(folder: Path, forked: Left, slurm: Sandbox) -> None:
 
 
 @pytest.mark.slow
-def test_some_in_containers(folder: Path, forked: Left, podman: Podman) -> None:
+def test_in_containers(folder: Path, forked: Left, podman: Podman) -> None:
     packages = imported_packages()
     variables = {
         **podman.environment(),
@@ -201,14 +201,12 @@ def test_some_in_containers(folder: Path, forked: Left, podman: Podman) -> None:
         "FLOW_CONTAINER_VARIABLES": "PYTHONPATH",
         "PYTHONPATH": "/packages",
     }
-    found = leave(
-        folder, "container", *FEW, "Gang", plugins=["remote", "container"], variables=variables
-    )
-    compare({name: forked[name] for name in (*FEW, "Gang")}, found)
+    found = leave(folder, "container", plugins=["remote", "container"], variables=variables)
+    compare(forked, found)
 
 
 @pytest.mark.slow
-def test_some_in_pods(
+def test_in_pods(
     folder: Path, forked: Left, kubernetes: Cluster, bucket: Bucket, tmp_path: Path
 ) -> None:
     for package in imported_packages():
@@ -224,8 +222,7 @@ def test_some_in_pods(
         "FLOW_KUBERNETES_SECRETS": "given",
     }
     plugins = ["remote", "kubernetes", "objectstore", "s3"]
-    found = leave(folder, "kubernetes", *FEW, plugins=plugins, variables=variables)
-    compare({name: forked[name] for name in FEW}, found)
+    compare(forked, leave(folder, "kubernetes", plugins=plugins, variables=variables))
 
 
 def imported_packages() -> list[Path]:

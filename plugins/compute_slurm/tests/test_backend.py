@@ -15,6 +15,7 @@ import pytest
 
 from flow_core.api import FlowError
 from flow_remote.backend import Ended, Refused, Running, Waiting
+from flow_slurm.client import Client
 
 from .conftest import Bench, job, processes_with
 
@@ -109,6 +110,7 @@ def test_memory_that_is_used_up(bench: Bench) -> None:
     script = f"exec {sys.executable} -c 'x = bytearray(300_000_000); import time; time.sleep(100)'"
     end = bench.end(bench.start(script, resources={"memory": 40.0}))
     assert end.cause == "out-of-memory"
+    assert "FAILED: StepId=" in end.message
     assert "exceeded" in end.message
     assert end.hint == "give it more memory: @slurm(memory=…)"
 
@@ -334,6 +336,49 @@ def test_somebody_else_cancels(bench: Bench, slurm: Sandbox) -> None:
     assert end.cause == "cancelled"
     assert end.message.startswith(f"Slurm job {id} on node")
     assert "CANCELLED, by somebody else" in end.message
+
+
+@pytest.mark.parametrize("all_of_them", [True, False])
+def test_somebody_else_cancels_elements_that_wait(
+    bench: Bench, slurm: Sandbox, all_of_them: bool
+) -> None:
+    ids = bench.submit(*[job("sleep 1000", options={"throttle": 1}) for _ in range(4)])
+    bench.begin(ids[0])
+    gone = ids[1:] if all_of_them else ids[2:3]
+    slurm.run("scancel", *gone)
+    for id in gone:
+        end = bench.end(id)
+        assert end.cause == "cancelled"
+        assert end.message == f"Slurm job {id}: CANCELLED, by somebody else"
+    assert not any(bench.of(id, Ended) for id in ids if id not in gone)
+
+
+def test_an_array_with_many_holes_is_known_in_full(
+    bench: Bench, slurm: Sandbox, new_bench: Callable[..., Bench]
+) -> None:
+    names = [f"f-1-holes-{n}-{bench.run}" for n in range(100)]
+    held = [job("sleep 1000", name=name, options={"extra": ["--hold"]}) for name in names]
+    ids = bench.submit(*held)
+    slurm.run("scancel", *ids[1::3])
+    left = [id for n, id in enumerate(ids) if n % 3 != 1]
+    found = new_bench().backend.find(names)
+    assert sorted(found.values()) == sorted(left)
+    for id in ids[1::3]:
+        assert bench.end(id).cause == "cancelled"
+    assert not any(bench.of(id, Ended) for id in left)
+    bench.backend.close()
+    known = {state.id for state in Client().jobs() if not state.has_ended}
+    assert known.isdisjoint(ids)
+
+
+def test_preferences_of_a_person_hide_no_jobs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUEUE_PARTITION", "none")
+    monkeypatch.setenv("SQUEUE_USERS", "nobody")
+    id = bench.start("sleep 1000")
+    bench.begin(id)
+    assert id in [state.id for state in Client().jobs()]
 
 
 # --- another launcher ---------------------------------------------------------------------------

@@ -57,14 +57,22 @@ def running(bench: Bench) -> dict[str, Any]:
 def test_list_and_kill(running: dict[str, Any], tmp_path: Path) -> None:
     bench, (first, second), gang = running["bench"], running["array"], running["gang"]
     run = f"F/{bench.run}"
-    lines = flow(tmp_path, "slurm", "list", "--run", run).splitlines()
+    lines = flow(tmp_path, "slurm", "list", run).splitlines()
     own = {line.split()[0]: line.split() for line in lines}
     assert own[first][1:4] == ["RUNNING", run, "f-1-a-0-0"]
     assert own[first][4].startswith("node")
     assert own[gang][1:4] == ["PENDING", run, "f-1-g-1-0"]
-    told = json.loads(flow(tmp_path, "slurm", "list", "--run", "F", "--json"))
+    told = json.loads(flow(tmp_path, "slurm", "list", "F", "--json"))
     (of_gang,) = [each for each in told if each["job"] == gang]
     assert (of_gang["members"], of_gang["why"][:7]) == (2, "JobHeld")
+    for words in ([f"{run}/a"], [run, "--step", "a"], [run, "--user", of_gang["user"]]):
+        told = json.loads(flow(tmp_path, "slurm", "list", *words, "--json"))
+        assert {first, second} <= {each["job"] for each in told}
+        assert {each["step"] for each in told} == {"a"}
+    for words in ([f"{run}/b"], [run, "--step", "b"], [run, "--user", "nobody"]):
+        assert flow(tmp_path, "slurm", "list", *words).startswith("no jobs of flows")
+    nothing = flow(tmp_path, "slurm", "kill", run, "--step", "b")
+    assert nothing == "no jobs of flows wait or run there\n"
 
     assert flow(tmp_path, "slurm", "kill", second) == f"{second}  f-1-a-1-0  is ended\n"
     assert bench.end(second).cause == "cancelled"
@@ -106,7 +114,7 @@ def test_what_is_not_there(slurm: Sandbox, tmp_path: Path) -> None:
     assert "Slurm knows no job 999999 of a flow" in said
     assert "flow slurm list" in said
     assert "Which jobs?" in flow(tmp_path, "slurm", "kill", fails=True)
-    assert flow(tmp_path, "slurm", "list", "--run", "NoneFlow") == (
+    assert flow(tmp_path, "slurm", "list", "NoneFlow") == (
         "no jobs of flows; with those that ended: --ended\n"
     )
     assert flow(tmp_path, "slurm", "kill", "NoneFlow/1") == "no jobs of flows wait or run there\n"

@@ -13,6 +13,7 @@ from flow_slurm.scripts import Folder, read_folder, shown_name, write_folder
 from flow_slurm.states import (
     COLUMNS,
     JobState,
+    Shortened,
     compact,
     expand,
     expand_nodes,
@@ -94,6 +95,19 @@ def test_an_array_that_waits_is_one_record() -> None:
     assert [s.id for s in read(OLD, **waits)] == ["5_0", "5_1", "5_2", "5_7"]
 
 
+def test_elements_that_were_cancelled_before_they_began_have_one_record_without_indices() -> None:
+    gone = {"job_state": "CANCELLED", "array_task_id": None, "array_task_string": ""}
+    assert [(s.id, s.state) for s in read(OLD, **gone)] == [("5", "CANCELLED")]
+
+
+def test_a_list_of_elements_that_is_cut_short_is_never_taken_for_all_of_them() -> None:
+    waits = {"job_state": "PENDING", "array_task_id": None, "array_task_string": "0,2-3,5-6,8-..."}
+    with pytest.raises(Shortened):
+        read(OLD, **waits)
+    with pytest.raises(Shortened):
+        list(read_columns("5_[0,2-3...]".ljust(60) + "PENDING".ljust(30) + " " * 1000))
+
+
 @pytest.mark.parametrize(
     ("told", "state", "going", "waits"),
     [
@@ -130,6 +144,7 @@ def test_columns() -> None:
 def test_lists() -> None:
     assert expand("0-3,7%2") == [0, 1, 2, 3, 7]
     assert expand("0-6:3") == [0, 3, 6]
+    assert expand("") == []
     assert compact(["1", "2_1", "2_0", "2_5"]) == ["1", "2_[0-1,5]"]
     assert expand_nodes("node[1-3,07],gpu,a[1-2]-x") == [
         "node1", "node2", "node3", "node07", "gpu", "a1-x", "a2-x",
@@ -243,6 +258,55 @@ def test_a_job_is_forgotten_when_it_is_missing_twice(folder: Folder) -> None:
     (news,) = table.forget(tracked, {"5_0": JobState("5_0", "TIMEOUT")})
     assert isinstance(news, Ended)
     assert news.cause == "timeout"
+
+
+@pytest.mark.parametrize("rest", ["5", "5_1"])
+def test_an_element_that_is_missing_and_never_began_was_cancelled(
+    folder: Folder, rest: str
+) -> None:
+    table = Table()
+    tracked = table.add("5_0", folder, 0)
+    other = JobState(rest, "CANCELLED", command=folder.script)
+    for n in (1, 2):
+        look = table.look([other], tracked.since + n)
+    assert look.forgotten == [tracked]
+    (news,) = table.forget(tracked, {})
+    assert isinstance(news, Ended)
+    assert (news.cause, news.message) == (
+        "cancelled",
+        "Slurm job 5_0: CANCELLED, by somebody else",
+    )
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_an_element_that_has_begun_or_whose_array_is_gone_is_lost(
+    folder: Folder, others: bool
+) -> None:
+    table = Table()
+    tracked = table.add("5_0", folder, 0)
+    if others:
+        Path(folder.path, "0.log").touch()  # Slurm has started it
+    states = [JobState("5_1", "RUNNING", command=folder.script)] if others else []
+    for n in (1, 2):
+        table.look(states, tracked.since + n)
+    (news,) = table.forget(tracked, {})
+    assert isinstance(news, Ended)
+    assert news.cause == "lost"
+    assert "Slurm has forgotten job 5_0" in news.message
+
+
+def test_what_we_cancel_is_cancelled_also_where_it_is_forgotten(folder: Folder) -> None:
+    table = Table()
+    tracked = table.add("5_0", folder, 0)
+    tracked.cancelled = True
+    (news,) = table.forget(tracked, {})
+    assert isinstance(news, Ended)
+    assert (news.cause, news.message) == ("cancelled", "Slurm job 5_0: CANCELLED")
+
+
+def test_the_rest_of_an_array_is_no_task_of_it(folder: Folder) -> None:
+    assert [folder.index_of(id) for id in ("5_0", "5_1", "5_2", "5")] == [0, 1, None, None]
+    assert folder._replace(names=("a",)).index_of("5") == 0
 
 
 def test_reasons_are_told_once_and_not_at_once(folder: Folder) -> None:

@@ -38,6 +38,10 @@ def lines(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
+HERE = ("-p", "no:container", "-p", "no:slurm")
+"""Leaves out what asks programs of this machine, which not every machine has."""
+
+
 def told(place: Any, *arguments: str, **variables: str) -> dict[str, Any]:
     """Return the report as JSON, with the lines by subject."""
     done = place.flow(*arguments, "doctor", "--json", **variables)
@@ -52,7 +56,7 @@ def of(data: dict[str, Any], subject: str) -> list[dict[str, str]]:
 
 
 def test_all_is_well(place: Any) -> None:
-    done = place.flow("doctor")
+    done = place.flow(*HERE, "doctor")
     assert (done.returncode, done.stderr) == (0, "")
     found = lines(done.stdout)
     assert found[0] == f"ok python {'.'.join(map(str, sys.version_info[:3]))}, {sys.executable}"
@@ -106,7 +110,7 @@ def test_a_store_that_hangs_does_not_hang_the_command(place: Any, made: str, ask
     module = STORE.format(made=made, asked=asked)
     place.install("odd", {"flow.stores": "odd = flow_odd:Store"}, module)
     began = time.monotonic()
-    done = place.flow("--datastore", "odd://", "doctor", "--timeout", "0.5")
+    done = place.flow(*HERE, "--datastore", "odd://", "doctor", "--timeout", "0.5")
     assert time.monotonic() - began < 45
     assert done.returncode == 1
     found = lines(done.stdout)

@@ -13,6 +13,7 @@ CLUSTER = Path(__file__).parent / "process_cluster.py"
 
 PROVIDER = """
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -25,6 +26,13 @@ __flow__ = {"flow.computes": {"process": "Processes", "elsewhere": "Elsewhere"}}
 class Processes(ProcessCompute):
     def __init__(self):
         super().__init__(ProcessBackend(Path(tempfile.mkdtemp(prefix="jobs-", dir=os.getcwd()))))
+
+    def make_backend(self):
+        made = super().make_backend()
+        # One that has nothing of ours, of the version that the runtime is for.
+        name = "python%d.%d" % sys.version_info[:2]
+        made.variables["FLOW_PYTHON"] = os.path.join(sys.base_prefix, "bin", name)
+        return made
 
 
 class Elsewhere(Processes):

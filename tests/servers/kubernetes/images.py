@@ -51,7 +51,7 @@ def pull_error(name: str) -> str:
     full = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
     first = full.partition("/")[0]
     if "." not in first and ":" not in first:
-        full = f"docker.io/{full}" if "/" in full else f"docker.io/library/{full}"
+        full = f"registry.example/{full}" if "/" in full else f"registry.example/library/{full}"
     return (
         f'failed to pull and unpack image "{full}": failed to resolve reference "{full}": '
         f"{full}: not found"

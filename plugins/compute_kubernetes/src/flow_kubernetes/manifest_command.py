@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flow_core.api import NotFound, UsageError, did_you_mean, load_flow
+from flow_core.api import UsageError
 from flow_kubernetes.choices import Defaults, choose
 from flow_kubernetes.manifests import (
     Manifest,
@@ -19,6 +18,7 @@ from flow_kubernetes.manifests import (
     service_manifest,
 )
 from flow_kubernetes.settings import declare
+from flow_remote.flows import named_step, open_flow
 
 if TYPE_CHECKING:
     from flow_core.api import CommandContext, Session
@@ -49,7 +49,7 @@ def manifest_command(context: CommandContext) -> click.Command:
     """Make the click command."""
 
     def manifest(words: tuple[str, ...], pod: bool, as_json: bool) -> None:
-        with _opened(context, words) as (session, names):
+        with open_flow(context, words) as (session, names):
             found = manifests_of(session, _step(session, names), pod)
         if as_json:
             context.echo(json.dumps(found, indent=2))
@@ -133,28 +133,10 @@ def _trial(flow: str, step: str, timeout: float | None, gang: bool) -> Job:
     )
 
 
-@contextmanager
-def _opened(context: CommandContext, words: Sequence[str]) -> Iterator[tuple[Session, list[str]]]:
-    """Yield the session to work with, and the words behind the flow file that they may begin with."""
-    session: Session = context.session()
-    if context.flow is None and words and words[0].endswith(".py"):
-        with session.with_flow(load_flow(words[0])) as of_flow:
-            yield of_flow, list(words[1:])
-    else:
-        yield session, list(words)
-
-
 def _step(session: Session, words: Sequence[str]) -> str:
-    if session.flow is None or len(words) != 1:
-        raise UsageError(
-            "Which step?" if session.flow is not None else "Of which flow?",
-            why="a manifest is that of one step of today's flow",
-            hint="flow kubernetes manifest my_flow.py train",
-        )
-    if words[0] not in session.plans:
-        raise NotFound(
-            f"Flow '{session.flow_name}' has no step '{words[0]}'",
-            where=session.graph.file,
-            hint=did_you_mean(words[0], session.plans),
-        )
-    return words[0]
+    missing = UsageError(
+        "Which step?" if session.flow is not None else "Of which flow?",
+        why="a manifest is that of one step of today's flow",
+        hint="flow kubernetes manifest my_flow.py train",
+    )
+    return named_step(session, words, missing)

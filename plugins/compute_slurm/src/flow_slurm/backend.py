@@ -197,8 +197,9 @@ class SlurmBackend:
         folders = {s: scripts.read_folder(s) for s in {state.command for state in states}}
         found: dict[str, str] = {}
         for state in states:
-            folder, index = folders[state.command], int(state.id.partition("_")[2] or 0)
-            if folder is None or index >= len(folder.names):
+            folder = folders[state.command]
+            index = None if folder is None else folder.index_of(state.id)
+            if folder is None or index is None:
                 continue
             if folder.names[index] in wanted:
                 found[folder.names[index]] = state.id

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from flow_core.api import FlowError
 from flow_slurm.programs import need_program
-from flow_slurm.states import COLUMNS, JobState, compact, read_columns, read_json
+from flow_slurm.states import COLUMNS, JobState, Shortened, compact, read_columns, read_json
 
 _PATIENCE = 120.0  # seconds for one program; they give up by themselves before that
 _AWAY = re.compile(
@@ -33,6 +33,9 @@ _FOR_SLURM = re.compile(
 _NOT_FOR_JOBS = {"SBATCH_ARRAY_INX", "SBATCH_EXPORT", "SBATCH_WAIT", "SBATCH_GET_USER_ENV"}
 _NOT_FOR_JOBS |= {"SBATCH_REQUEUE", "SBATCH_NO_REQUEUE", "SBATCH_OUTPUT", "SBATCH_ERROR"}
 _NOT_FOR_JOBS |= {"SBATCH_INPUT", "SBATCH_JOB_NAME", "SBATCH_CLUSTERS"}
+
+# Preferences of a person: they would leave jobs out, or have scancel ask.
+_PREFERENCES = re.compile(r"(SQUEUE|SCANCEL|SINFO|SACCT)_.*")
 
 
 class SlurmError(Exception):
@@ -112,7 +115,10 @@ class Client:
                 self._json = False
         columns = ",".join(f"{name}:{width}" for name, width in COLUMNS.items())
         out = self._run("squeue", "-h", "-r", "-t", "all", f"--Format={columns}")
-        return list(read_columns(out))
+        try:
+            return list(read_columns(out))
+        except Shortened as error:  # nothing is known of the others, so nothing is said of any
+            raise SlurmAway(f"squeue tells of a part of the jobs only: {error}") from None
 
     def _jobs_by_json(self) -> list[JobState]:
         try:
@@ -130,7 +136,10 @@ class Client:
         for trouble in told.get("errors") or ():
             words = (trouble.get("description"), trouble.get("error"))
             raise SlurmAway(f"squeue: {': '.join(filter(None, words))}")
-        return list(read_json(told))
+        try:
+            return list(read_json(told))
+        except Shortened:
+            raise _NoJson from None
 
     def cancel(self, ids: Collection[str]) -> None:
         """End jobs: those that wait at once, others by SIGTERM, and SIGKILL a while later.
@@ -178,6 +187,10 @@ class Client:
             )
         return list(found.values())
 
+    def ping(self) -> str:
+        """Return which controllers answer, in Slurm's words. Raises as `jobs`."""
+        return "; ".join(line.strip() for line in self._run("scontrol", "ping").splitlines())
+
     def longest_array(self) -> int:
         """Return how many elements an array may have; 1 = there are none here. Raises as `jobs`."""
         out = self._run("scontrol", "show", "config")
@@ -189,7 +202,7 @@ class Client:
         try:
             done = subprocess.run(
                 [path, *words],
-                env=None if variables is None else dict(variables),
+                env=dict(_for_questions() if variables is None else variables),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -207,7 +220,7 @@ class Client:
 
 
 class _NoJson(Exception):
-    """This squeue was built without JSON."""
+    """This squeue was built without JSON, or leaves jobs out of it."""
 
 
 def unreachable(error: SlurmError, what: str = "Slurm does not answer") -> FlowError:
@@ -230,6 +243,12 @@ def words_of(text: str, program: str) -> str:
     lines = [re.sub(rf"^({program}|slurm\w*): (error: )?", "", line) for line in text.splitlines()]
     said = "; ".join(line.strip() for line in lines if line.strip() and "--help" not in line)
     return said or f"{program} failed and says nothing"
+
+
+def _for_questions() -> dict[str, str]:
+    """Return the variables of programs that tell of jobs, or end them: they are to tell of all."""
+    kept = {name: text for name, text in os.environ.items() if not _PREFERENCES.fullmatch(name)}
+    return kept | {"SLURM_BITSTR_LEN": "0"}  # otherwise long lists of elements end in "..."
 
 
 def _number(text: str) -> int:

@@ -129,6 +129,8 @@ def _message(job: str, state: JobState, cause: str, log: str, by_us: bool) -> st
         return f"the lines of setup failed in Slurm job {job}"
     where = f" on {state.nodes}" if state.nodes and state.nodes != "None assigned" else ""
     reason = f" ({state.reason})" if state.reason and state.reason != state.state else ""
+    if cause == "out-of-memory" and state.state == "FAILED":
+        reason = ""  # Slurm has found out itself, and tells that as "JobLaunchFailure"
     said = _said(log) if not by_us else ""
     text = f"Slurm job {job}{where}: {state.state}{reason}"
     if cause == "cancelled" and not by_us:

@@ -30,9 +30,15 @@ class FlowJob(NamedTuple):
         """The name of its task, or of its gang."""
         return self.folder.names[self.task]
 
-    def is_of(self, runs: Collection[str]) -> bool:
-        """Whether it belongs to one of some runs, ``MoviesFlow/12``, or flows."""
-        return not {self.folder.run, self.folder.run.partition("/")[0]}.isdisjoint(runs)
+    @property
+    def step(self) -> str:
+        """The step of its task, or of its gang."""
+        return self.folder.steps[self.task]
+
+    def is_of(self, paths: Collection[str]) -> bool:
+        """Whether it belongs to one of some flows, runs, ``MoviesFlow/12``, or steps of runs."""
+        run = self.folder.run
+        return not {run.partition("/")[0], run, f"{run}/{self.step}"}.isdisjoint(paths)
 
     @property
     def why(self) -> str:
@@ -40,12 +46,11 @@ class FlowJob(NamedTuple):
         return waiting_text(self.state) if self.state.waits else self.state.nodes
 
 
-def find_jobs(client: Client, run: str | None = None) -> list[FlowJob]:
+def find_jobs(client: Client) -> list[FlowJob]:
     """Return the jobs of flows whose files this person can read; also such that ended a while ago.
 
     Args:
         client: speaks to the cluster.
-        run: only those of one run, ``MoviesFlow/12``, or of one flow; None = all.
 
     Raises:
         FlowError: Slurm does not answer.
@@ -57,12 +62,11 @@ def find_jobs(client: Client, run: str | None = None) -> list[FlowJob]:
     folders = {path: read_folder(path) for path in {state.command for state in states}}
     found = []
     for state in states:
-        folder, index = folders[state.command], int(state.id.partition("_")[2] or 0)
-        if folder is None or index >= len(folder.names):
+        folder = folders[state.command]
+        index = None if folder is None else folder.index_of(state.id)
+        if folder is None or index is None:
             continue
-        job = FlowJob(state, folder, index)
-        if run is None or job.is_of({run}):
-            found.append(job)
+        found.append(FlowJob(state, folder, index))
     return sorted(found, key=lambda job: _order(job.state.id))
 
 

@@ -16,8 +16,17 @@ from flow_slurm.jobs import FlowJob, find_jobs, the_jobs
 def list_command(context: CommandContext) -> click.Command:
     """Make the click command."""
 
-    def show(run: str | None, ended: bool, as_json: bool) -> None:
-        jobs = [j for j in find_jobs(Client(), run) if ended or not j.state.has_ended]
+    def show(
+        run: str | None, step: str | None, user: str | None, ended: bool, as_json: bool
+    ) -> None:
+        jobs = [
+            job
+            for job in find_jobs(Client())
+            if (ended or not job.state.has_ended)
+            and (run is None or job.is_of({run.strip("/")}))
+            and step in (None, job.step)
+            and user in (None, job.state.user)
+        ]
         if as_json:
             context.echo(json.dumps([_data(job) for job in jobs], indent=2))
             return
@@ -30,18 +39,21 @@ def list_command(context: CommandContext) -> click.Command:
         "list",
         callback=show,
         params=[
-            _run_option(),
-            click.Option(["--ended"], is_flag=True, help="Also those that ended a while ago."),
-            _json(),
+            click.Argument(["run"], required=False),
+            _STEP,
+            click.Option(["--user"], metavar="NAME", help="Those that somebody has started."),
+            click.Option(["--ended"], is_flag=True, help="Those that have ended, too."),
+            _JSON,
         ],
-        help="List the jobs of flows that wait or run in Slurm.",
+        help="List the jobs of flows that wait or run in Slurm: those whose files you can read. "
+        "RUN is FLOW/RUN, FLOW or FLOW/RUN/STEP.",
     )
 
 
 def kill_command(context: CommandContext) -> click.Command:
     """Make the click command."""
 
-    def kill(words: tuple[str, ...], as_json: bool) -> None:
+    def kill(words: tuple[str, ...], step: str | None, as_json: bool) -> None:
         if not words:
             raise UsageError(
                 "Which jobs?",
@@ -52,7 +64,9 @@ def kill_command(context: CommandContext) -> click.Command:
         known = [job for job in find_jobs(client) if not job.state.has_ended]
         ids = [word for word in words if word[0].isdigit()]
         jobs = the_jobs(known, ids)
-        jobs += [job for job in known if job not in jobs and job.is_of(set(words))]
+        paths = {word.strip("/") for word in words}
+        jobs += [job for job in known if job not in jobs and job.is_of(paths)]
+        jobs = [job for job in jobs if step in (None, job.step)]
         try:
             client.cancel([job.state.id for job in jobs])
         except SlurmError as error:
@@ -72,7 +86,8 @@ def kill_command(context: CommandContext) -> click.Command:
         callback=kill,
         params=[
             click.Argument(["words"], nargs=-1, metavar="JOB | FLOW[/RUN]..."),
-            _json(),
+            _STEP,
+            _JSON,
         ],
         help="End jobs of flows: a JOB as list shows it, a whole array by its number, or all of a "
         "run or a flow. A launcher that waits for them hears of it, and tries them again where "
@@ -94,6 +109,7 @@ def _data(job: FlowJob) -> dict[str, Any]:
         "job": job.state.id,
         "state": job.state.state,
         "run": job.folder.run,
+        "step": job.step,
         "name": job.name,
         "nodes": job.state.nodes,
         "why": job.why if job.state.waits else "",
@@ -103,9 +119,5 @@ def _data(job: FlowJob) -> dict[str, Any]:
     }
 
 
-def _run_option() -> click.Option:
-    return click.Option(["--run"], metavar="FLOW[/RUN]", help="Only those of a run, or a flow.")
-
-
-def _json() -> click.Option:
-    return click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
+_STEP = click.Option(["--step"], metavar="NAME", help="Those of a step.")
+_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")

@@ -114,12 +114,14 @@ class Folder(NamedTuple):
         names: the `Job.name` of each task by its index; of a gang, the one name of all.
         members: how many members the gang has; None = it is none, but an array or one task.
         run: that it belongs to: ``MoviesFlow/12``.
+        steps: the step of each name.
     """
 
     path: str
     names: tuple[str, ...]
     members: int | None = None
     run: str = ""
+    steps: tuple[str, ...] = ()
 
     @property
     def script(self) -> str:
@@ -158,6 +160,15 @@ class Folder(NamedTuple):
         files = ["job.log", f"{index}.log"] if self.members is not None else [f"{index}.log"]
         return "".join(_end_of(f"{self.path}/{name}", most) for name in files)
 
+    def has_begun(self, index: int) -> bool:
+        """Whether Slurm has ever started a task: it creates its log before anything runs."""
+        return os.path.exists(f"{self.path}/{index}.log") or self.status(index) is not None
+
+    def index_of(self, id: str) -> int | None:
+        """Return which task of the folder a job is, by its id in Slurm; None where it is none."""
+        index = id.partition("_")[2] or ("0" if len(self.names) == 1 else "")
+        return int(index) if index and int(index) < len(self.names) else None
+
     def script_of(self, index: int) -> str:
         """Path of the script of one task."""
         return f"{self.path}/{index}.sh"
@@ -195,7 +206,8 @@ def write_folder(
     os.makedirs(path, mode=0o700)
     os.mkdir(f"{path}/{_ENDED}")
     members = len(first.tasks) if first.is_gang else None
-    folder = Folder(path, tuple(job.name for job in jobs), members, run)
+    names, steps = zip(*((job.name, job.tasks[0].step) for job in jobs), strict=True)
+    folder = Folder(path, names, members, run, steps)
     tasks = list(zip(first.commands, first.variables, strict=True)) if members else [
         (job.commands[0], job.variables[0]) for job in jobs
     ]  # fmt: skip
@@ -204,7 +216,10 @@ def write_folder(
     _write(folder.script, _batch_script(folder, options, setup, cpus))
     if members:
         _write(f"{path}/member.sh", f"#!/bin/sh\nfolder={quote(path)}\n{_RUN}{_MEMBER}")
-    _write(f"{path}/{_NAMES}", json.dumps({"run": run, "names": folder.names, "members": members}))
+    _write(
+        f"{path}/{_NAMES}",
+        json.dumps({"run": run, "names": names, "steps": steps, "members": members}),
+    )
     return folder
 
 
@@ -216,7 +231,8 @@ def read_folder(script: str) -> Folder | None:
     try:
         with open(f"{path}/{_NAMES}", encoding="utf-8") as file:
             told = json.load(file)
-        return Folder(path, tuple(told["names"]), told["members"], told["run"])
+        names, steps = tuple(told["names"]), tuple(told["steps"])
+        return Folder(path, names, told["members"], told["run"], steps)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import click
 
-from flow_core.api import CommandContext, NotFound, Session, UsageError, did_you_mean, load_flow
+from flow_core.api import CommandContext, Session, UsageError
+from flow_remote.flows import named_step, open_flow
 from flow_slurm.choices import choose, read_defaults, words_for_sbatch
 from flow_slurm.client import Client
 from flow_slurm.jobs import FlowJob, find_jobs, the_jobs
@@ -65,7 +65,7 @@ def script_command(context: CommandContext) -> click.Command:
                     f"# {job.folder.script_of(index)}\n{_read(job.folder.script_of(index))}"
                 )
             return
-        with _opened(context, words) as (session, names):
+        with open_flow(context, words) as (session, names):
             context.echo(script_of(session, _step(session, names)))
 
     return click.Command(
@@ -106,28 +106,10 @@ def _read(path: str) -> str:
         return file.read().rstrip("\n")
 
 
-@contextmanager
-def _opened(context: CommandContext, words: Sequence[str]) -> Iterator[tuple[Session, list[str]]]:
-    """Yield the session to work with, and the words behind the flow file that they may begin with."""
-    session: Session = context.session()
-    if context.flow is None and words and words[0].endswith(".py"):
-        with session.with_flow(load_flow(words[0])) as of_flow:
-            yield of_flow, list(words[1:])
-    else:
-        yield session, list(words)
-
-
 def _step(session: Session, words: Sequence[str]) -> str:
-    if session.flow is None or len(words) != 1:
-        raise UsageError(
-            "Which step?" if session.flow is not None else "Of which job, or of which flow?",
-            where="slurm script",
-            hint="flow slurm script 12_3, or flow slurm script my_flow.py train",
-        )
-    if words[0] not in session.plans:
-        raise NotFound(
-            f"Flow '{session.flow_name}' has no step '{words[0]}'",
-            where=session.graph.file,
-            hint=did_you_mean(words[0], session.plans),
-        )
-    return words[0]
+    missing = UsageError(
+        "Which step?" if session.flow is not None else "Of which job, or of which flow?",
+        where="slurm script",
+        hint="flow slurm script 12_3, or flow slurm script my_flow.py train",
+    )
+    return named_step(session, words, missing)

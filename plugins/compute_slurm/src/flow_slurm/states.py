@@ -25,11 +25,16 @@ _GOING |= {"SUSPENDED", "POWER_UP_NODE", "EXPEDITING"}
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 
 
+class Shortened(ValueError):
+    """A list of elements that Slurm has cut short: which others there are, it does not say."""
+
+
 class JobState(NamedTuple):
     """What Slurm knows of one job, or of one element of an array.
 
     Attributes:
-        id: ``123``, or ``123_4`` of an array.
+        id: ``123``, or ``123_4`` of an array. An array whose last waiting elements were cancelled
+            leaves one record for them, which does not say which they were: it has the id ``123``.
         state: in Slurm's words, without what goes on beside it: ``RUNNING``, ``COMPLETED``, ``TIMEOUT``.
         completing: whether it has ended, and something of it may still run.
         reason: why it waits, or has failed: ``Resources``; ``""`` = nothing is said.
@@ -80,7 +85,11 @@ class JobState(NamedTuple):
 
 
 def read_json(told: Mapping[str, Any]) -> Iterator[JobState]:
-    """Yield the jobs of ``squeue --json``, in the shapes of Slurm 21.08 to 25."""
+    """Yield the jobs of ``squeue --json``, in the shapes of Slurm 21.08 to 25.
+
+    Raises:
+        Shortened: not all elements of an array are told.
+    """
     for job in told.get("jobs", ()):
         first, completing = _state(job.get("job_state"))
         known = JobState(
@@ -102,7 +111,8 @@ def read_json(told: Mapping[str, Any]) -> Iterator[JobState]:
 
 
 def read_columns(text: str) -> Iterator[JobState]:
-    """Yield the jobs of ``squeue --noheader --array --Format=…`` with `COLUMNS`."""
+    """Yield the jobs of ``squeue --noheader --array --Format=…`` with `COLUMNS`. Raises as
+    `read_json`."""
     for line in text.splitlines():
         cells, start = [], 0
         for width in COLUMNS.values():
@@ -129,13 +139,18 @@ def read_columns(text: str) -> Iterator[JobState]:
 
 
 def expand(text: str) -> list[int]:
-    """Return the numbers of a list such as ``0-3,7%2``."""
+    """Return the numbers of a list such as ``0-3,7%2``.
+
+    Raises:
+        Shortened: it is cut short, or is no such list.
+    """
     found: list[int] = []
-    for part in text.partition("%")[0].strip("[]").split(","):
+    for part in filter(None, text.partition("%")[0].strip("[]").split(",")):
         matched = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
-        if matched is not None:
-            first, last, by = matched.groups()
-            found += range(int(first), int(last or first) + 1, int(by or 1))
+        if matched is None:
+            raise Shortened(text)
+        first, last, by = matched.groups()
+        found += range(int(first), int(last or first) + 1, int(by or 1))
     return found
 
 
@@ -183,7 +198,8 @@ def _ids(job: Mapping[str, Any]) -> list[str]:
         return [str(_number(job.get("job_id")))]
     if index is not None:
         return [f"{array}_{index}"]
-    return [f"{array}_{number}" for number in expand(job.get("array_task_string") or "")]
+    waiting = [f"{array}_{number}" for number in expand(job.get("array_task_string") or "")]
+    return waiting or [str(array)]
 
 
 def _expanded_id(text: str) -> list[str]:

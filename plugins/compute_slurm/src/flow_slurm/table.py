@@ -25,6 +25,7 @@ class Tracked:
         "index",
         "members_ended",
         "missed",
+        "of_known_array",
         "running",
         "seen",
         "since",
@@ -40,6 +41,7 @@ class Tracked:
         self.running = False
         self.cancelled = False
         self.missed = 0
+        self.of_known_array = False  # whether Slurm knows others of its array when it is missing
         self.seen = 0  # tasks that have written how they ended
         self.members_ended: set[int] = set()
 
@@ -54,6 +56,17 @@ class Tracked:
             return [(self.index, 0)]
         left = set(range(self.folder.members)) - self.members_ended
         return [(member, member) for member in sorted(left)]
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether a job that Slurm knows no more was cancelled, by us or by somebody else.
+
+        Slurm keeps nothing of single elements that are cancelled while they wait. Of those that
+        have begun, it keeps a record as long as of others of the array.
+        """
+        if self.cancelled:
+            return True
+        return self.of_known_array and not self.running and not self.folder.has_begun(self.index)
 
 
 class Hopeless(NamedTuple):
@@ -119,11 +132,13 @@ class Table:
             began: when it was asked, by the monotonic clock: who was added later may be missing.
         """
         # An id may be another's, after a cluster was set up anew.
-        known = {
-            state.id: state
-            for state in states
-            if state.id in self._jobs and state.command in ("", self._jobs[state.id].folder.script)
-        }
+        known: dict[str, JobState] = {}
+        arrays = set()  # with their scripts
+        for told in states:
+            arrays.add((_array(told.id), told.command))
+            tracked = self._jobs.get(told.id)
+            if tracked is not None and told.command in ("", tracked.folder.script):
+                known[told.id] = told
         look = Look([], [], [])
         for job in self.all():
             state = known.get(job.id)
@@ -132,6 +147,7 @@ class Table:
                 self._take(job, state, look)
             elif job.since < began:
                 job.missed += 1
+                job.of_known_array = (_array(job.id), job.folder.script) in arrays
                 if job.missed >= _MISSED:
                     look.forgotten.append(job)
         return look
@@ -210,6 +226,8 @@ class Table:
             known: what accounting knows, by id.
         """
         state = known.get(job.id)
+        if (state is None or not state.has_ended) and job.was_cancelled:
+            state = JobState(job.id, "CANCELLED")
         news: list[News] = []
         for index, member in job.tasks():
             news.append(
@@ -234,6 +252,10 @@ class Table:
         del self._jobs[job.id]
         if self._names.get(job.name) == job.id:
             del self._names[job.name]
+
+
+def _array(id: str) -> str:
+    return id.partition("_")[0]
 
 
 def _running(job: Tracked, state: JobState) -> list[News]:

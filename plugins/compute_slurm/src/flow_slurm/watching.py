@@ -152,9 +152,10 @@ class Watcher:
             self._client.cancel(ids)
         except SlurmAway as error:
             self._tell_away(str(error))
+            return
         except SlurmError:  # some of them have ended meanwhile; the next look tells
-            self._unsent.difference_update(ids)
-        else:
+            pass
+        with self.lock:
             self._unsent.difference_update(ids)
 
     def _tell_away(self, why: str) -> None:

@@ -139,8 +139,11 @@ def _compile(paths: list[str]) -> dict[str, bytes]:
     """Return path → compiled form, for those that this Python can compile."""
     if not paths:
         return {}
+    # Before 3.11 sets among the constants are written in the order of their hashes.
+    variables = {n: v for n, v in os.environ.items() if not n.startswith("PYTHON")}
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", COMPILER],
+        [sys.executable, "-S", "-c", COMPILER],
+        env={**variables, "PYTHONHASHSEED": "0"},
         input="\0".join(paths).encode(),
         capture_output=True,
         check=True,

@@ -5,7 +5,7 @@ understand it. The variable ``FLOW_TASK`` (JSON) names the task's specification 
 a store is read:
 
     format   1
-    source   text of the store's fetcher, and
+    source   text of the store's fetcher, also as ``zlib:`` and its compressed form in base64, and
     config   what it is given: see `flow_core.api.Bootstrap`
     key      key of the specification
     sha256   hash of the specification
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 FAILED = 202
 """Exit status of a task that could not begin."""
+PACKED = "zlib:"
+"""How the text of a fetcher begins that is compressed."""
 OLDEST = (3, 10)
 """The oldest Python that flow-core runs on."""
 _STALE = 86400.0
@@ -123,11 +125,21 @@ def open_task() -> Place:
         raise Failed("The task is of another flow-core", "the variable FLOW_TASK", why)
     module: dict[str, Any] = {"__name__": "flow_fetch"}
     try:
-        exec(compile(source, "<flow_fetch>", "exec"), module)
+        exec(compile(_text(source), "<flow_fetch>", "exec"), module)
         read = module["open"](config)
     except Exception as error:
         raise _unreadable("The store cannot be read", _place(config), error) from None
     return Place(task, read)
+
+
+def _text(source: str) -> str:
+    """Return the text of a fetcher, which may have been made smaller for the way."""
+    if not source.startswith(PACKED):
+        return source
+    import base64
+    import zlib
+
+    return zlib.decompress(base64.b64decode(source[len(PACKED) :])).decode()
 
 
 def fetch_spec(place: Place) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -16,7 +18,7 @@ from flow_core.api import (
     TaskSpec,
 )
 from flow_remote.backend import Job
-from flow_remote.boot import FORMAT
+from flow_remote.boot import FORMAT, PACKED
 from flow_remote.bundle import make_runtime
 from flow_remote.script import boot_command, lean
 from flow_remote.specification import GRACE, Specifications, Written, job_name
@@ -115,4 +117,9 @@ def fetcher_of(name: str, store: Store) -> Bootstrap:
             why="its plugin does not say how: it has no bootstrap",
             hint="--datastore s3://bucket/prefix, or another store of which all machines know",
         )
-    return found._replace(source=lean(found.source))
+    return found._replace(source=packed(lean(found.source)))
+
+
+def packed(source: str) -> str:
+    """Return the text of a fetcher as it travels: clusters keep it with each job."""
+    return PACKED + base64.b64encode(zlib.compress(source.encode(), 9)).decode()

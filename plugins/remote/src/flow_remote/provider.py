@@ -204,9 +204,8 @@ class RemoteCompute:
             attempt.cancelled = True
             if attempt.id is not None:
                 ids.append(attempt.id)
-            elif (
-                attempt.pause
-            ):  # its cluster has not taken it yet: nobody need wait for the next try
+            elif attempt.pause:
+                # Its cluster has not taken it yet: nobody need wait for the next try.
                 self._submissions.add([attempt])
         if ids:
             self._cancel(list(dict.fromkeys(ids)), grace)
