@@ -210,7 +210,7 @@ def test_ctrl_c_ends_all_jobs(runs: Runs) -> None:
 def test_a_killed_task_is_told(runs: Runs) -> None:
     process = runs.start("run", "hybrid_flow.py", "--seconds", "1000")
     runs.wait_for("began-*", 4)
-    jobs = json.loads(runs.flow("slurm", "list", "--run", "HybridFlow", "--json"))
+    jobs = json.loads(runs.flow("slurm", "list", "HybridFlow", "--json"))
     own = [job for job in jobs if job["folder"].startswith(str(runs.folder))]
     assert len(own) == 4
     runs.flow("slurm", "kill", own[0]["job"])
