@@ -92,7 +92,8 @@ class TestFindCompiled:
 
     def test_a_condition_that_does_not_hold_here(self) -> None:
         texts = ('tomli>=2; python_version < "3"', "blake3>=1 ; python_version >= '3'")
-        assert {"blake3", "typing-extensions"} == {*find_compiled(Luggage({}, {}, texts, {}))}
+        found = {*find_compiled(Luggage({}, {}, texts, {}))}
+        assert found - {"typing-extensions"} == {"blake3"}  # which wants that on older Pythons
 
     def test_what_is_not_here(self) -> None:
         with pytest.raises(PluginError, match="'no-such-thing' cannot be taken along"):
