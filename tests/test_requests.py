@@ -144,7 +144,7 @@ def test_the_life_of_a_run(team: Team) -> None:
         "LIST F": 2,  # which run is the latest; which number is free
         "LIST tags/F": 1,
         "LIST numbers/F": 1,
-        "HEAD F/finished.json": 1,
+        "HEAD F/finished.json": 2,  # whether it goes on; whether jobs of it may still run
         "GET F/run.json": 2,  # of both runs
         "HEAD F/run.json": 1,  # it was not removed meanwhile
         "PUT blobs": 1,  # the code, which is there
@@ -167,6 +167,10 @@ def test_the_life_of_a_run(team: Team) -> None:
     }
     assert team.asked("resume", "flow.py", "end") == {
         **start,
+        # The run that is resumed had resumed one itself: jobs of that may still run, too.
+        "GET F/run.json": 3,
+        "HEAD F/run.json": 2,
+        "HEAD F/finished.json": 3,
         "LIST F/reused.d": 2,  # of both runs
         "GET F/reused.d": 2,
         "GET F/start/manifest (none)": 1,  # all others are looked for in the pack
