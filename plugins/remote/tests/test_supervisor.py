@@ -5,7 +5,11 @@ import signal
 
 import pytest
 
-from flow_remote.supervisor import Asked, Child
+from flow_core.api import AccessDenied, StoreError
+from flow_remote import supervisor
+from flow_remote.attempts import boot_failure
+from flow_remote.boot import FAILED
+from flow_remote.supervisor import Asked, Child, patiently
 
 
 @pytest.fixture
@@ -43,3 +47,43 @@ def test_when_nothing_is_left_to_begin_it_is_noted_only(child):
         pass
     _ask()
     assert child.asked
+
+
+# --- a store that does not work -------------------------------------------------------------------
+
+
+def test_a_store_that_cannot_be_used_is_told_as_what_cannot_begin(monkeypatch, capfd):
+    def fail(spec, folders):
+        raise StoreError("Cannot read 'x'", where="s3://b", why="no certificates", hint="add them")
+
+    monkeypatch.setattr(supervisor, "run", fail)
+    assert supervisor.main({"url": "s3://b#x"}, []) == FAILED
+    told = boot_failure(capfd.readouterr().err.splitlines())
+    assert told == {
+        "what": "Cannot read 'x'",
+        "where": "s3://b",
+        "why": "no certificates",
+        "hint": "add them",
+    }
+
+
+def test_what_does_not_pass_is_not_repeated(monkeypatch):
+    monkeypatch.setattr(supervisor.time, "sleep", lambda _: pytest.fail("it waits"))
+
+    def refuse():
+        raise AccessDenied("no")
+
+    with pytest.raises(AccessDenied):
+        patiently(refuse)
+
+
+def test_what_may_pass_is_repeated(monkeypatch):
+    monkeypatch.setattr(supervisor.time, "sleep", lambda _: None)
+    answers = [StoreError("away"), StoreError("away")]
+
+    def write():
+        if answers:
+            raise answers.pop()
+        return "written"
+
+    assert patiently(write) == "written"

@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from flow_core.api import (
+    AccessDenied,
     FlowError,
     StoreError,
     TaskSpec,
@@ -26,6 +27,7 @@ from flow_core.api import (
     open_task_store,
     take_settings,
 )
+from flow_remote.boot import report
 from flow_remote.ending import Ending, ending_key, prefix_of
 from flow_remote.output import MEGABYTE, Output
 
@@ -302,6 +304,8 @@ def patiently(write: Callable[[], object]) -> object:
     while True:
         try:
             return write()
+        except AccessDenied:
+            raise  # that does not pass
         except StoreError:
             if time.monotonic() + rest > deadline:
                 raise
@@ -310,9 +314,10 @@ def patiently(write: Callable[[], object]) -> object:
 
 
 def main(spec: Mapping[str, Any], folders: Sequence[str]) -> int:
-    """Do what `run` says, for `flow_remote.boot`; an error is told, not raised."""
+    """Do what `run` says, for `flow_remote.boot`; an error is told as that does, not raised."""
     try:
         return run(spec, folders)
     except FlowError as error:
         sys.stderr.write(f"The task {spec['url']} was not finished.\n{error}\n")
-        return 1
+        parts = {"what": error.what, "where": error.where, "why": error.why, "hint": error.hint}
+        return report({name: text or "" for name, text in parts.items()})
