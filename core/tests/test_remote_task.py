@@ -12,7 +12,6 @@ from flow_core.api import (
     TaskSpec,
     describe_task,
     open_task_store,
-    read_task,
     task_spec_key,
     task_url,
 )
@@ -113,19 +112,19 @@ def test_settings_of_the_launcher_count_unless_there_are_own_ones(monkeypatch, s
 def test_the_store_and_the_specification_by_their_url(store):
     url = _put(store, _task("nothing"))
     assert open_task_store(url).url == store.url
-    assert read_task(url)["task"]["step"] == "nothing"
+    assert TaskOrder(url).spec["task"]["step"] == "nothing"
 
 
 def test_what_is_wrong_is_told(store, tmp_path):
     with pytest.raises(UsageError, match="names no task"):
-        read_task("local:///somewhere")
+        TaskOrder("local:///somewhere")
     missing = task_url(store, _task("nothing"))
     with pytest.raises(NotFound, match="no specification") as raised:
-        read_task(missing)
+        TaskOrder(missing)
     assert "removed" in str(raised.value)
     store.write([(task_spec_key(_task("nothing")), b"{")])
     with pytest.raises(IntegrityError, match="damaged"):
-        read_task(missing)
+        TaskOrder(missing)
     done = _start(missing, cwd=tmp_path)
     assert done.returncode == 1
     assert b"could not begin" in done.stderr

@@ -241,7 +241,6 @@ if TYPE_CHECKING:
     from flow_core.remote_task import describe_task as describe_task
     from flow_core.remote_task import open_task_session as open_task_session
     from flow_core.remote_task import open_task_store as open_task_store
-    from flow_core.remote_task import read_task as read_task
     from flow_core.remote_task import task_spec_key as task_spec_key
     from flow_core.remote_task import task_url as task_url
     from flow_core.reuse import Facts as Facts
@@ -356,7 +355,7 @@ _HOME = {
     "step_environments": "StepEnvironments build_environment read_lock",
     "store_index": "Followed StoreIndex open_store_index",
     "live_logs": "LogRecord decode_piece encode_piece piece_key pieces_prefix",
-    "remote_task": "TaskOrder describe_task open_task_session open_task_store read_task task_spec_key task_url",
+    "remote_task": "TaskOrder describe_task open_task_session open_task_store task_spec_key task_url",
     "launch": "launch_document python_command rebuild_runtime tell_begin",
     "store_rules": "changed_meanwhile check_attributes check_key check_prefix check_range refused_key",
     "tags": "change_tags check_tags stored_tags",

@@ -101,17 +101,6 @@ def open_task_session(url: str) -> Session:
     return _open(url)[0]
 
 
-def read_task(url: str) -> dict[str, Any]:
-    """Return the specification of a task's URL.
-
-    Raises:
-        FlowError: as for a `TaskOrder`.
-
-    Since 0.1.
-    """
-    return TaskOrder(url).spec
-
-
 def _open(url: str) -> tuple[Session, str]:
     """Return a session of no flow with the store of a task's URL, and the key."""
     store_url, mark, key = url.rpartition("#")

@@ -133,12 +133,16 @@ class TaskContext:
         self._hidden = sorted({*self._hidden, *filter(None, texts)}, key=len, reverse=True)
 
     def masked(self, text: str) -> str:
-        """Return ``text`` with ``***`` instead of what is hidden (see `hide`), and the files of a flow
-        whose code was unpacked for this task as they are called in its project."""
+        """Return ``text`` with ``***`` instead of what is hidden: see `hide`."""
         for hidden in self._hidden:
             text = text.replace(hidden, "***")
+        return text
+
+    def told(self, text: str) -> str:
+        """Return ``text`` as people may read it later: without what is hidden, and with the files of
+        a flow whose code was unpacked for this task named as in its project."""
         folder = self.session.unpacked_at
-        return text.replace(folder + os.sep, "") if folder else text
+        return self.masked(text.replace(folder + os.sep, "") if folder else text)
 
     def describe(self, error: BaseException) -> Failure:
         """Return an exception as data, without what is hidden."""
@@ -146,7 +150,7 @@ class TaskContext:
         if self.session.has_only_code and not failure.hint:
             failure = failure._replace(hint=_of_missing_file(error))
         return failure._replace(
-            message=self.masked(failure.message), traceback=self.masked(failure.traceback)
+            message=self.told(failure.message), traceback=self.told(failure.traceback)
         )
 
     def note(self, name: str, value: Any) -> None:
@@ -569,7 +573,7 @@ _STEP_CALLS = (TaskContext._run.__name__, TaskContext._call_wrapped.__name__)
 def _show(task: TaskContext, error: BaseException) -> None:
     """Write the failure to the task's stderr, for its log."""
     text = task.spec.previous.message if task.spec.fallback and task.spec.previous else trace(error)
-    sys.stderr.write(f"{task.masked(text)}\n")
+    sys.stderr.write(f"{task.told(text)}\n")
     sys.stderr.flush()
 
 

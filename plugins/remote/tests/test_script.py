@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from booting import START, Place, pythons
+from servers.sharing import absent
 
 from flow_remote.script import PYTHONS, SCRIPT, boot_command, boot_program, lean
 
@@ -24,7 +25,7 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
     """Return the words of a shell of this machine."""
     words: list[str] = request.param
     if not Path(words[0]).exists():
-        pytest.skip(f"there is no {words[0]} here")
+        absent(f"no shell {words[0]} here")
     return words
 
 
@@ -156,7 +157,7 @@ def test_the_program_needs_no_syntax_newer_than_3_8() -> None:
 
 def test_the_shell_script_is_posix() -> None:
     if shutil.which("shellcheck") is None:
-        pytest.skip("there is no shellcheck here")
+        absent("no shellcheck here: apt-get install shellcheck")
     done = subprocess.run(
         ["shellcheck", "-s", "sh", "-"], input=SCRIPT, capture_output=True, text=True, check=False
     )
