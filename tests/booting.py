@@ -10,9 +10,13 @@ import subprocess
 import sys
 import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pytest
 
 from flow_remote import boot
 from flow_remote.script import boot_command, lean
@@ -179,3 +183,24 @@ class Service:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextmanager
+def closing_connections(web: type, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what readers of a store keep open: their own process ends soon, and that of tests does not.
+
+    Args:
+        web: what makes the requests of the store's `fetch`.
+        monkeypatch: notes which are made.
+    """
+    made: list[Any] = []
+    begin = web.__init__  # type: ignore[misc]
+
+    def begin_noted(self: Any, *args: Any) -> None:
+        made.append(self)
+        begin(self, *args)
+
+    monkeypatch.setattr(web, "__init__", begin_noted)
+    yield
+    for one in made:
+        one.close()

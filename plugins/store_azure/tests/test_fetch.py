@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from booting import START, Place, Service, pythons
+from booting import START, Place, Service, closing_connections, pythons
 
 from flow_azure import fetch
 from flow_azure.store import AzureStore
@@ -30,17 +30,8 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith(("AZURE_", "IDENTITY_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    made: list[fetch.Web] = []
-    begin = fetch.Web.__init__
-
-    def begin_noted(self: fetch.Web, *args: Any) -> None:
-        made.append(self)
-        begin(self, *args)
-
-    monkeypatch.setattr(fetch.Web, "__init__", begin_noted)
-    yield
-    for web in made:
-        web.close()
+    with closing_connections(fetch.Web, monkeypatch):
+        yield
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from booting import START, Place, Service, pythons
+from booting import START, Place, Service, closing_connections, pythons
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -42,17 +42,8 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    made: list[fetch.Web] = []
-    begin = fetch.Web.__init__
-
-    def begin_noted(self: fetch.Web, *args: Any) -> None:
-        made.append(self)
-        begin(self, *args)
-
-    monkeypatch.setattr(fetch.Web, "__init__", begin_noted)
-    yield
-    for web in made:
-        web.close()
+    with closing_connections(fetch.Web, monkeypatch):
+        yield
 
 
 @pytest.fixture

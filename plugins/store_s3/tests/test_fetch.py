@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from booting import START, Place, Service, digest, pythons
+from booting import START, Place, Service, closing_connections, digest, pythons
 
 from flow_core.testing import FaultyProxy
 from flow_objectstore import fetching
@@ -49,17 +49,8 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Close what readers keep open: their process ends soon, and this one does not."""
-    made: list[fetch.Web] = []
-    begin = fetch.Web.__init__
-
-    def begin_noted(self: fetch.Web, *args: Any) -> None:
-        made.append(self)
-        begin(self, *args)
-
-    monkeypatch.setattr(fetch.Web, "__init__", begin_noted)
-    yield
-    for web in made:
-        web.close()
+    with closing_connections(fetch.Web, monkeypatch):
+        yield
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 TYPE_CHECKING = False  # that of `typing` would have to be imported
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from typing import Any, Callable, Mapping
 
 FIRST_REST = 0.1
 LONGEST_REST = 5.0
@@ -169,6 +169,31 @@ class Answer:
         """Refuse an answer that ended among its headers, which the library does not mind."""
         if "content-length" not in self.headers and "transfer-encoding" not in self.headers:
             raise Failed("half an answer came", "try again later", passing=True)
+
+
+class Token:
+    """A token of a service, kept until it is about to end."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._ends = 0.0
+
+    def current(self, find: Callable[[], Mapping[str, Any]]) -> str:
+        """Return one that holds for some minutes still.
+
+        Args:
+            find: asks for a new one: ``access_token``, and ``expires_in`` in seconds.
+        """
+        if not self._text or self._ends - time.time() < AHEAD:
+            found = find()
+            self._text = str(found["access_token"])
+            self._ends = time.time() + float(found.get("expires_in") or 3600)
+        return self._text
+
+    def forget(self) -> bool:
+        """Whether the next one may be another than the last."""
+        had, self._text = bool(self._text), ""
+        return had
 
 
 class Web:

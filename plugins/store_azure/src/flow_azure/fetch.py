@@ -16,7 +16,7 @@ import os
 import time
 from urllib.parse import urlencode, urlsplit
 
-from flow_objectstore.fetching import AHEAD, Answer, Failed, Reader, Web, quoted, words_of
+from flow_objectstore.fetching import Answer, Failed, Reader, Token, Web, quoted, words_of
 
 TYPE_CHECKING = False  # that of `typing` would have to be imported
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ class Credentials:
         self.config = config
         self.web = web
         self.source = ""
-        self._token = ""
-        self._ends = 0.0
+        self._token = Token()
 
     def add(self, url: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """Return the URL, and what headers a request needs besides."""
@@ -109,26 +108,18 @@ class Credentials:
             account = self.config["account"]
             return url, {"authorization": sign(account, key, url, headers)}
         if self._is_principal():
-            return url, {"authorization": f"Bearer {self._current(self._of_principal)}"}
+            return url, {"authorization": f"Bearer {self._token.current(self._of_principal)}"}
         sas = text.get("SharedAccessSignature") or _first(
             "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"
         )
         if sas:
             self.source = "the SAS token"
             return f"{url}?{sas.lstrip('?')}", {}
-        return url, {"authorization": f"Bearer {self._current(self._of_machine)}"}
+        return url, {"authorization": f"Bearer {self._token.current(self._of_machine)}"}
 
     def forget(self) -> bool:
         """Whether the next token may be another one than the last."""
-        had, self._token = bool(self._token), ""
-        return had
-
-    def _current(self, find: Callable[[], Mapping[str, Any]]) -> str:
-        if not self._token or self._ends - time.time() < AHEAD:
-            found = find()
-            self._token = str(found["access_token"])
-            self._ends = time.time() + float(found.get("expires_in") or 3600)
-        return self._token
+        return self._token.forget()
 
     def _is_principal(self) -> bool:
         with_token = _get("AZURE_FEDERATED_TOKEN_FILE") or _get("AZURE_CLIENT_SECRET")

@@ -16,7 +16,7 @@ import socket
 import time
 from urllib.parse import urlencode, urlsplit
 
-from flow_objectstore.fetching import AHEAD, Answer, Failed, Reader, Web, quoted, words_of
+from flow_objectstore.fetching import Answer, Failed, Reader, Token, Web, quoted, words_of
 
 TYPE_CHECKING = False  # that of `typing` would have to be imported
 if TYPE_CHECKING:
@@ -92,21 +92,15 @@ class Credentials:
         self.config = config
         self.web = web
         self.source = ""
-        self._token = ""
-        self._ends = 0.0
+        self._token = Token()
 
     def token(self) -> str:
         """Return a token that holds for some minutes still."""
-        if not self._token or self._ends - time.time() < AHEAD:
-            found = self._find()
-            self._token = str(found["access_token"])
-            self._ends = time.time() + float(found.get("expires_in") or 3600)
-        return self._token
+        return self._token.current(self._find)
 
     def forget(self) -> bool:
         """Whether the next token may be another one than the last."""
-        had, self._token = bool(self._token), ""
-        return had
+        return self._token.forget()
 
     def _find(self) -> Mapping[str, Any]:
         path = self._file()
