@@ -111,13 +111,16 @@ class AttemptLogs:
         return self
 
     def _pieces(self, stream: str) -> list[LogRecord]:
-        """Return what a task on another machine, which still runs or was killed, has told so far."""
+        return [record for record in self._told if record.kind == stream]
+
+    @cached_property
+    def _told(self) -> list[LogRecord]:
+        """What a task on another machine, which still runs or was killed, has told so far."""
         prefix = pieces_prefix(self._prefix)
         found = {int(o.key.rpartition("/")[2]): o.key for o in self._store.list(prefix)}
         keys = [found[number] for number in sorted(found)]
         contents = zip(keys, self._store.read(keys), strict=True)
-        records = (r for key, content in contents for r in decode_piece(content or b"", key))
-        return [record for record in records if record.kind == stream]
+        return [r for key, content in contents for r in decode_piece(content or b"", key)]
 
     def size(self, stream: str) -> int:
         """Return the length of ``stdout`` or ``stderr`` in bytes."""

@@ -116,9 +116,7 @@ class Session:
         self.program: str | None = None  # how people call what made this session; None = `flow`
         self._launcher = 0
         self.unpacked_at = ""  # folder of the code of a task elsewhere, which is gone with it
-        self.has_only_code = (
-            False  # attempts work in a folder with the flow's code and no other file
-        )
+        self.has_only_code = False  # no other file is in the folder in which attempts work
         self.outcome_told = False  # a plugin sets this when it shows how a run ended, and why
         found = (index if index is not None else installed()).choose(self._choices)
         self.index = found.with_modules(_offering(modules))
