@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,9 +28,13 @@ class TestKubernetesCompute(ComputeSuite):
         return KubernetesCompute()
 
     @pytest.fixture
-    def store(self) -> Iterator[LocalStore]:
+    def tmp_path(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # a pod has a /tmp of its own
-            yield LocalStore(folder)
+            yield Path(folder)
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> LocalStore:
+        return LocalStore(str(tmp_path / "store"))
 
     @pytest.fixture
     def runtime(self, kubernetes: Cluster) -> StepsRuntime:

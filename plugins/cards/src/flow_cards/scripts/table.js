@@ -240,8 +240,8 @@
       show(shown) {
         order = shown;
         if (height) clear();
+        if (scroll.scrollTop) scroll.scrollTop = 0; // first: what is drawn is what will be in view
         draw();
-        if (scroll.scrollTop) scroll.scrollTop = 0;
       },
       state: () => scroll.scrollTop,
       restore(top) {
