@@ -55,8 +55,8 @@ class ObjectStore:
 
     Requests that fail by what passes by itself are repeated, with growing rests of random length,
     for ``patience`` seconds; while the service has never answered, connections that do not come
-    about are repeated for two seconds only, and an answer is waited for four seconds: its address
-    may be wrong. Nothing else is repeated.
+    about are repeated for two seconds only, those that it ends for three, and an answer is waited for
+    four seconds: its address may be wrong. Nothing else is repeated.
 
     Clients and threads are made on first use, and anew in a forked child: an instance may go
     through a fork at any time.
@@ -317,6 +317,8 @@ class ObjectStore:
                 left = left or Patience(seconds, own.reached)
                 if repeat and left.wait(fault):
                     continue
+                if fault.kind == "reset" and not own.reached:
+                    fault = Fault("no-http")  # of a service that was never heard, nothing is lost
                 raise refused(fault, self.explain(fault, what, self.where(key))) from error
             own.reached = own.found = True
             return answer
