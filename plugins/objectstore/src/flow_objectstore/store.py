@@ -24,7 +24,7 @@ from flow_objectstore.answers import WRITER, described, fetch, head, kept_form, 
 from flow_objectstore.faults import KINDS, UNSURE, Fault, fault_of, is_panic, refused
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
-from flow_objectstore.listing import TEMPORARY, Listing
+from flow_objectstore.listing import TEMPORARY, Listing, unlisted
 from flow_objectstore.patience import Patience, Silent, first_answer
 from flow_objectstore.pieces import PIECE, Spool, parts_of, taken
 from flow_objectstore.process import PIECES, InProcess
@@ -403,7 +403,7 @@ class ObjectStore:
         check_prefix(prefix)
         base = self.base + escape(prefix)
         found = self.ask(
-            f"Cannot list '{prefix}'",
+            unlisted(prefix),
             prefix or None,
             lambda client: client.list_with_delimiter(base or None),
             answers={"foreign": None} if self.lists_by_itself else {},
