@@ -364,7 +364,7 @@ def test_what_cannot_be_resolved_is_no_run(lab):
     assert done.returncode == 1
     assert done.error == {
         "error": "There is nothing",
-        "where": "here",
+        "where": "step 'start', here",
         "why": "so it is",
         "try": "ask less",
     }

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 GROUP = "flow.environments"
 _AT_ONCE = 4  # environments that are built at the same time: they share a disk and a network
+_NAMED = 3  # steps that an error names of those which want the same environment
 
 _ENDS = {"resolving": "resolved", "building": "ready"}
 
@@ -152,7 +153,7 @@ class StepEnvironments:
             key: steps_of for key, steps_of in groups.items() if steps_of[0] not in self._resolved
         }
         jobs = {key: partial(job, key) for key in waiting}
-        for key, lock in self._all(jobs, self._progress("resolving", waiting)).items():
+        for key, lock in self._all(jobs, "resolving", waiting).items():
             self._resolved.update({step: _Resolved(lock, key[1]) for step in waiting[key]})
 
     def _kept(
@@ -269,7 +270,7 @@ class StepEnvironments:
             return self.builder(locks[digest].provider, tell, cancelled).prepare(locks[digest])
 
         jobs = {key: partial(job, key[1]) for key in missing}
-        built = self._all(jobs, self._progress("building", missing))
+        built = self._all(jobs, "building", missing)
         for (_, digest), ready in built.items():
             if not self._hold(ready):
                 raise _removed(ready)
@@ -295,7 +296,7 @@ class StepEnvironments:
             self.builder(locks[digest].provider, tell, cancelled).try_out(locks[digest])
 
         jobs = {key: partial(job, key[1]) for key in groups}
-        self._all(jobs, self._progress("building", groups))
+        self._all(jobs, "building", groups)
 
     def _hold(self, ready: ReadyEnvironment) -> bool:
         """Let nobody remove an environment until `close`; say whether it is still there."""
@@ -515,12 +516,14 @@ class StepEnvironments:
     def _all(
         self,
         jobs: Mapping[tuple[str, str], _Job[T]],
-        progress: Callable[[tuple[str, str], str, str, float | None], None],
+        state: str,
+        steps: Mapping[tuple[str, str], list[str]],
     ) -> dict[tuple[str, str], T]:
         """Do all jobs at the same time; the first error, or Ctrl-C, ends all.
 
         Only this thread tells of the progress: listeners need not know of threads.
         """
+        progress = self._progress(state, steps)
         news: queue.SimpleQueue[tuple[tuple[str, str], str, Any, Any]] = queue.SimpleQueue()
         cancelled = threading.Event()
         slots = threading.Semaphore(_AT_ONCE)
@@ -556,9 +559,10 @@ class StepEnvironments:
                     else:
                         begun.add(key)
                         progress(key, kind, text, part)
-            except FlowError:
+            except FlowError as error:
                 begun.discard(key)
                 progress(key, "failed", "", None)
+                error.where = ", ".join(filter(None, (self._told(steps[key]), error.where)))
                 raise
             finally:
                 cancelled.set()
@@ -568,6 +572,12 @@ class StepEnvironments:
                 for key in sorted(begun):
                     progress(key, "failed", "given up", None)
         return found
+
+    def _told(self, steps: Sequence[str]) -> str:
+        """Return who wants an environment, for errors: steps of today's flow, or what `use` was told."""
+        shown = [f"step '{n}'" if n in self._session.plans else n for n in steps[:_NAMED]]
+        more = len(steps) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _removed(ready: ReadyEnvironment) -> NoEnvironment:
