@@ -47,6 +47,7 @@ from flow_core.travel import CORE, Luggage, check_lock, pack, unpack
 _COMPUTES = "flow.computes"
 
 if TYPE_CHECKING:
+    from flow_core.index import EntryPoint, PluginIndex
     from flow_core.session import Session
 
 GROUP = "flow.environments"
@@ -664,6 +665,20 @@ def read_lock(session: Session, document: RunDocument, step: str) -> Environment
     return EnvironmentLock.read(found["provider"], text)
 
 
+def find_provider(index: PluginIndex, name: str) -> EntryPoint:
+    """Return where the environment provider of this name is.
+
+    Raises:
+        PluginError: no plugin provides it.
+    """
+    names = index.names(GROUP)
+    if name not in names and near_misses(name, [LOCAL]):
+        raise UnknownName(
+            f"There is no environment provider '{name}'", hint=did_you_mean(name, [LOCAL, *names])
+        )
+    return index.find(GROUP, name)
+
+
 def make_provider(session: Session, name: str) -> tuple[Environment, str]:
     """Return a new environment provider, and the version of its distribution.
 
@@ -673,12 +688,7 @@ def make_provider(session: Session, name: str) -> tuple[Environment, str]:
         PluginError: no plugin provides it, or it cannot be made.
     """
     index = session.index
-    names = index.names(GROUP)
-    if name not in names and near_misses(name, [LOCAL]):
-        raise UnknownName(
-            f"There is no environment provider '{name}'", hint=did_you_mean(name, [LOCAL, *names])
-        )
-    entry = index.find(GROUP, name)
+    entry = find_provider(index, name)
     beside = index.group(DECORATOR_GROUP).items()
     session.load_hooks(
         {n for n, entries in beside if any(e.distribution == entry.distribution for e in entries)}
