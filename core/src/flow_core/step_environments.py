@@ -24,6 +24,7 @@ from flow_core.environments import (
     ReadyEnvironment,
     canonical,
     hold_environment,
+    needing_room,
     request_digest,
     this_platform,
 )
@@ -316,9 +317,10 @@ class StepEnvironments:
         """Put together what the interpreter lacks of flow-core."""
         ready = self._ready[digest]
         if digest not in self._runtimes:
-            self._runtimes[digest] = unpack(
-                self.luggage, ready, os.path.join(self.root, ".runtime")
-            )
+            with needing_room(self.root):
+                self._runtimes[digest] = unpack(
+                    self.luggage, ready, os.path.join(self.root, ".runtime")
+                )
         own = f"{sys.version_info[0]}.{sys.version_info[1]}"
         if self._session.is_sent and ready.python_minor != own:
             raise NoEnvironment(
