@@ -297,9 +297,7 @@ def test_a_gang_starts_whole_or_not_at_all(bench: Any, here: Podman, tmp_path: P
 # --- the cost -----------------------------------------------------------------------------------------
 
 
-def test_the_end_is_told_soon(
-    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_is_told_soon(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By podman's events: nobody looks at all containers for it."""
     for looks in ("_LOOK", "_LOOK_OFTEN"):
         monkeypatch.setattr(f"flow_container.backend.{looks}", 1000.0)

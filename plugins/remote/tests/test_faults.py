@@ -133,7 +133,9 @@ def test_attempts_that_come_together_are_submitted_together(bench, backend):
     all_launched.set()
     bench.wait(*handles)
     assert sum(map(len, backend.submitted)) == 10
-    assert len(backend.submitted) <= 2  # what was there at first, and what came until it was submitted
+    assert (
+        len(backend.submitted) <= 2
+    )  # what was there at first, and what came until it was submitted
 
 
 def test_names_of_jobs_are_those_of_their_attempts(bench, backend):
