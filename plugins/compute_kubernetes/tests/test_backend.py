@@ -608,15 +608,15 @@ def resident() -> float:
 
 @pytest.mark.slow
 def test_two_thousand_pods_take_little_memory(kubernetes: Cluster) -> None:
-    kubernetes.simulate(seconds=20)
+    kubernetes.simulate(seconds=1000)
     bench = Bench(kubernetes, kubernetes_cpu=0.01, kubernetes_memory=10)
     jobs = [job(("true",), name=f"job-{n}", task=n) for n in range(2000)]
     before = resident()
-    for start in range(0, 2000, 100):
-        bench.submit(*jobs[start : start + 100])
+    ids = [id for n in range(0, 2000, 100) for id in bench.submit(*jobs[n : n + 100])]
     bench.wait_all(Running, 2000, seconds=120)
     assert resident() - before < 40
-    bench.wait_all(Ended, 2000, seconds=120)
+    bench.backend.cancel(ids, grace=0)
+    assert {ended.cause for ended in bench.wait_all(Ended, 2000, seconds=120)} == {"cancelled"}
     bench.close()
 
 
