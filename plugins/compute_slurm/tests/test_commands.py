@@ -57,7 +57,8 @@ def running(bench: Bench) -> dict[str, Any]:
 def test_list_and_kill(running: dict[str, Any], tmp_path: Path) -> None:
     bench, (first, second), gang = running["bench"], running["array"], running["gang"]
     run = f"F/{bench.run}"
-    lines = flow(tmp_path, "slurm", "list", run).splitlines()
+    heads, *lines = flow(tmp_path, "slurm", "list", run).splitlines()
+    assert heads.split() == ["JOB", "STATE", "RUN", "NAME", "NODE", "OR", "REASON"]
     own = {line.split()[0]: line.split() for line in lines}
     assert own[first][1:4] == ["RUNNING", run, "f-1-a-0-0"]
     assert own[first][4].startswith("node")

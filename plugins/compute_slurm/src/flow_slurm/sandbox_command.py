@@ -34,6 +34,7 @@ def sandbox_command(context: CommandContext) -> click.Command:
     number = click.IntRange(min=1)
     return click.Command(
         "sandbox",
+        short_help="Start a real Slurm on this machine, without root.",
         callback=sandbox,
         params=[
             click.Argument(["command"], nargs=-1, type=click.UNPROCESSED),
