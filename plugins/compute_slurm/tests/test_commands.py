@@ -110,6 +110,17 @@ def test_the_script_of_a_step_can_be_submitted(slurm: Sandbox, tmp_path: Path) -
     assert "start" in said
 
 
+def test_lists_of_a_file_of_settings(tmp_path: Path) -> None:
+    (tmp_path / "work_flow.py").write_text(FLOW)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.flow]\nslurm_setup = ["module load gcc", "module load cuda"]\n'
+        'slurm_extra = ["--exclusive", "--reservation=night"]\n'
+    )
+    lines = flow(tmp_path, "slurm", "script", "work_flow.py", "end").splitlines()
+    assert {"#SBATCH --exclusive", "#SBATCH --reservation=night"} <= {*lines}
+    assert "set -e\nmodule load gcc\nmodule load cuda\n" in "\n".join(lines)
+
+
 def test_what_is_not_there(slurm: Sandbox, tmp_path: Path) -> None:
     said = flow(tmp_path, "slurm", "logs", "999999", fails=True)
     assert "Slurm knows no job 999999 of a flow" in said
