@@ -126,10 +126,30 @@ def test_what_is_not_there(slurm: Sandbox, tmp_path: Path) -> None:
     assert "Slurm knows no job 999999 of a flow" in said
     assert "flow slurm list" in said
     assert "Which jobs?" in flow(tmp_path, "slurm", "kill", fails=True)
-    assert flow(tmp_path, "slurm", "list", "NoneFlow") == (
-        "no jobs of flows; with those that ended: --ended\n"
-    )
-    assert flow(tmp_path, "slurm", "kill", "NoneFlow/1") == "no jobs of flows wait or run there\n"
+    for words in (["list"], ["kill"]):
+        said = flow(tmp_path, "slurm", *words, "NoneFlow", fails=True)
+        assert "error: There is no run of a flow 'NoneFlow'\n" in said
+        assert ", the jobs of Slurm\n" in said
+        said = flow(tmp_path, "slurm", *words, "NoneFlow/1", fails=True)
+        assert "error: There is no run NoneFlow/1\n" in said
+        assert "the cluster has no job of it" in said
+    said = flow(tmp_path, "slurm", "kill", "NoneFlow/1/a/7", fails=True)
+    assert "'NoneFlow/1/a/7' names no run, and no job" in said
+
+
+def test_a_run_without_jobs(slurm: Sandbox, tmp_path: Path) -> None:
+    text = FLOW.replace("WorkFlow", "HereFlow").replace("@slurm", "# @slurm")
+    (tmp_path / "here_flow.py").write_text(text)
+    flow(tmp_path, "run", "here_flow.py")
+    for name in ("HereFlow", "HereFlow/1", "HereFlow/1/start"):
+        said = flow(tmp_path, "slurm", "list", name)
+        assert said == "no jobs of flows; with those that ended: --ended\n"
+        said = flow(tmp_path, "slurm", "kill", name)
+        assert said == "no jobs of flows wait or run there\n"
+    said = flow(tmp_path, "slurm", "kill", "HereFlow/1", "--step", "strat", fails=True)
+    assert "Run HereFlow/1 has no step 'strat'" in said
+    assert "did you mean 'start'?" in said
+    assert "latest runs: 1" in flow(tmp_path, "slurm", "kill", "HereFlow/7", fails=True)
 
 
 def test_a_cluster_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
