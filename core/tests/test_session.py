@@ -22,7 +22,7 @@ from flow_core.hookspecs import hookimpl
 from flow_core.interfaces import ComputeCapabilities, Interpreter
 from flow_core.plan import LOCAL
 from flow_core.records import FORMAT, RunDocument, RunResult, RunState, run_key
-from flow_core.run import RunRequest, command_line, run_failed
+from flow_core.run import RunRequest, command_line, run_failed, unknown_run
 from flow_core.session import Session
 from flow_core.settings import Settings
 from flow_core.testing import BareEnvironment, InProcessCompute
@@ -255,6 +255,24 @@ class TestRuns:
         session = flowtester.session(flowtester.load(FLOW))
         with pytest.raises(NotFound, match="There is no run F/9"):
             session.run_document("F", "9")
+
+    def test_what_commands_say_of_a_run_that_is_not_there(self, flowtester):
+        session = flowtester.session(flowtester.load(FLOW))
+        assert (
+            unknown_run(session, "F", "9").hint == "nothing has been run yet: python my_flow.py run"
+        )
+        for _ in range(2):
+            session.execute(RunRequest())
+        error = unknown_run(session, "F", "9")
+        assert (error.what, error.where) == ("There is no run F/9", session.metadata.url)
+        assert error.why == "the index does not know it"
+        assert error.hint == "latest runs: 2, 1"
+        assert unknown_run(session, "Ff", "1").hint == "did you mean 'F'?"
+        session.metadata.remove_run("F", "2")
+        lost = unknown_run(session, "F", "2")
+        assert lost.what == "The index does not know the run F/2"
+        assert session.store.url in lost.why
+        assert lost.hint.endswith(" reindex")
 
     def test_the_run_id_file(self, flowtester):
         flowtester.run(FLOW, request=RunRequest(run_id_file=str(flowtester.path / "id")))

@@ -445,6 +445,9 @@ def _meant(name: str, value: Any, annotation: Any) -> str | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         text = str(value)  # a version, such as 3.12
         return f"{name}={text!r}" if _fits(text, annotation) else None
+    if isinstance(value, dict):
+        texts = {k: str(v) if type(v) in (int, float) else v for k, v in value.items()}
+        return f"{name}={texts!r}" if _fits(texts, annotation) else None
     return None
 
 

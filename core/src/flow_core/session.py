@@ -40,7 +40,7 @@ from flow_core.interfaces import (
 )
 from flow_core.lint import lint
 from flow_core.parameters import has_configs
-from flow_core.plan import PlanDraft, TaskPlan
+from flow_core.plan import LOCAL, PlanDraft, TaskPlan
 from flow_core.plugins import KernelHooks, Plugins
 from flow_core.records import (
     FORMAT,
@@ -707,6 +707,7 @@ class Session:
         problems = self.problems()
         if problems:
             raise LintError(self.definition.name, problems)
+        self._check_default_environment()
         for plan in self.plans.values():
             self._check_plan(plan)
         check_gangs(self)
@@ -743,6 +744,14 @@ class Session:
                 where=f"step '{plan.step}'",
                 hint="--datastore s3://bucket/prefix",
             )
+
+    def _check_default_environment(self) -> None:
+        """Raise where the setting names no provider, though each step may ask for one itself."""
+        chosen = self.settings["environment"]
+        if chosen not in ("", LOCAL):
+            from flow_core.step_environments import find_provider
+
+            find_provider(self.index, chosen)
 
     def _check_environment(self, plan: TaskPlan, name: str, compute: ComputeCapabilities) -> None:
         able = self.environment(name)[0].capabilities

@@ -79,7 +79,7 @@ def test_what_cannot_be_made_is_told(empty: Any) -> None:
     found = empty.env("build")
     assert found.error == {
         "error": "There is nothing",
-        "where": "here",
+        "where": "step 'test', here",
         "why": "so it is",
         "try": "ask less",
     }
