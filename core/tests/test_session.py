@@ -361,6 +361,23 @@ class TestDocument:
         found = Session.from_document(json.loads(json.dumps(session.document)))
         assert found.setting("sweet_level") == 7
 
+    def test_a_flow_that_is_sent_needs_the_python_that_sent_it(self, flowtester):
+        session = Session(flowtester.load(FLOW), settings=Settings({}), by_value=True)
+        document = json.loads(json.dumps(session.document))
+        assert document["sent"]
+        document["python"] = ["/elsewhere", "3.1"]
+        with pytest.raises(DefinitionError) as caught:
+            Session.from_document(document)
+        own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        assert str(caught.value) == (
+            f"Flow 'F' cannot run in Python {own}: it is sent to its tasks by Python 3.1\n"
+            f"  where: {sys.executable}\n"
+            "  why:   a flow of a notebook, or of functions, is sent by value, and Python can read such "
+            "code only in the version that wrote it\n"
+            "  try:   put the flow into a file of its own, or let its tasks have Python 3.1: an image or "
+            "an environment with it"
+        )
+
     def test_a_newer_one_is_refused(self):
         with pytest.raises(FormatError, match="session document has format"):
             Session.from_document({"format": FORMAT + 1})

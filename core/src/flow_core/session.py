@@ -922,6 +922,17 @@ def _load(document: Mapping[str, Any]) -> type[FlowSpec]:
                     "environment, too",
                 ) from error
             raise
+    (_, theirs), (_, ours) = document["python"], _python()
+    if theirs != ours:
+        raise DefinitionError(
+            f"Flow '{document['flow']}' cannot run in Python {ours}: it is sent to its tasks by Python "
+            f"{theirs}",
+            where=sys.executable,
+            why="a flow of a notebook, or of functions, is sent by value, and Python can read such "
+            "code only in the version that wrote it",
+            hint=f"put the flow into a file of its own, or let its tasks have Python {theirs}: an image "
+            "or an environment with it",
+        )
     from flow_core.byvalue import unpack_flow
 
     return unpack_flow(document["sent"])

@@ -57,7 +57,8 @@ def running(bench: Bench) -> dict[str, Any]:
 def test_list_and_kill(running: dict[str, Any], tmp_path: Path) -> None:
     bench, (first, second), gang = running["bench"], running["array"], running["gang"]
     run = f"F/{bench.run}"
-    lines = flow(tmp_path, "slurm", "list", run).splitlines()
+    heads, *lines = flow(tmp_path, "slurm", "list", run).splitlines()
+    assert heads.split() == ["JOB", "STATE", "RUN", "NAME", "NODE", "OR", "REASON"]
     own = {line.split()[0]: line.split() for line in lines}
     assert own[first][1:4] == ["RUNNING", run, "f-1-a-0-0"]
     assert own[first][4].startswith("node")
@@ -107,6 +108,17 @@ def test_the_script_of_a_step_can_be_submitted(slurm: Sandbox, tmp_path: Path) -
     said = flow(tmp_path, "slurm", "script", "work_flow.py", "strat", fails=True)
     assert "has no step 'strat'" in said
     assert "start" in said
+
+
+def test_lists_of_a_file_of_settings(tmp_path: Path) -> None:
+    (tmp_path / "work_flow.py").write_text(FLOW)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.flow]\nslurm_setup = ["module load gcc", "module load cuda"]\n'
+        'slurm_extra = ["--exclusive", "--reservation=night"]\n'
+    )
+    lines = flow(tmp_path, "slurm", "script", "work_flow.py", "end").splitlines()
+    assert {"#SBATCH --exclusive", "#SBATCH --reservation=night"} <= {*lines}
+    assert "set -e\nmodule load gcc\nmodule load cuda\n" in "\n".join(lines)
 
 
 def test_what_is_not_there(slurm: Sandbox, tmp_path: Path) -> None:

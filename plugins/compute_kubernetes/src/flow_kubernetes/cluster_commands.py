@@ -56,6 +56,7 @@ def list_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "list",
+        short_help="List the jobs of runs that wait or run in the cluster.",
         callback=list_jobs,
         params=[
             click.Argument(["run"], required=False),
@@ -98,6 +99,7 @@ def kill_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "kill",
+        short_help="End jobs that wait or run in the cluster.",
         callback=kill,
         params=[
             click.Argument(["run"], required=False),
@@ -130,6 +132,7 @@ def logs_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "logs",
+        short_help="Show what the pod of a task wrote.",
         callback=logs,
         params=[
             click.Argument(["task"], metavar="TASK|JOB"),

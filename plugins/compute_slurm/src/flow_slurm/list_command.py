@@ -40,6 +40,7 @@ def list_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "list",
+        short_help="List the jobs of flows that wait or run.",
         callback=show,
         params=[
             click.Argument(["run"], required=False),
@@ -88,6 +89,7 @@ def kill_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "kill",
+        short_help="End jobs of flows.",
         callback=kill,
         params=[
             click.Argument(["words"], nargs=-1, metavar="JOB | FLOW[/RUN]..."),
@@ -101,7 +103,10 @@ def kill_command(context: CommandContext) -> click.Command:
 
 
 def _lines(jobs: Sequence[FlowJob]) -> list[str]:
-    rows = [(job.state.id, job.state.state, job.folder.run, job.name, job.why) for job in jobs]
+    if not jobs:
+        return []
+    rows = [("JOB", "STATE", "RUN", "NAME", "NODE OR REASON")]
+    rows += [(job.state.id, job.state.state, job.folder.run, job.name, job.why) for job in jobs]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
