@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,14 +21,6 @@ from flow_kubernetes.rbac_command import RULES
 from flow_remote.backend import Ended, Refused, Running, Waiting
 
 OTHER = "trainflow-12-train-8-0"
-
-
-@pytest.fixture
-def bench(kubernetes: Cluster, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """A backend at work in a namespace of its own; ``indirect`` arguments are settings."""
-    made = Bench(kubernetes, **getattr(request, "param", {}))
-    yield made
-    made.close()
 
 
 def with_settings(**values: Any) -> Any:
