@@ -340,12 +340,16 @@ def test_a_store_that_is_away_for_20_seconds_costs_no_result(runs: Runs) -> None
     assert all(seen), "what counts the orphans does not see what runs"
 
 
-@pytest.mark.parametrize("skew", [3600, -3600])
-def test_a_clock_that_is_an_hour_off_changes_nothing(runs: Runs, skew: int) -> None:
+SKEW = {"slurm": 3600, "container": -3600, "kubernetes": 3600}
+"""Seconds by which a clock is wrong; the other way round where a place is tested twice."""
+
+
+def test_a_clock_that_is_an_hour_off_changes_nothing(runs: Runs) -> None:
     """Where the store lies on files: S3 takes no signature of such a machine (see the next one)."""
     if not runs.place.sees_files:
         pytest.skip("pods have no store but a bucket")
     runs.store = f"local://{runs.tester.path}/.flow"
+    skew = -SKEW[runs.place.name]
     runs.skew_clock(skew)
     began = time.time()
     told = runs.run("            pass\n")
@@ -358,12 +362,12 @@ def test_a_clock_that_is_an_hour_off_changes_nothing(runs: Runs, skew: int) -> N
         assert 0 <= seconds < ended - began, task
 
 
-@pytest.mark.parametrize("skew", [3600, -3600])
-def test_a_clock_that_s3_does_not_take_is_told_at_once(runs: Runs, skew: int) -> None:
+def test_a_clock_that_s3_does_not_take_is_told_at_once(runs: Runs) -> None:
+    skew = SKEW[runs.place.name]
     runs.skew_clock(skew)
     began = time.monotonic()
     output = runs.fail("            pass\n")
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 50, "requests are repeated for a minute"
     assert "The specification of the task cannot be fetched" in output
     assert "403 RequestTimeTooSkewed" in output
     found = re.search(r"this machine's clock is (\d+) s (ahead|behind)", output)
