@@ -440,10 +440,11 @@ def test_another_launcher_adopts_what_runs(bench: Bench) -> None:
     script = "trap 'exit 143' TERM; sleep 3 & wait; exit 5"
     mine = job(("/bin/sh", "-c", script))
     done = job(("true",), name="done")
-    (id, _) = bench.submit(mine, done)
+    bench.submit(done)
     bench.wait(Ended)
-    bench.wait(Running)
     other = Bench(bench.cluster, run="13")  # a resumed run has a number of its own
+    (id,) = bench.submit(mine)
+    bench.wait(Running)
     assert other.backend.find([mine.name, done.name, "never-was"]) == {mine.name: id}
     assert other.wait(Running).id == id
     ended = other.wait(Ended)
