@@ -236,6 +236,8 @@ def test_a_killed_task_is_told(runs: Runs) -> None:
 def test_a_node_that_is_gone(own_runs: Runs) -> None:
     process = own_runs.held()
     own_runs.cluster.stop_node("node1")
+    # Slurm would see it by itself, half a minute later: see test_backend.py.
+    own_runs.cluster.run("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=gone")
     own_runs.go()
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
