@@ -73,6 +73,11 @@ def job(*scripts: str, name: str = "", **more: Any) -> Job:
     return Job(name, tasks, commands, (variables,) * size, **more)
 
 
+def held(folder: Path, then: str) -> str:
+    """Return a script of the shell that does something once there is a file ``go`` in a folder."""
+    return f"while [ ! -e {folder}/go ]; do sleep 0.05; done; {then}"
+
+
 class Bench:
     """A backend at work, and all that it told."""
 

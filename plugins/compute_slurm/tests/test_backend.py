@@ -18,7 +18,7 @@ from flow_core.api import FlowError
 from flow_remote.backend import Ended, Refused, Running, Waiting
 from flow_slurm.client import Client
 
-from .conftest import Bench, controller_away, eventually, job, processes_with
+from .conftest import Bench, controller_away, eventually, held, job, processes_with
 
 if TYPE_CHECKING:
     from flow_slurm.sandbox import Sandbox
@@ -386,14 +386,17 @@ def test_preferences_of_a_person_hide_no_jobs(
 # --- another launcher ---------------------------------------------------------------------------
 
 
-def test_another_launcher_finds_what_runs(bench: Bench, new_bench: Callable[..., Bench]) -> None:
+def test_another_launcher_finds_what_runs(
+    bench: Bench, new_bench: Callable[..., Bench], tmp_path: Path
+) -> None:
     names = [f"f-1-found-{n}-{os.getpid()}" for n in range(3)]
-    scripts = ["sleep 3; exit 5", "true", "sleep 1000"]
+    scripts = [held(tmp_path, "exit 5"), "true", "sleep 1000"]
     ids = bench.submit(*[job(s, name=n) for s, n in zip(scripts, names, strict=True)])
     bench.end(ids[1])
     other = new_bench()
     assert other.backend.find([*names, "f-1-unknown-0-0"]) == {names[0]: ids[0], names[2]: ids[2]}
     assert other.backend.submit([job("false", name=names[2])]) == [ids[2]]  # it runs already
+    (tmp_path / "go").touch()
     assert other.end(ids[0]).code == 5
     other.backend.cancel([ids[2]], 0)
     assert other.end(ids[2]).cause == "cancelled"
@@ -405,7 +408,7 @@ def test_a_killed_launcher_leaves_jobs_that_go_on(
     program = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); from conftest import *\n"
         "bench = Bench(Path(sys.argv[2]))\n"
-        "bench.start('sleep 2; exit 6', name='f-1-left-1-0'); print('on', flush=True)\n"
+        "bench.start(held(bench.folder, 'exit 6'), name='f-1-left-1-0'); print('on', flush=True)\n"
         "time.sleep(1000)"
     )
     words = [sys.executable, "-c", program, os.path.dirname(__file__), f"{tmp_path}/jobs"]
@@ -416,6 +419,7 @@ def test_a_killed_launcher_leaves_jobs_that_go_on(
     launcher.communicate()
     bench = new_bench()
     found = bench.backend.find(["f-1-left-1-0"])
+    (bench.folder / "go").touch()
     assert bench.end(found["f-1-left-1-0"]).code == 6
 
 
@@ -515,8 +519,7 @@ def test_a_node_that_is_gone(own_bench: OwnBench) -> None:
 @pytest.mark.chaos
 def test_a_controller_that_is_away_for_a_while(own_bench: OwnBench, tmp_path: Path) -> None:
     bench, cluster = own_bench()
-    wait = f"while [ ! -e {tmp_path}/now ]; do sleep 0.1; done; exit "
-    good, bad = bench.start(f"{wait} 0"), bench.start(f"{wait} 3")
+    good, bad = (bench.start(held(tmp_path, f"exit {status}")) for status in (0, 3))
     bench.begin(good)
     bench.begin(bad)
     with controller_away(cluster):
@@ -525,7 +528,7 @@ def test_a_controller_that_is_away_for_a_while(own_bench: OwnBench, tmp_path: Pa
         answer = bench.refused("true", name="f-1-late-1-0")
         assert answer.transient
         assert "Unable to contact slurm controller" in answer.message
-        (tmp_path / "now").touch()
+        (tmp_path / "go").touch()
         assert bench.end(good).code == 0, "it says so itself"
     assert bench.end(bad, seconds=90).code == 3
     late = bench.start("exit 4", name="f-1-late-1-0")
@@ -541,14 +544,15 @@ def test_cancelled_while_the_controller_is_away(own_bench: OwnBench) -> None:
     assert bench.end(id, seconds=90).cause == "cancelled"
 
 
-def test_a_job_that_slurm_has_forgotten(own_bench: OwnBench) -> None:
+def test_a_job_that_slurm_has_forgotten(own_bench: OwnBench, tmp_path: Path) -> None:
     bench, cluster = own_bench(MinJobAge="2")
-    told = bench.start("sleep 1; exit 3")
+    told = bench.start(held(tmp_path, "exit 3"))
     silent = bench.start("sleep 1000")
     bench.begin(told)
     bench.begin(silent)
     watcher = bench.backend.watcher
     with watcher.lock:  # the launcher is busy, or its machine sleeps
+        (tmp_path / "go").touch()
         cluster.run("scancel", "-s", "KILL", silent)
         eventually(lambda: not squeue(cluster, "-t", "all", "-o", "%i"), 90)
     assert bench.end(told).code == 3
