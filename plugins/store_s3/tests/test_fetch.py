@@ -5,13 +5,11 @@ The program is imported here; `StoreSuite` and the last tests run it as text in 
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 import re
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -22,12 +20,21 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from booting import START, Place, Service, closing_connections, digest, pythons
+from booting import (
+    START,
+    Place,
+    Service,
+    check_program,
+    closing_connections,
+    digest,
+    pythons,
+    read_by,
+)
 
 from flow_core.testing import FaultyProxy
 from flow_objectstore import fetching
 from flow_objectstore.roots import fetch_source
-from flow_remote.script import boot_command, lean
+from flow_remote.script import boot_command
 from flow_s3 import fetch
 from flow_s3.store import S3Store
 
@@ -579,17 +586,7 @@ def test_requests_that_others_pay_for(service: Service) -> None:
 
 
 def test_it_needs_no_syntax_newer_than_3_8_and_nothing_of_ours() -> None:
-    source = fetch_source("flow_s3")
-    tree = ast.parse(source, feature_version=(3, 8))
-    imported = {
-        name.name if isinstance(node, ast.Import) else node.module
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-        for name in node.names
-    }
-    own = {(name or "").partition(".")[0] for name in imported}
-    assert own <= {*sys.stdlib_module_names, "__future__"}
-    assert len(lean(source)) < 30_000, "each task carries it"
+    check_program(fetch_source("flow_s3"), 30_000)
 
 
 OLD = pythons("3.8", "3.9")
@@ -598,17 +595,7 @@ OLD = pythons("3.8", "3.9")
 @pytest.mark.usefixtures("own_keys")
 @pytest.mark.parametrize("python", OLD, ids=lambda path: path.parts[-3])
 def test_old_pythons_read(config: dict[str, Any], python: Path) -> None:
-    source = lean(fetch_source("flow_s3"))
-    program = "import json, sys; a = json.load(sys.stdin); m = {}; exec(a[0], m)\n"
-    program += "print(m['open'](a[1])('key'))"
-    done = subprocess.run(
-        [str(python), "-I", "-S", "-c", program],
-        input=json.dumps([source, config]),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout == "b'content'\n", done.stderr
+    assert read_by(python, fetch_source("flow_s3"), config) == "b'content'\n"
 
 
 @pytest.fixture
