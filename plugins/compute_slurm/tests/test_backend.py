@@ -506,7 +506,7 @@ def test_preemption(own_bench: OwnBench) -> None:
 
 @pytest.mark.chaos
 def test_a_node_that_is_gone(own_bench: OwnBench) -> None:
-    bench, cluster = own_bench(SlurmdTimeout="3")
+    bench, cluster = own_bench(SlurmdTimeout="3", MessageTimeout="5")
     id = bench.start("sleep 1000")
     node = bench.begin(id).node
     cluster.stop_node(node)

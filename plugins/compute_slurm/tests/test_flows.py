@@ -173,7 +173,7 @@ def runs(slurm: Sandbox, tmp_path: Path) -> Iterator[Runs]:
 @pytest.fixture
 def own_runs(new_slurm: Callable[..., Sandbox], tmp_path: Path) -> Runs:
     """A folder with flows, on a cluster of two nodes that may be disturbed."""
-    return Runs(tmp_path, new_slurm(2, SlurmdTimeout="3"))
+    return Runs(tmp_path, new_slurm(2))
 
 
 def test_a_hybrid_flow(runs: Runs) -> None:
@@ -236,7 +236,7 @@ def test_a_killed_task_is_told(runs: Runs) -> None:
 def test_a_node_that_is_gone(own_runs: Runs) -> None:
     process = own_runs.held()
     own_runs.cluster.stop_node("node1")
-    # Slurm would see it by itself, half a minute later: see test_backend.py.
+    # Slurm would see it by itself, some minutes later: see test_backend.py.
     own_runs.cluster.run("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=gone")
     own_runs.go()
     said, _ = process.communicate(timeout=200)

@@ -92,7 +92,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_node_goes_and_comes_back(new_slurm: Callable[..., Sandbox]) -> None:
-    cluster = new_slurm(2, SlurmdTimeout="3")
+    cluster = new_slurm(2, SlurmdTimeout="3", MessageTimeout="5")
     cluster.stop_node("node2")
 
     def state() -> str:
