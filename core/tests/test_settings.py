@@ -1,5 +1,7 @@
 """Settings: where a value comes from, and what is said of a bad one."""
 
+import json
+
 import pytest
 
 from flow_core.errors import SettingsError
@@ -107,6 +109,21 @@ class TestTypes:
         assert settings["plugins"] == "no:a,mod"
         assert settings["code_suffixes"] == ".py,.r"
 
+    def test_lists_and_tables_of_plugins_become_texts(self, make):
+        settings = make(
+            '[tool.flow]\ncards-lines = ["a, b", "c"]\ncards-labels = {team = "x", big = true}\n'
+            'cards-taints = [{key = "spot"}]\ncards-port = [1]\n'
+        )
+        settings.declare("cards_lines", "", "Lines.", separator="\n")
+        settings.declare("cards_labels", "", "Names and values.")
+        settings.declare("cards_taints", "", "Tables.")
+        settings.declare("cards_port", 80, "Port.")
+        assert settings["cards_lines"] == "a, b\nc"
+        assert json.loads(settings["cards_labels"]) == {"team": "x", "big": True}
+        assert json.loads(settings["cards_taints"]) == [{"key": "spot"}]
+        with pytest.raises(SettingsError, match=r"must be an integer, not \[1\]"):
+            settings["cards_port"]
+
     def test_an_unknown_setting(self, make):
         with pytest.raises(SettingsError) as caught:
             make()["max_worker"]
@@ -118,6 +135,13 @@ class TestTypes:
         settings.declare("cards_mode", "a", "Mode.", choices=("a", "b"))
         assert settings["cards_mode"] == "b"
         assert "cards_mode" in [s.name for s in settings.declared()]
+
+    def test_the_empty_choice_is_no_word_to_type(self, make):
+        settings = make(FLOW_CARDS_MODE="c")
+        settings.declare("cards_mode", "", "Mode.", choices=("", "a", "b"))
+        with pytest.raises(SettingsError) as caught:
+            settings["cards_mode"]
+        assert caught.value.hint == "one of: a, b"
 
     def test_a_plugins_smallest_number(self, make):
         settings = make(FLOW_CARDS_PORT="-1")

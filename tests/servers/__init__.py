@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from servers.kubernetes.handle import Cluster, KubernetesServer
 from servers.kubernetes.real import real_cluster
 from servers.kubernetes.settings import Settings
 from servers.podman import Podman
-from servers.s3 import Bucket, S3Server
+from servers.s3 import Bucket, S3Server, empty, given_bucket
 from servers.sftp import Place, sftp_server
 from servers.sharing import absent, begin, end
 from servers.slurm import need_slurm, shared_cluster
@@ -57,6 +58,17 @@ def _bucket_of_worker(s3_server: S3Server) -> Bucket:
 def bucket(_bucket_of_worker: Bucket) -> Bucket:
     """An empty place on a real S3 server: a prefix of its own in a bucket. See `Bucket`."""
     return _bucket_of_worker._replace(prefix=uuid.uuid4().hex[:12])
+
+
+@pytest.fixture
+def bucket_for_all(request: pytest.FixtureRequest) -> Iterator[Bucket]:
+    """A place that also machines elsewhere reach, if ``FLOW_TEST_S3_URL`` names one; else `bucket`."""
+    given = given_bucket(os.environ)
+    if given is None:
+        yield request.getfixturevalue("bucket")
+        return
+    yield given
+    empty(given)
 
 
 @pytest.fixture
@@ -135,6 +147,13 @@ def _namespace(stack: contextlib.ExitStack, folder: Path) -> Cluster:
     server = KubernetesServer.shared()
     stack.callback(server.delete_namespace, name)
     return server.cluster(name, folder)
+
+
+@pytest.fixture
+def folder_for_pods() -> Iterator[Path]:
+    """A folder that pods of the test server see under the same path: their /tmp is their own."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

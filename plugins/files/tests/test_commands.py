@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -74,7 +75,7 @@ class TestLs:
             ("F/1/note/", "no object or folder 'F/1/note'", "'F/1/note'"),
             ("F/2", "no run F/2", "its latest runs: 1"),
             ("G", "no run of a flow 'G'", "flows here: F"),
-            ("1/2", "'1/2' names neither a run nor a URL", "ls MyFlow/3"),
+            ("1/2", "'1/2' names neither a run nor a URL", "flow ls MyFlow/3, or "),
             ("nosuch://x/y", "no plugin provides the store 'nosuch'", ""),
         ],
     )
@@ -178,13 +179,13 @@ class TestCp:
     @pytest.mark.parametrize(
         ("arguments", "what", "hint"),
         [
-            (("F/1/data", "."), "'F/1/data' is a folder", "--recursive"),
+            (("F/1/data", "."), "'F/1/data' is a folder", "flow cp --recursive F/1/data …"),
             (("F/1/nope", "."), "no object or folder 'F/1/nope'", "did you mean 'F/1/note'?"),
             (("F/1/note", "F/9/note"), "no run F/9", "its latest runs: 1"),
             (("none", "F/1"), "no such file", "current folder"),
             (("a", "b"), "Neither of the two is in a store", "cp a b"),
             ((".", "F/1"), "'.' is a folder", "--recursive"),
-            (("-", "F/1"), "standard input cannot be copied", "MyFlow/3/name"),
+            (("-", "F/1"), "standard input cannot be copied", "flow cp - MyFlow/3/name"),
             (("a", "-"), "cannot be written to the standard output", "cat a"),
         ],
     )
@@ -213,6 +214,25 @@ class TestCp:
         status, _, error = call("cp", "F/1/note", "out/note")
         assert status == 1
         assert "a file lies where a folder is needed" in error
+
+    def test_what_is_no_file_is_not_replaced(self, call, run, here):
+        os.mkfifo(here / "pipe")
+        (here / "link").symlink_to("pipe")
+        for name in ("pipe", "link"):
+            status, _, error = call("cp", "--force", "F/1/note", name)
+            assert status == 1
+            assert f"'{name}' is no file that can be replaced" in error
+            assert "'-' is the standard output" in error
+        assert stat.S_ISFIFO((here / "link").stat().st_mode)
+        (here / "note").mkdir()
+        status, _, error = call("cp", "--force", "F/1/note", ".")
+        assert (status, "it is a folder" in error) == (1, True)
+
+    def test_a_folder_that_takes_no_files(self, call, run):
+        status, _, error = call("cp", "F/1/note", "/proc/note")
+        assert status == 1
+        assert "where: /proc/note\n" in error
+        assert "name another folder\n" in error
 
     def test_rights_are_those_of_new_files(self, call, run, here):
         (here / "mine").write_text("")

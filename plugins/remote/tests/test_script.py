@@ -58,9 +58,12 @@ def test_all_shells_begin_a_task(shell: list[str], place: Place) -> None:
     assert told.told["folders"]
 
 
-def test_the_variable_comes_first(shell: list[str], place: Place) -> None:
+def test_the_variable_names_the_only_one(shell: list[str], place: Place) -> None:
     place.variables["FLOW_PYTHON"] = sys.executable
     assert place.run(words=with_shell(shell, ["/no/such/python"])).told["folders"]
+    place.variables["FLOW_PYTHON"] = "/opt/no python"
+    failure = place.run(words=with_shell(shell, [sys.executable])).failure
+    assert failure["why"] == "none of these is there: /opt/no python"
 
 
 def test_there_is_no_python(shell: list[str], place: Place) -> None:
@@ -123,7 +126,7 @@ def test_the_program_itself_says_that_a_python_is_too_old(python: Path, place: P
     if tuple(map(int, version.split(".")[:2])) < (3, 8):
         pytest.skip("the shell says that")
     result = place.run(words=(str(python), "-c", boot_program()))
-    if version < "3.10" or version.startswith(("3.8", "3.9")):
+    if tuple(map(int, version.split(".")[:2])) < (3, 10):
         assert result.failure["what"] == "This Python is too old for flow-core"
         assert result.failure["why"] == f"it is {version}, and flow-core needs 3.10 or newer"
     else:
