@@ -135,7 +135,7 @@ def serve(
     for _ in range(3):  # somebody else may take a port meanwhile
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        chosen = _free_ports(ports)
+        chosen = free_ports(ports)
         owner = (folder.parent / "owner").read_text()
         words = [str(folder), owner, *(line := command(chosen))]
         subprocess.run(
@@ -173,7 +173,7 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Choose ports below those that the system gives to clients, which come and go."""
     chosen: list[int] = []
     while len(chosen) < count:

@@ -45,8 +45,16 @@ class Options:
     """Base class for the options of a decorator. Subclass it as a frozen dataclass.
 
     Override `validate` to refuse combinations; types are checked before it is called.
+
+    Attributes:
+        chooses: what only one decorator of a step can choose: ``"compute"`` where the plugin calls
+            `PlanDraft.use_compute`. ``--with`` leaves a step alone in which another decorator chooses
+            it. ``""`` = nothing.
+
     Since 0.1.
     """
+
+    chooses: typing.ClassVar[str] = ""
 
     # For a class without options, which need not be a dataclass; a dataclass has its own.
     def __eq__(self, other: object) -> bool:

@@ -578,7 +578,8 @@ class StepEnvironments:
 
     def _told(self, steps: Sequence[str]) -> str:
         """Return who wants an environment, for errors: steps of today's flow, or what `use` was told."""
-        shown = [f"step '{n}'" if n in self._session.plans else n for n in steps[:_NAMED]]
+        own = self._session.plans if self._session.flow is not None else {}
+        shown = [f"step '{n}'" if n in own else n for n in steps[:_NAMED]]
         more = len(steps) - len(shown)
         return ", ".join(shown) + (f" and {more} more" if more else "")
 

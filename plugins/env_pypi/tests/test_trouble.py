@@ -205,9 +205,18 @@ def test_a_full_disk() -> None:
         "error: Failed to install: tiny-1.0-py3-none-any.whl (tiny==1.0)\n"
         "  cause: failed to copy file from `/a/b` to `/c/d`: No space left on device (os error 28)\n"
     )
-    assert (error.what, error.where) == ("The disk is full", "/a/b")
+    assert (error.what, error.where) == ("The disk is full", "/c/d")
     assert "flow env clean" in str(error.hint)
     assert disk_full(OSError(28, "No space left on device", "/x/y"), "/z").where == "/x/y"
+
+
+def test_a_full_disk_is_not_where_the_interpreter_is() -> None:
+    error = told(
+        "error: Failed to inspect Python interpreter from provided path at `/usr/bin/python`\n"
+        "  cause: Failed to query Python interpreter\n"
+        "  cause: failed to write to file `/cache/.tmp1/x.py`: No space left on device (os error 28)\n"
+    )
+    assert error.where == "/cache/.tmp1/x.py"
 
 
 def test_a_full_disk_whose_file_is_not_told() -> None:
@@ -222,6 +231,28 @@ def test_what_no_network_allows() -> None:
     )
     assert error.why == "missing: clash 1.0"
     assert error.hint == "build it once with network: FLOW_OFFLINE=0"
+
+
+@pytest.mark.parametrize(
+    ("url", "where", "typed"),
+    [
+        ("file:///srv/ours@nope", "file:///srv/ours@nope", "file:///srv/ours"),
+        ("ssh://git@h.example/ours@v1#subdirectory=a", "ssh://git@h.example/ours@v1", None),
+        ("https://h.example/ours", "https://h.example/ours", "https://h.example/ours"),
+    ],
+)
+def test_a_repository_that_cannot_be_read(url: str, where: str, typed: str | None) -> None:
+    error = told(
+        f"error: Failed to download and build `ours @ git+{url}`\n"
+        "  cause: Git operation failed\n"
+        "  cause: process didn't exit successfully: `/usr/bin/git fetch 'x'` (exit status: 128)\n"
+        "         --- stderr\n"
+        "         fatal: couldn't find remote ref refs/tags/nope\n"
+    )
+    assert error.what == "A repository cannot be read, or has no such branch, tag or commit"
+    assert error.where == where
+    assert error.why == "fatal: couldn't find remote ref refs/tags/nope"
+    assert error.hint == f"try it by hand: git ls-remote {typed or where.removesuffix('@v1')}"
 
 
 def test_whatever_else_uv_says_is_passed_on() -> None:

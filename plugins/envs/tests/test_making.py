@@ -49,6 +49,16 @@ def test_a_lock_as_json_is_built_elsewhere(lab: Any, empty: Any) -> None:
     assert empty.built()[0] in lab.built()
 
 
+def test_a_lock_that_cannot_be_built_is_told_without_a_flow(lab: Any, empty: Any) -> None:
+    path = empty.path / "train.json"
+    lab.env("lock", "train", "-o", str(path)).check()
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "lock": {}}))
+    found = empty.flow("env", "build", "train.json")
+    assert found.error["error"] == "The environment provider 'bare' failed"
+    assert found.error["where"] == "train.json, Provider.prepare"
+
+
 def test_build(empty: Any) -> None:
     shown = empty.env("build").check().stdout
     assert shown.count(": ready\n") == 2
@@ -126,7 +136,10 @@ class TestShell:
         found = lab.env("shell", "1")
         assert found.error["error"] == "'1' has several environments"
         assert found.error["try"] == "1/test"
-        assert lab.env("shell").error["error"] == "Which environment?"
+        unnamed = lab.env("shell").error
+        assert unnamed["error"] == "Which environment?"
+        assert unnamed["try"] == "name a step behind it: train, test"
+        assert lab.flow("env", "shell").error["try"].startswith("flow env shell my_flow.py")
 
     def test_what_ends_it_ends_the_command(self, lab: Any) -> None:
         program = "import time; print('here', flush=True); time.sleep(60)"

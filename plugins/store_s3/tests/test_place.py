@@ -44,6 +44,16 @@ def test_nothing_is_said(place):
     assert place(FLOW_S3_ANONYMOUS="true").provider is None
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_bucket_is_no_part_of_a_number(place, host):
+    variables = {"AWS_ENDPOINT_URL": f"http://{host}:9000", "FLOW_S3_PATH_STYLE": "never"}
+    with pytest.raises(UsageError, match="No bucket can be a part of the host") as caught:
+        place(**variables)
+    assert "s3_path_style = 'always'" in caught.value.hint
+    named = place(**{**variables, "AWS_ENDPOINT_URL": "http://s3.example.com"})
+    assert named.url_of("team") == "http://team.s3.example.com"
+
+
 def test_variables_come_before_the_default_profile(place):
     variables = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "B", "AWS_SESSION_TOKEN": "C"}
     credentials = "[default]\naws_access_key_id = D\naws_secret_access_key = E\n"

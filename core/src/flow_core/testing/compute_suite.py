@@ -155,12 +155,14 @@ class ComputeSuite:
         isolates: each attempt is a process of its own, which may crash, be killed, and write below
             Python. False leaves those tests out.
         patience: seconds after which a test gives up waiting for something to be told.
+        many: how many attempts run at the same time in the test that starts most of them.
 
     Since 0.1.
     """
 
     isolates = True
     patience = 60.0
+    many = 50
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:
@@ -407,8 +409,8 @@ class ComputeSuite:
     # --- many ---
 
     def test_many_at_once(self, bench: Bench) -> None:
-        handles = [bench.launch("write_both") for _ in range(50)]
-        assert len(set(handles)) == 50
+        handles = [bench.launch("write_both") for _ in range(self.many)]
+        assert len(set(handles)) == self.many
         ends = bench.wait(*handles)
         assert {end.code for end in ends} == {0}
         assert all(bench.stored(handle, "stdout") == b"to stdout\n" for handle in handles)

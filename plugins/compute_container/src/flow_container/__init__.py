@@ -22,6 +22,8 @@ class ContainerOptions(Options):
     on. Of an amount that @resources gives too, the larger one counts. Since 0.1.
     """
 
+    chooses = "compute"
+
     image: str | None = option(
         None, "The image, which needs a shell and a Python; default: python in this one's version."
     )
