@@ -428,7 +428,7 @@ class ComputeSuite:
     def test_poll_waits_no_longer_than_asked(self, bench: Bench) -> None:
         before = time.monotonic()
         assert list(bench.compute.poll(0.3)) == []
-        assert 0.2 < time.monotonic() - before < 10.0
+        assert 0.2 < time.monotonic() - before < 4.0
         assert list(bench.compute.poll(0.0)) == []
 
     def test_descriptor_is_readable_at_news(self, bench: Bench) -> None:
