@@ -58,11 +58,11 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") 
 
 
 def packages_table(packages: Sequence[Package]) -> Iterator[str]:
-    """Yield the table of packages; on a terminal no wider than that."""
-    taken = max((len(p.name) + len(p.version) + 4 for p in packages), default=0)
+    """Yield the table of one package or more; on a terminal no wider than that."""
+    heads = ("PACKAGE", "VERSION", "FROM")
+    taken = sum(2 + max(len(heads[n]), *(len(p[n]) for p in packages)) for n in (0, 1))
     room = shutil.get_terminal_size().columns - taken if sys.stdout.isatty() else None
-    rows = [(p.name, p.version, within(p.source, room)) for p in packages]
-    yield from table(("PACKAGE", "VERSION", "FROM"), rows)
+    yield from table(heads, [(p.name, p.version, within(p.source, room)) for p in packages])
 
 
 def within(source: str, room: int | None) -> str:
