@@ -136,7 +136,10 @@ class TestShell:
         found = lab.env("shell", "1")
         assert found.error["error"] == "'1' has several environments"
         assert found.error["try"] == "1/test"
-        assert lab.env("shell").error["error"] == "Which environment?"
+        unnamed = lab.env("shell").error
+        assert unnamed["error"] == "Which environment?"
+        assert unnamed["try"] == "name a step behind it: train, test"
+        assert lab.flow("env", "shell").error["try"].startswith("flow env shell my_flow.py")
 
     def test_what_ends_it_ends_the_command(self, lab: Any) -> None:
         program = "import time; print('here', flush=True); time.sleep(60)"
