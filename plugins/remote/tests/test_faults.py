@@ -12,6 +12,7 @@ from servers.sharing import absent
 from watching import command_lines, wait_for
 
 from flow_core.api import (
+    Bootstrap,
     Exited,
     RunRecord,
     RunState,
@@ -152,6 +153,40 @@ def test_a_store_that_a_bare_python_cannot_read_is_refused_before_anything_start
     with pytest.raises(PluginError, match="a bare Python cannot read the store") as raised:
         compute.open(RunRecord("SuiteFlow", "1", RunState.RUNNING, 0.0), MemoryStore())
     assert "--datastore s3://" in str(raised.value)
+    assert "local://FOLDER" in str(raised.value)
+    assert not backend.submitted
+    compute.close()
+
+
+class Needy(MemoryStore):
+    """A store that is read by something which must be installed."""
+
+    def bootstrap(self) -> Bootstrap:
+        return Bootstrap("", {}, needs=("flow-fsspec",))
+
+
+class Elsewhere(ProcessCompute):
+    """One whose tasks do not have the launcher's interpreter."""
+
+    shares_files = False
+
+
+def test_a_store_that_needs_a_library_is_refused_where_it_may_be_missing(backend):
+    store, compute = Needy(), Elsewhere(backend)
+    compute.prepare(StepsRuntime())
+    with pytest.raises(PluginError) as raised:
+        compute.open(RunRecord("SuiteFlow", "1", RunState.RUNNING, 0.0), store)
+    assert str(raised.value) == (
+        "Tasks of compute 'process' could not begin: a bare Python cannot read the store\n"
+        f"  where: {store.url}\n"
+        "  why:   it is read by flow-fsspec, and what an image has is known only there\n"
+        "  try:   --datastore s3://bucket/prefix, gs://bucket/prefix or azure://container/prefix"
+    )
+    assert not backend.submitted
+    compute.close()
+    compute = ProcessCompute(backend)
+    compute.prepare(StepsRuntime())
+    compute.open(RunRecord("SuiteFlow", "1", RunState.RUNNING, 0.0), store)
     compute.close()
 
 
