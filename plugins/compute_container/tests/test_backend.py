@@ -333,20 +333,22 @@ def test_the_end_is_told_soon(bench: Any, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_nothing_is_asked_while_nothing_happens(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flow_container.engine import Engine
 
     asked: list[Any] = []
     real = Engine.call
-    id = bench.submit("sleep 4; exit 2")
+    id = bench.submit(**_waiting(tmp_path, 2))
     bench.until(lambda: bench.news(Running, id))
-    time.sleep(1)
     monkeypatch.setattr(
         Engine,
         "call",
         lambda self, *words, **more: asked.append(words[0]) or real(self, *words, **more),
     )
+    time.sleep(2.5)
+    assert len(asked) <= 2, "it looks for itself now and then"
+    (tmp_path / "go").touch()
     assert bench.end(id).code == 2
     bench.until(lambda: "rm" in asked)
     assert len(asked) <= 8

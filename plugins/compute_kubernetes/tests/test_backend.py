@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,14 +21,6 @@ from flow_kubernetes.rbac_command import RULES
 from flow_remote.backend import Ended, Refused, Running, Waiting
 
 OTHER = "trainflow-12-train-8-0"
-
-
-@pytest.fixture
-def bench(kubernetes: Cluster, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """A backend at work in a namespace of its own; ``indirect`` arguments are settings."""
-    made = Bench(kubernetes, **getattr(request, "param", {}))
-    yield made
-    made.close()
 
 
 def with_settings(**values: Any) -> Any:
@@ -448,10 +440,11 @@ def test_another_launcher_adopts_what_runs(bench: Bench) -> None:
     script = "trap 'exit 143' TERM; sleep 3 & wait; exit 5"
     mine = job(("/bin/sh", "-c", script))
     done = job(("true",), name="done")
-    (id, _) = bench.submit(mine, done)
+    bench.submit(done)
     bench.wait(Ended)
-    bench.wait(Running)
     other = Bench(bench.cluster, run="13")  # a resumed run has a number of its own
+    (id,) = bench.submit(mine)
+    bench.wait(Running)
     assert other.backend.find([mine.name, done.name, "never-was"]) == {mine.name: id}
     assert other.wait(Running).id == id
     ended = other.wait(Ended)

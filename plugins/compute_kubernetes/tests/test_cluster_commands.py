@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 from kube_jobs import SLEEP, Bench, job
@@ -54,13 +53,6 @@ PLAIN = """
         def end(self):
             pass
 """
-
-
-@pytest.fixture
-def bench(kubernetes: Cluster) -> Iterator[Bench]:
-    made = Bench(kubernetes)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -183,6 +175,7 @@ def test_the_log_of_a_pod(bench: Bench, lab: Lab) -> None:
 
 
 def test_the_log_of_each_member_of_a_gang(bench: Bench, lab: Lab) -> None:
+    # The others find the main one, before they begin, only as long as it runs.
     commands = [("/bin/sh", "-c", f"sleep 3; echo member {n}") for n in range(2)]
     bench.submit(job(*commands))
     bench.wait_all(Ended, 2)

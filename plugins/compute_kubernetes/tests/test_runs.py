@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packages import WITH_PACKAGES, from_wheels, write_wheels
 from servers.kubernetes.handle import Cluster
 from servers.s3 import GIVEN
 from watching import wait_for
 
-from flow_core.testing import FlowTester, core_wheels, installed_wheel, write_wheel
+from flow_core.testing import FlowTester, installed_wheel
 from flow_core.testing.flowtester import ProcessResult
 
 FLOW = """
@@ -236,52 +237,18 @@ def test_a_resumed_run_adopts_what_runs(lab: Lab, folder_for_pods: Path) -> None
     assert {pod.metadata.name for pod in lab.pods()} == names, "no other pod was started"
 
 
-PYPI = """
-    import sys
-
-    from flow_core import FlowSpec, kubernetes, pypi, step
-
-    class F(FlowSpec):
-        @kubernetes(cpu=0.1)
-        @pypi(packages={"tiny": "2.*"})
-        @step
-        def start(self):
-            import tiny
-
-            self.version, self.python = tiny.VERSION, sys.executable
-            self.next(self.end)
-
-        @step
-        def end(self):
-            print("with", self.version, "of", self.python)
-
-    if __name__ == "__main__":
-        F()
-"""
-
-
-@pytest.fixture
-def wheels(folder_for_pods: Path) -> Path:
-    for version in ("1.0", "2.0"):
-        write_wheel(folder_for_pods, "tiny", version, {"tiny.py": f"VERSION = '{version}'\n"})
-    core_wheels(folder_for_pods)
-    for name in ("obstore", "typing-extensions"):  # what the store needs at the task
-        installed_wheel(folder_for_pods, name)
-    return folder_for_pods
-
-
 @pytest.mark.slow
-def test_a_step_with_packages_of_its_own(lab: Lab, wheels: Path) -> None:
+def test_a_step_with_packages_of_its_own(lab: Lab, folder_for_pods: Path) -> None:
     if lab.cluster.is_real:
         pytest.skip("its pods do not see the folder of wheels on this machine")
-    without_index = {
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheels),
-        "UV_PYTHON_DOWNLOADS": "never",
-    }
-    secret = {"metadata": {"name": "packages"}, "stringData": without_index}
+    write_wheels(folder_for_pods)
+    for name in ("obstore", "typing-extensions"):  # what the store needs at the task
+        installed_wheel(folder_for_pods, name)
+    index = from_wheels(folder_for_pods)
+    secret = {"metadata": {"name": "packages"}, "stringData": index}
     lab.cluster.core().create_namespaced_secret(lab.cluster.namespace, secret)
     lab.tester.more_plugins += ["pypi"]
-    done = lab.run(PYPI, **without_index, FLOW_KUBERNETES_SECRETS="bucket,packages").check()
+    source = WITH_PACKAGES.replace("@pypi", "@kubernetes\n        @pypi")
+    source = source.replace("import FlowSpec", "import FlowSpec, kubernetes")
+    done = lab.run(source, **index, FLOW_KUBERNETES_SECRETS="bucket,packages").check()
     assert "with 2.0 of /home/flow/.cache/flow/environments/pypi" in done.stdout
