@@ -194,14 +194,19 @@ def test_in_containers(folder: Path, forked: Left, podman: Podman) -> None:
 
 @pytest.mark.slow
 def test_in_pods(
-    folder: Path, forked: Left, kubernetes: Cluster, bucket: Bucket, folder_for_pods: Path
+    folder: Path,
+    forked: Left,
+    kubernetes: Cluster,
+    bucket: Bucket,
+    folder_for_pods: Path,
+    cache_for_pods: Path,
 ) -> None:
     for package in imported_packages():
         (folder_for_pods / package.name).symlink_to(package)
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     given = {name: bucket.environment()[name] for name in names}
     given["PYTHONPATH"] = str(folder_for_pods)
-    given["FLOW_CACHE"] = f"{folder_for_pods}/cache"  # else each pod unpacks flow-core
+    given["FLOW_CACHE"] = str(cache_for_pods)
     secret = {"metadata": {"name": "given"}, "stringData": given}
     kubernetes.core().create_namespaced_secret(kubernetes.namespace, secret)
     variables = {

@@ -156,6 +156,13 @@ def folder_for_pods() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(scope="session")
+def cache_for_pods() -> Iterator[Path]:
+    """A folder for the variable ``FLOW_CACHE`` of pods, each of which would unpack flow-core else."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture
 def new_kubernetes(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
     """Return a function that starts a cluster for one test: to lose nodes, to stop the API server.

@@ -13,6 +13,7 @@ import pytest
 from servers.podman import Podman
 from watching import command_lines
 
+from flow_core.api import FlowError
 from flow_remote.backend import Ended, Running, Waiting
 
 
@@ -146,7 +147,7 @@ def test_an_image_of_another_architecture(bench: Any, here: Podman) -> None:
 
 def test_an_image_without_a_shell(bench: Any, here: Podman) -> None:
     end = bench.end(bench.submit("true", options={"image": here.empty_image}))
-    assert end.cause == "launch"
+    assert end.cause == "launch", end
     assert end.message.startswith(f"image '{here.empty_image}' has no shell at /bin/sh: ")
     assert end.hint == "an image with a shell and a Python: --with container:image=…"
 
@@ -265,6 +266,23 @@ def test_close_leaves_nothing(new_bench: Callable[..., Any], here: Podman) -> No
     mine = here.containers(f"label=flow.place={bench.backend.place}")
     theirs = here.containers(f"label=flow.place={other.backend.place}")
     assert (mine, [container["Names"] for container in theirs]) == ([], [[kept]])
+
+
+def test_close_says_what_may_still_run(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = bench.submit("sleep 100")
+    bench.until(lambda: bench.news(Running, id))
+    engine = bench.backend._engine("")
+    with monkeypatch.context() as patch:
+        patch.setitem(bench.backend._engines, "", engine._replace(path="/no/such/podman"))
+        for tracked in bench.backend._tracked.values():
+            tracked.engine = bench.backend._engine("")
+        with pytest.raises(FlowError) as caught:
+            bench.backend.close()
+    assert caught.value.what == "1 container may still run"
+    assert caught.value.where == id
+    assert "/no/such/podman: No such file or directory" in (caught.value.why or "")
+    assert caught.value.hint == f"podman rm --force {id}"
+    assert engine.call("rm", "--force", "--time", "0", id).ok, "it was there"
 
 
 # --- gangs --------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from servers.podman import Podman
 
-from flow_container.provider import ContainerCompute
+from flow_container.provider import ContainerCompute, platform_of_containers
 from flow_core.testing import ComputeSuite
 from flow_core.testing.compute_steps import StepsRuntime
 from flow_store_local.store import LocalStore
@@ -34,3 +34,20 @@ class TestContainerCompute(ComputeSuite):
     def runtime(self, here: Podman) -> StepsRuntime:
         settings = {"container_image": here.python_image, "container_pull": "never"}
         return StepsRuntime(settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "containers"),
+    [
+        ("macos-arm64", "linux-aarch64"),
+        ("macos-x86_64", "linux-x86_64"),
+        ("windows-amd64", "linux-x86_64"),
+        ("linux-x86_64", "linux-x86_64"),
+        ("linux-aarch64", "linux-aarch64"),
+    ],
+)
+def test_environments_are_made_for_linux_whatever_starts_them(
+    launcher: str, containers: str
+) -> None:
+    assert platform_of_containers(launcher) == containers
+    assert str(ContainerCompute.capabilities.platform).startswith("linux-")

@@ -32,6 +32,8 @@ class TestKubernetesCompute(ComputeSuite):
         return LocalStore(str(tmp_path / "store"))
 
     @pytest.fixture
-    def runtime(self, kubernetes: Cluster) -> StepsRuntime:
-        own = {"kubernetes_config": kubernetes.kubeconfig, "cancel_grace": 3.0, **QUICK}
-        return StepsRuntime(settings={**known_settings(), **own})
+    def runtime(self, kubernetes: Cluster, cache_for_pods: Path) -> StepsRuntime:
+        secret = {"metadata": {"name": "own"}, "stringData": {"FLOW_CACHE": str(cache_for_pods)}}
+        kubernetes.core().create_namespaced_secret(kubernetes.namespace, secret)
+        own = {"kubernetes_config": kubernetes.kubeconfig, "kubernetes_secrets": "own", **QUICK}
+        return StepsRuntime(settings={**known_settings(), **own, "cancel_grace": 3.0})

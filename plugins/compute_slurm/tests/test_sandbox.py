@@ -195,3 +195,9 @@ def test_a_command_that_is_none() -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "'no-such-program' could not be started" in err
+
+
+def test_an_option_that_is_none() -> None:
+    _, err = flow("slurm", "sandbox", "--node", "3").communicate(timeout=60)
+    assert err.startswith("error: There is no option --node\n")
+    assert "did you mean '--nodes'?" in err
