@@ -7,7 +7,6 @@ writes on for as long as it likes. Requests of one connection are answered in th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import json
 import sys
@@ -106,7 +105,6 @@ class Connection(asyncio.Protocol):
         self._stream: Stream | None = None
         self._task: asyncio.Task[None] | None = None
         self._stays = True
-        self.is_stream = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -208,7 +206,7 @@ class Connection(asyncio.Protocol):
             f"HTTP/1.1 200 OK\r\nContent-Type: {stream.type}\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
         )
-        self._stream, self.is_stream = stream, True
+        self._stream = stream
         stream.start(self)
 
     def write(self, piece: bytes) -> None:
@@ -226,10 +224,12 @@ class Connection(asyncio.Protocol):
         self._stop_stream()
         if not self._transport.is_closing():
             self._transport.write(b"0\r\n\r\n")
+            if not self._stays:
+                self._transport.close()
             self._go_on()
 
     def _stop_stream(self) -> None:
-        stream, self._stream, self.is_stream = self._stream, None, False
+        stream, self._stream = self._stream, None
         if stream is not None:
             stream.stop()
 
@@ -262,8 +262,7 @@ class Listener:
             self._server.close()
             self._server = None
         for connection in list(self.connections):
-            with contextlib.suppress(OSError):
-                connection.cut()
+            connection.cut()
 
 
 def _unchunked(unread: bytearray, at: int) -> tuple[bytes, int] | None:

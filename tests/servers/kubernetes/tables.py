@@ -106,7 +106,7 @@ def pod_state(pod: Object) -> str:
         "Succeeded",
         "Failed",
     ):
-        return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
+        return "Terminating"
     return word
 
 
