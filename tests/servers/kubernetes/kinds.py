@@ -74,7 +74,6 @@ EVENT = Kind("Event", "events", "CoreV1Event", short=("ev",))
 QUOTA = Kind(
     "ResourceQuota", "resourcequotas", "V1ResourceQuota", short=("quota",), sub=("status",)
 )
-
 CLAIM = Kind(
     "PersistentVolumeClaim",
     "persistentvolumeclaims",
@@ -92,7 +91,6 @@ PRIORITY_CLASS = Kind(
 )
 ROLE = Kind("Role", "roles", "V1Role", "rbac.authorization.k8s.io")
 ROLE_BINDING = Kind("RoleBinding", "rolebindings", "V1RoleBinding", "rbac.authorization.k8s.io")
-
 KINDS = (
     POD,
     JOB,
