@@ -100,7 +100,7 @@ class Api:
                 return self._answer(request, target, verb)
             return self._faults.apply(fault, lambda: self._answer(request, target, verb))
         except Refusal as refusal:
-            return refused(refusal)
+            return refusal.answer()
 
     def _answer(self, request: Request, target: Target | None, verb: str) -> Reply:
         try:
@@ -111,7 +111,7 @@ class Api:
             self._access.check(verb, target.kind, target.namespace, target.name, target.sub)
             return self._verbs[verb](request, target)
         except Refusal as refusal:
-            return refused(refusal)
+            return refusal.answer()
 
     def _other(self, request: Request) -> Reply:
         """Answer what is about no objects."""
@@ -310,11 +310,6 @@ class Api:
             table = tables.table(entry.kind, [entry], request.query, version)
             return Answer.of(table, code, headers)
         return Answer(code, entry.whole, headers=headers or {})
-
-
-def refused(refusal: Refusal) -> Answer:
-    """Return the answer that a refusal is."""
-    return Answer.of(refusal.status, refusal.code, refusal.headers)
 
 
 def _target(path: str) -> Target | None:

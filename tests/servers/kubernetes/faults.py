@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from servers.kubernetes.errors import Refusal, expired, internal, too_many_requests
-from servers.kubernetes.http import Answer, Reply
+from servers.kubernetes.http import Reply
 
 
 @dataclass(eq=False)
@@ -98,7 +98,7 @@ class Faults:
             refusal = internal("etcdserver: request timed out")
         else:
             refusal = Refusal(fault.code, "", f"the test answers {fault.code}")
-        return Answer.of(refusal.status, refusal.code, refusal.headers)
+        return refusal.answer()
 
     def counts(self, namespace: str) -> dict[str, int]:
         """Return how often each request came: ``{"create pods": 3, "watch pods": 1}``."""
