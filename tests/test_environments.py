@@ -351,10 +351,10 @@ def test_a_named_provider_is_for_steps_that_ask_for_none(lab, how):
     ],
 )
 def test_a_name_of_no_provider(lab, name, told):
-    file = lab.write(NAMED)
-    done = lab.flow("run", str(file), FLOW_ENVIRONMENT=name)
-    assert done.returncode != 0
-    assert told in done.stderr
+    for source in (NAMED, NAMED.replace("@step\ndef start", "@bare(value=1)\n@step\ndef start")):
+        done = lab.flow("run", str(lab.write(source)), FLOW_ENVIRONMENT=name)
+        assert done.returncode != 0
+        assert told in done.stderr
     assert not (lab.path / ".flow" / "runs").exists(), "there is no run"
 
 
@@ -364,7 +364,7 @@ def test_what_cannot_be_resolved_is_no_run(lab):
     assert done.returncode == 1
     assert done.error == {
         "error": "There is nothing",
-        "where": "here",
+        "where": "step 'start', here",
         "why": "so it is",
         "try": "ask less",
     }

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from servers.s3 import GIVEN, empty, given_bucket
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,6 +46,31 @@ def test_own_buckets_are_empty(s3_server, new_bucket):
     one, other = new_bucket(), new_bucket()
     s3_server.request("PUT", f"/{one.root}/a", b"content")
     assert (s3_server.keys(one), s3_server.keys(other)) == (["a"], [])
+
+
+def test_a_bucket_that_is_named_is_used_and_left_empty(s3_server, bucket):
+    assert given_bucket({}) is None
+    named = {**bucket.environment(), GIVEN: bucket.url}
+    first, second = given_bucket(named), given_bucket(named)
+    assert first.url.startswith(f"{bucket.url}/flow-tests-")
+    assert first.prefix != second.prefix
+    assert first.environment() == bucket.environment()
+    for place in (first, second):
+        status, _ = s3_server.request("PUT", f"/{place.root}/some/object", b"x")
+        assert status == 200
+    empty(first)
+    assert s3_server.keys(bucket) == [f"{second.prefix}/some/object"]
+
+
+def test_a_real_bucket_needs_no_endpoint():
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "c"}
+    found = given_bucket({GIVEN: "s3://flows", **keys, "AWS_REGION": "eu-north-1"})
+    variables = found.environment()
+    assert "AWS_ENDPOINT_URL" not in variables
+    assert {name: variables[name] for name in keys} == keys
+    assert variables["AWS_REGION"] == "eu-north-1"
+    with pytest.raises(AssertionError, match="needs the variables AWS_ACCESS_KEY_ID"):
+        given_bucket({GIVEN: "s3://flows"})
 
 
 def test_what_is_absent_fails_in_ci_only(monkeypatch):

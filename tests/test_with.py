@@ -149,6 +149,38 @@ def test_all_at_once_on_the_command_line(flowtester):
     assert len(outcome.manifests("start")) == 2
 
 
+def test_a_step_that_says_where_it_runs_stays_there(flowtester):
+    flowtester.more_plugins = ["remote", "slurm", "kubernetes", "container"]
+    file = flowtester.write(
+        """
+        from flow_core import FlowSpec, slurm, step
+
+        class F(FlowSpec):
+            @slurm(memory=100)
+            @step
+            def start(self):
+                self.next(self.end)
+
+            @step
+            def end(self):
+                pass
+
+        if __name__ == "__main__":
+            F()
+        """
+    )
+    shown = flowtester.python(file, "--with", "kubernetes:memory=64000", "show").check().stdout
+    start, _, end = shown.partition("  end")
+    assert "@slurm(memory=100)" in start
+    assert "@kubernetes" not in start
+    assert "@kubernetes(memory=64000)  (from --with)" in end
+    script = ("--with", "kubernetes:memory=64000", "slurm", "script", "start")
+    assert "--mem=100M" in flowtester.python(file, *script).check().stdout
+    both = flowtester.python(file, "--with", "kubernetes", "--with", "container", "check")
+    assert both.returncode != 0
+    assert "Step 'end' has two compute providers" in both.stderr
+
+
 def test_parallel_belongs_into_the_code(flowtester):
     file = flowtester.write(FLOW.replace("SEEN", "pass"))
     done = flowtester.python(file, "run", "--with", "parallel")

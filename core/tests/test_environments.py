@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -177,6 +178,63 @@ class TestResolve:
             builder(provider, tmp_path).resolve(request())
         assert caught.value.what == "The environment provider 'own' failed"
         assert caught.value.why == "ZeroDivisionError: division by zero"
+
+
+FULL = """
+import sys
+from pathlib import Path
+
+from test_environments import EnvironmentLock, NoEnvironment, Own, builder, request
+
+root = Path(sys.argv[1])
+with open(root / "all", "wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(4096))
+    except OSError:
+        pass
+made = builder(Own(), root)
+for job in (lambda: made.resolve(request()), lambda: made.prepare(EnvironmentLock.of("own", {}))):
+    try:
+        job()
+    except NoEnvironment as error:
+        print(error.what, error.why, error.where == str(root), sep=", ")
+print(len([path for path in (root / "own").iterdir() if len(path.name) == 16]), "half built")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a small disk is mounted")
+def test_a_full_disk_is_nobody_s_fault(tmp_path: Path) -> None:
+    """Whether the provider writes or what is around it."""
+    words = 'mount -t tmpfs -o size=64k tmpfs "$0" && exec "$@"'
+    command = ["unshare", "-rm", "sh", "-c", words, str(tmp_path), sys.executable, "-c", FULL]
+    done = subprocess.run(
+        [*command, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+    if not done.stdout and "Traceback" not in done.stderr:
+        pytest.skip(f"no disk can be mounted here: {done.stderr[-200:]}")
+    told = "The disk is full, No space left on device, True"
+    assert done.stdout.splitlines() == [told, told, "0 half built"], done.stderr
+
+
+def test_a_provider_that_finds_a_disk_full(tmp_path: Path) -> None:
+    class Full(Own):
+        def prepare(self, lock: Any, folder: str, work: Any) -> Any:
+            raise OSError(errno.ENOSPC, "No space left on device", "/a/file")
+
+    with pytest.raises(NoEnvironment) as caught:
+        builder(Full(), tmp_path).prepare(EnvironmentLock.of("own", {}))
+    assert str(caught.value) == (
+        "The disk is full\n"
+        "  where: /a/file\n"
+        "  why:   No space left on device\n"
+        "  try:   make room, or put environments elsewhere: FLOW_ENVIRONMENTS=FOLDER"
+    )
 
 
 class TestPrepare:

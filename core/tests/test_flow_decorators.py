@@ -29,6 +29,16 @@ note = FlowDecorator("note", TeamOptions, allow_multiple=True)
 tries = StepDecorator("tries", TeamOptions)
 
 
+class Place(Options):
+    """Say where the step runs."""
+
+    chooses = "compute"
+
+
+here = StepDecorator("here", Place)
+there = StepDecorator("there", Place)
+
+
 class Base(FlowSpec):
     @step
     def start(self):
@@ -46,7 +56,7 @@ class Index(PluginIndex):
     """Offers the decorators of this module."""
 
     def load(self, group, name):
-        return {"team": team, "note": note, "tries": tries}[name]
+        return {"team": team, "note": note, "tries": tries, "here": here, "there": there}[name]
 
 
 def definition(flow):
@@ -169,6 +179,24 @@ class TestDefinition:
         assert [(a.options.name, a.source) for a in found.attached] == [("code", "code")]
         assert [(a.options.name, a.source) for a in plain.attached] == [("given", "--with")]
         assert all(not s.attached for s in plain.steps.values())
+
+    def test_with_leaves_steps_alone_that_choose_themselves(self):
+        class A(Base):
+            @here
+            @step
+            def start(self):
+                self.next(self.end)
+
+        found = definition(A)
+        for text in ("there", "tries", "here"):
+            found.attach_everywhere(text, "--with")
+        start, end = found.steps["start"], found.steps["end"]
+        assert [(a.name, a.source) for a in start.attached] == [
+            ("here", "code"),
+            ("tries", "--with"),
+        ]
+        # Two that are given together contradict each other, and the plan says so.
+        assert [a.name for a in end.attached] == ["there", "tries", "here"]
 
     def test_each_kind_has_its_own_way(self):
         found = definition(Base)

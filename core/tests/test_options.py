@@ -332,3 +332,14 @@ def test_a_number_in_the_place_of_a_text_is_shown_as_one():
     with pytest.raises(DefinitionError) as caught:
         versioned.make(python=True)
     assert caught.value.hint is None
+
+
+def test_numbers_in_a_dict_of_texts_are_shown_as_texts():
+    fields = [("packages", dict[str, str])]
+    versions = StepDecorator("v", make_dataclass("V", fields, bases=(Options,)))
+    with pytest.raises(DefinitionError) as caught:
+        versions.make(packages={"pandas": 2.2, "six": "1.16.0"})
+    assert caught.value.hint == "packages={'pandas': '2.2', 'six': '1.16.0'}"
+    with pytest.raises(DefinitionError) as caught:
+        versions.make(packages={"pandas": None})
+    assert caught.value.hint is None

@@ -22,7 +22,7 @@ from flow_core.hookspecs import hookimpl
 from flow_core.interfaces import ComputeCapabilities, Interpreter
 from flow_core.plan import LOCAL
 from flow_core.records import FORMAT, RunDocument, RunResult, RunState, run_key
-from flow_core.run import RunRequest, command_line, run_failed
+from flow_core.run import RunRequest, command_line, run_failed, unknown_run
 from flow_core.session import Session
 from flow_core.settings import Settings
 from flow_core.testing import BareEnvironment, InProcessCompute
@@ -256,6 +256,24 @@ class TestRuns:
         with pytest.raises(NotFound, match="There is no run F/9"):
             session.run_document("F", "9")
 
+    def test_what_commands_say_of_a_run_that_is_not_there(self, flowtester):
+        session = flowtester.session(flowtester.load(FLOW))
+        assert (
+            unknown_run(session, "F", "9").hint == "nothing has been run yet: python my_flow.py run"
+        )
+        for _ in range(2):
+            session.execute(RunRequest())
+        error = unknown_run(session, "F", "9")
+        assert (error.what, error.where) == ("There is no run F/9", session.metadata.url)
+        assert error.why == "the index does not know it"
+        assert error.hint == "latest runs: 2, 1"
+        assert unknown_run(session, "Ff", "1").hint == "did you mean 'F'?"
+        session.metadata.remove_run("F", "2")
+        lost = unknown_run(session, "F", "2")
+        assert lost.what == "The index does not know the run F/2"
+        assert session.store.url in lost.why
+        assert lost.hint.endswith(" reindex")
+
     def test_the_run_id_file(self, flowtester):
         flowtester.run(FLOW, request=RunRequest(run_id_file=str(flowtester.path / "id")))
         assert (flowtester.path / "id").read_text() == "1"
@@ -342,6 +360,23 @@ class TestDocument:
         settings.override("sweet_level", 7, "test")
         found = Session.from_document(json.loads(json.dumps(session.document)))
         assert found.setting("sweet_level") == 7
+
+    def test_a_flow_that_is_sent_needs_the_python_that_sent_it(self, flowtester):
+        session = Session(flowtester.load(FLOW), settings=Settings({}), by_value=True)
+        document = json.loads(json.dumps(session.document))
+        assert document["sent"]
+        document["python"] = ["/elsewhere", "3.1"]
+        with pytest.raises(DefinitionError) as caught:
+            Session.from_document(document)
+        own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        assert str(caught.value) == (
+            f"Flow 'F' cannot run in Python {own}: it is sent to its tasks by Python 3.1\n"
+            f"  where: {sys.executable}\n"
+            "  why:   a flow of a notebook, or of functions, is sent by value, and Python can read such "
+            "code only in the version that wrote it\n"
+            "  try:   put the flow into a file of its own, or let its tasks have Python 3.1: an image or "
+            "an environment with it"
+        )
 
     def test_a_newer_one_is_refused(self):
         with pytest.raises(FormatError, match="session document has format"):

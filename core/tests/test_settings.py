@@ -1,5 +1,7 @@
 """Settings: where a value comes from, and what is said of a bad one."""
 
+import json
+
 import pytest
 
 from flow_core.errors import SettingsError
@@ -106,6 +108,21 @@ class TestTypes:
         settings = make('[tool.flow]\nplugins = ["no:a", "mod"]\ncode-suffixes = [".py", ".r"]\n')
         assert settings["plugins"] == "no:a,mod"
         assert settings["code_suffixes"] == ".py,.r"
+
+    def test_lists_and_tables_of_plugins_become_texts(self, make):
+        settings = make(
+            '[tool.flow]\ncards-lines = ["a, b", "c"]\ncards-labels = {team = "x", big = true}\n'
+            'cards-taints = [{key = "spot"}]\ncards-port = [1]\n'
+        )
+        settings.declare("cards_lines", "", "Lines.", separator="\n")
+        settings.declare("cards_labels", "", "Names and values.")
+        settings.declare("cards_taints", "", "Tables.")
+        settings.declare("cards_port", 80, "Port.")
+        assert settings["cards_lines"] == "a, b\nc"
+        assert json.loads(settings["cards_labels"]) == {"team": "x", "big": True}
+        assert json.loads(settings["cards_taints"]) == [{"key": "spot"}]
+        with pytest.raises(SettingsError, match=r"must be an integer, not \[1\]"):
+            settings["cards_port"]
 
     def test_an_unknown_setting(self, make):
         with pytest.raises(SettingsError) as caught:

@@ -23,10 +23,19 @@ WORK = click.Command(
         click.Option(["--must"], required=True, metavar="X"),
     ],
 )
+MOVE = click.Command(
+    "move",
+    params=[
+        click.Argument(["source"]),
+        click.Argument(["target"]),
+        click.Argument(["more"], required=False),
+        click.Argument(["rest"], required=False, metavar="[A|B]"),
+    ],
+)
 TOP = click.Group(
     "flow",
     params=[click.Option(["--quiet", "-q"], is_flag=True), click.Option(["--store"])],
-    commands={"work": WORK, "tag": click.Group("tag", commands={"add": WORK})},
+    commands={"work": WORK, "move": MOVE, "tag": click.Group("tag", commands={"add": WORK})},
 )
 
 
@@ -97,6 +106,7 @@ def explained(*words: str) -> UsageError:
         ),
         ("work", "Missing argument 'PLACE'", "'flow work' needs it", "flow work PLACE"),
         ("work p", "Missing option '--must'", "'flow work' needs it", "flow work --must X"),
+        ("move a", "Missing argument 'TARGET'", "'flow move' needs it", "flow move SOURCE TARGET [MORE] [A|B]"),
         ("work p --must 1 more", "Got unexpected extra argument (more)", None, "flow work --help"),
         (
             "work p --must 1 maxworkers 3",

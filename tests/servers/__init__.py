@@ -22,7 +22,7 @@ from servers.kubernetes.handle import Cluster, KubernetesServer
 from servers.kubernetes.real import real_cluster
 from servers.kubernetes.settings import Settings
 from servers.podman import Podman
-from servers.s3 import Bucket, S3Server
+from servers.s3 import Bucket, S3Server, empty, given_bucket
 from servers.sftp import Place, sftp_server
 from servers.sharing import absent, begin, end
 from servers.slurm import need_slurm, shared_cluster
@@ -57,6 +57,17 @@ def _bucket_of_worker(s3_server: S3Server) -> Bucket:
 def bucket(_bucket_of_worker: Bucket) -> Bucket:
     """An empty place on a real S3 server: a prefix of its own in a bucket. See `Bucket`."""
     return _bucket_of_worker._replace(prefix=uuid.uuid4().hex[:12])
+
+
+@pytest.fixture
+def bucket_for_all(request: pytest.FixtureRequest) -> Iterator[Bucket]:
+    """A place that also machines elsewhere reach, if ``FLOW_TEST_S3_URL`` names one; else `bucket`."""
+    given = given_bucket(os.environ)
+    if given is None:
+        yield request.getfixturevalue("bucket")
+        return
+    yield given
+    empty(given)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import os
 import shutil
 import sys
 import time
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -19,6 +21,9 @@ from servers.sharing import absent, serve, shared
 KEY = "testkey"
 SECRET = "testsecret"
 REGION = "us-east-1"
+
+GIVEN = "FLOW_TEST_S3_URL"
+"""Variable with ``s3://bucket/prefix``: a real place for tests that need one which others reach."""
 
 
 class Bucket(NamedTuple):
@@ -30,6 +35,7 @@ class Bucket(NamedTuple):
         prefix: of the place in it; ``''`` = all of the bucket.
         key, secret: credentials.
         region: what requests are signed for.
+        token: goes with credentials that are lent.
     """
 
     endpoint: str
@@ -38,6 +44,7 @@ class Bucket(NamedTuple):
     key: str = KEY
     secret: str = SECRET
     region: str = REGION
+    token: str = ""
 
     @property
     def url(self) -> str:
@@ -51,8 +58,9 @@ class Bucket(NamedTuple):
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which all that speaks S3 finds it, and nothing of the person's."""
-        return {
+        found = {
             "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_SESSION_TOKEN": self.token,
             "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_REGION": self.region,
@@ -61,10 +69,58 @@ class Bucket(NamedTuple):
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
+        return {name: value for name, value in found.items() if value}
 
     def through(self, endpoint: str) -> Bucket:
         """Return the same place behind a proxy."""
         return self._replace(endpoint=endpoint)
+
+
+def given_bucket(environment: Mapping[str, str]) -> Bucket | None:
+    """Return a new place in the bucket that somebody has named; None = nobody has.
+
+    Args:
+        environment: `GIVEN`, and ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``,
+            ``AWS_SESSION_TOKEN``, ``AWS_REGION`` and ``AWS_ENDPOINT_URL``, as far as they are needed.
+    """
+    url = environment.get(GIVEN, "")
+    if not url:
+        return None
+    scheme, _, root = url.partition("://")
+    name, _, prefix = root.strip("/").partition("/")
+    assert (scheme, bool(name)) == ("s3", True), f"{GIVEN} is no s3://bucket/prefix: {url}"
+    missing = [v for v in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if v not in environment]
+    assert not missing, f"{GIVEN} needs the variables {', '.join(missing)}"
+    return Bucket(
+        environment.get("AWS_ENDPOINT_URL", ""),
+        name,
+        "/".join(filter(None, (prefix, f"flow-tests-{uuid.uuid4().hex[:12]}"))),
+        environment["AWS_ACCESS_KEY_ID"],
+        environment["AWS_SECRET_ACCESS_KEY"],
+        environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or REGION,
+        environment.get("AWS_SESSION_TOKEN", ""),
+    )
+
+
+def empty(bucket: Bucket) -> None:
+    """Delete all that is at a place of any server."""
+    import obstore
+    from obstore.store import S3Store
+
+    options: dict[str, Any] = {"session_token": bucket.token} if bucket.token else {}
+    if bucket.endpoint:
+        options["endpoint"] = bucket.endpoint
+        options["client_options"] = {"allow_http": True}
+    store = S3Store(
+        bucket.name,
+        prefix=bucket.prefix,
+        access_key_id=bucket.key,
+        secret_access_key=bucket.secret,
+        region=bucket.region,
+        **options,
+    )
+    for some in list(obstore.list(store)):
+        obstore.delete(store, [each["path"] for each in some])
 
 
 class S3Server:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from flow_core.errors import NotFound, UsageError, did_you_mean
+from flow_core.finding import no_run
 from flow_core.interfaces import (
     Begun,
     Compute,
@@ -82,7 +83,7 @@ def find_attempt(
     name, run, step, task = _parts(pathspec, flow)
     runs = [run] if run is not None else [r.run for r in metadata.runs(name, limit=_RUNS)]
     if run is not None and metadata.run(name, run) is None:
-        raise _no_run(metadata, name, run)
+        raise no_run(metadata, name, run)
     for one in runs:
         found = _of_run(metadata, store, name, one, step, task)
         if found is not None:
@@ -148,16 +149,6 @@ def _of_run(
         )
     others = sum(s.tasks for s in metadata.steps(flow, run) if s.step == first.step) - 1
     return Earlier(manifest, others if task is None else 0)
-
-
-def _no_run(metadata: Metadata, flow: str, run: str) -> NotFound:
-    latest = [r.run for r in metadata.runs(flow, limit=5)]
-    hint = "latest runs: " + ", ".join(latest) if latest else ""
-    return NotFound(
-        f"There is no run {flow}/{run}",
-        where=metadata.url,
-        hint=hint or did_you_mean(flow, metadata.flows()) or "start one with: run",
-    )
 
 
 def _nothing(

@@ -254,6 +254,7 @@ if TYPE_CHECKING:
     from flow_core.run import command_line as command_line
     from flow_core.run import draft_run as draft_run
     from flow_core.run import index_lacks as index_lacks
+    from flow_core.run import unknown_run as unknown_run
     from flow_core.secret_sources import SecretSource as SecretSource
     from flow_core.secret_sources import SecretsProvider as SecretsProvider
     from flow_core.session import Session as Session
@@ -347,7 +348,8 @@ _HOME = {
     "flowfile": "load_flow",
     "frames": "compress_frames",
     "reuse": "Facts ReuseDraft explain rebase",
-    "run": "RunDraft RunOption RunRequest adopt_parameters command_line draft_run index_lacks",
+    "run": "RunDraft RunOption RunRequest adopt_parameters command_line draft_run index_lacks"
+    " unknown_run",
     "secret_sources": "SecretSource SecretsProvider",
     "session": "Session",
     "settings": "OWN_INDEX Setting Settings state_folder take_settings",

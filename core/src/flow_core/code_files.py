@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from flow_core.errors import FlowError, did_you_mean, near_misses
+from flow_core.folders import project_folder
 from flow_core.ignore_rules import FILE, IgnoreRules
 from flow_core.package import code_folder
 
@@ -329,17 +330,6 @@ def collect(flow_file: str, selection: Selection) -> CodeFiles:
     collector = Collector(flow_file, selection)
     collector.collect()
     return collector.result()
-
-
-def project_folder(folder: str) -> str:
-    """Return the nearest folder from ``folder`` upwards that has a ``pyproject.toml``, else itself."""
-    place = folder
-    while not os.path.exists(os.path.join(place, "pyproject.toml")):
-        above = os.path.dirname(place)
-        if above == place:
-            return folder
-        place = above
-    return place
 
 
 def holds_private_key(content: bytes) -> bool:

@@ -67,6 +67,11 @@ class Decorated:
         self.attached.append(Attached(decorator.name, options, source))
         return True
 
+    def chooses(self, kind: str, *, apart_from: str) -> bool:
+        """Whether a decorator chooses what `Options.chooses` calls ``kind``, of another source."""
+        others = (a.options for a in self.attached if a.source != apart_from)
+        return kind != "" and any(options.chooses == kind for options in others)
+
     def remove(self, decorator: str) -> None:
         """Take a decorator away, every time that it is there."""
         self.attached = [a for a in self.attached if a.name != decorator]
@@ -340,7 +345,8 @@ class FlowDefinition(Decorated):
     def attach_everywhere(self, text: str, source: str) -> None:
         """Attach ``name`` or ``name:option=value,…`` to every step that has no such decorator.
 
-        A decorator of flows is attached to the flow. A name with dots is one of a person's own:
+        A step that says itself what the decorator chooses, such as where it runs, is left alone. A
+        decorator of flows is attached to the flow. A name with dots is one of a person's own:
         ``package.module.name:argument=value``.
 
         Args:
@@ -361,7 +367,8 @@ class FlowDefinition(Decorated):
             self.attach(decorator, options, source)
             return
         for step in self.steps.values():
-            step.attach(decorator, options, source)
+            if not step.chooses(options.chooses, apart_from=source):
+                step.attach(decorator, options, source)
 
 
 def all_decorators(flow: type[FlowSpec]) -> Iterator[Attached]:

@@ -14,6 +14,7 @@ processes that want one environment one builds it, and what is half built is nev
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from flow_core.errors import FlowError, NoEnvironment, PluginError
 from flow_core.interfaces import (
@@ -245,7 +246,8 @@ class EnvironmentBuilder:
             return known
         place = os.path.join(self._folder, f"resolving-{self._digest(request)[:_KEY]}")
         # Held, too, against who cleans up: downloads lie in the cache meanwhile.
-        with self._locked(place, "waiting for another process, which resolves it") as descriptor:
+        told = "waiting for another process, which resolves it"
+        with needing_room(self._root), self._locked(place, told) as descriptor:
             known = None if anew else self.known(request)
             if known is not None:
                 return known
@@ -339,7 +341,7 @@ class EnvironmentBuilder:
         place = self._place(lock)
         ready = self.find(lock)
         if ready is None:
-            with self._locked(place) as descriptor:
+            with needing_room(self._root), self._locked(place) as descriptor:
                 ready = self.find(lock) or self._build(lock, place, descriptor)
         return ready
 
@@ -352,7 +354,7 @@ class EnvironmentBuilder:
             KeyboardInterrupt: nobody wants it any more.
         """
         place = f"{self._place(lock)}.again"
-        with self._locked(place) as descriptor:
+        with needing_room(self._root), self._locked(place) as descriptor:
             try:
                 self._build(lock, place, descriptor)
             finally:
@@ -468,6 +470,8 @@ class EnvironmentBuilder:
         except (FlowError, KeyboardInterrupt):
             raise
         except Exception as error:
+            if _is_full(error):  # nobody is to blame
+                raise _no_room(error, self._root) from None
             full = isinstance(error, OSError) and error.errno is not None
             raise PluginError(
                 f"The environment provider '{self.name}' failed",
@@ -768,6 +772,37 @@ def _write(path: str, text: str) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+@contextmanager
+def needing_room(folder: str) -> Iterator[None]:
+    """Say it in words where a disk is full, or what one may have of it is used up.
+
+    Args:
+        folder: where environments lie, if the error itself names no file.
+
+    Raises:
+        NoEnvironment: so it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not _is_full(error):
+            raise
+        raise _no_room(error, folder) from None
+
+
+def _is_full(error: BaseException) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _no_room(error: OSError, folder: str) -> NoEnvironment:
+    return NoEnvironment(
+        "The disk is full",
+        where=str(error.filename or folder),
+        why=error.strerror,
+        hint="make room, or put environments elsewhere: FLOW_ENVIRONMENTS=FOLDER",
+    )
 
 
 def _make_folder(folder: str) -> None:

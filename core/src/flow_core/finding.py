@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flow_core.errors import UsageError, did_you_mean
+from flow_core.errors import NotFound, UsageError, did_you_mean
 from flow_core.records import RunState, json_text
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ RUN_STATES = (*(state.value for state in RunState), LOST)
 _OPEN = (RunState.CREATED, RunState.RUNNING)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PAGE = 100
+_SHOWN = 5
 
 
 class RunQuery(NamedTuple):
@@ -100,6 +101,21 @@ def check_states(given: Iterable[str], known: Collection[str], what: str) -> Non
             raise UsageError(
                 f"There is no state '{state}' of {what}", hint=did_you_mean(state, known)
             )
+
+
+def no_run(metadata: Metadata, flow: str, run: str) -> NotFound:
+    """Return the error for a run that the index does not know: it tells which there are.
+
+    Commands have `flow_core.run.unknown_run`, which also tells when only the index lacks it.
+    """
+    latest = [record.run for record in metadata.runs(flow, limit=_SHOWN)]
+    hint = "latest runs: " + ", ".join(latest) if latest else did_you_mean(flow, metadata.flows())
+    return NotFound(
+        f"There is no run {flow}/{run}",
+        where=metadata.url,
+        why="the index does not know it",
+        hint=hint or "nothing has been run yet: python my_flow.py run",
+    )
 
 
 # --- life ---------------------------------------------------------------------------------------

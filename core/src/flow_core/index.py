@@ -410,7 +410,8 @@ class PluginIndex:
             return UnknownName(
                 f"'{name}' is a place, and does not say of which {kind}",
                 why=there,
-                hint=f"write the name of one before it: {next(iter(known), 'NAME')}://{name}",
+                hint=_with_slashes(name, known)
+                or f"write the name of one before it: {next(iter(known), 'NAME')}://{name}",
             )
         if group in _OPENERS and not self.names(_OPENERS[group]):
             if name in _FSSPEC:
@@ -596,6 +597,12 @@ def _scan_with_library(archive: str, seen: set[str]) -> Iterator[EntryPoint]:
                     yield EntryPoint(
                         entry.group, entry.name, entry.value, distribution, found.version, archive
                     )
+
+
+def _with_slashes(text: str, known: Collection[str]) -> str | None:
+    """``s3:/bucket`` → which URL was meant, if there is a plugin for it."""
+    name, _, place = text.partition(":")
+    return f"did you mean '{name}://{place.lstrip('/')}'?" if place and name in known else None
 
 
 def split_folder(folder: str) -> tuple[str, str]:

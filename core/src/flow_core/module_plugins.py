@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flow_core.errors import PluginError
+from flow_core.folders import project_folder
 
 ATTRIBUTE = "__flow__"
 _PREFIX = "flow."
@@ -97,22 +98,11 @@ def _spec(name: str) -> Any:
 def _places(top: str) -> Iterator[str]:
     """Yield the current folder, or that of its project, if the module ``top`` lies there."""
     here = os.getcwd()
-    for folder in dict.fromkeys((here, _project(here))):
+    for folder in dict.fromkeys((here, project_folder(here))):
         path = os.path.join(folder, top)
         if os.path.isfile(path + ".py") or os.path.isfile(os.path.join(path, "__init__.py")):
             yield folder
             return
-
-
-def _project(folder: str) -> str:
-    """Return the nearest folder with a ``pyproject.toml``; the given one where there is none."""
-    place = folder
-    while not os.path.isfile(os.path.join(place, "pyproject.toml")):
-        above = os.path.dirname(place)
-        if above == place:
-            return folder
-        place = above
-    return place
 
 
 # --- reading it -----------------------------------------------------------------------------------

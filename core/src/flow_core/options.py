@@ -45,8 +45,16 @@ class Options:
     """Base class for the options of a decorator. Subclass it as a frozen dataclass.
 
     Override `validate` to refuse combinations; types are checked before it is called.
+
+    Attributes:
+        chooses: what only one decorator of a step can choose: ``"compute"`` where the plugin calls
+            `PlanDraft.use_compute`. ``--with`` leaves a step alone in which another decorator chooses
+            it. ``""`` = nothing.
+
     Since 0.1.
     """
+
+    chooses: typing.ClassVar[str] = ""
 
     # For a class without options, which need not be a dataclass; a dataclass has its own.
     def __eq__(self, other: object) -> bool:
@@ -445,6 +453,9 @@ def _meant(name: str, value: Any, annotation: Any) -> str | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         text = str(value)  # a version, such as 3.12
         return f"{name}={text!r}" if _fits(text, annotation) else None
+    if isinstance(value, dict):
+        texts = {k: str(v) if type(v) in (int, float) else v for k, v in value.items()}
+        return f"{name}={texts!r}" if _fits(texts, annotation) else None
     return None
 
 

@@ -20,6 +20,7 @@ from flow_core.errors import (
     UsageError,
     did_you_mean,
 )
+from flow_core.finding import no_run
 from flow_core.flowspec import constants
 from flow_core.index import distributions
 from flow_core.parameters import resolve_parameters
@@ -507,6 +508,29 @@ def index_lacks(metadata: Metadata, store: Store, flow: str, run: str | None = N
     if run in stored if run is not None else stored and not metadata.runs(flow, limit=1):
         return True
     return not metadata.flows() and bool(store.folders("runs/"))
+
+
+def unknown_run(session: Session, flow: str, run: str) -> NotFound:
+    """Return the error for a run that the index does not know, for commands to raise.
+
+    It tells which runs there are, or which flows; or, where the store has the run and only the index
+    lacks it, that ``reindex`` is the way out.
+
+    Args:
+        session: the session of the command.
+        flow: name of the flow.
+        run: id of the run.
+
+    Since 0.1.
+    """
+    if not index_lacks(session.metadata, session.store, flow, run):
+        return no_run(session.metadata, flow, run)
+    return NotFound(
+        f"The index does not know the run {flow}/{run}",
+        where=session.metadata.url,
+        why=f"the store {session.store.url} has runs that the index lacks",
+        hint=command_line(session, "reindex"),
+    )
 
 
 def top_level_options(session: Session, command: str) -> str:

@@ -40,7 +40,7 @@ from flow_core.interfaces import (
 )
 from flow_core.lint import lint
 from flow_core.parameters import has_configs
-from flow_core.plan import PlanDraft, TaskPlan
+from flow_core.plan import LOCAL, PlanDraft, TaskPlan
 from flow_core.plugins import KernelHooks, Plugins
 from flow_core.records import (
     FORMAT,
@@ -707,6 +707,7 @@ class Session:
         problems = self.problems()
         if problems:
             raise LintError(self.definition.name, problems)
+        self._check_default_environment()
         for plan in self.plans.values():
             self._check_plan(plan)
         check_gangs(self)
@@ -743,6 +744,14 @@ class Session:
                 where=f"step '{plan.step}'",
                 hint="--datastore s3://bucket/prefix",
             )
+
+    def _check_default_environment(self) -> None:
+        """Raise where the setting names no provider, though each step may ask for one itself."""
+        chosen = self.settings["environment"]
+        if chosen not in ("", LOCAL):
+            from flow_core.step_environments import find_provider
+
+            find_provider(self.index, chosen)
 
     def _check_environment(self, plan: TaskPlan, name: str, compute: ComputeCapabilities) -> None:
         able = self.environment(name)[0].capabilities
@@ -913,6 +922,17 @@ def _load(document: Mapping[str, Any]) -> type[FlowSpec]:
                     "environment, too",
                 ) from error
             raise
+    (_, theirs), (_, ours) = document["python"], _python()
+    if theirs != ours:
+        raise DefinitionError(
+            f"Flow '{document['flow']}' cannot run in Python {ours}: it is sent to its tasks by Python "
+            f"{theirs}",
+            where=sys.executable,
+            why="a flow of a notebook, or of functions, is sent by value, and Python can read such "
+            "code only in the version that wrote it",
+            hint=f"put the flow into a file of its own, or let its tasks have Python {theirs}: an image "
+            "or an environment with it",
+        )
     from flow_core.byvalue import unpack_flow
 
     return unpack_flow(document["sent"])

@@ -26,7 +26,7 @@ chosen; as ``store://…`` it is the URL of one that is apart from its store."""
 class Setting(NamedTuple):
     """The declaration of one setting. ``choices`` is empty when any value of the type will do,
     ``minimum`` the smallest number allowed; a ``secret`` value is never shown; ``deprecated`` tells a
-    former name."""
+    former name; ``separator`` stands between the words of a list in a file."""
 
     name: str
     default: Any
@@ -36,6 +36,7 @@ class Setting(NamedTuple):
     minimum: float | None = None
     secret: bool = False
     deprecated: Deprecation | None = None
+    separator: str = ","
 
 
 def _cpus() -> int:
@@ -239,6 +240,7 @@ class Settings:
         minimum: float | None = None,
         secret: bool = False,
         deprecated: Deprecation | None = None,
+        separator: str = ",",
     ) -> None:
         """Add a setting of a plugin, for the hook ``flow_settings``.
 
@@ -252,9 +254,11 @@ class Settings:
             secret: whether the value is a password, or holds one: it is then never shown.
             deprecated: the former name, which works as well; or that the setting goes away. See
                 `flow_core.api.deprecated`.
+            separator: what stands between words in the value of a text, for lists in a file:
+                ``setup = ["a", "b"]``. A table, and a list of tables, become JSON.
         """
         self._declared[name] = Setting(
-            name, default, help, type(default), choices, minimum, secret, deprecated
+            name, default, help, type(default), choices, minimum, secret, deprecated, separator
         )
         if deprecated is not None and deprecated.name:
             self._former[deprecated.name] = name
@@ -415,6 +419,8 @@ class Settings:
     def _typed(self, setting: Setting, value: Any, source: str) -> Any:
         shown = "***" if setting.secret else repr(value)
         try:
+            if setting.type is str:
+                value = _as_text(value, setting.separator)
             typed = _CONVERTERS.get(setting.type, setting.type)(value)
         except (ValueError, TypeError):
             raise SettingsError(
@@ -543,11 +549,18 @@ def _folder_name(url: str) -> str:
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """``max-workers`` → ``max_workers``; lists of words become the text form of a setting."""
-    return {
-        key.replace("-", "_"): ",".join(map(str, value)) if isinstance(value, list) else value
-        for key, value in table.items()
-    }
+    """``max-workers`` → ``max_workers``."""
+    return {key.replace("-", "_"): value for key, value in table.items()}
+
+
+def _as_text(value: Any, separator: str) -> Any:
+    """Return a list or a table of a file as the text of a setting; other values as they are."""
+    parts = value if isinstance(value, list) else [value]
+    if any(isinstance(part, (dict, list)) for part in parts):
+        import json
+
+        return json.dumps(value, default=str)
+    return separator.join(map(str, value)) if isinstance(value, list) else value
 
 
 def _read_toml(path: str, must_contain: bytes = b"") -> dict[str, Any] | None:

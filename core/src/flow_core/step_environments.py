@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -24,6 +24,7 @@ from flow_core.environments import (
     ReadyEnvironment,
     canonical,
     hold_environment,
+    needing_room,
     request_digest,
     this_platform,
 )
@@ -47,10 +48,12 @@ from flow_core.travel import CORE, Luggage, check_lock, pack, unpack
 _COMPUTES = "flow.computes"
 
 if TYPE_CHECKING:
+    from flow_core.index import EntryPoint, PluginIndex
     from flow_core.session import Session
 
 GROUP = "flow.environments"
 _AT_ONCE = 4  # environments that are built at the same time: they share a disk and a network
+_NAMED = 3  # steps that an error names of those which want the same environment
 
 _ENDS = {"resolving": "resolved", "building": "ready"}
 
@@ -152,7 +155,7 @@ class StepEnvironments:
             key: steps_of for key, steps_of in groups.items() if steps_of[0] not in self._resolved
         }
         jobs = {key: partial(job, key) for key in waiting}
-        for key, lock in self._all(jobs, self._progress("resolving", waiting)).items():
+        for key, lock in self._all(jobs, "resolving", waiting).items():
             self._resolved.update({step: _Resolved(lock, key[1]) for step in waiting[key]})
 
     def _kept(
@@ -269,7 +272,7 @@ class StepEnvironments:
             return self.builder(locks[digest].provider, tell, cancelled).prepare(locks[digest])
 
         jobs = {key: partial(job, key[1]) for key in missing}
-        built = self._all(jobs, self._progress("building", missing))
+        built = self._all(jobs, "building", missing)
         for (_, digest), ready in built.items():
             if not self._hold(ready):
                 raise _removed(ready)
@@ -295,7 +298,7 @@ class StepEnvironments:
             self.builder(locks[digest].provider, tell, cancelled).try_out(locks[digest])
 
         jobs = {key: partial(job, key[1]) for key in groups}
-        self._all(jobs, self._progress("building", groups))
+        self._all(jobs, "building", groups)
 
     def _hold(self, ready: ReadyEnvironment) -> bool:
         """Let nobody remove an environment until `close`; say whether it is still there."""
@@ -314,9 +317,10 @@ class StepEnvironments:
         """Put together what the interpreter lacks of flow-core."""
         ready = self._ready[digest]
         if digest not in self._runtimes:
-            self._runtimes[digest] = unpack(
-                self.luggage, ready, os.path.join(self.root, ".runtime")
-            )
+            with needing_room(self.root):
+                self._runtimes[digest] = unpack(
+                    self.luggage, ready, os.path.join(self.root, ".runtime")
+                )
         own = f"{sys.version_info[0]}.{sys.version_info[1]}"
         if self._session.is_sent and ready.python_minor != own:
             raise NoEnvironment(
@@ -515,12 +519,14 @@ class StepEnvironments:
     def _all(
         self,
         jobs: Mapping[tuple[str, str], _Job[T]],
-        progress: Callable[[tuple[str, str], str, str, float | None], None],
+        state: str,
+        steps: Mapping[tuple[str, str], list[str]],
     ) -> dict[tuple[str, str], T]:
         """Do all jobs at the same time; the first error, or Ctrl-C, ends all.
 
         Only this thread tells of the progress: listeners need not know of threads.
         """
+        progress = self._progress(state, steps)
         news: queue.SimpleQueue[tuple[tuple[str, str], str, Any, Any]] = queue.SimpleQueue()
         cancelled = threading.Event()
         slots = threading.Semaphore(_AT_ONCE)
@@ -556,9 +562,10 @@ class StepEnvironments:
                     else:
                         begun.add(key)
                         progress(key, kind, text, part)
-            except FlowError:
+            except FlowError as error:
                 begun.discard(key)
                 progress(key, "failed", "", None)
+                error.where = ", ".join(filter(None, (self._told(steps[key]), error.where)))
                 raise
             finally:
                 cancelled.set()
@@ -568,6 +575,13 @@ class StepEnvironments:
                 for key in sorted(begun):
                     progress(key, "failed", "given up", None)
         return found
+
+    def _told(self, steps: Sequence[str]) -> str:
+        """Return who wants an environment, for errors: steps of today's flow, or what `use` was told."""
+        own = self._session.plans if self._session.flow is not None else {}
+        shown = [f"step '{n}'" if n in own else n for n in steps[:_NAMED]]
+        more = len(steps) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _removed(ready: ReadyEnvironment) -> NoEnvironment:
@@ -654,6 +668,20 @@ def read_lock(session: Session, document: RunDocument, step: str) -> Environment
     return EnvironmentLock.read(found["provider"], text)
 
 
+def find_provider(index: PluginIndex, name: str) -> EntryPoint:
+    """Return where the environment provider of this name is.
+
+    Raises:
+        PluginError: no plugin provides it.
+    """
+    names = index.names(GROUP)
+    if name not in names and near_misses(name, [LOCAL]):
+        raise UnknownName(
+            f"There is no environment provider '{name}'", hint=did_you_mean(name, [LOCAL, *names])
+        )
+    return index.find(GROUP, name)
+
+
 def make_provider(session: Session, name: str) -> tuple[Environment, str]:
     """Return a new environment provider, and the version of its distribution.
 
@@ -663,12 +691,7 @@ def make_provider(session: Session, name: str) -> tuple[Environment, str]:
         PluginError: no plugin provides it, or it cannot be made.
     """
     index = session.index
-    names = index.names(GROUP)
-    if name not in names and near_misses(name, [LOCAL]):
-        raise UnknownName(
-            f"There is no environment provider '{name}'", hint=did_you_mean(name, [LOCAL, *names])
-        )
-    entry = index.find(GROUP, name)
+    entry = find_provider(index, name)
     beside = index.group(DECORATOR_GROUP).items()
     session.load_hooks(
         {n for n, entries in beside if any(e.distribution == entry.distribution for e in entries)}

@@ -33,7 +33,7 @@ def usage_error(error: click.ClickException) -> UsageError:
             what,
             where=place,
             why=_help(error.param) or f"'{place}' needs it",
-            hint=f"{place} {_form(error.param)}",
+            hint=f"{place} {_wanted(error.param, ctx)}",
         )
     if isinstance(error, click.BadOptionUsage):
         param = _option(error.option_name, ctx)
@@ -128,6 +128,14 @@ def _form(param: Any, name: str = "") -> str:
         return param.metavar or str(param.name).upper()
     takes_none = getattr(param, "is_flag", False) or getattr(param, "count", False)
     return name if takes_none else f"{name or param.opts[0]} {param.metavar or usual}"
+
+
+def _wanted(param: click.Parameter, ctx: click.Context) -> str:
+    """Return how what is missing is typed: of arguments all, since their order tells them apart."""
+    if not isinstance(param, click.Argument):
+        return _form(param)
+    arguments = [p for p in ctx.command.params if isinstance(p, click.Argument)]
+    return " ".join(_form(p) if p.required else f"[{_form(p).strip('[]')}]" for p in arguments)
 
 
 def _help(param: click.Parameter | None) -> str | None:

@@ -112,5 +112,5 @@ def test_the_namespace_of_the_reader_does_not_hide_it(
 
 
 def test_a_store_that_is_no_url() -> None:
-    with pytest.raises(UsageError, match="A int is no URL of a store"):
+    with pytest.raises(UsageError, match="The URL of a store is text, not int"):
         Run("F/1", store=5)  # type: ignore[arg-type]

@@ -191,7 +191,7 @@ class TestRun:
             ("nope", 2, "no plugin provides the command 'nope'"),
             ("--nope run", 2, "--nope"),
             ("card list", 2, "The command 'card' is not offered by flow-metaflow"),
-            ("--environment=uv run", 2, "--environment=uv is not offered by flow-metaflow"),
+            ("--environment=uv run", 2, "@pypi_base(pyproject='pyproject.toml') above the flow"),
             ("--metadata service run", 2, "--metadata=service is not offered by flow-metaflow"),
             ("dump 1", 1, "it has the form RUN/STEP or RUN/STEP/TASK"),
             ("--brnach x run", 2, "did you mean '--branch'?"),

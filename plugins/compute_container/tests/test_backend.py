@@ -57,6 +57,13 @@ def test_a_missing_volume_is_named(bench: Any, tmp_path: Path) -> None:
     assert end.hint == f"mkdir -p {tmp_path}/none"
 
 
+def test_a_word_that_the_runtime_does_not_know(bench: Any) -> None:
+    end = bench.end(bench.submit("true", options={"options": ["--no-such-option"]}))
+    assert end.cause == "launch"
+    assert end.message == "the container cannot be started: unknown flag: --no-such-option"
+    assert "options=" in end.hint
+
+
 def test_secrets_are_on_no_command_line(
     bench: Any, here: Podman, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from flow_container import ContainerOptions, container
-from flow_container.commands import Member, default_image, run_words, settle
+from flow_container.commands import Member, check_settings, default_image, run_words, settle
 from flow_container.engine import Engine
-from flow_core.api import DefinitionError, UsageError
+from flow_core.api import DefinitionError, SettingsError, UsageError
 
 FLOW = """
     from flow_core import FlowSpec, container, resources, step
@@ -79,6 +79,7 @@ def test_the_text_form() -> None:
         ({"volumes": ["/a::ro"]}, "Option 'volumes' cannot be '/a::ro'"),
         ({"variables": ["KEY=gold"]}, "Option 'variables' holds names only, not 'KEY=…'"),
         ({"image": " "}, "Option 'image' is empty"),
+        ({"options": "--name 'a"}, "Option 'options' cannot be read: \"--name 'a\""),
         ({"pull": "sometimes"}, "Option 'pull' must be 'missing' or 'always' or 'never' or None"),
     ],
 )
@@ -102,6 +103,22 @@ def test_settings_count_where_options_say_nothing() -> None:
     assert wanted.volumes == ("/a", "/b:/c", "/d")
     wanted = settle({"image": "own:1"}, {"memory": 200}, setting)
     assert (wanted.image, wanted.memory) == ("own:1", 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("options", "--name 'a", "Setting 'container_options' cannot be read"),
+        ("volumes", "/a::ro", "Setting 'container_volumes' cannot be '/a::ro'"),
+        ("image", " ", "Setting 'container_image' is empty"),
+    ],
+)
+def test_settings_are_checked_as_options_are(name: str, value: str, what: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_settings(_settings(**{f"container_{name}": value}))
+    assert caught.value.what.startswith(what)
+    assert f"FLOW_CONTAINER_{name.upper()}, or container_{name} in" in (caught.value.where or "")
+    check_settings(_settings(container_options="--read-only", container_volumes="/a,/b:/c"))
 
 
 def test_the_image_has_this_python() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import shlex
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 from kube_jobs import Bench, job
-from servers.kubernetes.handle import Cluster
+from servers.kubernetes.handle import Cluster, kubectl
 
 from flow_core.api import FlowError
 from flow_kubernetes.rbac_command import RULES
@@ -93,8 +95,12 @@ def test_a_limit_for_the_wait_for_a_node(bench: Bench) -> None:
     ended = bench.wait(Ended)
     assert ended.cause == "launch"
     assert "didn't match Pod's node affinity/selector" in ended.message
-    assert ended.hint.startswith("kubectl -n ")
     bench.sees_no_jobs()
+    command, _, _ = ended.hint.partition(" shows ")
+    words = [kubectl(), *shlex.split(command)[1:]]
+    environment = {**os.environ, **bench.cluster.environment()}
+    told = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert "FailedScheduling" in told.stdout, "it can be read after the pod is gone"
 
 
 @with_settings(kubernetes_start_timeout=2)

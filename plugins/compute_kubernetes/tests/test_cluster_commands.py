@@ -43,6 +43,20 @@ FLOW = """
 """
 
 
+PLAIN = """
+    from flow_core import FlowSpec, step
+
+    class Plain(FlowSpec):
+        @step
+        def start(self):
+            self.next(self.end)
+
+        @step
+        def end(self):
+            pass
+"""
+
+
 @pytest.fixture
 def bench(kubernetes: Cluster) -> Iterator[Bench]:
     made = Bench(kubernetes)
@@ -85,7 +99,9 @@ def test_what_runs_and_waits_is_listed(bench: Bench, lab: Lab) -> None:
         f"no jobs of yours in namespace {bench.cluster.namespace}\n"
     )
     assert "TrainFlow" in lab.kubernetes("list", "--all", user="bob").check().stdout
-    assert "TrainFlow" not in lab.kubernetes("list", "TrainFlow/13").check().stdout
+    assert (
+        lab.kubernetes("list", "TrainFlow/12", "--user", "bob").check().stdout.startswith("no jobs")
+    )
 
 
 def test_how_jobs_have_ended_is_listed(bench: Bench, lab: Lab) -> None:
@@ -116,8 +132,38 @@ def test_jobs_are_ended(bench: Bench, lab: Lab) -> None:
     assert [one["task"] for one in told] == ["7"]
     assert bench.wait(Ended).id == first
     bench.sees_no_jobs()
-    nothing = lab.kubernetes("kill", "TrainFlow/12").check()
-    assert nothing.stdout.startswith("no such job waits or runs in namespace")
+
+
+def test_a_run_without_jobs(lab: Lab) -> None:
+    file = lab.tester.write(PLAIN, "plain.py")
+    lab.tester.flow("run", str(file)).check()
+    namespace = lab.cluster.namespace
+    for words in (["Plain/1"], ["Plain"], ["Plain/1/start"], ["Plain/1", "--step", "start"]):
+        said = lab.kubernetes("kill", *words).check().stdout
+        assert said == f"no such job waits or runs in namespace {namespace}\n"
+        said = lab.kubernetes("list", *words).check().stdout
+        assert said == f"no jobs in namespace {namespace}\n"
+    error = lab.kubernetes("logs", "Plain/1/start/1").error
+    assert error["error"] == "'Plain/1/start/1' has no pod in the cluster"
+
+
+def test_a_run_that_is_not_there(bench: Bench, lab: Lab) -> None:
+    bench.submit(job(("true",)))
+    for words in (["list"], ["kill"]):
+        done = lab.kubernetes(*words, "TrainFlow/13")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.error["error"] == "There is no run TrainFlow/13"
+        assert done.error["where"].endswith(f", namespace {lab.cluster.namespace}")
+        assert "the cluster has no job of it" in done.error["why"]
+        assert done.error["try"] == "did you mean 'TrainFlow/12'?"
+    assert (
+        lab.kubernetes("logs", "TrainFlow/13/train/7").error["error"].startswith("There is no run")
+    )
+    error = lab.kubernetes("kill", "TranFlow").error
+    assert (error["error"], error["try"]) == (
+        "There is no run of a flow 'TranFlow'",
+        "did you mean 'TrainFlow'?",
+    )
 
 
 def test_it_must_be_said_which(lab: Lab) -> None:

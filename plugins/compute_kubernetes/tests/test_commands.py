@@ -105,6 +105,27 @@ def test_it_takes_what_is_added_on_the_command_line(flows: FlowTester) -> None:
     assert resources["requests"]["cpu"] == "3"
 
 
+def test_lists_and_tables_of_a_file_of_settings(flows: FlowTester) -> None:
+    flows.write(
+        """\
+        [tool.flow]
+        kubernetes_secrets = ["db", "bucket"]
+        kubernetes_labels = {team = "films", reviewed = true}
+        kubernetes_tolerations = [{key = "spot", operator = "Exists"}]
+        """,
+        "pyproject.toml",
+    )
+    done = flows.flow("kubernetes", "manifest", str(flows.write(FLOW)), "start").check()
+    (job,) = yaml.safe_load_all(done.stdout)
+    check("V1Job", job)
+    assert job["metadata"]["labels"]["team"] == "films"
+    assert job["metadata"]["labels"]["reviewed"] == "true"
+    pod = job["spec"]["template"]["spec"]
+    assert pod["tolerations"] == [{"key": "spot", "operator": "Exists"}]
+    names = [each["secretRef"]["name"] for each in pod["containers"][0]["envFrom"]]
+    assert names == ["db", "bucket"]
+
+
 def test_a_step_that_is_not_there(flows: FlowTester) -> None:
     file = flows.write(FLOW)
     error = flows.flow("kubernetes", "manifest", str(file), "trian").error

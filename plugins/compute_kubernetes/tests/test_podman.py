@@ -61,7 +61,7 @@ def test_a_trial_in_an_image_with_a_python(flowtester: FlowTester, podman: Podma
 def test_a_trial_in_an_image_without_one(flowtester: FlowTester, podman: Podman) -> None:
     code, log = podman.play(trial(flowtester, podman.shell_image))
     assert code == 127
-    assert "this image has no Python: a task could not run here" in log
+    assert f"this image has no {PYTHON}: a task could not run here" in log
 
 
 def test_words_and_variables_arrive_as_they_are(podman: Podman) -> None:

@@ -57,7 +57,8 @@ def running(bench: Bench) -> dict[str, Any]:
 def test_list_and_kill(running: dict[str, Any], tmp_path: Path) -> None:
     bench, (first, second), gang = running["bench"], running["array"], running["gang"]
     run = f"F/{bench.run}"
-    lines = flow(tmp_path, "slurm", "list", run).splitlines()
+    heads, *lines = flow(tmp_path, "slurm", "list", run).splitlines()
+    assert heads.split() == ["JOB", "STATE", "RUN", "NAME", "NODE", "OR", "REASON"]
     own = {line.split()[0]: line.split() for line in lines}
     assert own[first][1:4] == ["RUNNING", run, "f-1-a-0-0"]
     assert own[first][4].startswith("node")
@@ -109,15 +110,46 @@ def test_the_script_of_a_step_can_be_submitted(slurm: Sandbox, tmp_path: Path) -
     assert "start" in said
 
 
+def test_lists_of_a_file_of_settings(tmp_path: Path) -> None:
+    (tmp_path / "work_flow.py").write_text(FLOW)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.flow]\nslurm_setup = ["module load gcc", "module load cuda"]\n'
+        'slurm_extra = ["--exclusive", "--reservation=night"]\n'
+    )
+    lines = flow(tmp_path, "slurm", "script", "work_flow.py", "end").splitlines()
+    assert {"#SBATCH --exclusive", "#SBATCH --reservation=night"} <= {*lines}
+    assert "set -e\nmodule load gcc\nmodule load cuda\n" in "\n".join(lines)
+
+
 def test_what_is_not_there(slurm: Sandbox, tmp_path: Path) -> None:
     said = flow(tmp_path, "slurm", "logs", "999999", fails=True)
     assert "Slurm knows no job 999999 of a flow" in said
     assert "flow slurm list" in said
     assert "Which jobs?" in flow(tmp_path, "slurm", "kill", fails=True)
-    assert flow(tmp_path, "slurm", "list", "NoneFlow") == (
-        "no jobs of flows; with those that ended: --ended\n"
-    )
-    assert flow(tmp_path, "slurm", "kill", "NoneFlow/1") == "no jobs of flows wait or run there\n"
+    for words in (["list"], ["kill"]):
+        said = flow(tmp_path, "slurm", *words, "NoneFlow", fails=True)
+        assert "error: There is no run of a flow 'NoneFlow'\n" in said
+        assert ", the jobs of Slurm\n" in said
+        said = flow(tmp_path, "slurm", *words, "NoneFlow/1", fails=True)
+        assert "error: There is no run NoneFlow/1\n" in said
+        assert "the cluster has no job of it" in said
+    said = flow(tmp_path, "slurm", "kill", "NoneFlow/1/a/7", fails=True)
+    assert "'NoneFlow/1/a/7' names no run, and no job" in said
+
+
+def test_a_run_without_jobs(slurm: Sandbox, tmp_path: Path) -> None:
+    text = FLOW.replace("WorkFlow", "HereFlow").replace("@slurm", "# @slurm")
+    (tmp_path / "here_flow.py").write_text(text)
+    flow(tmp_path, "run", "here_flow.py")
+    for name in ("HereFlow", "HereFlow/1", "HereFlow/1/start"):
+        said = flow(tmp_path, "slurm", "list", name)
+        assert said == "no jobs of flows; with those that ended: --ended\n"
+        said = flow(tmp_path, "slurm", "kill", name)
+        assert said == "no jobs of flows wait or run there\n"
+    said = flow(tmp_path, "slurm", "kill", "HereFlow/1", "--step", "strat", fails=True)
+    assert "Run HereFlow/1 has no step 'strat'" in said
+    assert "did you mean 'start'?" in said
+    assert "latest runs: 1" in flow(tmp_path, "slurm", "kill", "HereFlow/7", fails=True)
 
 
 def test_a_cluster_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

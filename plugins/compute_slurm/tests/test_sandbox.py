@@ -177,6 +177,20 @@ def test_a_command_runs_inside() -> None:
     assert not os.path.exists(path)
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_who_ends_it_ends_the_command_first(number: int) -> None:
+    inside = "trap 'sleep 0.5; echo asked; sinfo -h -o %D; exit 3' TERM HUP; echo $SLURM_CONF; "
+    process = flow("slurm", "sandbox", "--", "sh", "-c", inside + "while :; do sleep 0.1; done")
+    assert process.stdout is not None
+    path = process.stdout.readline().strip()
+    assert os.path.exists(path)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert out.split() == ["asked", "1"], "the cluster is there as long as the command"
+    assert not os.path.exists(path)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_waits_for_ctrl_c(number: int) -> None:
     process = flow("slurm", "sandbox", "--memory", "500")

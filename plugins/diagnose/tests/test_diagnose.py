@@ -38,7 +38,7 @@ def lines(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
-HERE = ("-p", "no:container", "-p", "no:slurm")
+HERE = ("-p", "no:container", "-p", "no:kubernetes", "-p", "no:slurm")
 """Leaves out what asks programs of this machine, which not every machine has."""
 
 

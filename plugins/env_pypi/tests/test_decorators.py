@@ -203,10 +203,48 @@ class TestRequirementsFile:
         assert found.extra_index_urls == ("https://two.example/simple",)
         assert found.links == ("wheels",)
 
-    def test_other_options_are_refused(self) -> None:
-        with pytest.raises(NoEnvironment, match="not understood: -r more\\.txt") as caught:
-            read_requirements("a\n\n-r more.txt\n", "r.txt")
+    @pytest.mark.parametrize(
+        ("line", "hint"), [("--pre", "leave it out"), ("-e .", "make a wheel of the folder")]
+    )
+    def test_other_options_are_refused(self, line: str, hint: str) -> None:
+        with pytest.raises(NoEnvironment, match=f"not understood: {line}") as caught:
+            read_requirements(f"a\n\n{line}\n", "r.txt")
         assert caught.value.where == "r.txt:3"
+        assert str(caught.value.hint).startswith(hint)
+
+    def test_files_that_it_includes(self) -> None:
+        files = {
+            "reqs/more.txt": "b\n-r ../reqs/all.txt  # a ring\n-c limits.txt\n-f wheels\n",
+            "reqs/limits.txt": f"a<2 --hash=sha256:{'1' * 64}\n--requirement=others.txt\n",
+            "reqs/others.txt": "c<3\n",
+        }
+        found = read_requirements("a\n-r more.txt\n-c limits.txt\nd\n", "reqs/all.txt", files)
+        assert found.requirements == ("a", "b", "d")
+        assert found.constraints == ("a<2", "c<3")
+        assert found.links == ("wheels",)
+        assert found.hashes == {"a": frozenset({"1" * 64})}
+        with pytest.raises(NoEnvironment) as caught:
+            read_requirements("a\n-r more.txt\n", "reqs/all.txt", {})
+        assert str(caught.value) == (
+            "The file 'reqs/more.txt' cannot be read, which the requirements file includes\n"
+            "  where: reqs/all.txt:2\n"
+            "  why:   there is no such file: its path is relative to the file that includes it\n"
+            "  try:   correct the path, or put what it includes into the file"
+        )
+
+    def test_what_they_say_counts(self, flowtester: FlowTester) -> None:
+        flowtester.write("-r more.txt\n-c absent.txt\n", "reqs/all.txt")
+        flowtester.write("a\n-c ../limits.txt\n-r all.txt\n", "reqs/more.txt")
+        flowtester.write("a<2\n", "limits.txt")
+        source = FLOW.replace('pyproject="app/pyproject.toml"', 'requirements="reqs/all.txt"')
+        found = plans(flowtester, source)["other"].environment_files
+        assert found == ("limits.txt", "reqs/absent.txt", "reqs/all.txt", "reqs/more.txt")
+
+    def test_constraints_hold(self, builder: Any, ask: Any) -> None:
+        files = {"r.txt": "tiny\n-c limits.txt\n", "limits.txt": "tiny<2\nneedy<1\n"}
+        lock = builder().resolve(ask(requirements="r.txt", files=files))
+        assert "tiny-1.0" in lock.text
+        assert "needy" not in lock.text
 
     def test_it_is_part_of_what_is_asked(self, builder: Any, ask: Any, wheels: Path) -> None:
         request = ask("tiny<2", requirements="r.txt", files={"r.txt": f"clash\n-f {wheels}\n"})

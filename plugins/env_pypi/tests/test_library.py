@@ -440,10 +440,17 @@ class TestProject:
         ):
             made.resolve(ask("needy", pyproject="app/pyproject.toml", files=files))
 
-    def test_a_stale_lock_says_what_to_type(self, builder: Any, ask: Any, files: Any) -> None:
-        files["app/pyproject.toml"] = files["app/pyproject.toml"].replace(
-            '"clash"', '"clash", "needy"'
-        )
+    @pytest.mark.parametrize("now", ['"clash", "needy"', '"clash", "needy[more]"'])
+    def test_a_stale_lock_says_what_to_type(
+        self, builder: Any, ask: Any, files: Any, now: str
+    ) -> None:
+        if "[" in now:  # the name was locked, and not its extra
+            metadata = '{ name = "absent", marker'
+            assert metadata in files["app/uv.lock"]
+            files["app/uv.lock"] = files["app/uv.lock"].replace(
+                metadata, '{ name = "needy" },\n    ' + metadata
+            )
+        files["app/pyproject.toml"] = files["app/pyproject.toml"].replace('"clash"', now)
         with pytest.raises(NoEnvironment) as caught:
             builder().resolve(ask(pyproject="app/pyproject.toml", files=files))
         assert str(caught.value) == (

@@ -205,9 +205,18 @@ def test_a_full_disk() -> None:
         "error: Failed to install: tiny-1.0-py3-none-any.whl (tiny==1.0)\n"
         "  cause: failed to copy file from `/a/b` to `/c/d`: No space left on device (os error 28)\n"
     )
-    assert (error.what, error.where) == ("The disk is full", "/a/b")
+    assert (error.what, error.where) == ("The disk is full", "/c/d")
     assert "flow env clean" in str(error.hint)
     assert disk_full(OSError(28, "No space left on device", "/x/y"), "/z").where == "/x/y"
+
+
+def test_a_full_disk_is_not_where_the_interpreter_is() -> None:
+    error = told(
+        "error: Failed to inspect Python interpreter from provided path at `/usr/bin/python`\n"
+        "  cause: Failed to query Python interpreter\n"
+        "  cause: failed to write to file `/cache/.tmp1/x.py`: No space left on device (os error 28)\n"
+    )
+    assert error.where == "/cache/.tmp1/x.py"
 
 
 def test_a_full_disk_whose_file_is_not_told() -> None:

@@ -90,7 +90,7 @@ def test_showing_resolves_and_builds_nothing(empty: Any) -> None:
     [
         (["trian"], "There is no step 'trian' in F, and no such run or lock", "did you mean 'train'?"),
         (["end"], "Step 'end' has no environment", "steps that have one: train, test"),
-        (["F/7"], "There is no run F/7", "latest runs: F/1"),
+        (["F/7"], "There is no run F/7", "latest runs: 1"),
         (["F/1/trian"], "Run F/1 has no step 'trian'", "did you mean 'train'?"),
         (["1/end"], "Step 'end' of run F/1 had no environment", "steps that had one: test, train"),
         (["F/1/2/3/4/5"], "'F/1/2/3/4/5' names no run, and no step of one", "MyFlow/3/train"),

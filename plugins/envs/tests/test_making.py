@@ -49,6 +49,16 @@ def test_a_lock_as_json_is_built_elsewhere(lab: Any, empty: Any) -> None:
     assert empty.built()[0] in lab.built()
 
 
+def test_a_lock_that_cannot_be_built_is_told_without_a_flow(lab: Any, empty: Any) -> None:
+    path = empty.path / "train.json"
+    lab.env("lock", "train", "-o", str(path)).check()
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "lock": {}}))
+    found = empty.flow("env", "build", "train.json")
+    assert found.error["error"] == "The environment provider 'bare' failed"
+    assert found.error["where"] == "train.json, Provider.prepare"
+
+
 def test_build(empty: Any) -> None:
     shown = empty.env("build").check().stdout
     assert shown.count(": ready\n") == 2
@@ -79,7 +89,7 @@ def test_what_cannot_be_made_is_told(empty: Any) -> None:
     found = empty.env("build")
     assert found.error == {
         "error": "There is nothing",
-        "where": "here",
+        "where": "step 'test', here",
         "why": "so it is",
         "try": "ask less",
     }

@@ -27,8 +27,9 @@ def here(flowtester, monkeypatch):
 
 
 @pytest.fixture
-def call(here, capsys):
+def call(here, capsys, monkeypatch):
     """Call ``flow …``; return exit status, output, errors."""
+    monkeypatch.setattr("sys.argv", ["flow"])
 
     def call(*arguments):
         status = command_line([*map(str, arguments)])

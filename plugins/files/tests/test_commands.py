@@ -74,7 +74,7 @@ class TestLs:
             ("F/1/note/", "no object or folder 'F/1/note'", "'F/1/note'"),
             ("F/2", "no run F/2", "its latest runs: 1"),
             ("G", "no run of a flow 'G'", "flows here: F"),
-            ("1/2", "'1/2' names neither a run nor a URL", "ls MyFlow/3"),
+            ("1/2", "'1/2' names neither a run nor a URL", "flow ls MyFlow/3, or "),
             ("nosuch://x/y", "no plugin provides the store 'nosuch'", ""),
         ],
     )
@@ -178,13 +178,13 @@ class TestCp:
     @pytest.mark.parametrize(
         ("arguments", "what", "hint"),
         [
-            (("F/1/data", "."), "'F/1/data' is a folder", "--recursive"),
+            (("F/1/data", "."), "'F/1/data' is a folder", "flow cp --recursive F/1/data …"),
             (("F/1/nope", "."), "no object or folder 'F/1/nope'", "did you mean 'F/1/note'?"),
             (("F/1/note", "F/9/note"), "no run F/9", "its latest runs: 1"),
             (("none", "F/1"), "no such file", "current folder"),
             (("a", "b"), "Neither of the two is in a store", "cp a b"),
             ((".", "F/1"), "'.' is a folder", "--recursive"),
-            (("-", "F/1"), "standard input cannot be copied", "MyFlow/3/name"),
+            (("-", "F/1"), "standard input cannot be copied", "flow cp - MyFlow/3/name"),
             (("a", "-"), "cannot be written to the standard output", "cat a"),
         ],
     )

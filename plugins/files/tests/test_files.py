@@ -428,6 +428,28 @@ class TestPlaces:
         with pytest.raises(FilesURLError):
             Files(root=root)
 
+    @pytest.mark.parametrize(
+        ("root", "hint"),
+        [
+            ("s3:/bucket/x", "did you mean 's3://bucket/x'?"),
+            ("/data/x", "'file:///data/x'"),
+            ("data", "s3://bucket/folder, file:///folder, local:///folder"),
+        ],
+    )
+    def test_what_a_root_should_have_been(self, root, hint):
+        with pytest.raises(FilesURLError, match="no URL of a store") as caught:
+            Files(root=root)
+        assert caught.value.hint == hint
+
+    def test_a_whole_store(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with Files() as files:
+            files.put(f"local://{tmp_path}/.flow/x", "abc")
+            (found,) = files.list_paths(["local://"])
+            assert found.url == f"local://{tmp_path}/.flow/x"
+            assert files.get(found.url).text == "abc"
+            assert files._locator.folder("file:///").target("x").url == "file:///x"
+
     def test_an_unknown_store(self):
         with pytest.raises(UsageError, match="pip install flow-nosuch"):
             Files(root="nosuch://x")
@@ -600,3 +622,16 @@ class TestLevels:
             files.put_many([(f"d1/{n}x", "x") for n in range(1000)])
             assert [f.key for f in files.list_paths()] == ["d0", "d1", "d2", "z"]
             assert store.asked == 1
+
+    def test_many_objects_of_one_level_are_not_looked_at_one_by_one(self):
+        class Watched(MemoryStore):
+            def describe(self, keys):
+                raise AssertionError("each of them would be a request")
+
+        names = [f"{n:04}" for n in range(2500)]
+        with Files(root=Watched("x")) as files:
+            files.put_many([(f"level/{name}", "x" * 7) for name in names])
+            files.put("level/sub/deep/y", "y")
+            level = files.list_paths(["level"])
+        assert [f.key for f in level] == [*names, "sub"]
+        assert [f.size for f in level] == [7] * 2500 + [None]

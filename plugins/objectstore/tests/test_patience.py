@@ -38,11 +38,15 @@ def tries(fault: Fault, reached: bool) -> int:
 
 def test_what_passes_is_repeated_within_the_time(monkeypatch):
     monkeypatch.setattr(patience, "UNREACHED", 0.0)
+    monkeypatch.setattr(patience, "HUNG_UP", 0.1)
     assert tries(Fault("missing"), True) == 0
     assert tries(Fault("slow-down"), True) > 2
     assert tries(Fault("slow-down"), False) > 2
     assert tries(Fault("refused"), True) > 2
     assert tries(Fault("refused"), False) == 1, "the address may be wrong"
+    assert tries(Fault("no-http"), True) > 2
+    assert tries(Fault("no-http"), False) == 1, "the port may be another one's"
+    assert tries(Fault("reset"), True) > tries(Fault("reset"), False) >= 1
 
 
 def test_a_crowded_machine_gets_more_time_for_the_first_answer(monkeypatch):

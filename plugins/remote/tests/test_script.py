@@ -58,9 +58,12 @@ def test_all_shells_begin_a_task(shell: list[str], place: Place) -> None:
     assert told.told["folders"]
 
 
-def test_the_variable_comes_first(shell: list[str], place: Place) -> None:
+def test_the_variable_names_the_only_one(shell: list[str], place: Place) -> None:
     place.variables["FLOW_PYTHON"] = sys.executable
     assert place.run(words=with_shell(shell, ["/no/such/python"])).told["folders"]
+    place.variables["FLOW_PYTHON"] = "/opt/no python"
+    failure = place.run(words=with_shell(shell, [sys.executable])).failure
+    assert failure["why"] == "none of these is there: /opt/no python"
 
 
 def test_there_is_no_python(shell: list[str], place: Place) -> None:

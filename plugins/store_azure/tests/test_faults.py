@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import threading
 import time
 from collections.abc import Callable
 
@@ -61,6 +62,30 @@ def test_nothing_listens(container, told):
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"
         for error in told(container._replace(endpoint=address), 1):
             assert error.why.startswith(f"nothing listens at {address}")
+
+
+def test_something_listens_that_is_no_web_server(container, told):
+    def answer() -> None:
+        while True:
+            try:
+                client, _ = other.accept()
+            except OSError:
+                return
+            with client:
+                client.sendall(b"SSH-2.0-OpenSSH\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        address = f"http://127.0.0.1:{other.getsockname()[1]}"
+        try:
+            for error in told(container._replace(endpoint=address), 1):
+                assert error.why.startswith(f"what listens at {address}")
+                assert error.why.endswith("does not answer in HTTP")
+                assert "AZURE_STORAGE_BLOB_ENDPOINT" in error.hint
+        finally:
+            other.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def test_host_that_does_not_exist(container, told):

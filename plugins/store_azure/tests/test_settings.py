@@ -80,7 +80,7 @@ def test_what_makes_no_client(monkeypatch, name, value):
     with pytest.raises(StoreError) as caught:
         AzureStore("container/x").folders()
     error = caught.value
-    assert error.what == "Cannot list ''"
+    assert error.what == "Cannot list the store"
     assert (error.why or "").startswith("these settings make no client: ")
     assert "AZURE_STORAGE_KEY" in (error.hint or "")
     assert "AZURE_STORAGE_BLOB_ENDPOINT" in (error.hint or "")

@@ -37,3 +37,23 @@ def test_url(tmp_path: Path) -> None:
     assert store.url == f"file://{tmp_path}/x"
     with pytest.raises(UsageError, match="needs a folder"):
         installed().open("flow.stores", "file")
+
+
+def test_links_that_lead_back_are_not_followed(tmp_path: Path) -> None:
+    store = FileStore(str(tmp_path / "store"))
+    store.write([("a/1", b""), ("b/2", b""), ("c", b"")])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/3").touch()
+    links = {
+        "a/self": ".",
+        "a/above": "../..",
+        "a/disk": "/",
+        "a/other": "../b",
+        "b/back": "../a",
+        "d": "../elsewhere",
+    }
+    for name, goal in links.items():
+        (tmp_path / "store" / name).symlink_to(goal)
+    found = [o.key for o in store.list()]
+    assert found == ["a/1", "a/other/2", "b/2", "b/back/1", "c", "d/3"]
+    assert [o.key for o in store.list("a/")] == ["a/1", "a/other/2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -125,6 +126,25 @@ def test_something_listens_and_says_nothing(bucket, variables, monkeypatch, numb
         error = told(uses(bucket.root)[number])
     assert error.why == f"{address} does not answer"
     assert "AWS_ENDPOINT_URL_S3" in (error.hint or "")
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH\r\n", b"\0\0\x12\x04\0\0\0\0\0", b""])
+@pytest.mark.parametrize("number", [2, 3])
+def test_something_listens_that_is_no_web_server(bucket, variables, said, number):
+    """Such as ssh, a service of gRPC, and one that hangs up."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(said)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        variables(AWS_ENDPOINT_URL=address)
+        error = told(uses(bucket.root)[number])
+        server.shutdown()
+    assert error.why == f"what listens at {address} does not answer in HTTP"
+    assert (error.hint or "").startswith("is it http:// or https://, and the right port?")
 
 
 def test_host_that_does_not_exist(bucket, variables):

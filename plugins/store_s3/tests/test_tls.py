@@ -8,6 +8,7 @@ import socket
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -143,6 +144,16 @@ def test_certificate_that_is_not_trusted(url, bucket):
     unchecked = S3Store(bucket.root, settings={"s3_verify": False})
     assert unchecked.write_stream("large", [CONTENT])
     assert unchecked.size("large") == len(CONTENT)
+
+
+def test_http_where_https_is_spoken(url, bucket, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url.replace("https://", "http://"))
+    begun = time.monotonic()
+    with pytest.raises(StoreError) as caught:
+        S3Store(bucket.root).folders()
+    assert time.monotonic() - begun < 5
+    assert "does not answer in HTTP" in (caught.value.why or "")
+    assert "http:// or https://" in (caught.value.hint or "")
 
 
 def test_roles_behind_a_certificate_of_ones_own(secured, moto_url, authority, tmp_path):

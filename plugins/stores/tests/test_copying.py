@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flow_core.api import (
     Attributes,
     Buffer,
+    ObjectInfo,
     RunRecord,
     Session,
     Store,
@@ -20,6 +23,7 @@ from flow_core.api import (
     run_key,
 )
 from flow_core.testing import MemoryStore
+from flow_stores import copying
 from flow_stores.copying import Copier, Ended, copy_all
 from flow_stores.selection import Wanted, select
 
@@ -167,6 +171,45 @@ def test_dry_runs_count_the_same_and_write_nothing(local: Session) -> None:
     assert target.order == []
     done = copy(local.store, Target(), runs)
     assert [e.objects for e in looked] == [e.objects for e in done]
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_runs_that_are_copied_at_the_same_time_share_blobs(local: Session, dry: bool) -> None:
+    """Each is sent once, and counted once."""
+
+    class Slow(Target):
+        sent = 0
+
+        def write_stream(self, key: str, chunks: Iterable[Buffer], **options: Any) -> bool:
+            self.sent += key.startswith("blobs/")
+            time.sleep(0.05)
+            return super().write_stream(key, chunks, **options)
+
+        def describe(self, keys: Sequence[str]) -> Iterator[ObjectInfo | None]:
+            time.sleep(0.05)  # so that all look before one has written
+            return super().describe(keys)
+
+    runs = runs_of(local)
+    target, alone = Slow(), Target()
+    copier = Copier(local.store, target, [run[:2] for run in runs], dry=dry)
+    together = copy_all(copier, runs, len(runs), lambda done: None)
+    expected = copy(local.store, alone, runs)
+    assert {e.outcome for e in together} == {"copied"}
+    assert copier.objects == sum(e.objects for e in together) == sum(e.objects for e in expected)
+    large = [found for found in local.store.list("blobs/") if found.size > copying._BYTES]
+    assert target.sent == (0 if dry else len(large))
+
+
+def test_a_run_whose_blob_another_one_cannot_copy_tries_it_itself(local: Session) -> None:
+    copier = Copier(local.store, Target())
+    with copier.claimed({"a", "b"}) as own:
+        assert own == ["a", "b"]
+        with copier.claimed({"b", "c"}) as others:
+            assert others == ["c"]
+        with copier.claimed({"b"}) as none:
+            assert none == []
+    with copier.claimed({"b"}) as again:
+        assert again == ["b"]
 
 
 def test_another_run_of_the_name_is_told_and_left(local: Session) -> None:

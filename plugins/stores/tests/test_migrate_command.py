@@ -76,6 +76,16 @@ def test_a_conflict_is_told(lab: FlowTester) -> None:
     assert data(migrate(lab, "local://there", "--json"))["conflicts"] == ["F/1"]
 
 
+def test_nothing_to_copy_is_told(lab: FlowTester) -> None:
+    done = lab.flow("store", "migrate", "local://nowhere", "local").check()
+    assert done.stdout == "0 runs copied: 0 objects, 0 B.\n"
+    assert done.stderr == (
+        "nothing was found: there are no runs in local://nowhere; is it the right store?\n"
+    )
+    done = migrate(lab, "local://there", "--tag", "bad").check()
+    assert done.stderr == "nothing was found: no run in local is as described\n"
+
+
 def test_stores_that_cannot_be(lab: FlowTester) -> None:
     assert "are the same store" in migrate(lab, "local").error["error"]
     assert "no plugin provides the store 'nowhere'" in migrate(lab, "nowhere://x").error["error"]

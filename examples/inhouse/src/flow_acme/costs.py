@@ -19,6 +19,7 @@ from flow_core.api import (
     did_you_mean,
     duration,
     list_manifests,
+    unknown_run,
 )
 
 if TYPE_CHECKING:
@@ -104,13 +105,7 @@ def _runs(
 def _one(session: Session, flow: str, run: str) -> RunRecord:
     record = session.metadata.run(flow, run)
     if record is None:
-        latest = ", ".join(r.run for r in session.metadata.runs(flow, limit=5))
-        raise NotFound(
-            f"There is no run {flow}/{run}",
-            where=session.metadata.url,
-            why="the index does not know it",
-            hint=f"latest runs: {latest}",
-        )
+        raise unknown_run(session, flow, run)
     return record
 
 

@@ -124,7 +124,7 @@ def _run(context: CommandContext) -> click.Command:
         from flow_cards.making import make_run_card
 
         session = context.session()
-        target = find_target(session.metadata, pathspec, _flow_of(context))
+        target = find_target(session, pathspec, _flow_of(context))
         if target.step is not None:
             raise UsageError(
                 f"'{pathspec}' is no run",
@@ -303,7 +303,7 @@ def _json(text: str) -> click.Option:
 def _find(
     context: CommandContext, session: Session, pathspec: str | None, chosen: dict[str, Any]
 ) -> tuple[Target, list[Found]]:
-    target = find_target(session.metadata, pathspec, _flow_of(context))
+    target = find_target(session, pathspec, _flow_of(context))
     found = find_cards(
         session.metadata, session.store, target, follow_resumed=chosen.pop("follow_resumed")
     )

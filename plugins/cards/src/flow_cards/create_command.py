@@ -50,7 +50,7 @@ def create_cards(
     session = context.session()
     card = _card(session, type, id, options, timeout)
     flow = context.flow.__name__ if context.flow is not None else None
-    target = find_target(session.metadata, pathspec, flow)
+    target = find_target(session, pathspec, flow)
     places = _ended(context, session, target)
     session.close_index()
     made, failed = [], []

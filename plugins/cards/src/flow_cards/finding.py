@@ -16,7 +16,7 @@ from flow_core.api import (
 )
 
 if TYPE_CHECKING:
-    from flow_core.api import Metadata, Store
+    from flow_core.api import Metadata, Session, Store
 
 _PAGE = 1000
 _SHOWN = 5
@@ -52,11 +52,11 @@ class Found(NamedTuple):
 # --- what a person means ------------------------------------------------------------------------
 
 
-def find_target(metadata: Metadata, pathspec: str | None, flow: str | None) -> Target:
+def find_target(session: Session, pathspec: str | None, flow: str | None) -> Target:
     """Return what a pathspec means.
 
     Args:
-        metadata: the index.
+        session: the session of the command.
         pathspec: ``run``, ``step``, ``run/step``, ``run/step/task`` or ``run/step/task/attempt``,
             with ``Flow/`` in front where no flow is given. Without a run, the latest one that has started the step; None = the
             latest run.
@@ -66,11 +66,14 @@ def find_target(metadata: Metadata, pathspec: str | None, flow: str | None) -> T
         UsageError: it has another form.
         NotFound: there is no such run, step, task or attempt.
     """
+    metadata = session.metadata
     name, run, step, task, attempt = _parts(pathspec, flow)
     if run is None:
         run = _latest_run(metadata, name, step)
     elif metadata.run(name, run) is None:
-        raise _no_run(metadata, name, run)
+        from flow_core.api import unknown_run  # brings the start of runs with it
+
+        raise unknown_run(session, name, run)
     target = Target(name, run, step, task, attempt)
     _check_started(metadata, target)
     return target
@@ -130,18 +133,6 @@ def _latest_run(metadata: Metadata, flow: str, step: str | None) -> str:
         where=metadata.url,
         why=f"the latest, {runs[0].pathspec}, has the steps {', '.join(steps) or '(none yet)'}",
         hint=did_you_mean(step or "", steps) or f"{flow}/{runs[0].run}",
-    )
-
-
-def _no_run(metadata: Metadata, flow: str, run: str) -> NotFound:
-    latest = ", ".join(r.run for r in metadata.runs(flow, limit=_SHOWN))
-    return NotFound(
-        f"There is no run {flow}/{run}",
-        where=metadata.url,
-        why="the index does not know it",
-        hint=f"latest runs: {latest}"
-        if latest
-        else did_you_mean(flow, metadata.flows()) or "flow runs",
     )
 
 

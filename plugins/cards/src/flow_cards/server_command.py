@@ -93,7 +93,7 @@ def _followed(
         return flow, None
     if flow is None and run.isidentifier():
         return run, None  # the latest run of this flow, which may be yet to come
-    target = find_target(session.metadata, run, flow)
+    target = find_target(session, run, flow)
     if target.step is not None:
         raise UsageError(
             f"'{run}' is no run",

@@ -54,7 +54,7 @@ def reader(store: str | None = None) -> Reader:
             from flow_core.api import UsageError
 
             raise UsageError(
-                f"A {type(store).__name__} is no URL of a store",
+                f"The URL of a store is text, not {type(store).__name__}",
                 where="store=",
                 hint="store='s3://bucket/prefix'",
             )

@@ -13,11 +13,9 @@ from flow_core.api import (
     RunDocument,
     RunRecord,
     UsageError,
-    command_line,
     current_code,
-    did_you_mean,
-    index_lacks,
     read_code,
+    unknown_run,
 )
 
 if TYPE_CHECKING:
@@ -60,27 +58,8 @@ def find_run(context: CommandContext, text: str) -> FoundRun:
     session: Session = context.session()
     record = session.metadata.run(*parts)
     if record is None:
-        raise _no_run(session, *parts)
+        raise unknown_run(session, *parts)
     return FoundRun(record, session.run_document(*parts))
-
-
-def _no_run(session: Session, flow: str, run: str) -> NotFound:
-    metadata = session.metadata
-    if index_lacks(metadata, session.store, flow, run):
-        return NotFound(
-            f"The index does not know the run {flow}/{run}",
-            where=metadata.url,
-            why=f"the store {session.store.url} has runs that the index lacks",
-            hint=command_line(session, "reindex"),
-        )
-    latest = [r.run for r in metadata.runs(flow, limit=5)]
-    return NotFound(
-        f"There is no run {flow}/{run}",
-        where=metadata.url,
-        hint="latest runs: " + ", ".join(latest)
-        if latest
-        else did_you_mean(flow, metadata.flows()),
-    )
 
 
 def code_of_run(session: Session, run: FoundRun) -> dict[str, CodeFile]:

@@ -104,7 +104,9 @@ def _refuse(top: dict[str, Any], script: str) -> None:
             f"--environment={kind} is not offered by flow-metaflow yet",
             where=script,
             why="flow-conda and flow-pypi make environments for steps: conda and pypi",
-            hint="--environment=pypi, or install the packages here, and leave --environment out",
+            hint="@pypi_base(pyproject='pyproject.toml') above the flow: its uv.lock counts"
+            if kind == "uv"
+            else "--environment=pypi, or install the packages here, and leave --environment out",
         )
     _refuse_metadata(top, script)
 

@@ -22,6 +22,8 @@ class ContainerOptions(Options):
     on. Of an amount that @resources gives too, the larger one counts. Since 0.1.
     """
 
+    chooses = "compute"
+
     image: str | None = option(
         None, "The image, which needs a shell and a Python; default: python in this one's version."
     )
@@ -88,6 +90,7 @@ class ContainerOptions(Options):
                     why="values would be seen in what is recorded of the run",
                     hint="set it by @environment; or name it, and set it where you start the run",
                 )
+        words_of(self.options)
         if self.image is not None and not self.image.strip():
             raise DefinitionError("Option 'image' is empty", hint="@container(image='python:3.12')")
 
@@ -99,8 +102,19 @@ def listed(value: str | Sequence[str]) -> list[str]:
 
 
 def words_of(value: str | Sequence[str]) -> list[str]:
-    """Return the words of a text as a shell reads them; a list as it is."""
-    return shlex.split(value) if isinstance(value, str) else list(value)
+    """Return the words of a text as a shell reads them; a list as it is.
+
+    Raises:
+        DefinitionError: it has a quote without an end.
+    """
+    try:
+        return shlex.split(value) if isinstance(value, str) else list(value)
+    except ValueError as error:
+        raise DefinitionError(
+            f"Option 'options' cannot be read: {value!r}",
+            why=str(error),
+            hint="@container(options='--cap-drop=all --read-only')",
+        ) from None
 
 
 container = StepDecorator("container", ContainerOptions)

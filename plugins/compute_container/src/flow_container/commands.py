@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flow_container import listed, words_of
+from flow_container import ContainerOptions, listed, words_of
 from flow_container.engine import Engine
-from flow_core.api import UsageError
+from flow_core.api import DefinitionError, SettingsError, UsageError
 
 
 class Wanted(NamedTuple):
@@ -62,6 +62,28 @@ def default_image() -> str:
     """Return the name of the image that has this process's version of Python."""
     major, minor = sys.version_info[:2]
     return f"python:{major}.{minor}"
+
+
+def check_settings(setting: Callable[[str], Any]) -> None:
+    """Refuse settings that the options of the same names could not have.
+
+    Args:
+        setting: returns the value of a setting.
+
+    Raises:
+        SettingsError: one is such.
+    """
+    for name in ("image", "volumes", "variables", "options"):
+        value = setting(f"container_{name}")
+        try:
+            ContainerOptions(**({name: value} if value else {}))
+        except DefinitionError as error:
+            raise SettingsError(
+                error.what.replace(f"Option '{name}'", f"Setting 'container_{name}'"),
+                where=f"FLOW_CONTAINER_{name.upper()}, or container_{name} in [tool.flow]",
+                why=error.why,
+                hint=error.hint,
+            ) from None
 
 
 def settle(

@@ -17,6 +17,7 @@ _LOG_SIZE = 8000  # characters
 _SIGNALS = {int(each) for each in signal.Signals}
 _FOREIGN = "exec format error"
 _MISSING = "no such file or directory"
+_BAD_OPTION = ("unknown flag", "unknown shorthand flag", "invalid argument")
 _INITS = ("catatonit", "tini", "dumb-init")  # what podman and Docker put before a command
 
 
@@ -119,4 +120,7 @@ def cannot_start(ended: Ended, words: str, image: Image) -> Ended:
     elif "executable file" in lowered or ("exec" in lowered and _MISSING in lowered):
         message = f"image '{image.name}' has no shell at /bin/sh: {words}"
         hint = "an image with a shell and a Python: --with container:image=…"
+    elif lowered.startswith(_BAD_OPTION):
+        message = f"the container cannot be started: {words}"
+        hint = "options= has words for podman run, or docker run: see podman run --help"
     return ended._replace(cause="launch", message=message, hint=hint)

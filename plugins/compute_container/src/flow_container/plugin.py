@@ -33,7 +33,8 @@ def flow_settings(settings: Settings) -> None:
         choices=("missing", "always", "never"),
     )
     add("container_variables", "", "Names of variables that containers get, by commas: AWS_*.")
-    add("container_options", "", "Further words for podman run or docker run, separated by spaces.")
+    words = "Further words for podman run or docker run, separated by spaces."
+    add("container_options", "", words, separator=" ")
 
 
 @hookimpl

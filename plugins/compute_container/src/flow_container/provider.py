@@ -7,6 +7,7 @@ import shutil
 import time
 
 from flow_container.backend import ContainerBackend
+from flow_container.commands import check_settings
 from flow_container.engine import find_engine
 from flow_core.api import ComputeCapabilities, RunRecord, Runtime, Settings, Store
 from flow_remote.provider import RemoteCompute
@@ -34,7 +35,8 @@ class ContainerCompute(RemoteCompute):
         return ContainerBackend(cache=_runtimes())
 
     def prepare(self, runtime: Runtime) -> None:
-        """Refuse to begin where no container can run."""
+        """Refuse to begin where no container can run, or with settings that none can have."""
+        check_settings(runtime.setting)
         find_engine(str(runtime.setting("container_runtime") or ""))
         super().prepare(runtime)
 

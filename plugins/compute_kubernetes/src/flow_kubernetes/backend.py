@@ -246,7 +246,7 @@ class KubernetesBackend:
         Raises:
             Refusal, Unreachable: it could not be done.
         """
-        limits = {} if patience is None else {"patience": patience}
+        limits: dict[str, Any] = {} if patience is None else {"patience": patience}
         options: dict[str, Any] = {"propagationPolicy": "Background"}
         # Without any grace, a pod would be gone before its node has ended it.
         graces = {"gracePeriodSeconds": max(1, math.ceil(grace))}

@@ -22,7 +22,7 @@ import urllib3
 from kubernetes import client, config
 
 from flow_core.api import FlowError, did_you_mean
-from flow_kubernetes.settings import PREFIX
+from flow_kubernetes.settings import PREFIX, is_inside, kubeconfigs
 
 _config: Any = config  # it has no types, and neither have connections
 
@@ -72,11 +72,13 @@ class Place(NamedTuple):
         server: URL of its API server.
         namespace: the one to use where none is named.
         source: where that is known from, for errors.
+        context: of the kubeconfig; ``""`` = the cluster around this pod.
     """
 
     server: str
     namespace: str
     source: str
+    context: str = ""
 
 
 class Connection:
@@ -111,6 +113,7 @@ class Connection:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         patience: float = _PATIENCE,
+        timeout: tuple[float, float] = (_CONNECT, _ANSWER),
     ) -> dict[str, Any]:
         """Make a request; return the object that is answered.
 
@@ -123,6 +126,7 @@ class Connection:
             query: parameters.
             body: what is sent.
             patience: seconds.
+            timeout: seconds of each request until there is a connection, and then an answer.
 
         Raises:
             Refusal: the server does not do it.
@@ -132,7 +136,7 @@ class Connection:
         pause = _FIRST_PAUSE
         while True:
             try:
-                response = self._send(verb, path, query, body, (_CONNECT, _ANSWER))
+                response = self._send(verb, path, query, body, timeout)
                 data = response.data
                 if response.status < 400:
                     return _object(data)
@@ -141,7 +145,7 @@ class Connection:
                     raise refusal
                 why, wait = refusal.message, _retry_after(response)
             except (urllib3.exceptions.HTTPError, client.ApiException, OSError, _NoObject) as error:
-                why, wait = self._why(error), 0.0
+                why, wait = self._why(error, timeout), 0.0
             wait = max(wait, pause * random.uniform(0.5, 1.0))
             if time.monotonic() + wait > deadline or self._stopped.wait(wait):
                 raise Unreachable(f"the API server at {self.place.server} does not answer: {why}")
@@ -215,14 +219,14 @@ class Connection:
         response: urllib3.HTTPResponse = answer.response
         return response
 
-    def _why(self, error: Exception) -> str:
+    def _why(self, error: Exception, timeout: tuple[float, float] = (_CONNECT, _ANSWER)) -> str:
         """Return an error of the network in one line, without addresses of objects."""
         if isinstance(error, urllib3.exceptions.NewConnectionError):
             return str(error).rpartition(": ")[2]
         if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-            return f"no connection within {_CONNECT:g} s"
+            return f"no connection within {timeout[0]:g} s"
         if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-            return f"no answer within {_ANSWER:g} s"
+            return f"no answer within {timeout[1]:g} s"
         if isinstance(error, _NoObject):
             return str(error)
         if isinstance(error, client.ApiException):
@@ -273,13 +277,13 @@ def _configuration(setting: Callable[[str], Any]) -> tuple[client.Configuration,
     configuration.retries = False  # repetitions are ours, where they are counted
     configuration.keep_alive = True  # a watch notices when its server is gone
     configuration.connection_pool_maxsize = 16
-    path = setting(PREFIX + "config") or os.environ.get("KUBECONFIG") or "~/.kube/config"
-    context = setting(PREFIX + "context")
-    files = [os.path.expanduser(part) for part in path.split(os.pathsep) if part]
+    path, files = kubeconfigs(setting)
+    context = ""
     if any(map(os.path.exists, files)):
-        namespace = _from_kubeconfig(configuration, os.pathsep.join(files), context)
+        wanted = setting(PREFIX + "context")
+        namespace, context = _from_kubeconfig(configuration, os.pathsep.join(files), wanted)
         source = path
-    elif not setting(PREFIX + "config") and "KUBERNETES_SERVICE_HOST" in os.environ:
+    elif is_inside(setting):
         namespace, source = _from_inside(configuration), "the pod's service account"
     else:
         raise FlowError(
@@ -288,11 +292,13 @@ def _configuration(setting: Callable[[str], Any]) -> tuple[client.Configuration,
             why="there is no kubeconfig, and this is no pod of a cluster",
             hint="kubectl config view shows what kubectl uses; FLOW_KUBERNETES_CONFIG=PATH names another",
         )
-    return configuration, Place(configuration.host, namespace or "default", source)
+    return configuration, Place(configuration.host, namespace or "default", source, context)
 
 
-def _from_kubeconfig(configuration: client.Configuration, path: str, context: str) -> str:
-    """Take a kubeconfig; return the namespace of its context."""
+def _from_kubeconfig(
+    configuration: client.Configuration, path: str, context: str
+) -> tuple[str, str]:
+    """Take a kubeconfig; return the namespace of its context, and that context's name."""
     told = _Told()
     try:
         known, current = _config.list_kube_config_contexts(path)
@@ -321,8 +327,7 @@ def _from_kubeconfig(configuration: client.Configuration, path: str, context: st
             hint="kubectl get pods must work first",
         )
     chosen = by_name[context] if context else current
-    namespace: str = chosen.get("context", {}).get("namespace", "")
-    return namespace
+    return chosen.get("context", {}).get("namespace", ""), chosen["name"]
 
 
 def _from_inside(configuration: client.Configuration) -> str:

@@ -41,9 +41,10 @@ def list_command(context: CommandContext) -> click.Command:
     ) -> None:
         with _jobs(context, **place) as (jobs, session):
             mine = session.settings.user() if run is None and not everybody else ""
-            found = [
-                j for j in jobs.find(_choice(run, step, user or mine)) if ended or not j.is_over
-            ]
+            all_found = jobs.find(_choice(run, step, user or mine))
+            if run is not None and not all_found:
+                _check(session, jobs, run, step)
+            found = [job for job in all_found if ended or not job.is_over]
         if as_json:
             context.echo(json.dumps([one._asdict() for one in found], indent=2))
             return
@@ -55,6 +56,7 @@ def list_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "list",
+        short_help="List the jobs of runs that wait or run in the cluster.",
         callback=list_jobs,
         params=[
             click.Argument(["run"], required=False),
@@ -81,8 +83,11 @@ def kill_command(context: CommandContext) -> click.Command:
                 why="neither a run nor a user is named",
                 hint="flow kubernetes kill MyFlow/12, or --user NAME; flow kubernetes list shows them",
             )
-        with _jobs(context, **place) as (jobs, _):
-            found = [j for j in jobs.find(_choice(run, step, user or "")) if not j.is_over]
+        with _jobs(context, **place) as (jobs, session):
+            all_found = jobs.find(_choice(run, step, user or ""))
+            if run is not None and not all_found:
+                _check(session, jobs, run, step)
+            found = [job for job in all_found if not job.is_over]
             jobs.end(found, grace)
         if as_json:
             context.echo(json.dumps([one._asdict() for one in found], indent=2))
@@ -94,6 +99,7 @@ def kill_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "kill",
+        short_help="End jobs that wait or run in the cluster.",
         callback=kill,
         params=[
             click.Argument(["run"], required=False),
@@ -117,8 +123,8 @@ def logs_command(context: CommandContext) -> click.Command:
     """Make the click command."""
 
     def logs(task: str, tail: int | None, follow: bool, **place: Any) -> None:
-        with _jobs(context, **place) as (jobs, _):
-            for pod in _pods(jobs, task):
+        with _jobs(context, **place) as (jobs, session):
+            for pod in _pods(session, jobs, task):
                 for piece in jobs.log(pod, tail, follow):
                     text = piece.decode(errors="replace")
                     sys.stdout.write(harmless(text, colours=sys.stdout.isatty()))
@@ -126,6 +132,7 @@ def logs_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "logs",
+        short_help="Show what the pod of a task wrote.",
         callback=logs,
         params=[
             click.Argument(["task"], metavar="TASK|JOB"),
@@ -170,7 +177,23 @@ def _choice(run: str | None, step: str | None, user: str) -> Choice:
     return Choice(flow, run_, step or of_run, task, user)
 
 
-def _pods(jobs: Jobs, task: str) -> Sequence[str]:
+def _check(session: Session, jobs: Jobs, run: str, step: str | None) -> None:
+    """Raise `NotFound` for a run, or a flow, that has no job since there is none of this name."""
+    from flow_kubernetes.jobs_in_cluster import Choice
+    from flow_remote.runs import check_run
+
+    named = run.strip("/")
+    if step and named.count("/") == 1:
+        named = f"{named}/{step}"
+    check_run(
+        session,
+        named,
+        lambda: {f"{job.flow}/{job.run}" for job in jobs.find(Choice())},
+        f"namespace {jobs.namespace}",
+    )
+
+
+def _pods(session: Session, jobs: Jobs, task: str) -> Sequence[str]:
     """Return the pods of a task's last attempt, or of a job.
 
     Raises:
@@ -184,6 +207,8 @@ def _pods(jobs: Jobs, task: str) -> Sequence[str]:
         found = sorted(found, key=lambda job: int(job.attempt))
     else:
         found = [job for job in jobs.find(Choice()) if job.name == name]
+    if not found and task.count("/") == 3:
+        _check(session, jobs, task, None)
     if not found or not found[-1].pods:
         raise NotFound(
             f"'{task}' has no pod in the cluster",

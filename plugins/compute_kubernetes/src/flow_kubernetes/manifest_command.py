@@ -32,7 +32,9 @@ wrong: flow kubernetes manifest my_flow.py train | kubectl apply -f -"""
 
 _RUN = "trial"
 _TRIAL = """\
-for python in "${FLOW_PYTHON:-python3}" python3 python; do
+set -- python3 python
+[ -z "$FLOW_PYTHON" ] || set -- "$FLOW_PYTHON"
+for python in "$@"; do
   if command -v "$python" >/dev/null 2>&1; then
     exec "$python" -c 'import os, platform, sys
 print("Python", platform.python_version(), platform.machine(), "as user", os.getuid(), "in", os.getcwd())
@@ -41,7 +43,7 @@ for folder in (os.getcwd(), "/tmp"):
 print("a task could run here")'
   fi
 done
-echo "this image has no Python: a task could not run here" >&2; exit 127
+echo "this image has no ${FLOW_PYTHON:-Python}: a task could not run here" >&2; exit 127
 """
 
 

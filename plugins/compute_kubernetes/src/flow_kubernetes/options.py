@@ -21,6 +21,8 @@ class KubernetesOptions(Options):
     Names with values may be a text, ``"disk=ssd,zone=a"``, and so may lists, ``"a,b"``. Since 0.1.
     """
 
+    chooses = "compute"
+
     cpu: float | None = option(None, "Processors; parts of one are allowed.")
     memory: float | None = option(None, "Megabytes of memory; a task that takes more is ended.")
     disk: float | None = option(None, "Megabytes of disk for what a task writes beside its store.")

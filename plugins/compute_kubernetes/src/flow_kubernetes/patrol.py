@@ -216,6 +216,9 @@ def _hint(job: Tracked) -> str:
         return f"kubectl -n {job.namespace} get secrets,configmaps shows those that there are"
     if "mage" in job.why:
         return "check the name: @kubernetes(image=…); private ones need image_pull_secrets"
-    pod = next(iter(job.pods.values()), None)
-    what = f"pod {pod}" if pod else f"job {job.name}"
-    return f"kubectl -n {job.namespace} describe {what}"
+    # Job and pods are deleted by now; what was said of them is kept for an hour.
+    name = next(iter(job.pods.values()), job.name)
+    return (
+        f"kubectl -n {job.namespace} get events --field-selector involvedObject.name={name} shows all "
+        "that was said of it"
+    )

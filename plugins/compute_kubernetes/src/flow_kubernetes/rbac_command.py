@@ -62,6 +62,7 @@ def rbac_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "rbac",
+        short_help="Print the least rights with which runs can be started.",
         callback=rbac,
         params=[
             click.Option(

@@ -5,6 +5,7 @@ Every session declares them, so nothing is imported here that takes time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,25 @@ def _declare_times(settings: Settings) -> None:
         "Seconds from SIGTERM to SIGKILL when the cluster ends a pod.",
         minimum=0,
     )
+
+
+def kubeconfigs(setting: Callable[[str], Any]) -> tuple[str, list[str]]:
+    """Return where a kubeconfig may be, as it was said, and the paths of its files.
+
+    Args:
+        setting: returns a setting's value.
+    """
+    said = setting(PREFIX + "config") or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    return said, [os.path.expanduser(part) for part in said.split(os.pathsep) if part]
+
+
+def is_inside(setting: Callable[[str], Any]) -> bool:
+    """Whether this is a pod whose own cluster counts where there is no kubeconfig.
+
+    Args:
+        setting: returns a setting's value.
+    """
+    return not setting(PREFIX + "config") and "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def options_of(setting: Callable[[str], Any]) -> dict[str, Any]:

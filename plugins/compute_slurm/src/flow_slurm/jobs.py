@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from flow_core.api import NotFound
+from flow_core.api import NotFound, Session, UsageError
+from flow_remote.runs import check_run
 from flow_slurm.client import Client, SlurmError, unreachable
 from flow_slurm.endings import waiting_text
 from flow_slurm.scripts import Folder, read_folder
@@ -87,6 +88,35 @@ def the_jobs(jobs: Sequence[FlowJob], ids: Sequence[str]) -> list[FlowJob]:
             )
         found += [job for job in some if job not in found]
     return found
+
+
+def check_runs(
+    session: Session, jobs: Sequence[FlowJob], paths: Sequence[str], step: str | None
+) -> None:
+    """Return where flows, runs or steps of these names are there, though they may have no job.
+
+    Args:
+        session: of the command.
+        jobs: all that Slurm knows, also those that have ended.
+        paths: ``Flow``, ``Flow/run`` or ``Flow/run/step``.
+        step: the step that is asked for beside them; None = any.
+
+    Raises:
+        UsageError: a name is none of a flow, run or step.
+        NotFound: there is none of one of these names.
+    """
+    for path in paths:
+        named = path.strip("/")
+        if named.count("/") > 2 or not all(named.split("/")):
+            raise UsageError(
+                f"'{path}' names no run, and no job",
+                why="a run is FLOW/RUN, a step of it FLOW/RUN/STEP, a job is a number",
+                hint="see which there are: flow slurm list",
+            )
+        if step and named.count("/") == 1:
+            named = f"{named}/{step}"
+        if not any(job.is_of({named}) for job in jobs):
+            check_run(session, named, lambda: {job.folder.run for job in jobs}, "the jobs of Slurm")
 
 
 def _order(id: str) -> tuple[int, int]:

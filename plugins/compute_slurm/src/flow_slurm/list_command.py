@@ -10,7 +10,7 @@ import click
 
 from flow_core.api import CommandContext, FlowError, UsageError
 from flow_slurm.client import Client, SlurmError
-from flow_slurm.jobs import FlowJob, find_jobs, the_jobs
+from flow_slurm.jobs import FlowJob, check_runs, find_jobs, the_jobs
 
 
 def list_command(context: CommandContext) -> click.Command:
@@ -19,9 +19,12 @@ def list_command(context: CommandContext) -> click.Command:
     def show(
         run: str | None, step: str | None, user: str | None, ended: bool, as_json: bool
     ) -> None:
+        known = find_jobs(Client())
+        if run is not None:
+            check_runs(context.session(), known, [run], step)
         jobs = [
             job
-            for job in find_jobs(Client())
+            for job in known
             if (ended or not job.state.has_ended)
             and (run is None or job.is_of({run.strip("/")}))
             and step in (None, job.step)
@@ -37,6 +40,7 @@ def list_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "list",
+        short_help="List the jobs of flows that wait or run.",
         callback=show,
         params=[
             click.Argument(["run"], required=False),
@@ -61,10 +65,12 @@ def kill_command(context: CommandContext) -> click.Command:
                 hint="flow slurm kill 12_3, or flow slurm kill MoviesFlow/12",
             )
         client = Client()
-        known = [job for job in find_jobs(client) if not job.state.has_ended]
-        ids = [word for word in words if word[0].isdigit()]
+        there = find_jobs(client)
+        known = [job for job in there if not job.state.has_ended]
+        ids = [word for word in words if word[:1].isdigit()]
         jobs = the_jobs(known, ids)
-        paths = {word.strip("/") for word in words}
+        paths = {word.strip("/") for word in words if word not in ids}
+        check_runs(context.session(), there, sorted(paths), step)
         jobs += [job for job in known if job not in jobs and job.is_of(paths)]
         jobs = [job for job in jobs if step in (None, job.step)]
         try:
@@ -83,6 +89,7 @@ def kill_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "kill",
+        short_help="End jobs of flows.",
         callback=kill,
         params=[
             click.Argument(["words"], nargs=-1, metavar="JOB | FLOW[/RUN]..."),
@@ -96,7 +103,10 @@ def kill_command(context: CommandContext) -> click.Command:
 
 
 def _lines(jobs: Sequence[FlowJob]) -> list[str]:
-    rows = [(job.state.id, job.state.state, job.folder.run, job.name, job.why) for job in jobs]
+    if not jobs:
+        return []
+    rows = [("JOB", "STATE", "RUN", "NAME", "NODE OR REASON")]
+    rows += [(job.state.id, job.state.state, job.folder.run, job.name, job.why) for job in jobs]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -47,6 +47,8 @@ class SlurmOptions(Options):
     Since 0.1.
     """
 
+    chooses = "compute"
+
     partition: str | None = option(None, "Partition, or several by commas; default: the cluster's.")
     cpus: int | None = option(None, "Processors of a task.")
     memory: float | None = option(

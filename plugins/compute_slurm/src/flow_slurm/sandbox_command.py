@@ -34,6 +34,7 @@ def sandbox_command(context: CommandContext) -> click.Command:
     number = click.IntRange(min=1)
     return click.Command(
         "sandbox",
+        short_help="Start a real Slurm on this machine, without root.",
         callback=sandbox,
         params=[
             click.Argument(["command"], nargs=-1, type=click.UNPROCESSED),
@@ -73,17 +74,31 @@ def _tell(context: CommandContext, cluster: Sandbox) -> None:
 
 
 def _run_inside(cluster: Sandbox, command: Sequence[str]) -> int:
-    # Ctrl-C is for the command, which ends its jobs; then the cluster ends.
-    handler = signal.signal(signal.SIGINT, lambda *_: None)
+    """Run a command; return its status when it has ended, however it was asked to."""
+    began: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []  # signals that came while it was being started
+
+    def pass_on(number: int, _: object = None) -> None:
+        if began:
+            began[0].send_signal(number)
+        else:
+            early.append(number)
+
+    # Ctrl-C is for the command, which has it from the terminal and ends its jobs; then the cluster ends.
+    handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: pass_on, signal.SIGHUP: pass_on}
+    before = {number: signal.signal(number, each) for number, each in handlers.items()}
     try:
-        process = subprocess.Popen(list(command), env={**os.environ, **cluster.variables})
-        return _status(process.wait())
+        began.append(subprocess.Popen(list(command), env={**os.environ, **cluster.variables}))
+        for number in early:
+            pass_on(number)
+        return _status(began[0].wait())
     except OSError as error:
         raise FlowError(
             f"'{command[0]}' could not be started", why=error.strerror, hint="check its name"
         ) from None
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _status(code: int) -> int:

@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
 }
 """The option of ``@slurm`` → what counts where nobody says anything. Empty, or 0 = the cluster's."""
 
+_SEPARATORS = {"setup": "\n", "extra": " "}
 _MINIMA = {"cpus": 1, "memory": 0, "nodes": 0, "throttle": 0}
 
 
@@ -41,6 +42,7 @@ def declare(settings: Settings) -> None:
             default,
             f"Default of the option {name} of @slurm.",
             minimum=_MINIMA.get(name),
+            separator=_SEPARATORS.get(name, ","),
         )
     settings.declare(
         "slurm_folder",

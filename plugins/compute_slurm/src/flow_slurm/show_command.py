@@ -43,6 +43,7 @@ def logs_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "logs",
+        short_help="Show what a job wrote before its task began.",
         callback=logs,
         params=[
             click.Argument(["id"], metavar="JOB"),
@@ -70,6 +71,7 @@ def script_command(context: CommandContext) -> click.Command:
 
     return click.Command(
         "script",
+        short_help="Print the batch script of a job, or of a step.",
         callback=script,
         params=[click.Argument(["words"], nargs=-1, metavar="JOB | [FILE] STEP")],
         help="Print the batch script of a JOB; or one for a STEP of today's flow, without asking a "

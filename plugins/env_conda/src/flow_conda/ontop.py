@@ -62,6 +62,7 @@ def with_pypi(
             python=".".join(python.split(".")[:2]),
             work=work,
             installed=there,
+            constraints=asked.constraints,
             hashes=asked.hashes,
             sources=sources._replace(links=(*asked.links, *sources.links)),
         )

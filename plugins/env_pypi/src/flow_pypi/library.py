@@ -54,7 +54,7 @@ def requirements_of(options: Mapping[str, object], files: Mapping[str, str]) -> 
     name = str(options.get("requirements") or "")
     if not name:
         return RequirementsFile(tuple(own))
-    read_ = read_requirements(files[name], name)
+    read_ = read_requirements(files[name], name, files)
     return read_._replace(requirements=(*own, *read_.requirements))
 
 
@@ -118,6 +118,7 @@ def resolve_asked(
         work=work,
         interpreter=interpreter,
         installed=installed,
+        constraints=asked.constraints,
         hashes=asked.hashes,
         sources=sources,
         locked=locked,

@@ -49,6 +49,7 @@ def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
     """Ask for the environment."""
     from flow_pypi.decorators import PypiOptions, asked
     from flow_pypi.project import lock_beside
+    from flow_pypi.wanted import files_included
 
     options = step.options("pypi")
     if not isinstance(options, PypiOptions):
@@ -58,6 +59,8 @@ def flow_plan_step(step: StepDefinition, draft: PlanDraft) -> None:
         return
     files = [name for name in (options.requirements, options.pyproject) if name]
     folder = os.path.dirname(step.function.__code__.co_filename)
+    if options.requirements:
+        files += files_included(folder, options.requirements)
     lock = lock_beside(options.pyproject) if options.pyproject else ""
     if lock and os.path.isfile(os.path.join(folder, os.path.expanduser(lock))):
         files.append(lock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flow_core.api import CommandFailed, EnvironmentWork, NoEnvironment
@@ -97,10 +97,13 @@ def _check_fresh(project: Mapping[str, Any], lock: str, pyproject: str) -> None:
     for more in project.get("optional-dependencies", {}).values():
         wanted += more
     stated = own.get("metadata", {}).get("requires-dist", ())
-    before = {(normal(d["name"]), _sorted(d.get("specifier", ""))) for d in stated}
+    before = {
+        (normal(d["name"]), _extras(d.get("extras", ())), _sorted(d.get("specifier", "")))
+        for d in stated
+    }
     now = {_demand(text, pyproject) for text in wanted}
     if now != before:
-        changed = ", ".join(sorted({name for name, _ in now ^ before}))
+        changed = ", ".join(sorted({name for name, *_ in now ^ before}))
         raise NoEnvironment(
             f"'{lock_beside(pyproject)}' does not belong to its pyproject.toml any more",
             where=lock_beside(pyproject),
@@ -109,8 +112,8 @@ def _check_fresh(project: Mapping[str, Any], lock: str, pyproject: str) -> None:
         )
 
 
-def _demand(text: str, pyproject: str) -> tuple[str, str]:
-    """Return the name and the versions in a requirement."""
+def _demand(text: str, pyproject: str) -> tuple[str, str, str]:
+    """Return the name, the extras and the versions in a requirement."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
@@ -122,7 +125,11 @@ def _demand(text: str, pyproject: str) -> tuple[str, str]:
             why=str(error).splitlines()[0],
             hint="correct it",
         ) from None
-    return normal(found.name), _sorted(str(found.specifier))
+    return normal(found.name), _extras(found.extras), _sorted(str(found.specifier))
+
+
+def _extras(names: Iterable[str]) -> str:
+    return ",".join(sorted(map(normal, names)))
 
 
 def _sorted(specifier: str) -> str:

@@ -139,11 +139,13 @@ def disk_full(error: OSError, folder: str) -> NoEnvironment:
 
 def _no_space(text: str) -> NoEnvironment | None:
     words = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
-    if not any(word in text for word in words):
+    told = [line for line in text.splitlines() if any(word in line for word in words)]
+    if not told:
         return None
-    path = re.search(r"`(/[^`]+)`|(?<!\w)(/\S+)", text)
+    # The last one: of two files that it names, the other one is only read.
+    *_, (quoted, plain) = [("", ""), *re.findall(r"`(/[^`]+)`|(?<!\w)(/\S+)", told[0])]
     why = "Disk quota exceeded" if "uota" in text else "No space left on device"
-    return disk_full(OSError(28, why), (path[1] or path[2]).rstrip(":") if path else WHERE)
+    return disk_full(OSError(28, why), (quoted or plain).rstrip(":") or WHERE)
 
 
 def _refused(text: str, where: str, sources: Sources) -> NoEnvironment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,6 +15,7 @@ _VERSION = re.compile(r"\d[\w.!+*-]*")
 _REST = re.compile(
     r"\s*(?:@\s*\S.*|\(?\s*(?:(?:===|[<>=!~]=|[<>])\s*[\w.!+*-]+\s*,?\s*)*\)?\s*(?:;.*)?)"
 )
+_INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)[ =]*([^\s:]+)")
 _OPTION = re.compile(r"(-i|--index-url|--extra-index-url|-f|--find-links)[ =]+(\S+)$")
 
 
@@ -26,6 +28,7 @@ class RequirementsFile(NamedTuple):
         index_url: of its option ``--index-url``; ``''`` = none.
         extra_index_urls: of ``--extra-index-url``.
         links: of ``--find-links``.
+        constraints: requirement strings that ask for nothing, but hold for what is taken: of ``-c``.
     """
 
     requirements: tuple[str, ...]
@@ -33,6 +36,7 @@ class RequirementsFile(NamedTuple):
     index_url: str = ""
     extra_index_urls: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
 
 
 def normal(name: str) -> str:
@@ -121,47 +125,129 @@ def _checked(text: str) -> str:
     return text
 
 
-def read_requirements(text: str, name: str) -> RequirementsFile:
-    """Return what a requirements file says.
+def read_requirements(
+    text: str, name: str, files: Mapping[str, str] | None = None
+) -> RequirementsFile:
+    """Return what a requirements file says, with what it includes by ``-r`` and ``-c``.
 
     Args:
         text: its text.
-        name: its name, for errors.
+        name: its name, for errors; what it includes is named relative to it.
+        files: name → text of the files that it includes, see `files_included`.
 
     Raises:
-        NoEnvironment: a line is an option which would make the lock depend on more than the file.
+        NoEnvironment: it includes another file, or a line is an option which would make the lock
+            depend on more than files.
+    """
+    reading = _Reading(files or {})
+    reading.read(text, name, reading.wanted)
+    return reading.result()
+
+
+def files_included(folder: str, name: str) -> list[str]:
+    """Return the names of the files that a requirements file includes, and that those include.
+
+    Args:
+        folder: to which names are relative.
+        name: of the requirements file; one that is not there includes nothing.
     """
     found: list[str] = []
-    hashes: dict[str, frozenset[str]] = {}
-    options: dict[str, list[str]] = {"i": [], "extra": [], "f": []}
-    for number, line in _lines(text):
+    waiting = [name]
+    while waiting:
+        path = os.path.join(folder, os.path.expanduser(waiting.pop(0)))
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = _lines(file.read())
+        except (OSError, UnicodeDecodeError):
+            continue  # who resolves says so
+        for _, line in lines:
+            included = _INCLUDE.fullmatch(line)
+            other = _beside(name, included[2]) if included else name
+            if other not in (name, *found):
+                found.append(other)
+                waiting.append(other)
+    return found
+
+
+def _beside(name: str, other: str) -> str:
+    return os.path.normpath(os.path.join(os.path.dirname(name), other))
+
+
+class _Reading:
+    """Puts together what requirements files say that include each other.
+
+    Args:
+        files: name → text of those that are included.
+    """
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+        self._seen: set[tuple[str, bool]] = set()
+        self._hashes: dict[str, frozenset[str]] = {}
+        self._options: dict[str, list[str]] = {"i": [], "extra": [], "f": []}
+        self.wanted: list[str] = []
+        self.limits: list[str] = []
+
+    def read(self, text: str, name: str, into: list[str]) -> None:
+        """Read one file, and what it includes; its requirements go into a list of this object."""
+        self._seen.add((name, into is self.limits))
+        for number, line in _lines(text):
+            included = _INCLUDE.fullmatch(line)
+            if included:
+                limits = included[1].startswith(("-c", "--c"))
+                place = f"{name}:{number}"
+                self._include(_beside(name, included[2]), place, self.limits if limits else into)
+            elif line.startswith("-"):
+                self._option(line, f"{name}:{number}")
+            else:
+                self._requirement(line, into)
+
+    def _include(self, name: str, place: str, into: list[str]) -> None:
+        if (name, into is self.limits) in self._seen:
+            return
+        if name not in self._files:
+            raise NoEnvironment(
+                f"The file '{name}' cannot be read, which the requirements file includes",
+                where=place,
+                why="there is no such file: its path is relative to the file that includes it",
+                hint="correct the path, or put what it includes into the file",
+            )
+        self.read(self._files[name], name, into)
+
+    def _option(self, line: str, place: str) -> None:
         option = _OPTION.match(line)
-        if option:
-            check_no_password(option[2])
-            kind = {"-i": "i", "--index-url": "i", "--extra-index-url": "extra"}.get(option[1], "f")
-            options[kind].append(option[2])
-            continue
-        if line.startswith("-"):
+        if option is None:
             raise NoEnvironment(
                 f"The requirements file has an option that is not understood: {line}",
-                where=f"{name}:{number}",
-                why="a lock may depend on this file only: it has requirements, one a line, and "
-                "--index-url, --extra-index-url and --find-links",
-                hint="put what the option includes into the file",
+                where=place,
+                why="a lock may depend on files only: they have requirements, one a line, -r and -c "
+                "with other files, and --index-url, --extra-index-url and --find-links",
+                hint="make a wheel of the folder, and name that: uv build --wheel FOLDER"
+                if line.startswith(("-e", "--editable"))
+                else "leave it out",
             )
+        check_no_password(option[2])
+        kind = {"-i": "i", "--index-url": "i", "--extra-index-url": "extra"}.get(option[1], "f")
+        self._options[kind].append(option[2])
+
+    def _requirement(self, line: str, into: list[str]) -> None:
         wanted, *digests = re.split(r"\s+--hash[= ]", line)
         check_no_password(wanted.partition("@ ")[2] or wanted)
-        found.append(wanted.strip())
+        into.append(wanted.strip())
         allowed = {d.strip()[7:] for d in digests if d.startswith("sha256:")}
         if allowed:
-            hashes[name_of(wanted)] = frozenset(allowed)
-    return RequirementsFile(
-        tuple(found),
-        hashes,
-        index_url=(options["i"] or [""])[-1],
-        extra_index_urls=tuple(options["extra"]),
-        links=tuple(options["f"]),
-    )
+            self._hashes[name_of(wanted)] = frozenset(allowed)
+
+    def result(self) -> RequirementsFile:
+        """Return all that was read."""
+        return RequirementsFile(
+            tuple(self.wanted),
+            self._hashes,
+            index_url=(self._options["i"] or [""])[-1],
+            extra_index_urls=tuple(self._options["extra"]),
+            links=tuple(self._options["f"]),
+            constraints=tuple(self.limits),
+        )
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

@@ -18,10 +18,10 @@ from flow_core.api import (
     built_environments,
     command_line,
     did_you_mean,
-    index_lacks,
     load_flow,
     near_misses,
     read_lock,
+    unknown_run,
 )
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _of_run(session: Session, parts: Sequence[str]) -> list[Target]:
         )
     flow, run = parts[:2]
     if session.metadata.run(flow, run) is None:
-        raise _no_run(session, flow, run)
+        raise unknown_run(session, flow, run)
     document = session.run_document(flow, run)
     if len(parts) > 2:
         return [_step_of_run(session, document, parts[2])]
@@ -267,25 +267,6 @@ def _of_file(path: str) -> Target:
             hint="env lock -o FILE.json writes such files",
         ) from None
     return Target(path, lock=lock)
-
-
-def _no_run(session: Session, flow: str, run: str) -> NotFound:
-    metadata = session.metadata
-    if index_lacks(metadata, session.store, flow, run):
-        return NotFound(
-            f"The index does not know the run {flow}/{run}",
-            where=metadata.url,
-            why=f"the store {session.store.url} has runs that the index lacks",
-            hint=command_line(session, "reindex"),
-        )
-    latest = [f"{flow}/{r.run}" for r in metadata.runs(flow, limit=5)]
-    return NotFound(
-        f"There is no run {flow}/{run}",
-        where=metadata.url,
-        hint="latest runs: " + ", ".join(latest)
-        if latest
-        else did_you_mean(flow, metadata.flows()),
-    )
 
 
 def _unknown(session: Session, word: str, built: list[BuiltEnvironment]) -> NotFound:

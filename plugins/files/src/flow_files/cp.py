@@ -18,7 +18,7 @@ from flow_files.parallel import in_order
 from flow_files.places import Target, by_store
 from flow_files.progress import Meter, size_text
 from flow_files.upload import Upload, of_source, upload, upload_of
-from flow_files.where import STANDARD, Local, Remote, endpoint, nothing_there
+from flow_files.where import STANDARD, Local, Remote, endpoint, nothing_there, typed
 
 _SHOWN = 5
 _HELP = """Copy files: SRC and DST are paths of this machine, Flow/run/name for files beside a run, or
@@ -185,7 +185,7 @@ def _is_folder(context: CommandContext, shown: str) -> FilesURLError:
         f"'{shown}' is a folder",
         where=context.name,
         why="folders are copied only when that is said",
-        hint=f"{context.name} --recursive {shown} …",
+        hint=typed(context, f"--recursive {shown} …"),
     )
 
 
@@ -341,7 +341,7 @@ def _from_input(context: CommandContext, dst: str, force: bool) -> list[Copied]:
             f"The standard input cannot be copied to '{dst}'",
             where=context.name,
             why="the name of an object is wanted",
-            hint=f"{context.name} - MyFlow/3/name",
+            hint=typed(context, "- MyFlow/3/name"),
         )
     if not force:
         _refuse_existing([target])

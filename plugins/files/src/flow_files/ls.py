@@ -22,6 +22,7 @@ from flow_files.where import (
     remote_run,
     remote_url,
     split_pathspec,
+    typed,
     unknown_flow,
 )
 
@@ -99,8 +100,8 @@ def nothing_named(context: CommandContext, place: str) -> Exception:
     return FilesURLError(
         f"'{place}' names neither a run nor a URL",
         where=f"the argument of '{context.name}'",
-        why="a pathspec is Flow, Flow/run or Flow/run/folder",
-        hint=f"{context.name} MyFlow/3   {context.name} s3://bucket/folder",
+        why="a pathspec is Flow, Flow/run or Flow/run/folder; a URL has ://",
+        hint=f"{typed(context, 'MyFlow/3')}, or {typed(context, 's3://bucket/folder')}",
     )
 
 

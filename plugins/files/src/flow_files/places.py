@@ -20,12 +20,14 @@ from flow_files.attributes import FOLDER, is_beside
 from flow_files.errors import FilesNotFound, FilesURLError, reported
 
 if TYPE_CHECKING:
-    from flow_core.api import Store
+    from flow_core.api import Store, StoredObject
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL).fullmatch
 _SHOWN = 5
 _FEW = 1000
 """Objects that services list in one answer."""
+_PER_LOOK = 30
+"""Objects that are listed in the time in which one is looked at, of which many are at once."""
 
 
 class Place(NamedTuple):
@@ -93,22 +95,38 @@ class Entry(NamedTuple):
 def entries(folder: Folder) -> Iterator[Entry]:
     """Yield what is directly in a folder, by name.
 
-    A folder with few objects below it is listed whole, which is one request; otherwise the objects
-    of its level are looked at one by one. There an object hides a folder of its name.
+    A folder with few objects below it is listed whole, which is one request, and so is one in which
+    most of them are directly in it; otherwise the objects of its level are looked at one by one. There
+    an object hides a folder of its name.
     """
-    few = list(itertools.islice(folder.store.list(folder.prefix), _FEW))
-    if len(few) < _FEW:
-        found: dict[tuple[str, bool], Entry] = {}
-        for stored in few:
-            name, slash, _ = stored.key[len(folder.prefix) :].partition("/")
-            entry = Entry(name) if slash else Entry(name, stored.size, stored.modified)
-            found.setdefault((name, bool(slash)), entry)
+    listing = iter(folder.store.list(folder.prefix))
+    found: dict[tuple[str, bool], Entry] = {}
+    whole = _note_level(folder, listing, _FEW, found)
+    if not whole:
+        names = [name for name in folder.store.folders(folder.prefix) if name != FOLDER]
+        whole = _note_level(folder, listing, _PER_LOOK * len(names), found)
+    if whole:
         yield from (entry for entry in found.values() if entry.name != FOLDER)
         return
-    names = [name for name in folder.store.folders(folder.prefix) if name != FOLDER]
     infos = folder.store.describe([folder.prefix + name for name in names])
     for name, info in zip(names, infos, strict=True):
         yield Entry(name, info.size, info.modified) if info is not None else Entry(name)
+
+
+def _note_level(
+    folder: Folder,
+    listing: Iterator[StoredObject],
+    most: int,
+    found: dict[tuple[str, bool], Entry],
+) -> bool:
+    """Note what some more of the objects of a listing are on its level; say whether that was the end."""
+    count = 0
+    for stored in itertools.islice(listing, most):
+        count += 1
+        name, slash, _ = stored.key[len(folder.prefix) :].partition("/")
+        entry = Entry(name) if slash else Entry(name, stored.size, stored.modified)
+        found.setdefault((name, bool(slash)), entry)
+    return count < most
 
 
 class Locator:
@@ -157,12 +175,15 @@ class Locator:
             return Folder(self.root.store, f"{self.root.base}{inside}/", url)
         if key is None:
             raise _needs_root()
-        url = _checked_url(key).rstrip("/")
-        scheme, _, rest = url.partition("://")
+        url = _checked_url(key)
+        if not url.partition("://")[2].strip("/"):  # the store of this name, or the root of a disk
+            store = self._store(url)
+            return Folder(store, "", store.url[:-1] if store.url.endswith(":///") else store.url)
+        url = url.rstrip("/")
+        rest = url.partition("://")[2]
         if rest.startswith("/") or "/" not in rest:
             return Folder(self._store(url), "", url)
         root, inside = _split(url)
-        assert scheme
         return Folder(self._store(root), checked_key(inside, url) + "/", url)
 
     def _refuse_url(self, key: Any) -> None:
@@ -264,13 +285,23 @@ def open_store(url: str) -> Store:
     if not _URL(url):
         raise FilesURLError(
             f"{url!r} is no URL of a store",
-            why="a URL begins with the name of a store",
-            hint="s3://bucket/folder, file:///folder, local:///folder",
+            why="a URL begins with the name of a store, and ://",
+            hint=_meant(url),
         )
     words = (word.strip() for word in Settings()["plugins"].split(","))
     index = installed().choose(word for word in words if word)
     store: Store = index.open("flow.stores", url)
     return store
+
+
+def _meant(text: str) -> str:
+    """Return what a URL looks like, or the one that was meant by ``s3:/bucket`` or ``/folder``."""
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme.isalnum() and rest.strip("/"):
+        return f"did you mean '{scheme}://{rest.lstrip('/')}'?"
+    if text.startswith("/"):
+        return f"'file://{text}'"
+    return "s3://bucket/folder, file:///folder, local:///folder"
 
 
 def root_of(root: Any) -> Place:

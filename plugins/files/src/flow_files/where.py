@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flow_core.api import CommandContext, files_prefix, near_misses, run_key
+from flow_core.api import CommandContext, command_line, files_prefix, near_misses, run_key
 from flow_files.attributes import FOLDER
 from flow_files.errors import FilesNotFound, FilesURLError
 from flow_files.places import Folder, Locator, Place, check_run, checked_key, open_store
@@ -145,6 +145,11 @@ def endpoint(context: CommandContext, text: str, *, is_source: bool) -> Local | 
     if is_local and not is_run:
         return local
     return remote_run(session, flow, run, key, text)
+
+
+def typed(context: CommandContext, arguments: str) -> str:
+    """Return what a person types to call the command again, with other arguments."""
+    return command_line(context.session(), context.name, arguments)
 
 
 def nothing_there(remote: Remote, what: str = "object or folder") -> FilesNotFound:

@@ -12,9 +12,8 @@ from flow_core.api import (
     ManifestReader,
     NotFound,
     UsageError,
-    command_line,
     did_you_mean,
-    index_lacks,
+    unknown_run,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def check_exists(session: Session, place: Place) -> None:
     """Raise `NotFound`, saying what there is, when there is no such run, step or task."""
     metadata, (flow, run, step, task) = session.metadata, place
     if metadata.run(flow, run) is None:
-        raise _no_run(session, place)
+        raise unknown_run(session, flow, run)
     if step is not None and not metadata.attempts(flow, run, step=step, limit=1):
         steps = [s.step for s in metadata.steps(flow, run)]
         raise NotFound(
@@ -83,27 +82,6 @@ def check_exists(session: Session, place: Place) -> None:
             why="the index has no task of this number",
             hint="its first tasks: " + ", ".join(str(r.task) for r in some),
         )
-
-
-def _no_run(session: Session, place: Place) -> NotFound:
-    if index_lacks(session.metadata, session.store, place.flow, place.run):
-        return NotFound(
-            f"The index does not know the run {place.flow}/{place.run}",
-            where=session.metadata.url,
-            why=f"the store {session.store.url} has runs that the index lacks",
-            hint=command_line(session, "reindex"),
-        )
-    latest = session.metadata.runs(place.flow, limit=_SHOWN)
-    if latest:
-        hint = "latest runs: " + ", ".join(r.run for r in latest)
-    else:
-        hint = did_you_mean(place.flow, session.metadata.flows())
-    return NotFound(
-        f"There is no run {place.flow}/{place.run}",
-        where=session.metadata.url,
-        why="the index does not know it",
-        hint=hint or "nothing has been run yet: python my_flow.py run",
-    )
 
 
 def attempts(session: Session, place: Place, number: int | None = None) -> Iterator[AttemptRecord]:

@@ -36,8 +36,8 @@ class Fault(NamedTuple):
 
     @property
     def is_connection(self) -> bool:
-        """Whether no connection came about."""
-        return self.kind in ("refused", "unknown-host", "no-answer", "tls")
+        """Whether no connection came about with what speaks HTTP."""
+        return self.kind in ("refused", "unknown-host", "no-answer", "tls", "no-http")
 
 
 class RequestFailed(Exception):
@@ -68,6 +68,7 @@ KINDS = {
     "unknown-host": "there is no such host",
     "no-answer": "no connection came about in time",
     "tls": "the secure connection was refused",
+    "no-http": "what listens there does not answer in HTTP",
     "clock": "this machine's clock is wrong",
     "slow-down": "too many requests",
     "full": "there is no space left",
@@ -89,6 +90,7 @@ TRANSIENT = frozenset(
         "refused",
         "unknown-host",
         "no-answer",
+        "no-http",
         "slow-down",
         "damaged",
         "truncated",
@@ -98,7 +100,7 @@ TRANSIENT = frozenset(
     )
 )
 
-UNSURE = frozenset(("timeout", "reset", "server", "truncated", "damaged", "no-answer"))
+UNSURE = frozenset(("timeout", "reset", "server", "truncated", "damaged", "no-answer", "no-http"))
 """Kinds of faults after which the service may have done what it was asked."""
 
 _REFUSALS = frozenset(("denied", "bad-key", "bad-secret", "expired", "no-credentials"))
@@ -199,6 +201,8 @@ _CHAIN = (
     ("certificate", "tls"),
     ("NetworkUnreachable", "no-answer"),
     ("HostUnreachable", "no-answer"),
+    ("UnexpectedMessage", "no-http"),
+    ("Parse(", "no-http"),
     ("ConnectionReset", "reset"),
     ("ConnectionAborted", "reset"),
     ("BrokenPipe", "reset"),
@@ -288,6 +292,8 @@ def _connection_fault(text: str) -> Fault:
         if sign in chain:
             if sign == "InvalidMessage":
                 words = "what answers there does not speak TLS"
+            elif kind == "no-http":
+                words = ""  # hyper's are no words
             return Fault(kind, words)
     if "TimedOut" in chain or "kind: Timeout" in chain:
         return Fault("no-answer" if "Connect" in chain else "timeout", words)

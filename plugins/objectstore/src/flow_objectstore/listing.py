@@ -16,6 +16,11 @@ TEMPORARY = ".writing"
 _PAGE = 1000
 
 
+def unlisted(prefix: str) -> str:
+    """Return what fails when what begins so cannot be listed, one sentence."""
+    return f"Cannot list '{prefix}'" if prefix else "Cannot list the store"
+
+
 class Listing:
     """Lists objects of a store.
 
@@ -52,7 +57,7 @@ class Listing:
             return page
 
         answers: dict[str, Any] = {"foreign": None} if self._store.lists_by_itself else {}
-        while page := self._store.ask(f"Cannot list '{folder}'", None, next_page, answers=answers):
+        while page := self._store.ask(unlisted(folder), None, next_page, answers=answers):
             yield page
             if len(page) < _PAGE:
                 return

@@ -23,6 +23,8 @@ UNREACHED = 2.0
 FIRST_ANSWER = 4.0
 """Seconds within which it must answer the first time: later ones may take longer. On a machine with
 more to do than it has processors for, all takes longer, and this does."""
+HUNG_UP = 3.0
+"""Seconds within which something must answer the first time that ends connections instead."""
 _MOST_CROWDED = 5.0
 
 
@@ -112,6 +114,8 @@ class Patience:
         seconds = self._seconds
         if fault.is_connection and not self._reached:
             seconds = min(seconds, UNREACHED)
+        elif fault.kind == "reset" and not self._reached:
+            seconds = min(seconds, HUNG_UP)
         # Anything between nothing and the bound: many that failed together do not come back so.
         bound = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self.tries - 1, 10))
         left = seconds - (time.monotonic() - self._begun)

@@ -24,7 +24,7 @@ from flow_objectstore.answers import WRITER, described, fetch, head, kept_form, 
 from flow_objectstore.faults import KINDS, UNSURE, Fault, fault_of, is_panic, refused
 from flow_objectstore.keys import escape, unescape
 from flow_objectstore.library import note_use
-from flow_objectstore.listing import TEMPORARY, Listing
+from flow_objectstore.listing import TEMPORARY, Listing, unlisted
 from flow_objectstore.patience import Patience, Silent, first_answer
 from flow_objectstore.pieces import PIECE, Spool, parts_of, taken
 from flow_objectstore.process import PIECES, InProcess
@@ -55,8 +55,8 @@ class ObjectStore:
 
     Requests that fail by what passes by itself are repeated, with growing rests of random length,
     for ``patience`` seconds; while the service has never answered, connections that do not come
-    about are repeated for two seconds only, and an answer is waited for four seconds: its address
-    may be wrong. Nothing else is repeated.
+    about are repeated for two seconds only, those that it ends for three, and an answer is waited for
+    four seconds: its address may be wrong. Nothing else is repeated.
 
     Clients and threads are made on first use, and anew in a forked child: an instance may go
     through a fork at any time.
@@ -317,6 +317,8 @@ class ObjectStore:
                 left = left or Patience(seconds, own.reached)
                 if repeat and left.wait(fault):
                     continue
+                if fault.kind == "reset" and not own.reached:
+                    fault = Fault("no-http")  # of a service that was never heard, nothing is lost
                 raise refused(fault, self.explain(fault, what, self.where(key))) from error
             own.reached = own.found = True
             return answer
@@ -401,7 +403,7 @@ class ObjectStore:
         check_prefix(prefix)
         base = self.base + escape(prefix)
         found = self.ask(
-            f"Cannot list '{prefix}'",
+            unlisted(prefix),
             prefix or None,
             lambda client: client.list_with_delimiter(base or None),
             answers={"foreign": None} if self.lists_by_itself else {},

@@ -22,7 +22,8 @@ boot="$1"
 shift
 here="$(uname -m 2>/dev/null) $(uname -n 2>/dev/null)"
 seen=""
-for python in ${FLOW_PYTHON:+"$FLOW_PYTHON"} "$@"; do
+[ -z "$FLOW_PYTHON" ] || set -- "$FLOW_PYTHON"
+for python in "$@"; do
   case "$python" in
     */*) [ -e "$python" ] || continue ;;
     *) python="$(command -v "$python" 2>/dev/null)" || continue ;;
@@ -56,7 +57,7 @@ def boot_command(
 
     They hold no secrets, and are the same for all tasks of a run: what the task is stands in the
     variable ``FLOW_TASK``. The shell replaces itself by the Python that it finds, so that signals
-    reach this. ``FLOW_PYTHON``, a variable of the task, comes before all others.
+    reach this. ``FLOW_PYTHON``, a variable of the task, names the only one that is tried.
 
     Args:
         pythons: paths or names of interpreters that are preferred, in order.

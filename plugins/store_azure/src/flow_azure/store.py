@@ -25,6 +25,7 @@ _WHYS = {
     "refused": "nothing listens at {address}",
     "unknown-host": "there is no host '{host}'",
     "no-answer": "{address} does not answer",
+    "no-http": "what listens at {address} does not answer in HTTP",
 }
 _HINTS = {
     "no-bucket": "make it: az storage container create --name {container}, or correct the URL",
@@ -37,6 +38,7 @@ _HINTS = {
     "refused": "is the service running? check AZURE_STORAGE_BLOB_ENDPOINT",
     "unknown-host": "check the name of the account: AZURE_STORAGE_ACCOUNT",
     "no-answer": "check network and proxy, or the address: AZURE_STORAGE_BLOB_ENDPOINT",
+    "no-http": "is it http:// or https://, and the right port? check AZURE_STORAGE_BLOB_ENDPOINT",
 }
 
 

@@ -29,6 +29,8 @@ _HINTS = {
     "expired": "get new credentials: gcloud auth application-default login",
     "refused": "is the service running? check gs_endpoint_url, or STORAGE_EMULATOR_HOST",
     "unknown-host": "check the network, and gs_endpoint_url or STORAGE_EMULATOR_HOST",
+    "no-http": "is it http:// or https://, and the right port? check gs_endpoint_url, or "
+    "STORAGE_EMULATOR_HOST",
     "clock": "set this machine's clock: its signatures are refused",
     "slow-down": "wait, or spread the writes: a bucket takes some 1000 a second at first",
 }

@@ -377,10 +377,20 @@ class LocalStore:
             ):
                 continue
             if is_folder:
-                yield from self._walk(prefix + name)
+                if not (entry.is_symlink() and self._leads_back(prefix + entry.name)):
+                    yield from self._walk(prefix + name)
                 continue
             try:
                 found = entry.stat()
             except FileNotFoundError:
                 continue  # deleted since the folder was read
             yield StoredObject(prefix + name, found.st_size, found.st_mtime)
+
+    def _leads_back(self, key: str) -> bool:
+        """Whether a link leads to a folder in which it lies, where all is listed already."""
+        goal = os.path.join(os.path.realpath(f"{self.root}/{key}"), "")
+        while key:
+            key = key.rpartition("/")[0]
+            if os.path.join(os.path.realpath(f"{self.root}/{key}"), "").startswith(goal):
+                return True
+        return False

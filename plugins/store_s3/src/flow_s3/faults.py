@@ -51,6 +51,10 @@ _KNOWN = {
         "no secure connection to {address}: {text}",
         "name its CA certificates: AWS_CA_BUNDLE=file.pem; or http:// in the endpoint's URL",
     ),
+    "no-http": (
+        "what listens at {address} does not answer in HTTP",
+        "is it http:// or https://, and the right port? " + _ADDRESS,
+    ),
     "clock": ("this machine's clock is wrong", "set it: sudo timedatectl set-ntp true"),
     "slow-down": ("the service is asked too much", _LATER),
     "server": ("the service fails: {text}", _LATER),

@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
 from flow_objectstore.faults import Fault, RequestFailed
+from flow_objectstore.listing import unlisted
 from flow_s3.wire import Wire
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _answers(store: S3Store, given: Mapping[str, str]) -> Iterator[Element]:
 
     try:
         while True:
-            answer = store.ask(f"Cannot list '{given['prefix']}'", None, ask)
+            answer = store.ask(unlisted(given["prefix"]), None, ask)
             yield answer
             token = answer.findtext("{*}NextContinuationToken")
             if not token:

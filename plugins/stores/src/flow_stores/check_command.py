@@ -56,6 +56,7 @@ def check_command(context: CommandContext) -> click.Command:
             click.Argument(["store"], required=False),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
         ],
+        short_help="Try out what flows do with a store.",
         help="Write, read, list and delete a few objects below 'doctor/' in STORE, or in that of the "
         "settings, as flows do, and tell what it cannot. Exit status 1 when flows would fail.",
     )

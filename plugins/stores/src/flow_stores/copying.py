@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from flow_core.api import (
@@ -57,6 +58,8 @@ _BYTES = 8 << 20
 _FRAMED = 8 << 20
 """Bytes of content above which readers look for several frames, and not for one."""
 _KEPT = 4
+_MOMENT = 0.2
+"""Seconds between two looks whether what another thread copies is there."""
 _STREAMS = 8
 _FILES = "files"
 
@@ -119,6 +122,8 @@ class Copier:
         self._verify = verify
         self._lock = threading.Lock()
         self._done: set[str] = set()
+        self._claimed: set[str] = set()
+        self._freed = threading.Condition()
         self._outputs = functools.lru_cache(_KEPT)(self._list_outputs)
 
     def reserve(self, runs: Iterable[RunRecord]) -> None:
@@ -143,6 +148,22 @@ class Copier:
         except IntegrityError as error:
             notes = (*job.notes, f"{error.what}: {error.where}")
             return Ended(run.pathspec, "failed", job.objects, job.bytes, notes)
+
+    @contextmanager
+    def claimed(self, digests: set[str]) -> Iterator[list[str]]:
+        """Give those blobs that nobody else is copying, sorted; runs that are copied at the same time
+        share some. If there are none, it is after a moment in which one may have come."""
+        with self._freed:
+            if digests <= self._claimed:
+                self._freed.wait(_MOMENT)
+            own = digests - self._claimed - self._done
+            self._claimed |= own
+        try:
+            yield sorted(own)
+        finally:
+            with self._freed:
+                self._claimed -= own
+                self._freed.notify_all()
 
     def others(self, keys: Iterable[tuple[str, int]]) -> Ended:
         """Copy objects of plugins, (key, bytes), with what they reach."""
@@ -358,22 +379,33 @@ class _Job:
         self._copy_blobs({*_words(content)}, required)
 
     def _copy_blobs(self, words: set[str], required: set[str]) -> None:
-        """Copy the blobs among ``words``; those ``required`` must be there."""
+        """Copy the blobs among ``words``; those ``required`` must be there.
+
+        Those that are being copied for another run are waited for.
+        """
+        left = words | required
+        while left := left - self.copier._done:
+            self._check_stop()
+            with self.copier.claimed(left) as own:
+                for start in range(0, len(own), _BATCH):
+                    self._copy_some_blobs(own[start : start + _BATCH], required)
+            left.difference_update(own)
+
+    def _copy_some_blobs(self, digests: Sequence[str], required: set[str]) -> None:
         copier = self.copier
-        wanted = sorted((words | required) - copier._done)
-        for start in range(0, len(wanted), _BATCH):
-            some = wanted[start : start + _BATCH]
-            infos = copier.source.describe([blob_key(digest) for digest in some])
-            sizes = {d: i.size for d, i in zip(some, infos, strict=True) if i is not None}
-            for digest in required.intersection(some) - sizes.keys():
-                self.notes.append(f"the source has lost blob {digest}")
-            missing = self._missing(sizes)
-            for batch in _batches([(d, s) for d, s in missing.items() if s <= _BYTES]):
-                self._copy_small_blobs(batch)
-            for digest, size in missing.items():
-                if size > _BYTES:
-                    self._copy_large_blob(digest, size)
-            copier._done.update(sizes)  # of one operation, which threads cannot cut
+        infos = copier.source.describe([blob_key(digest) for digest in digests])
+        sizes = {d: i.size for d, i in zip(digests, infos, strict=True) if i is not None}
+        for digest in required.intersection(digests) - sizes.keys():
+            self.notes.append(f"the source has lost blob {digest}")
+        missing = self._missing(sizes)
+        copier._done.update(sizes.keys() - missing.keys())
+        for batch in _batches([(d, s) for d, s in missing.items() if s <= _BYTES]):
+            self._copy_small_blobs(batch)
+            copier._done.update(batch)  # of one operation, which threads cannot cut
+        for digest, size in missing.items():
+            if size > _BYTES:
+                self._copy_large_blob(digest, size)
+                copier._done.add(digest)
 
     def _missing(self, sizes: dict[str, int]) -> dict[str, int]:
         """Return the blobs that the target has not, and will not have if a gc runs there now."""

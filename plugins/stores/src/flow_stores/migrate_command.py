@@ -45,6 +45,11 @@ class Moved(NamedTuple):
         return [one.pathspec for one in self.ended if one.outcome == outcome]
 
     @property
+    def is_nothing(self) -> bool:
+        """Whether no run was meant."""
+        return not (self.ended or self.going or self.problems)
+
+    @property
     def failed(self) -> bool:
         """Whether a run is not in the target that should be."""
         return bool(self.problems or self.of("failed") or self.of("conflict"))
@@ -64,9 +69,17 @@ def migrate_command(context: CommandContext) -> click.Command:
         else:
             for line, is_note in _text(moved, dry_run):
                 context.echo(line, error=is_note)
+            if moved.is_nothing:
+                context.echo(_note("nothing was found: ", _nothing(source, chosen)), error=True)
         return int(moved.failed)
 
-    return click.Command("migrate", callback=migrate, params=_options(), help=_HELP)
+    return click.Command(
+        "migrate",
+        callback=migrate,
+        params=_options(),
+        help=_HELP,
+        short_help="Copy runs to another store, with all that they reach.",
+    )
 
 
 _HELP = """Copy runs from the store SOURCE to the store TARGET, with all that they reach: artifacts,
@@ -223,6 +236,12 @@ def _text(moved: Moved, dry: bool) -> Iterator[tuple[str, bool]]:
             yield _note("copied, but: ", f"{one.pathspec}: {'; '.join(one.notes[:_SHOWN])}"), True
     for problem in moved.problems:
         yield _note("not copied: ", problem, "red"), True
+
+
+def _nothing(source: str, chosen: dict[str, Any]) -> str:
+    if any(chosen[name] for name in ("flows", "runs", "tags", "since")):
+        return f"no run in {source} is as described"
+    return f"there are no runs in {source}; is it the right store?"
 
 
 def _note(what: str, text: str, colour: str = "yellow") -> str:

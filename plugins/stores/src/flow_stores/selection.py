@@ -97,7 +97,8 @@ def _all(store: Store, wanted: Wanted, problems: list[str]) -> Iterator[RunRecor
             raise NotFound(
                 f"There is no run of a flow '{flow}'",
                 where=store.url,
-                hint=did_you_mean(flow, there) or "all that there are: flow runs --namespace ''",
+                hint=did_you_mean(flow, there)
+                or f"all that there are: flow --datastore {store.url} runs --namespace ''",
             )
     for flow in there:
         if flows and flow not in flows:

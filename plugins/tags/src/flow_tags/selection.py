@@ -12,9 +12,8 @@ from flow_core.api import (
     RunRecord,
     RunState,
     UsageError,
-    command_line,
     did_you_mean,
-    index_lacks,
+    unknown_run,
 )
 
 if TYPE_CHECKING:
@@ -148,25 +147,8 @@ def _by_id(context: CommandContext, session: Session, text: str) -> RunRecord:
         )
     found = session.metadata.run(flow, run)
     if found is None:
-        raise _no_run(session, flow, run)
+        raise unknown_run(session, flow, run)
     return found
-
-
-def _no_run(session: Session, flow: str, run: str) -> NotFound:
-    if index_lacks(session.metadata, session.store, flow, run):
-        return NotFound(
-            f"The index does not know the run {flow}/{run}",
-            where=session.metadata.url,
-            why=f"the store {session.store.url} has runs that the index lacks",
-            hint=command_line(session, "reindex"),
-        )
-    latest = session.metadata.runs(flow, limit=5)
-    hint = "latest runs: " + ", ".join(r.pathspec for r in latest)
-    return NotFound(
-        f"There is no run {flow}/{run}",
-        where=session.metadata.url,
-        hint=hint if latest else did_you_mean(flow, session.metadata.flows()) or None,
-    )
 
 
 def _flows(context: CommandContext, session: Session, selection: Selection) -> list[str]:
