@@ -147,9 +147,8 @@ def _pod(content: Object) -> Causes:
 
 
 def _pod_spec(spec: Object, path: str) -> Causes:
-    volumes = list(_volume_names(spec, path))
-    yield from (cause for cause in volumes if isinstance(cause, Cause))
-    known = {name for name in volumes if isinstance(name, str)}
+    yield from _volumes(spec, path)
+    known = {volume.get("name", "") for volume in spec.get("volumes") or ()}
     if not spec.get("containers"):
         yield required(f"{path}.containers")
     seen: set[str] = set()
@@ -182,7 +181,7 @@ def _pod_spec(spec: Object, path: str) -> Causes:
         yield invalid(f"{path}.serviceAccountName", spec["serviceAccountName"], _SUBDOMAIN_WORDS)
 
 
-def _volume_names(spec: Object, path: str) -> Iterator[Cause | str]:
+def _volumes(spec: Object, path: str) -> Causes:
     seen: set[str] = set()
     for index, volume in enumerate(spec.get("volumes") or ()):
         where = f"{path}.volumes[{index}]"
@@ -202,7 +201,6 @@ def _volume_names(spec: Object, path: str) -> Iterator[Cause | str]:
             "HugePages"
         ):
             yield unsupported(f"{where}.emptyDir.medium", empty["medium"], ("", "Memory"))
-        yield name
 
 
 def _container(container: Object, path: str, volumes: set[str]) -> Causes:
