@@ -9,9 +9,12 @@ from hypothesis import HealthCheck, settings
 sys.path.append(str(Path(__file__).parent / "tests"))
 pytest_plugins = ["servers"]  # real servers, for the tests of all distributions
 
-# A shell may have it ignored (`nohup make test`), and what a test starts would inherit that.
+# A shell may have them ignored (`nohup make test`, `make test &`), and what a test starts would
+# inherit that.
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine makes nothing wrong: how long an example takes is no matter of these tests.
 settings.register_profile(

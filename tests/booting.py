@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import json
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -62,6 +63,48 @@ def pythons(*versions: str) -> list[Path]:
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     found = [path for version in versions for path in root.glob(f"{version}.*/bin/python")]
     return sorted(found if versions else root.glob("[23].*/bin/python"))
+
+
+def check_program(source: str, most: int) -> None:
+    """Check that a Python 3.8 without any packages runs a program, and that it is small.
+
+    Args:
+        source: of the program, which each task carries.
+        most: characters that it may have as it is carried.
+    """
+    tree = [*ast.walk(ast.parse(source, feature_version=(3, 8)))]
+    imported = [name.name for node in tree if isinstance(node, ast.Import) for name in node.names]
+    imported += [node.module or "" for node in tree if isinstance(node, ast.ImportFrom)]
+    assert {name.partition(".")[0] for name in imported} <= {*sys.stdlib_module_names, "__future__"}
+    assert len(lean(source)) < most, "each task carries it"
+
+
+def read_by(
+    python: Path,
+    source: str,
+    config: Mapping[str, Any],
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    """Return what a bare Python shows of the object ``key`` of a store.
+
+    Args:
+        python: the interpreter.
+        source: of the program that reads the store.
+        config: what that store tells of itself.
+        variables: of the process; None = those of this one.
+    """
+    program = "import json, sys; a = json.load(sys.stdin); m = {}; exec(a[0], m)\n"
+    program += "print(m['open'](a[1])('key'))"
+    done = subprocess.run(
+        [str(python), "-I", "-S", "-c", program],
+        input=json.dumps([lean(source), dict(config)]),
+        capture_output=True,
+        text=True,
+        env=variables,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Result(NamedTuple):

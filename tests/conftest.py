@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import IO, Any
 import pytest
 import zstandard
 from blake3 import blake3
+from watching import wait_for
 
 from flow_core.api import ArtifactRef, Manifest, RunDocument, RunResult, installed
 from flow_core.frames import MAGIC, decompress
@@ -122,18 +122,6 @@ def module_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     laboratory = Lab(FlowTester(tmp_path_factory.mktemp("module")))
     yield laboratory
     laboratory.clean_up()
-
-
-def wait_for(
-    condition: Callable[[], Any], seconds: float = 10, problem: Callable[[], str] | None = None
-) -> Any:
-    """Return the first true value of ``condition``."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(problem() if problem else f"not within {seconds} s")
-        time.sleep(0.01)
-    return value
 
 
 @pytest.fixture(name="wait_for")

@@ -295,7 +295,13 @@ def test_shipped_plugins_are_left_out_by_the_names_that_the_page_tells() -> None
 
 # --- what people see of remote steps ------------------------------------------------------------
 
-SAYING = ("core/src", "plugins/remote", "plugins/compute_*", "tests/servers")
+SAYING = (
+    "core/src",
+    "plugins/remote",
+    "plugins/compute_*",
+    "plugins/store_fsspec",
+    "tests/servers",
+)
 """Where the texts of the page stand: in our code, or in the tests that have heard them from a cluster."""
 
 

@@ -59,9 +59,6 @@ class BareProcesses(Processes):
 SLURM = {"FLOW_SLURM_MEMORY": "100", "FLOW_SLURM_POLL": "0.5"}
 """What makes many tasks fit into a small cluster, and their ends known soon."""
 
-FEW = ("Foreach", "Instances", "Parameters", "Retried")
-"""What tells most, where all would take long."""
-
 Left = dict[str, dict[str, dict[str, list[str]]]]
 
 
@@ -144,11 +141,6 @@ def test_where_nothing_but_the_store_is_seen(folder: Path, forked: Left) -> None
     compare(forked, leave(folder, "bare-processes", variables=plugin_module("many_processes")))
 
 
-def test_some_where_nothing_but_the_store_is_seen(folder: Path, forked: Left) -> None:
-    found = leave(folder, "bare-processes", *FEW, variables=plugin_module("many_processes"))
-    compare({name: forked[name] for name in FEW}, found)
-
-
 def test_a_script_that_runs_flows_need_not_be_there(flowtester: FlowTester) -> None:
     """What `MyFlow.run()` sends is whole: other machines have no such file."""
     shutil.copy(CLUSTER, flowtester.path / "process_cluster.py")
@@ -185,11 +177,6 @@ def test_on_slurm(folder: Path, forked: Left, slurm: Sandbox) -> None:
     compare(forked, leave(folder, "slurm", plugins=["remote", "slurm"], variables=SLURM))
 
 
-def test_some_on_slurm(folder: Path, forked: Left, slurm: Sandbox) -> None:
-    found = leave(folder, "slurm", *FEW, plugins=["remote", "slurm"], variables=SLURM)
-    compare({name: forked[name] for name in FEW}, found)
-
-
 @pytest.mark.slow
 def test_in_containers(folder: Path, forked: Left, podman: Podman) -> None:
     packages = imported_packages()
@@ -207,13 +194,20 @@ def test_in_containers(folder: Path, forked: Left, podman: Podman) -> None:
 
 @pytest.mark.slow
 def test_in_pods(
-    folder: Path, forked: Left, kubernetes: Cluster, bucket: Bucket, tmp_path: Path
+    folder: Path,
+    forked: Left,
+    kubernetes: Cluster,
+    bucket: Bucket,
+    folder_for_pods: Path,
+    cache_for_pods: Path,
 ) -> None:
     for package in imported_packages():
-        (tmp_path / package.name).symlink_to(package)
+        (folder_for_pods / package.name).symlink_to(package)
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     given = {name: bucket.environment()[name] for name in names}
-    secret = {"metadata": {"name": "given"}, "stringData": {**given, "PYTHONPATH": str(tmp_path)}}
+    given["PYTHONPATH"] = str(folder_for_pods)
+    given["FLOW_CACHE"] = str(cache_for_pods)
+    secret = {"metadata": {"name": "given"}, "stringData": given}
     kubernetes.core().create_namespaced_secret(kubernetes.namespace, secret)
     variables = {
         **kubernetes.environment(),

@@ -17,6 +17,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
+from servers.sharing import shared
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -88,8 +89,12 @@ class Fresh:
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheels")
+def wheels() -> Path:
+    """All wheels, built once for all workers."""
+    return Path(shared("wheels", _build_wheels)["folder"])
+
+
+def _build_wheels(folder: Path) -> dict[str, str]:
     tool = [sys.executable, str(REPOSITORY / "tools" / "wheels.py"), str(folder)]
     done = subprocess.run(
         [*tool, "--requirements", "flow-core", "flow-cards"],
@@ -98,7 +103,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return {"folder": str(folder)}
 
 
 @pytest.fixture(scope="module")

@@ -150,6 +150,9 @@ class TestChoose:
         index = PluginIndex([entry("flow.stores", "disk")])
         with pytest.raises(UnknownName, match=r"disk://\./all"):
             index.find("flow.stores", "./all")
+        two = PluginIndex([entry("flow.stores", "disk"), entry("flow.stores", "bucket")])
+        with pytest.raises(UnknownName, match=r"NAME://~/all"):
+            two.find("flow.stores", "~/all")
         with pytest.raises(UnknownName, match="did you mean 'disk://team/all'"):
             index.find("flow.stores", "disk:/team/all")
         with pytest.raises(UnknownName, match="pip install flow-s3"):

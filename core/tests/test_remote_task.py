@@ -97,7 +97,8 @@ def test_a_specification_may_be_given(store, tmp_path):
 
 def test_settings_of_the_launcher_count_unless_there_are_own_ones(monkeypatch, store):
     monkeypatch.setenv("FLOW_USER", "grace")
-    monkeypatch.delenv("FLOW_CODE_LIMIT", raising=False)
+    monkeypatch.setenv("FLOW_CODE_LIMIT", "1")  # so that it is put back
+    monkeypatch.delenv("FLOW_CODE_LIMIT")
     task = _task("nothing")
     spec = {
         **describe_task(StepsRuntime(), task),
@@ -106,7 +107,6 @@ def test_settings_of_the_launcher_count_unless_there_are_own_ones(monkeypatch, s
     TaskOrder(task_url(store, task), json.dumps(spec))
     assert os.environ["FLOW_USER"] == "grace"
     assert os.environ["FLOW_CODE_LIMIT"] == "7.0"
-    monkeypatch.delenv("FLOW_CODE_LIMIT")
 
 
 def test_the_store_and_the_specification_by_their_url(store):

@@ -136,6 +136,13 @@ class TestTypes:
         assert settings["cards_mode"] == "b"
         assert "cards_mode" in [s.name for s in settings.declared()]
 
+    def test_the_empty_choice_is_no_word_to_type(self, make):
+        settings = make(FLOW_CARDS_MODE="c")
+        settings.declare("cards_mode", "", "Mode.", choices=("", "a", "b"))
+        with pytest.raises(SettingsError) as caught:
+            settings["cards_mode"]
+        assert caught.value.hint == "one of: a, b"
+
     def test_a_plugins_smallest_number(self, make):
         settings = make(FLOW_CARDS_PORT="-1")
         settings.declare("cards_port", 80, "Port.", minimum=1)

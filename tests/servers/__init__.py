@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,6 +147,20 @@ def _namespace(stack: contextlib.ExitStack, folder: Path) -> Cluster:
     server = KubernetesServer.shared()
     stack.callback(server.delete_namespace, name)
     return server.cluster(name, folder)
+
+
+@pytest.fixture
+def folder_for_pods() -> Iterator[Path]:
+    """A folder that pods of the test server see under the same path: their /tmp is their own."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def cache_for_pods() -> Iterator[Path]:
+    """A folder for the variable ``FLOW_CACHE`` of pods, each of which would unpack flow-core else."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

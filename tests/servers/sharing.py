@@ -127,7 +127,7 @@ def serve(
     for _ in range(3):  # somebody else may take a port meanwhile
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        chosen = _free_ports(ports)
+        chosen = free_ports(ports)
         line = command(chosen)
         _run_beside(_GUARD, str(folder), str(owner()), *line)
         if _comes_up(folder, chosen[0], ready):
@@ -169,7 +169,7 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Choose ports below those that the system gives to clients, which come and go."""
     chosen: list[int] = []
     while len(chosen) < count:

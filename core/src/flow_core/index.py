@@ -411,7 +411,7 @@ class PluginIndex:
                 f"'{name}' is a place, and does not say of which {kind}",
                 why=there,
                 hint=_with_slashes(name, known)
-                or f"write the name of one before it: {next(iter(known), 'NAME')}://{name}",
+                or f"write the name of one before it: {known[0] if len(known) == 1 else 'NAME'}://{name}",
             )
         if group in _OPENERS and not self.names(_OPENERS[group]):
             if name in _FSSPEC:

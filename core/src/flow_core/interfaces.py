@@ -119,6 +119,9 @@ class Bootstrap(NamedTuple):
         settings: settings by which flow-core itself opens this store on another machine, where only
             variables or files of this one say it: the address of a service. They count where
             nobody has chosen the setting.
+        needs: distributions that must be installed there, for programs that the module starts; empty =
+            a Python alone will do. Only machines that may run the launcher's own interpreter are
+            asked to read so.
 
     Since 0.1.
     """
@@ -126,6 +129,7 @@ class Bootstrap(NamedTuple):
     source: str
     config: Mapping[str, Any]
     settings: Mapping[str, str] = {}
+    needs: tuple[str, ...] = ()
 
 
 class Store(Protocol):

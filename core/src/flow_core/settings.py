@@ -441,7 +441,7 @@ class Settings:
             raise SettingsError(
                 f"Setting '{setting.name}' cannot be '{typed}'",
                 where=source,
-                hint="one of: " + ", ".join(setting.choices),
+                hint="one of: " + ", ".join(choice for choice in setting.choices if choice),
             )
         return typed
 

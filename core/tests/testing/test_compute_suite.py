@@ -142,7 +142,7 @@ class Sleeps(InProcessCompute):
     """Waits longer than asked."""
 
     def poll(self, timeout: float) -> Sequence[Update]:
-        return super().poll(timeout + 2.0)
+        return super().poll(timeout + 4.0)
 
 
 class UsesHandlesAgain(InProcessCompute):

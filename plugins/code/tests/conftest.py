@@ -51,9 +51,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> FlowTester:
     lab.write("x = 1\ny = 2\n", "lib/helper.py")
     for arguments in ([], [], ["--alpha", "5"]):
         lab.python(file, "run", *arguments).check()
-    file.write_text(
-        file.read_text().replace("SIZE = 3", "SIZE = 4").replace(", include", ", include")
-    )
+    file.write_text(file.read_text().replace("SIZE = 3", "SIZE = 4"))
     (lab.path / "lib/helper.py").write_text("x = 1\ny = 3")
     lab.write("new = True\n", "lib/more.py")
     lab.python(file, "run", "--alpha", "5", "--tag", "big").check()

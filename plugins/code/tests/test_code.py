@@ -147,6 +147,7 @@ class TestDiff:
         ("arguments", "part", "text"),
         [
             (["F"], "error", "'F' names no run"),
+            (["f.py"], "try", "MyFlow/3; for the flow in that file: python f.py code …"),
             (["F/9"], "try", "latest runs: 4, 3, 2, 1"),
             (["G/1"], "error", "There is no run G/1"),
             (["F/1", "--dir", "nowhere"], "error", "The file of the flow F is not there"),

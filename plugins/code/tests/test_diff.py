@@ -68,7 +68,7 @@ def test_in_the_flow_file(lab: FlowTester) -> None:
     assert done.stdout.startswith("F/1 → F/3\n")
 
 
-def test_a_foreach_of_thousands_is_one_line(flowtester: FlowTester) -> None:
+def test_a_foreach_of_hundreds_is_one_line(flowtester: FlowTester) -> None:
     source = """
         from flow_core import FlowSpec, Parameter, step
 
@@ -77,7 +77,7 @@ def test_a_foreach_of_thousands_is_one_line(flowtester: FlowTester) -> None:
 
             @step
             def start(self):
-                self.items = range(1500)
+                self.items = range(600)
                 self.next(self.work, foreach="items")
 
             @step
@@ -108,7 +108,7 @@ def test_a_foreach_of_thousands_is_one_line(flowtester: FlowTester) -> None:
         runs.append(FoundRun(record, session.run_document("F", number)))
     data = compare_runs(session, *runs)
     (row,) = data["artifacts"]
-    assert (row["name"], row["tasks"], row["of"]) == ("double", 1500, 1500)
+    assert (row["name"], row["tasks"], row["of"]) == ("double", 600, 600)
 
 
 def test_a_run_that_is_not_there(lab: FlowTester) -> None:

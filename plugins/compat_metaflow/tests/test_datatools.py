@@ -4,6 +4,7 @@ import pytest
 
 FLOW = """
 from metaflow import S3, FlowSpec, Run, step
+from metaflow.datatools.s3 import S3Object
 from metaflow.exception import MetaflowException
 from metaflow.plugins.datatools.s3 import (
     MetaflowS3AccessDenied,
@@ -14,6 +15,9 @@ from metaflow.plugins.datatools.s3 import (
     S3GetObject,
     S3PutObject,
 )
+from metaflow.plugins.datatools.s3.s3 import MetaflowS3Exception
+
+assert issubclass(MetaflowS3NotFound, MetaflowS3Exception)
 
 
 def caught(call, *args, **kwargs):

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from servers.podman import Podman
+from watching import command_lines
 
+from flow_core.api import FlowError
 from flow_remote.backend import Ended, Running, Waiting
 
 
@@ -71,12 +73,8 @@ def test_secrets_are_on_no_command_line(
     options = {"variables": ["TEST_SECRET_*", "NOT_SET_ANYWHERE"]}
     id = bench.submit("echo $TEST_SECRET_KEY; sleep 100", options=options)
     bench.until(lambda: bench.news(Running, id))
-    deadline = time.monotonic() + 10
-    while here.said("logs", id) != "gold-and-silver":
-        assert time.monotonic() < deadline
-    shown = b"".join(
-        file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()
-    )
+    bench.until(lambda: here.said("logs", id) == "gold-and-silver")
+    shown = b"".join(command_lines().values())
     assert id.encode() in shown  # of the process that looks after it
     assert b"gold-and-silver" not in shown
 
@@ -128,11 +126,15 @@ def test_fetching_ends_with_the_run(bench: Any) -> None:
         image = f"127.0.0.1:{silent.getsockname()[1]}/none:1"
         id = bench.submit("true", options={"image": image, "pull": "missing"})
         bench.until(lambda: bench.news(Waiting, id))
+        bench.until(lambda: _fetching(image))
         began = time.monotonic()
         bench.backend.close()
-        assert time.monotonic() - began < 5
-    running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not [words for words in running if image.encode() in words]
+        assert time.monotonic() - began < 30, "it waits for the registry"
+    assert not _fetching(image)
+
+
+def _fetching(image: str) -> list[bytes]:
+    return [words for words in command_lines().values() if image.encode() in words]
 
 
 def test_an_image_of_another_architecture(bench: Any, here: Podman) -> None:
@@ -145,7 +147,7 @@ def test_an_image_of_another_architecture(bench: Any, here: Podman) -> None:
 
 def test_an_image_without_a_shell(bench: Any, here: Podman) -> None:
     end = bench.end(bench.submit("true", options={"image": here.empty_image}))
-    assert end.cause == "launch"
+    assert end.cause == "launch", end
     assert end.message.startswith(f"image '{here.empty_image}' has no shell at /bin/sh: ")
     assert end.hint == "an image with a shell and a Python: --with container:image=…"
 
@@ -180,7 +182,7 @@ def test_ended_by_request(bench: Any) -> None:
     assert (end.code, end.cause) == (5, "cancelled")
     end = bench.end(stubborn)
     assert (end.signal, end.cause) == (9, "cancelled")
-    assert time.monotonic() - began < 6
+    assert 2 <= time.monotonic() - began < 10, "podman itself gives ten seconds"
 
 
 def test_ended_before_it_started(bench: Any) -> None:
@@ -219,25 +221,33 @@ def test_many_at_a_time(bench: Any) -> None:
     assert [bench.end(id).code for id in ids] == list(range(20))
 
 
-def test_the_same_name_is_not_started_twice(bench: Any, here: Podman) -> None:
-    id = bench.submit("sleep 1; exit 4")
+def _waiting(folder: Path, code: int) -> dict[str, Any]:
+    """Return a job that ends with a status as soon as there is a file ``go``."""
+    script = f"until [ -e {folder}/go ]; do sleep 0.1; done; exit {code}"
+    return {"script": script, "options": {"volumes": [str(folder)]}}
+
+
+def test_the_same_name_is_not_started_twice(bench: Any, here: Podman, tmp_path: Path) -> None:
+    id = bench.submit(**_waiting(tmp_path, 4))
     bench.until(lambda: bench.news(Running, id))
-    again = bench.submit("sleep 1; exit 4")
+    again = bench.submit(**_waiting(tmp_path, 4))
     assert again == id
     bench.until(lambda: len(bench.news(Running, id)) == 2)
     assert len(here.containers(f"name={id}")) == 1
+    (tmp_path / "go").touch()
     assert bench.end(id).code == 4
 
 
 def test_another_launcher_finds_what_runs(
-    new_bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    new_bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = new_bench("place")
     monkeypatch.setattr(first.backend, "_look", lambda *_: None)  # as one that was killed
-    running = first.submit("sleep 2; exit 6")
+    running = first.submit(**_waiting(tmp_path, 6))
     first.until(lambda: first.news(Running, running))
     other = new_bench("place", run="2")
     assert other.backend.find([running, "f-1-c-1-0"]) == {running: running}
+    (tmp_path / "go").touch()
     assert other.end(running).code == 6
     elsewhere = new_bench("another place")
     assert elsewhere.backend.find([running]) == {}
@@ -252,10 +262,27 @@ def test_close_leaves_nothing(new_bench: Callable[..., Any], here: Podman) -> No
     began = time.monotonic()
     bench.backend.close()
     bench.backend.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "it waits until they end by themselves"
     mine = here.containers(f"label=flow.place={bench.backend.place}")
     theirs = here.containers(f"label=flow.place={other.backend.place}")
     assert (mine, [container["Names"] for container in theirs]) == ([], [[kept]])
+
+
+def test_close_says_what_may_still_run(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = bench.submit("sleep 100")
+    bench.until(lambda: bench.news(Running, id))
+    engine = bench.backend._engine("")
+    with monkeypatch.context() as patch:
+        patch.setitem(bench.backend._engines, "", engine._replace(path="/no/such/podman"))
+        for tracked in bench.backend._tracked.values():
+            tracked.engine = bench.backend._engine("")
+        with pytest.raises(FlowError) as caught:
+            bench.backend.close()
+    assert caught.value.what == "1 container may still run"
+    assert caught.value.where == id
+    assert "/no/such/podman: No such file or directory" in (caught.value.why or "")
+    assert caught.value.hint == f"podman rm --force {id}"
+    assert engine.call("rm", "--force", "--time", "0", id).ok, "it was there"
 
 
 # --- gangs --------------------------------------------------------------------------------------------
@@ -295,29 +322,33 @@ def test_a_gang_starts_whole_or_not_at_all(bench: Any, here: Podman, tmp_path: P
 # --- the cost -----------------------------------------------------------------------------------------
 
 
-def test_the_end_is_told_soon(bench: Any) -> None:
-    id = bench.submit("sleep 0.5")
+def test_the_end_is_told_soon(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By podman's events: nobody looks at all containers for it."""
+    for looks in ("_LOOK", "_LOOK_OFTEN"):
+        monkeypatch.setattr(f"flow_container.backend.{looks}", 1000.0)
+    id = bench.submit(**_waiting(tmp_path, 0))
     bench.until(lambda: bench.news(Running, id))
-    began = time.monotonic()
-    bench.end(id)
-    assert time.monotonic() - began < 2.5
+    (tmp_path / "go").touch()
+    assert bench.end(id).code == 0
 
 
 def test_nothing_is_asked_while_nothing_happens(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flow_container.engine import Engine
 
     asked: list[Any] = []
     real = Engine.call
-    id = bench.submit("sleep 4; exit 2")
+    id = bench.submit(**_waiting(tmp_path, 2))
     bench.until(lambda: bench.news(Running, id))
-    time.sleep(1)
     monkeypatch.setattr(
         Engine,
         "call",
         lambda self, *words, **more: asked.append(words[0]) or real(self, *words, **more),
     )
+    time.sleep(2.5)
+    assert len(asked) <= 2, "it looks for itself now and then"
+    (tmp_path / "go").touch()
     assert bench.end(id).code == 2
     bench.until(lambda: "rm" in asked)
     assert len(asked) <= 8

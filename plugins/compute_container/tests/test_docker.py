@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from servers.podman import Podman
+from watching import wait_for
 
 from flow_remote.backend import Running
 
 
 @pytest.fixture
-def bench(
-    new_bench: Callable[..., Any], here: Podman, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
-    """A backend at work, on docker."""
+def on_docker(new_bench: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """Return a function that makes a backend at work, on the docker that a test has chosen."""
     if shutil.which("docker") is None:
         pytest.skip("no program docker here")
+    made: list[Any] = []
+
+    def make(place: str = "") -> Any:
+        made.append(new_bench(place, container_runtime="docker", container_network="host"))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.backend.close()  # as long as docker finds its daemon
+
+
+@pytest.fixture
+def bench(on_docker: Callable[..., Any], here: Podman, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A backend at work, on docker."""
     monkeypatch.setenv("DOCKER_HOST", here.docker_host())
-    bench = new_bench(container_runtime="docker", container_network="host")
-    yield bench
-    bench.backend.close()  # as long as docker finds its daemon
+    return on_docker("place")
 
 
 def test_jobs_run_and_end(bench: Any) -> None:
@@ -49,32 +59,39 @@ def test_ended_by_request(bench: Any) -> None:
     assert (end.code, end.cause) == (5, "cancelled")
 
 
-def test_it_is_found_by_another_launcher(bench: Any, new_bench: Callable[..., Any]) -> None:
-    id = bench.submit("sleep 2; exit 6")
+def test_it_is_found_by_another_launcher(
+    bench: Any, on_docker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.backend, "_look", lambda *_: None)  # as one that was killed
+    id = bench.submit("trap 'exit 6' TERM; while :; do sleep 0.1; done")
     bench.until(lambda: bench.news(Running, id))
-    assert id in bench.backend.find([id])
-    assert bench.end(id).code == 6
+    other = on_docker("place")
+    assert other.backend.find([id]) == {id: id}
+    other.backend.cancel([id], 20)
+    end = other.end(id)
+    assert (end.code, end.cause) == (6, "cancelled")
 
 
 @pytest.mark.chaos
 def test_a_daemon_that_is_started_anew(
-    new_bench: Callable[..., Any], here: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on_docker: Callable[..., Any], here: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if shutil.which("docker") is None:
-        pytest.skip("no program docker here")
-    address = f"unix://{tmp_path}/docker.sock"
-    monkeypatch.setenv("DOCKER_HOST", address)
-    command = ["podman", "system", "service", "--time", "0", address]
+    socket = tmp_path / "docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
+    command = ["podman", "system", "service", "--time", "0", f"unix://{socket}"]
     with subprocess.Popen(command) as daemon:
-        while not (tmp_path / "docker.sock").exists():
-            time.sleep(0.02)
-        bench = new_bench(container_runtime="docker", container_network="host")
-        id = bench.submit("sleep 3; exit 4")
+        wait_for(socket.exists)
+        bench = on_docker()
+        id = bench.submit(
+            f"until [ -e {tmp_path}/go ]; do sleep 0.1; done; exit 4",
+            options={"volumes": [str(tmp_path)]},
+        )
         bench.until(lambda: bench.news(Running, id))
         daemon.kill()
-    time.sleep(4)
-    assert bench.backend.news() == []
-    (tmp_path / "docker.sock").unlink(missing_ok=True)
+    (tmp_path / "go").touch()
+    assert here.said("wait", id) == "4"
+    assert bench.backend.news() == [], "nobody can tell it"
+    socket.unlink(missing_ok=True)
     with subprocess.Popen(command) as daemon:
         assert bench.end(id).code == 4
         bench.backend.close()

@@ -11,6 +11,7 @@ from servers.podman import Podman
 
 from flow_container.engine import Answer, Engine, find_engine
 from flow_core.api import FlowError
+from flow_core.testing import FlowTester
 
 
 def _program(
@@ -94,10 +95,12 @@ def test_the_daemon_does_not_run(programs: Callable[..., None]) -> None:
     )
 
 
-def test_a_flow_ends_before_it_begins(flowtester: object, programs: Callable[..., None]) -> None:
-    flowtester.more_plugins += ["remote", "container"]  # type: ignore[attr-defined]
-    file = flowtester.write(FLOW)  # type: ignore[attr-defined]
-    done = flowtester.flow("run", str(file), "--with", "container")  # type: ignore[attr-defined]
+def test_a_flow_ends_before_it_begins(
+    flowtester: FlowTester, programs: Callable[..., None]
+) -> None:
+    flowtester.more_plugins += ["remote", "container"]
+    file = flowtester.write(FLOW)
+    done = flowtester.flow("run", str(file), "--with", "container")
     assert done.returncode == 1
     assert "There is no podman or docker here" in done.stderr
     assert "Traceback" not in done.stderr

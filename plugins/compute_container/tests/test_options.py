@@ -205,4 +205,5 @@ def test_a_volume_that_is_not_there(tmp_path: Path) -> None:
 def test_shown(flowtester: Any) -> None:
     file = flowtester.write(FLOW)
     shown = json.loads(flowtester.flow("show", str(file), "--json").check().stdout)
-    assert "container" in json.dumps(shown)
+    (first, _) = shown["steps"]["start"]["decorators"]
+    assert (first["name"], first["options"]["image"]) == ("container", "mine:1")

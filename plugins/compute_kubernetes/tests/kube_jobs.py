@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from servers.kubernetes.handle import Cluster
+from watching import wait_for
 
 from flow_core.api import GangMember, RunRecord, RunState, Settings, TaskSpec
 from flow_kubernetes.backend import KubernetesBackend
@@ -20,7 +21,15 @@ N = TypeVar("N")
 QUICK: dict[str, Any] = {"kubernetes_cpu": 0.1, "kubernetes_memory": 200.0, "kubernetes_disk": 10.0}
 """Settings for pods of which many fit on a small node."""
 
+SLEEP = ("/bin/sh", "-c", "trap 'exit 143' TERM; echo begun; while :; do sleep 600 & wait; done")
+"""A command that goes on until it is ended."""
+
 ORIGIN = Origin("ada", "s3://bucket/flows")
+
+
+def known_settings() -> dict[str, Any]:
+    """Return the default of each setting of the plugin."""
+    return {setting.name: settings()[setting.name] for setting in settings().declared()}
 
 
 def settings(**values: Any) -> Settings:
@@ -143,10 +152,7 @@ class Bench:
 
     def sees(self, condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
         """Wait until something is so."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-            time.sleep(0.1)
+        wait_for(condition, seconds, what)
 
     def sees_no_jobs(self) -> None:
         """Wait until no job is left."""
@@ -160,6 +166,10 @@ class Bench:
             return not [p for p in pods if p.status.phase in ("Pending", "Running")]
 
         self.sees(none, "no pod runs")
+
+    def log(self, pod: str) -> str:
+        """Return what a pod has written so far."""
+        return str(self.cluster.core().read_namespaced_pod_log(pod, self.cluster.namespace))
 
     def pods(self) -> list[str]:
         """Return the names of all pods."""

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from kube_jobs import ORIGIN, chosen, job, settings
+from kube_jobs import ORIGIN, chosen, job, known_settings
 from servers.podman import Podman
 
 from flow_core.api import TaskCommand, TaskSpec
@@ -72,17 +68,11 @@ def test_words_and_variables_arrive_as_they_are(podman: Podman) -> None:
     assert (code, log.strip()) == (0, "hi 2 it's $5 (five) /home/flow")
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that the user of a pod may write to, too."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
-        os.chmod(name, 0o777)
-        yield Path(name)
-
-
-def test_a_task_runs(podman: Podman, folder: Path) -> None:
+def test_a_task_runs(podman: Podman, folder_for_pods: Path) -> None:
+    folder = folder_for_pods
+    folder.chmod(0o777)  # the user of a pod writes to it, too
     store = LocalStore(str(folder))
-    known = {s.name: settings()[s.name] for s in settings().declared()}
+    known = known_settings()
     task = TaskSpec("SuiteFlow", "1", "nothing", 1)
     (one,) = JobMaker("kubernetes", StepsRuntime(settings=known), store, None, False).make(
         [[(task, TaskCommand())]]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from kube_jobs import QUICK
+from kube_jobs import QUICK, known_settings
 from servers.kubernetes.handle import Cluster
 
 from flow_core.testing import ComputeSuite
 from flow_core.testing.compute_steps import StepsRuntime
 from flow_kubernetes.provider import KubernetesCompute
-from flow_kubernetes.settings import declare
 from flow_store_local.store import LocalStore
 
 
@@ -28,25 +24,16 @@ class TestKubernetesCompute(ComputeSuite):
         return KubernetesCompute()
 
     @pytest.fixture
-    def tmp_path(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # a pod has a /tmp of its own
-            yield Path(folder)
+    def tmp_path(self, folder_for_pods: Path) -> Path:
+        return folder_for_pods
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> LocalStore:
         return LocalStore(str(tmp_path / "store"))
 
     @pytest.fixture
-    def runtime(self, kubernetes: Cluster) -> StepsRuntime:
-        known: dict[str, Any] = {}
-
-        class Declared:
-            """Collects defaults."""
-
-            def declare(self, name: str, default: Any, *_: Any, **__: Any) -> None:
-                known[name] = default
-
-        settings: Any = Declared()
-        declare(settings)
-        own = {"kubernetes_config": kubernetes.kubeconfig, "cancel_grace": 3.0, **QUICK}
-        return StepsRuntime(settings={**known, **own})
+    def runtime(self, kubernetes: Cluster, cache_for_pods: Path) -> StepsRuntime:
+        secret = {"metadata": {"name": "own"}, "stringData": {"FLOW_CACHE": str(cache_for_pods)}}
+        kubernetes.core().create_namespaced_secret(kubernetes.namespace, secret)
+        own = {"kubernetes_config": kubernetes.kubeconfig, "kubernetes_secrets": "own", **QUICK}
+        return StepsRuntime(settings={**known_settings(), **own, "cancel_grace": 3.0})

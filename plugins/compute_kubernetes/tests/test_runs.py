@@ -5,21 +5,22 @@ In a real cluster they run where ``FLOW_TEST_S3_URL`` names a bucket that it rea
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packages import WITH_PACKAGES, from_wheels, write_wheels
 from servers.kubernetes.handle import Cluster
 from servers.s3 import GIVEN
+from watching import wait_for
 
-from flow_core.testing import FlowTester, core_wheels, installed_wheel, write_wheel
+from flow_core.testing import FlowTester, installed_wheel
 from flow_core.testing.flowtester import ProcessResult
 
 FLOW = """
@@ -40,7 +41,9 @@ FLOW = """
         @step
         def work(self):
             print("working on", self.input, "in", os.environ.get("FLOW_POD"))
-            time.sleep({seconds})
+            begun = time.monotonic()
+            while {waits}:
+                time.sleep(0.1)
             self.square = own_helper.square(self.input)
             self.pod = os.environ["FLOW_POD"]
             self.next(self.join)
@@ -79,6 +82,11 @@ FAILING = """
     if __name__ == "__main__":
         F()
 """
+
+
+def flow(waits: str = "False") -> str:
+    """Return the flow, whose pods wait as long as a condition holds."""
+    return FLOW.replace("{waits}", waits)
 
 
 class Lab:
@@ -123,13 +131,14 @@ class Lab:
         """Return all pods."""
         return list(self.cluster.core().list_namespaced_pod(self.cluster.namespace).items)
 
+    def running(self) -> list[Any]:
+        """Return the pods that run."""
+        return [pod for pod in self.pods() if pod.status.phase == "Running"]
+
     def until(self, condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
         """Wait until something is so; in a real cluster for longer."""
         seconds = max(seconds, self.patience) if self.cluster.is_real else seconds
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-            time.sleep(0.2)
+        wait_for(condition, seconds, what)
 
 
 @pytest.fixture
@@ -140,7 +149,7 @@ def lab(flowtester: FlowTester, kubernetes: Cluster, request: pytest.FixtureRequ
 
 
 def test_local_and_remote_steps_in_one_run(lab: Lab) -> None:
-    done = lab.run(FLOW.replace("{seconds}", "0")).check()
+    done = lab.run(flow()).check()
     assert "working on 2 in f-1-work-" in done.stdout
     assert "total 14 of 3 pods" in done.stdout
     names = [pod.metadata.labels["flow-core/step"] for pod in lab.pods()]
@@ -169,7 +178,7 @@ def test_too_little_memory_is_told_and_tried_again(lab: Lab) -> None:
 def test_an_image_that_is_not_there_ends_the_run_with_kubernetes_words(lab: Lab) -> None:
     lab.cluster.image("no-such-image:1", missing=True)
     done = lab.run(
-        FLOW.replace("{seconds}", "0"),
+        flow(),
         FLOW_KUBERNETES_IMAGE="no-such-image:1",
         FLOW_KUBERNETES_START_TIMEOUT="1",
     )
@@ -181,97 +190,65 @@ def test_an_image_that_is_not_there_ends_the_run_with_kubernetes_words(lab: Lab)
 
 
 def test_a_local_store_is_refused(lab: Lab) -> None:
-    done = lab.run(FLOW.replace("{seconds}", "0"), FLOW_DATASTORE="local")
+    done = lab.run(flow(), FLOW_DATASTORE="local")
     assert done.returncode != 0
     assert "shared store" in done.error["error"]
 
 
 def test_no_cluster_ends_the_run_at_once(lab: Lab) -> None:
-    done = lab.run(FLOW.replace("{seconds}", "0"), KUBECONFIG="/nowhere/config")
+    done = lab.run(flow(), KUBECONFIG="/nowhere/config")
     assert done.returncode == 1
     assert done.error["error"] == "There is no Kubernetes cluster"
 
 
 def test_an_interrupt_ends_all_jobs(lab: Lab) -> None:
-    process = lab.begin(FLOW.replace("{seconds}", "300"), "run")
+    process = lab.begin(flow("True"), "run")
     try:
-        running = lambda: [p for p in lab.pods() if p.status.phase == "Running"]  # noqa: E731
-        lab.until(lambda: len(running()) == 3, "three pods run")
+        lab.until(lambda: len(lab.running()) == 3, "three pods run")
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode not in (0, None), output
-    lab.until(lambda: not running(), "no pod runs", 20)
+    lab.until(lambda: not lab.running(), "no pod runs", 20)
     assert lab.cluster.is_real or not lab.cluster.processes()
     assert not lab.cluster.batch().list_namespaced_job(lab.cluster.namespace).items
 
 
-def test_a_resumed_run_adopts_what_runs(lab: Lab) -> None:
-    source = FLOW.replace("{seconds}", "12")
+def test_a_resumed_run_adopts_what_runs(lab: Lab, folder_for_pods: Path) -> None:
+    go = folder_for_pods / "go"
+    waits = f"not os.path.exists({str(go)!r})"
+    source = flow("time.monotonic() < begun + 12" if lab.cluster.is_real else waits)
     process = lab.begin(source, "run")
     try:
-        running = lambda: [p for p in lab.pods() if p.status.phase == "Running"]  # noqa: E731
-        lab.until(lambda: len(running()) == 3, "three pods run")
+        lab.until(lambda: len(lab.running()) == 3, "three pods run")
     finally:
         process.kill()
         process.communicate()
-    names = {pod.metadata.name for pod in running()}
+    names = {pod.metadata.name for pod in lab.running()}
     assert len(names) == 3, "nobody has ended them"
-    done = lab.run(source, "resume").check()
-    assert "total 14 of 3 pods" in done.stdout
+    process = lab.begin(source, "resume")
+    assert process.stdout is not None
+    told = "".join(itertools.takewhile(lambda line: "still run" not in line, process.stdout))
+    go.touch()
+    told += process.communicate(timeout=60)[0]
+    assert process.returncode == 0, told
+    assert "total 14 of 3 pods" in told
     assert {pod.metadata.name for pod in lab.pods()} == names, "no other pod was started"
 
 
-PYPI = """
-    import sys
-
-    from flow_core import FlowSpec, kubernetes, pypi, step
-
-    class F(FlowSpec):
-        @kubernetes(cpu=0.1)
-        @pypi(packages={"tiny": "2.*"})
-        @step
-        def start(self):
-            import tiny
-
-            self.version, self.python = tiny.VERSION, sys.executable
-            self.next(self.end)
-
-        @step
-        def end(self):
-            print("with", self.version, "of", self.python)
-
-    if __name__ == "__main__":
-        F()
-"""
-
-
-@pytest.fixture
-def wheels() -> Iterator[Path]:
-    """Wheels in a folder that pods see, too: their /tmp is their own."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
-        folder = Path(name)
-        for version in ("1.0", "2.0"):
-            write_wheel(folder, "tiny", version, {"tiny.py": f"VERSION = '{version}'\n"})
-        core_wheels(folder)
-        for name in ("obstore", "typing-extensions"):  # what the store needs at the task
-            installed_wheel(folder, name)
-        yield folder
-
-
 @pytest.mark.slow
-def test_a_step_with_packages_of_its_own(lab: Lab, wheels: Path) -> None:
+def test_a_step_with_packages_of_its_own(lab: Lab, folder_for_pods: Path) -> None:
     if lab.cluster.is_real:
         pytest.skip("its pods do not see the folder of wheels on this machine")
-    without_index = {
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheels),
-        "UV_PYTHON_DOWNLOADS": "never",
-    }
-    secret = {"metadata": {"name": "packages"}, "stringData": without_index}
+    write_wheels(folder_for_pods)
+    for name in ("obstore", "typing-extensions"):  # what the store needs at the task
+        installed_wheel(folder_for_pods, name)
+    index = from_wheels(folder_for_pods)
+    secret = {"metadata": {"name": "packages"}, "stringData": index}
     lab.cluster.core().create_namespaced_secret(lab.cluster.namespace, secret)
     lab.tester.more_plugins += ["pypi"]
-    done = lab.run(PYPI, **without_index, FLOW_KUBERNETES_SECRETS="bucket,packages").check()
+    source = WITH_PACKAGES.replace("@pypi", "@kubernetes\n        @pypi")
+    source = source.replace("import FlowSpec", "import FlowSpec, kubernetes")
+    done = lab.run(source, **index, FLOW_KUBERNETES_SECRETS="bucket,packages").check()
     assert "with 2.0 of /home/flow/.cache/flow/environments/pypi" in done.stdout

@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,38 @@ SETTINGS = {
 }
 
 
+def eventually(
+    holds: Callable[[], Any], seconds: float = 60, said: Callable[[], object] = lambda: None
+) -> Any:
+    """Wait until something holds; return it.
+
+    Args:
+        holds: is asked again and again.
+        seconds: after which the test fails.
+        said: returns what that tells of it.
+    """
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, said()
+        time.sleep(0.02)
+    return found
+
+
+@contextmanager
+def controller_away(cluster: Sandbox) -> Iterator[None]:
+    """Let a cluster have no controller in a block. Slurm's programs give up at once, instead of after
+    ten seconds."""
+    file = Path(cluster.configuration)
+    usual = file.read_text()
+    cluster.stop_controller()
+    file.write_text(f"{usual}MessageTimeout=1\n")
+    try:
+        yield
+    finally:
+        file.write_text(usual)
+        cluster.start_controller()
+
+
 def job(*scripts: str, name: str = "", **more: Any) -> Job:
     """Return a job whose tasks run scripts of the shell: several are a gang."""
     size = len(scripts)
@@ -38,6 +71,11 @@ def job(*scripts: str, name: str = "", **more: Any) -> Job:
     variables = more.pop("variables", {})
     name = name or f"f-1-a-{uuid.uuid4().hex[:8]}-0"
     return Job(name, tasks, commands, (variables,) * size, **more)
+
+
+def held(folder: Path, then: str) -> str:
+    """Return a script of the shell that does something once there is a file ``go`` in a folder."""
+    return f"while [ ! -e {folder}/go ]; do sleep 0.05; done; {then}"
 
 
 class Bench:
@@ -75,14 +113,12 @@ class Bench:
 
     def until(self, holds: Callable[[], Any], seconds: float = 60) -> Any:
         """Wait until something holds; return it."""
-        deadline = time.monotonic() + seconds
-        while True:
+
+        def looked() -> Any:
             self.told += self.backend.news()
-            found = holds()
-            if found:
-                return found
-            assert time.monotonic() < deadline, self.told
-            time.sleep(0.02)
+            return holds()
+
+        return eventually(looked, seconds, lambda: self.told)
 
     def of(self, id: str, kind: type[News]) -> list[Any]:
         """Return the news of a kind that were told of a job."""
@@ -119,6 +155,24 @@ def new_bench(slurm: Sandbox, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
 def bench(new_bench: Callable[..., Bench]) -> Bench:
     """A backend on the shared cluster."""
     return new_bench()
+
+
+@pytest.fixture
+def own_bench(
+    new_slurm: Callable[..., Sandbox], tmp_path: Path
+) -> Iterator[Callable[..., tuple[Bench, Sandbox]]]:
+    """Return a function that starts a cluster of one node, which the test may disturb, and opens a
+    backend there. Its arguments are lines of ``slurm.conf``."""
+    made: list[Bench] = []
+
+    def make(**configuration: str) -> tuple[Bench, Sandbox]:
+        cluster = new_slurm(1, **configuration)
+        made.append(Bench(tmp_path / "jobs"))
+        return made[-1], cluster
+
+    yield make
+    for each in made:
+        each.backend.close()
 
 
 def processes_with(mark: str) -> list[int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import Bench, job
+from .conftest import Bench, controller_away, job
 
 if TYPE_CHECKING:
     from flow_slurm.sandbox import Sandbox
@@ -159,10 +159,9 @@ def test_a_cluster_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert f"SLURM_CONF={tmp_path}/none.conf" in said
 
 
-@pytest.mark.slow
 def test_a_cluster_that_does_not_answer(new_slurm: Callable[..., Sandbox], tmp_path: Path) -> None:
-    new_slurm(1).stop_controller()
-    said = flow(tmp_path, "slurm", "list", fails=True)
+    with controller_away(new_slurm(1)):
+        said = flow(tmp_path, "slurm", "list", fails=True)
     assert "Slurm does not answer" in said
     assert "see whether its controller is there: scontrol ping" in said
     assert "Traceback" not in said

@@ -14,6 +14,7 @@ from flow_core.api import Diagnosis
 from flow_slurm import programs
 from flow_slurm.diagnosis import diagnose
 
+from .conftest import controller_away
 from .test_commands import flow
 
 if TYPE_CHECKING:
@@ -33,10 +34,9 @@ def test_a_controller_that_answers(slurm: Sandbox, tmp_path: Path) -> None:
     assert told.text in flow(tmp_path, "doctor")
 
 
-@pytest.mark.slow
 def test_a_controller_that_does_not_answer(new_slurm: Callable[..., Sandbox]) -> None:
-    new_slurm(1).stop_controller()
-    (told,) = _told()
+    with controller_away(new_slurm(1)):
+        (told,) = _told()
     assert (told.status, told.text) == ("warn", "Slurm does not answer")
     assert "is DOWN" in told.why
     assert told.hint == "see whether its controller is there: scontrol ping"

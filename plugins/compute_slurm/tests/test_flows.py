@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ import pytest
 
 from flow_core.testing import core_wheels, write_wheel
 
-from .conftest import processes_with
+from .conftest import controller_away, eventually, processes_with
 
 if TYPE_CHECKING:
     from flow_slurm.sandbox import Sandbox
@@ -26,7 +25,6 @@ import os, time
 from flow_core import FlowSpec, Parameter, current, retry, slurm, step
 
 class HybridFlow(FlowSpec):
-    seconds = Parameter("seconds", default=0.0)
     mode = Parameter("mode", default="")
 
     @step
@@ -40,12 +38,14 @@ class HybridFlow(FlowSpec):
     @step
     def work(self):
         print("number", self.input, flush=True)
-        marks = os.environ.get("MARKS", ".")
-        open(f"{marks}/began-{self.input}-{current.retry_count}", "w").close()
-        if self.mode == "memory" and current.retry_count == 0 and self.input == 1:
-            self.waste = bytearray(1_000_000_000)
-            time.sleep(60)
-        time.sleep(self.seconds)
+        open(f"began-{self.input}-{current.retry_count}", "w").close()
+        while self.mode == "hold" and not os.path.exists("go"):
+            time.sleep(0.05)
+        again = current.retry_count > 0
+        if self.input == 1 and (self.mode == "more" or self.mode == "memory" and not again):
+            waste = bytearray(500_000_000)
+            time.sleep(0 if again else 60)
+        self.memory = os.environ["SLURM_MEM_PER_NODE"]
         self.square = self.input ** 2
         self.job = os.environ["SLURM_JOB_ID"]
         self.next(self.join)
@@ -54,6 +54,7 @@ class HybridFlow(FlowSpec):
     def join(self, inputs):
         self.squares = [i.square for i in inputs]
         self.jobs = sorted({i.job for i in inputs})
+        print("memory", *sorted({i.memory for i in inputs}))
         self.here = inputs[0].here
         self.next(self.end)
 
@@ -121,20 +122,25 @@ class Runs:
         return said
 
     def wait_for(self, pattern: str, number: int = 1, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while len(list(self.folder.glob(pattern))) < number:
-            assert time.monotonic() < deadline, list(self.folder.glob("*"))
-            time.sleep(0.05)
+        eventually(
+            lambda: len(list(self.folder.glob(pattern))) >= number,
+            seconds,
+            lambda: list(self.folder.glob("*")),
+        )
 
-    def tasks(self, run: str) -> list[dict[str, Any]]:
-        return list(json.loads(self.flow("tasks", run, "--json")))
+    def held(self) -> subprocess.Popen[str]:
+        """Start a run whose four tasks are at work until `go`."""
+        process = self.start("run", "hybrid_flow.py", "--mode", "hold")
+        self.wait_for("began-*", 4)
+        return process
+
+    def go(self) -> None:
+        """Let the tasks of `held` end."""
+        (self.folder / "go").touch()
 
     def assert_no_orphans(self) -> None:
         """Nothing of these runs waits or runs in Slurm, no process is left, nor a file of a job."""
-        deadline = time.monotonic() + 20
-        while self._alive():
-            assert time.monotonic() < deadline, self._alive()
-            time.sleep(0.1)
+        eventually(lambda: not self._alive(), said=self._alive)
         assert list((self.folder / ".flow").glob("slurm/*")) == []
 
     def _alive(self) -> list[Any]:
@@ -142,6 +148,18 @@ class Runs:
         jobs: list[Any] = [line for line in told if str(self.folder) in line]
         # The folder is in the environment of all processes of its tasks.
         return jobs + processes_with(f"{self.folder}/")
+
+
+def heard(process: subprocess.Popen[str], text: str, times: int = 1) -> str:
+    """Return what a process says until some lines have held a text."""
+    assert process.stdout is not None
+    said = ""
+    while times:
+        line = process.stdout.readline()
+        said += line
+        assert line, said
+        times -= text in line
+    return said
 
 
 @pytest.fixture
@@ -155,7 +173,7 @@ def runs(slurm: Sandbox, tmp_path: Path) -> Iterator[Runs]:
 @pytest.fixture
 def own_runs(new_slurm: Callable[..., Sandbox], tmp_path: Path) -> Runs:
     """A folder with flows, on a cluster of two nodes that may be disturbed."""
-    return Runs(tmp_path, new_slurm(2, SlurmdTimeout="3"))
+    return Runs(tmp_path, new_slurm(2))
 
 
 def test_a_hybrid_flow(runs: Runs) -> None:
@@ -177,10 +195,8 @@ def test_a_gang_is_one_job_of_several_machines(runs: Runs) -> None:
     assert "nodes 3 jobs 1" in said
 
 
-def test_a_wrong_partition_is_answered_at_once(runs: Runs) -> None:
-    began = time.monotonic()
+def test_a_wrong_partition_is_answered(runs: Runs) -> None:
     said = runs.flow("run", "hybrid_flow.py", "--with", "slurm:partition=mian", status=1)
-    assert time.monotonic() - began < 20
     assert "sbatch: invalid partition specified: mian" in said
     assert "partitions here: main" in said
     assert "Traceback" not in said
@@ -191,13 +207,11 @@ def test_memory_that_is_used_up_is_a_cause_of_its_own(runs: Runs) -> None:
     assert "exceeded" in said
     assert "memory limit" in said
     assert "squares [0, 1, 4, 9]" in said  # tried again
+    assert "memory 300\n" in said  # with no more than it had
 
 
 def test_ctrl_c_ends_all_jobs(runs: Runs) -> None:
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell has it ignored in `pytest &`
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = runs.start("run", "hybrid_flow.py", "--seconds", "1000")
-    runs.wait_for("began-*", 4)
+    process = runs.held()
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 1, said
@@ -208,8 +222,7 @@ def test_ctrl_c_ends_all_jobs(runs: Runs) -> None:
 
 @pytest.mark.chaos
 def test_a_killed_task_is_told(runs: Runs) -> None:
-    process = runs.start("run", "hybrid_flow.py", "--seconds", "1000")
-    runs.wait_for("began-*", 4)
+    process = runs.held()
     jobs = json.loads(runs.flow("slurm", "list", "HybridFlow", "--json"))
     own = [job for job in jobs if job["folder"].startswith(str(runs.folder))]
     assert len(own) == 4
@@ -221,9 +234,11 @@ def test_a_killed_task_is_told(runs: Runs) -> None:
 
 @pytest.mark.chaos
 def test_a_node_that_is_gone(own_runs: Runs) -> None:
-    process = own_runs.start("run", "hybrid_flow.py", "--seconds", "15")
-    own_runs.wait_for("began-*", 4)
+    process = own_runs.held()
     own_runs.cluster.stop_node("node1")
+    # Slurm would see it by itself, some minutes later: see test_backend.py.
+    own_runs.cluster.run("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=gone")
+    own_runs.go()
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
     assert "NODE_FAIL" in said
@@ -233,14 +248,12 @@ def test_a_node_that_is_gone(own_runs: Runs) -> None:
 
 @pytest.mark.chaos
 def test_a_controller_that_is_started_anew(own_runs: Runs) -> None:
-    process = own_runs.start("run", "hybrid_flow.py", "--seconds", "8")
-    own_runs.wait_for("began-*", 4)
-    own_runs.cluster.stop_controller()
-    time.sleep(12)
-    own_runs.cluster.start_controller()
+    process = own_runs.held()
+    with controller_away(own_runs.cluster):
+        heard(process, "Slurm does not answer, its jobs go on")
+    own_runs.go()
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
-    assert "Slurm does not answer, its jobs go on" in said
     assert "squares [0, 1, 4, 9]" in said
     assert len(list(own_runs.folder.glob("began-*"))) == 4  # none was tried again
     own_runs.assert_no_orphans()
@@ -248,14 +261,16 @@ def test_a_controller_that_is_started_anew(own_runs: Runs) -> None:
 
 @pytest.mark.chaos
 def test_a_killed_launcher_and_resume(runs: Runs) -> None:
-    process = runs.start("run", "hybrid_flow.py", "--seconds", "12")
-    runs.wait_for("began-*", 4)
+    process = runs.held()
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    said = runs.flow("resume", "hybrid_flow.py")
+    process = runs.start("resume", "hybrid_flow.py")
+    heard(process, "Task still runs as HybridFlow/1/work/", 4)
+    runs.go()
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said
     assert "squares [0, 1, 4, 9]" in said
-    assert len(list(runs.folder.glob("began-*-0"))) == 4
-    assert len(list(runs.folder.glob("began-*"))) == 4  # what ran was adopted
+    assert len(list(runs.folder.glob("began-*"))) == 4  # none was started again
 
 
 PYPI = """
@@ -300,10 +315,9 @@ def test_a_step_with_packages_of_its_own(runs: Runs, tmp_path: Path) -> None:
 
 def test_a_task_that_needs_more_memory_gets_it(runs: Runs) -> None:
     flow = FLOW.replace("retry(times=1,", "retry(times=1, memory_factor=6,")
-    flow = flow.replace("current.retry_count == 0 and self.input == 1", "self.input == 1")
-    flow = flow.replace("bytearray(1_000_000_000)", "bytearray(500_000_000)")
-    (runs.folder / "hybrid_flow.py").write_text(flow.replace("time.sleep(60)", "time.sleep(3)"))
-    said = runs.flow("run", "hybrid_flow.py", "--mode", "memory")
+    (runs.folder / "hybrid_flow.py").write_text(flow)
+    said = runs.flow("run", "hybrid_flow.py", "--mode", "more")
     assert "memory limit" in said
+    assert "memory 1800 300\n" in said
     assert "squares [0, 1, 4, 9]" in said
     assert len(list(runs.folder.glob("began-1-*"))) == 2

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class TestSlurmCompute(ComputeSuite):
     """Tasks as jobs, with a store that all nodes see."""
 
+    many = 24  # two for each processor of the cluster
+
     @pytest.fixture
     def compute(self, slurm: Sandbox) -> SlurmCompute:
         return SlurmCompute()

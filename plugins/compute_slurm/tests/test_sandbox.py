@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,31 +13,16 @@ import pytest
 
 from flow_core.api import FlowError
 from flow_slurm import sandbox as module
-from flow_slurm.daemons import lives
 from flow_slurm.sandbox import Nodes, Sandbox
+
+from .conftest import eventually, processes_with
 
 pytestmark = pytest.mark.usefixtures("slurm")
 
 
 def processes_of(cluster: Sandbox) -> list[int]:
     """Return all processes of a cluster, by another way than the code that ends them."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            seen = (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if cluster.name.encode() in seen and int(folder.name) != os.getpid():
-            found.append(int(folder.name))
-    return [process for process in found if lives(process)]
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 15) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    return processes_with(cluster.name)
 
 
 def test_jobs_run_on_all_nodes(slurm: Sandbox, tmp_path: Path) -> None:
@@ -94,8 +78,7 @@ def test_a_given_folder_is_kept_and_used_again(tmp_path: Path) -> None:
                 "sbatch", "--parsable", "--mem=9", "--output=/dev/null", "--wrap=true"
             )
             assert told.stdout.strip() == expected, told.stderr
-            cluster.run("scontrol", "shutdown", "slurmctld")  # it writes down what it knows
-            time.sleep(0.5)
+            cluster.stop_controller()
     assert (folder / "slurm.conf").exists()
 
 
@@ -109,15 +92,15 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_node_goes_and_comes_back(new_slurm: Callable[..., Sandbox]) -> None:
-    cluster = new_slurm(2, SlurmdTimeout="3")
+    cluster = new_slurm(2, SlurmdTimeout="3", MessageTimeout="5")
     cluster.stop_node("node2")
 
     def state() -> str:
         return cluster.run("sinfo", "-h", "-n", "node2", "-p", "main", "-o", "%T").stdout.strip()
 
-    eventually(lambda: state().startswith("down"), 30)
+    eventually(lambda: state().startswith("down"))
     cluster.start_node("node2")
-    cluster.wait_ready(30)
+    cluster.wait_ready()
 
 
 def test_without_slurm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,3 +195,9 @@ def test_a_command_that_is_none() -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "'no-such-program' could not be started" in err
+
+
+def test_an_option_that_is_none() -> None:
+    _, err = flow("slurm", "sandbox", "--node", "3").communicate(timeout=60)
+    assert err.startswith("error: There is no option --node\n")
+    assert "did you mean '--nodes'?" in err

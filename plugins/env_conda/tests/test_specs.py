@@ -142,6 +142,21 @@ class TestEnvironmentFile:
             read_environment_file(text, "e.yml")
         assert why in str(caught.value.why)
 
+    @pytest.mark.parametrize(
+        ("text", "hint"),
+        [
+            ("dependencis: [a]", "did you mean 'dependencies'?"),
+            ("variables: {A: b}", "leave it out; variables of a step: @environment(vars={…})"),
+            ("platforms: [a]", "leave it out; keys are name, channels, dependencies, prefix"),
+            ("dependencies: [{pip: ['-r x.txt']}]", "write the requirements themselves; or beside"),
+            ("dependencies: [3]", "it has 'channels:' and 'dependencies:', lists of names"),
+        ],
+    )
+    def test_what_to_do_about_it(self, text: str, hint: str) -> None:
+        with pytest.raises(NoEnvironment) as caught:
+            read_environment_file(text, "e.yml")
+        assert str(caught.value.hint).startswith(hint)
+
     def test_a_lock_is_told_from_it(self) -> None:
         assert is_conda_lock("# made\nversion: 1\nmetadata:\n  x: 1\npackage:\n- name: a\n")
         assert not is_conda_lock("name: x\ndependencies:\n- version\n- package\n")

@@ -129,6 +129,29 @@ class TestLock:
         with pytest.raises(NoEnvironment, match="'mine' is a folder, which has no hash"):
             resolve_on([f"mine @ file://{tmp_path}"], **HERE, work=work)
 
+    def test_of_indexes_of_pip_all_count_and_of_ours_the_first_that_knows_it(
+        self,
+        builder: Any,
+        ask: Any,
+        serve: Any,
+        wheels: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        few = tmp_path / "few"
+        few.mkdir()
+        write_wheel(few, "tiny", "1.5", {"tiny.py": ""})
+        monkeypatch.delenv("PIP_NO_INDEX")
+        with serve(wheels) as index, serve(few) as first:
+            monkeypatch.setenv("PIP_INDEX_URL", index.url)
+            monkeypatch.setenv("PIP_EXTRA_INDEX_URL", first.url)
+            assert "tiny-2.0" in builder().resolve(ask("tiny==2.*")).text
+            ours = builder(pypi_index=index.url, pypi_extra_index=first.url)
+            with pytest.raises(NoEnvironment) as caught:
+                ours.resolve(ask("tiny==2.*"), anew=True)
+        assert caught.value.what == "No package fits 'tiny==2.*'"
+        assert "UV_INDEX_STRATEGY=unsafe-best-match" in str(caught.value.hint)
+
     def test_what_cannot_be_read_is_no_requirement(self, work: Any) -> None:
         with pytest.raises(NoEnvironment, match="A requirement cannot be read"):
             resolve_on(["tiny==="], **HERE, work=work)
@@ -170,29 +193,6 @@ def commit(place: Path, tag: str) -> None:
     person = ["-c", "user.name=ada", "-c", "user.email=ada@example.org"]
     for words in (["add", "-A"], [*person, "commit", "-q", "-m", tag], ["tag", tag]):
         subprocess.run(["git", "-C", place, *words], check=True)
-
-    def test_of_indexes_of_pip_all_count_and_of_ours_the_first_that_knows_it(
-        self,
-        builder: Any,
-        ask: Any,
-        serve: Any,
-        wheels: Path,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        few = tmp_path / "few"
-        few.mkdir()
-        write_wheel(few, "tiny", "1.5", {"tiny.py": ""})
-        monkeypatch.delenv("PIP_NO_INDEX")
-        with serve(wheels) as index, serve(few) as first:
-            monkeypatch.setenv("PIP_INDEX_URL", index.url)
-            monkeypatch.setenv("PIP_EXTRA_INDEX_URL", first.url)
-            assert "tiny-2.0" in builder().resolve(ask("tiny==2.*")).text
-            ours = builder(pypi_index=index.url, pypi_extra_index=first.url)
-            with pytest.raises(NoEnvironment) as caught:
-                ours.resolve(ask("tiny==2.*"), anew=True)
-        assert caught.value.what == "No package fits 'tiny==2.*'"
-        assert "UV_INDEX_STRATEGY=unsafe-best-match" in str(caught.value.hint)
 
 
 class TestSources:

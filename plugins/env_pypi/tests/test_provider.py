@@ -10,13 +10,7 @@ import pytest
 from flow_core.testing import EnvironmentSuite
 from flow_pypi.provider import PypiEnvironment
 
-SETTINGS: Mapping[str, Any] = {
-    "pypi_index": "",
-    "pypi_extra_index": "",
-    "pypi_find_links": "",
-    "pypi_python_downloads": False,
-    "mirror_packages": False,
-}
+from .conftest import SETTINGS
 
 
 @pytest.mark.slow

@@ -233,6 +233,28 @@ def test_what_no_network_allows() -> None:
     assert error.hint == "build it once with network: FLOW_OFFLINE=0"
 
 
+@pytest.mark.parametrize(
+    ("url", "where", "typed"),
+    [
+        ("file:///srv/ours@nope", "file:///srv/ours@nope", "file:///srv/ours"),
+        ("ssh://git@h.example/ours@v1#subdirectory=a", "ssh://git@h.example/ours@v1", None),
+        ("https://h.example/ours", "https://h.example/ours", "https://h.example/ours"),
+    ],
+)
+def test_a_repository_that_cannot_be_read(url: str, where: str, typed: str | None) -> None:
+    error = told(
+        f"error: Failed to download and build `ours @ git+{url}`\n"
+        "  cause: Git operation failed\n"
+        "  cause: process didn't exit successfully: `/usr/bin/git fetch 'x'` (exit status: 128)\n"
+        "         --- stderr\n"
+        "         fatal: couldn't find remote ref refs/tags/nope\n"
+    )
+    assert error.what == "A repository cannot be read, or has no such branch, tag or commit"
+    assert error.where == where
+    assert error.why == "fatal: couldn't find remote ref refs/tags/nope"
+    assert error.hint == f"try it by hand: git ls-remote {typed or where.removesuffix('@v1')}"
+
+
 def test_whatever_else_uv_says_is_passed_on() -> None:
     assert told("warning: x\nerror: it is broken\n").why == "it is broken"
 

@@ -95,7 +95,7 @@ def test_what_no_run_has(built: Any) -> None:
 
 
 def test_what_is_in_use_stays(built: Any) -> None:
-    program = "import time; print('here', flush=True); time.sleep(60)"
+    program = "import time; print('here', flush=True); time.sleep(280)"
     process = subprocess.Popen(
         [sys.executable, str(built.file), "env", "shell", "train", "--", "python", "-c", program],
         env={**os.environ, **built.variables()},

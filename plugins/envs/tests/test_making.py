@@ -136,10 +136,13 @@ class TestShell:
         found = lab.env("shell", "1")
         assert found.error["error"] == "'1' has several environments"
         assert found.error["try"] == "1/test"
-        assert lab.env("shell").error["error"] == "Which environment?"
+        unnamed = lab.env("shell").error
+        assert unnamed["error"] == "Which environment?"
+        assert unnamed["try"] == "name a step behind it: train, test"
+        assert lab.flow("env", "shell").error["try"].startswith("flow env shell my_flow.py")
 
     def test_what_ends_it_ends_the_command(self, lab: Any) -> None:
-        program = "import time; print('here', flush=True); time.sleep(60)"
+        program = "import time; print('here', flush=True); time.sleep(280)"
         process = subprocess.Popen(
             [sys.executable, str(lab.file), "env", "shell", "train", "--", "python", "-c", program],
             env={**os.environ, **lab.variables()},
@@ -151,7 +154,7 @@ class TestShell:
         with process:
             assert process.stdout.readline() == "here\n"
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 128 + signal.SIGTERM
+            assert process.wait(100) == 128 + signal.SIGTERM
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from flow_core.api import EnvironmentLock, NotFound, UsageError
 from flow_envs.disk import Usage
 from flow_envs.packages import Change, Package, changes, packages_of
 from flow_envs.targets import targets_of
+from flow_envs.wording import within
 
 PYLOCK = {
     "lock-version": "1.0",
@@ -110,3 +111,20 @@ def test_a_file_with_two_names_is_counted_once_and_freed_with_the_last(tmp_path:
     assert 100_000 <= usage.total < 200_000
     usage.add(str(tmp_path / "cache"))
     assert usage.freed == usage.total
+
+
+@pytest.mark.parametrize(
+    ("room", "shown"),
+    [
+        (None, "https://h.example/packages/4b/ff/a-1.0-py3-none-any.whl"),
+        (55, "https://h.example/packages/4b/ff/a-1.0-py3-none-any.whl"),
+        (54, "https://h.example/…/a-1.0-py3-none-any.whl"),
+        (42, "https://h.example/…/a-1.0-py3-none-any.whl"),
+        (41, "https://h.example/…/a-1.0-py3-none-any.w…"),
+        (3, "https://h.example/…"),
+    ],
+)
+def test_a_url_has_the_room_of_a_terminal(room: int | None, shown: str) -> None:
+    assert within("https://h.example/packages/4b/ff/a-1.0-py3-none-any.whl", room) == shown
+    assert within("https://h.example/a.whl", room) == "https://h.example/a.whl"
+    assert within("a place that is no URL", room) == "a place that is no URL"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -213,6 +214,25 @@ class TestCp:
         status, _, error = call("cp", "F/1/note", "out/note")
         assert status == 1
         assert "a file lies where a folder is needed" in error
+
+    def test_what_is_no_file_is_not_replaced(self, call, run, here):
+        os.mkfifo(here / "pipe")
+        (here / "link").symlink_to("pipe")
+        for name in ("pipe", "link"):
+            status, _, error = call("cp", "--force", "F/1/note", name)
+            assert status == 1
+            assert f"'{name}' is no file that can be replaced" in error
+            assert "'-' is the standard output" in error
+        assert stat.S_ISFIFO((here / "link").stat().st_mode)
+        (here / "note").mkdir()
+        status, _, error = call("cp", "--force", "F/1/note", ".")
+        assert (status, "it is a folder" in error) == (1, True)
+
+    def test_a_folder_that_takes_no_files(self, call, run):
+        status, _, error = call("cp", "F/1/note", "/proc/note")
+        assert status == 1
+        assert "where: /proc/note\n" in error
+        assert "name another folder\n" in error
 
     def test_rights_are_those_of_new_files(self, call, run, here):
         (here / "mine").write_text("")

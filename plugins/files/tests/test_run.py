@@ -1,8 +1,11 @@
 """Files beside a run: in a step, from outside, when the run is gone."""
 
+import shutil
+
 import pytest
 
 from flow_core.api import UsageError, run_reader
+from flow_core.testing import FlowTester
 
 FLOW = """
     from flow_core import FilesNotFound, Files, FlowSpec, Run, current, step
@@ -42,23 +45,29 @@ FLOW = """
 """
 
 
-@pytest.fixture
-def ran(flowtester):
+@pytest.fixture(scope="module")
+def tester(tmp_path_factory):
+    """A folder for the tests of this module."""
+    return FlowTester(tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture(scope="module")
+def ran(tester):
     """A run whose last step asks for a file that is not there."""
-    return flowtester.python(flowtester.write(FLOW), "run")
+    return tester.python(tester.write(FLOW), "run")
 
 
-def test_in_steps_and_from_outside(ran, flowtester, monkeypatch):
+def test_in_steps_and_from_outside(ran, tester, monkeypatch):
     assert ran.returncode == 1
     assert "There is no such object" in ran.stderr + ran.stdout
-    monkeypatch.chdir(flowtester.path)
+    monkeypatch.chdir(tester.path)
     monkeypatch.setenv("FLOW_USER", "tester")
     from flow_core import Files, Run
 
     run = Run("F/1")
     assert run["join"].task.data.found == ["0", "1"]
     url = run["start"].task.data.url
-    assert url == f"local://{flowtester.path}/.flow/files/F/1/report.csv"
+    assert url == f"local://{tester.path}/.flow/files/F/1/report.csv"
     with Files(run=run) as files:
         assert len(files.list_recursive()) == 23
         files.put("later", "x")
@@ -68,7 +77,8 @@ def test_in_steps_and_from_outside(ran, flowtester, monkeypatch):
         assert files.get(url).text == "a,b"
 
 
-def test_they_go_with_their_run(ran, flowtester):
+def test_they_go_with_their_run(ran, tester, flowtester):
+    shutil.copytree(tester.path, flowtester.path, dirs_exist_ok=True)
     flowtester.python(flowtester.path / "flow.py", "run")
     done = flowtester.flow("gc", "--keep-last", "1", "--yes", "--margin", "0")
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,11 +52,14 @@ def test_small_spool(chunks):
 
 
 def test_large_spool_lies_in_a_file(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what the variable said at first
     spool = Spool()
     content = bytes(range(256)) * (1 << 14)
     for _ in range(5):
         spool.add(content)
+    assert os.fstat(spool._file).st_size >= len(content)
+    if sys.platform == "linux":
+        assert os.readlink(f"/proc/self/fd/{spool._file}").startswith(str(tmp_path))
     for _ in range(2):
         assert b"".join(spool.parts()) == content * 5
     spool.close()

@@ -25,3 +25,14 @@ def test_no_bucket(root):
     assert error.hint == (
         "--datastore gs://bucket/prefix, or set it once: FLOW_GS_ROOT=gs://bucket/prefix"
     )
+
+
+@pytest.mark.parametrize("secret", ["hush", "hu/sh", "hu@sh"])
+def test_credentials_are_no_part_of_it(secret):
+    with pytest.raises(UsageError) as caught:
+        split_root(f"gs://key:{secret}@team/some/prefix", ("gs", "gcs"), "bucket")
+    error = caught.value
+    assert error.where == "gs://***@team/some/prefix"
+    assert error.hint == "take it out: gs://team/some/prefix"
+    assert not any(word in str(error) for word in ("key", "hu", "sh@"))
+    assert split_root("gs://team/a@b", ("gs",), "bucket") == ("team", "a@b/")

@@ -7,6 +7,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+from watching import wait_for
 
 from flow_core.testing import FaultyProxy
 
@@ -106,27 +107,28 @@ def test_no_secret_is_told_to_the_cluster(lab, bucket, s3_server, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.chaos
-def test_a_store_that_is_away_for_20_seconds_costs_no_result(lab, bucket):
+def test_a_store_that_is_away_for_some_seconds_costs_no_result(lab, bucket):
+    """`tests/test_remote_faults.py` lets it be away for longer, from tasks of real clusters."""
     proxy = FaultyProxy(bucket.endpoint)
     port = urlsplit(proxy.url).port or 0
     through = bucket.through(proxy.url)
-    file, chosen = _prepare(lab, through, seconds=6)
+    file, chosen = _prepare(lab, through, seconds=2)
     outages = []
 
     def go_away() -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if sum(request.path.endswith("/live/0") for request in proxy.seen) >= 3:
-                break
-            time.sleep(0.05)
+        def begun() -> bool:
+            return sum(request.path.endswith("/live/0") for request in proxy.seen) >= 3
+
+        wait_for(begun, 60, "three tasks write")
         proxy.close()
-        time.sleep(20)
+        time.sleep(5)
         outages.append(FaultyProxy(bucket.endpoint, port=port))
 
     thread = threading.Thread(target=go_away)
     thread.start()
     try:
-        done = lab.python(file, *chosen, "run", variables=through.environment())
+        variables = through.environment()
+        done = lab.python(file, *chosen, "run", variables=variables, timeout=120)
     finally:
         thread.join()
         for other in (proxy, *outages):

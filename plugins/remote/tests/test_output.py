@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from watching import wait_for
 
 from flow_core.api import AttemptLogs, decode_piece, piece_key, tell_begin
 from flow_core.testing import FaultyStore, MemoryStore
@@ -14,13 +15,6 @@ PREFIX = "runs/F/1/work/7/0/"
 
 def _patiently(write):
     return write()
-
-
-def _wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class TestKeptLog:
@@ -57,6 +51,8 @@ class TestKeptLog:
         for _ in range(2000):
             log.add(b"z" * 65536, time.time())
         assert len(log._head) + len(log._tail) < 200_000
+        for _ in range(3000):
+            log.add(b"z", time.time())
         assert len(log._times) <= 2000
 
 
@@ -93,9 +89,9 @@ def _records(store):
 def test_what_is_written_can_be_seen_while_the_task_runs(store, capfd):
     task = Task(store)
     os.write(task.out, b"one\n")
-    _wait_for(lambda: _records(store))
+    wait_for(lambda: _records(store))
     os.write(task.err, b"oops\n")
-    _wait_for(lambda: len(_records(store)) == 2)
+    wait_for(lambda: len(_records(store)) == 2)
     assert [(r.kind, r.data) for r in _records(store)] == [
         ("stdout", b"one\n"),
         ("stderr", b"oops\n"),
@@ -112,7 +108,7 @@ def test_what_is_written_can_be_seen_while_the_task_runs(store, capfd):
 def test_the_begin_of_the_body_is_among_the_pieces(store):
     task = Task(store)
     os.write(task.begin, b".")
-    _wait_for(lambda: [r.kind for r in _records(store)] == ["begin"])
+    wait_for(lambda: [r.kind for r in _records(store)] == ["begin"])
     task.end()
 
 
@@ -125,7 +121,7 @@ def test_more_than_the_limit_is_kept_by_its_ends_and_told(store):
     task = Task(store, limit=10_000)
     for _ in range(30):
         os.write(task.out, b"x" * 1000)
-    _wait_for(lambda: b"writes more than is shown" in b"".join(r.data for r in _records(store)))
+    wait_for(lambda: b"writes more than is shown" in b"".join(r.data for r in _records(store)))
     shown = sum(len(r.data) for r in _records(store) if r.kind == "stdout")
     assert shown == 10_000
     task.end()
@@ -134,13 +130,16 @@ def test_more_than_the_limit_is_kept_by_its_ends_and_told(store):
     assert len(content) < 10_200
 
 
-def test_pieces_wait_for_a_store_that_is_away(store):
+def test_pieces_wait_for_a_store_that_is_away(store, monkeypatch):
+    monkeypatch.setattr("flow_remote.output._LONGEST", 0.3)
     faulty = FaultyStore(store)
     task = Task(faulty)
     faulty.fail("write", "*", times=1)
     os.write(task.out, b"one\n")
-    time.sleep(0.6)
+    wait_for(lambda: faulty.count("write"))
     os.write(task.out, b"two\n")
+    wait_for(lambda: b"".join(r.data for r in _records(store)) == b"one\ntwo\n")
+    assert faulty.count("write", piece_key(PREFIX, 0)) == 2
     task.end()
     assert AttemptLogs(store, PREFIX).read("stdout") == b"one\ntwo\n"
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from watching import command_lines, wait_for
 
 from flow_core.api import RunState
 from flow_core.testing import FlowTester
@@ -64,6 +63,9 @@ FLOW = """
 """
 
 
+Launcher = subprocess.Popen[bytes]
+
+
 class Laboratory:
     """A flow whose items wait, a cluster on which they do, and launchers that can be killed."""
 
@@ -72,29 +74,47 @@ class Laboratory:
         self.cluster = tester.path / "cluster"
         tester.write(CLUSTER.replace("FOLDER", repr(str(self.cluster))), "detached_cluster.py")
         self.file = tester.write(FLOW)
-        self.launchers: list[subprocess.Popen[str]] = []
+        self.launchers: list[Launcher] = []
 
-    def launch(self, *words: str, compute: str = "detached") -> subprocess.Popen[str]:
+    def launch(self, *words: str, compute: str = "detached") -> Launcher:
         """Start a launcher: with four workers."""
         options = ("-p", "detached_cluster", "--compute", compute)
-        process = subprocess.Popen(
-            [sys.executable, str(self.file), *options, *words, "--max-workers", "4"],
-            cwd=self.tester.path,
-            env=self.tester.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        with open(self.tester.path / f"told-{len(self.launchers)}", "wb") as told:
+            process = subprocess.Popen(
+                [sys.executable, str(self.file), *options, *words, "--max-workers", "4"],
+                cwd=self.tester.path,
+                env=self.tester.environment(),
+                stdout=told,
+                stderr=told,
+            )
         self.launchers.append(process)
         return process
+
+    def told(self, launcher: Launcher) -> str:
+        """What a launcher has told so far."""
+        return (self.tester.path / f"told-{self.launchers.index(launcher)}").read_text()
+
+    def end(self, launcher: Launcher, status: int = 0) -> str:
+        """Wait for the end of a launcher; return all that it told."""
+        launcher.wait(timeout=60)
+        told = self.told(launcher)
+        assert launcher.returncode == status, told
+        return told
 
     def killed(self, *words: str, begun: int = 4) -> None:
         """Start a launcher, and kill it when so many items have begun."""
         process = self.launch(*words)
-        self.until(lambda: sum(self.begun().values()) >= begun, process)
-        time.sleep(0.5)
+        self.until(lambda: self.writing() >= begun, process)
         process.kill()
-        process.communicate()
+        process.wait()
+
+    def adopting(self, run: int = 2, *words: str) -> Launcher:
+        """Start a launcher of a further run, and wait until it has adopted what four items do."""
+        process = self.launch("resume", *words)
+        still = "Task still runs as F/"
+        self.until(lambda: self.told(process).count(still) == 4, process)
+        assert (self.tester.path / f".flow/runs/F/{run}").is_dir()
+        return process
 
     def go(self) -> None:
         """Let the items go on."""
@@ -105,25 +125,26 @@ class Laboratory:
         file = self.tester.path / "begun"
         return Counter(map(int, file.read_text().split())) if file.exists() else Counter()
 
-    def until(
-        self, condition: Callable[[], bool], process: subprocess.Popen[str] | None = None
-    ) -> None:
-        deadline = time.monotonic() + 25
-        while not condition():
+    def writing(self) -> int:
+        """How many attempts of items, of all runs, have written something."""
+        return sum(path.stat().st_size > 0 for path in self.cluster.glob("F-*-work-*/stdout"))
+
+    def until(self, condition: Callable[[], bool], process: Launcher | None = None) -> None:
+        """Wait until something is so, and meanwhile a launcher lives."""
+
+        def happened() -> bool:
+            if condition():
+                return True
             if process is not None and process.poll() is not None:
-                pytest.fail(f"it has ended: {process.communicate()[0]}")
-            assert time.monotonic() < deadline, "it did not happen within 25 s"
-            time.sleep(0.05)
+                pytest.fail(f"it has ended: {self.told(process)}")
+            return False
+
+        wait_for(happened, 40)
 
     def keepers(self) -> list[int]:
         """The processes that hold attempts of the cluster."""
-        found = []
-        for place in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                words = place.read_bytes().split(b"\0")
-                if any(w.startswith(str(self.cluster).encode()) for w in words):
-                    found.append(int(place.parent.name))
-        return found
+        place = f"\0{self.cluster}/".encode()
+        return [pid for pid, words in command_lines().items() if place in words]
 
     def job_of(self, item: int, run: int = 1) -> Path:
         """The folder of the attempt that works on an item."""
@@ -149,8 +170,6 @@ def lab(flowtester: FlowTester) -> Iterator[Laboratory]:
     for launcher in lab.launchers:
         launcher.kill()
         launcher.wait()
-        assert launcher.stdout is not None
-        launcher.stdout.close()
     lab.until(lambda: not lab.keepers())  # what a killed launcher has left ends by itself
 
 
@@ -159,12 +178,9 @@ class TestResume:
     def test_jobs_that_still_run_are_waited_for(self, lab: Laboratory) -> None:
         lab.killed("run")
         assert len(lab.keepers()) == 4
-        resumed = lab.launch("resume")
-        lab.until(lambda: bool(list((lab.tester.path / ".flow/runs/F").glob("2"))), resumed)
-        time.sleep(0.5)
+        resumed = lab.adopting()
         lab.go()
-        told = resumed.communicate(timeout=60)[0]
-        assert resumed.returncode == 0, told
+        told = lab.end(resumed)
         lab.check(2)
         assert "4 tasks of F/1 still run: no such task is started twice" in told
         assert told.count("Task still runs as F/1/work/") == 4
@@ -180,17 +196,13 @@ class TestResume:
         lab.killed("run")
         lab.go()
         lab.until(lambda: not lab.keepers())
-        resumed = lab.launch("resume")
-        told = resumed.communicate(timeout=60)[0]
-        assert resumed.returncode == 0, told
+        told = lab.end(lab.launch("resume"))
         lab.check(2)
         assert "still run" not in told
 
     def test_a_job_that_dies_runs_again(self, lab: Laboratory) -> None:
         lab.killed("run")
-        resumed = lab.launch("resume")
-        lab.until(lambda: bool(list((lab.tester.path / ".flow/runs/F").glob("2"))), resumed)
-        time.sleep(0.5)
+        resumed = lab.adopting()
         lost = lab.job_of(2)
         keeper = int((lost / "keeper").read_text())
         os.kill(keeper, signal.SIGSTOP)  # so that it does not see the end of its child
@@ -199,63 +211,48 @@ class TestResume:
         os.kill(keeper, signal.SIGKILL)
         lab.until(lambda: lab.begun()[2] == 2, resumed)
         lab.go()
-        told = resumed.communicate(timeout=60)[0]
-        assert resumed.returncode == 0, told
+        told = lab.end(resumed)
         lab.check(2, {2: 2})
         assert "and will be tried again: nobody knows how it ended" in told
 
     def test_the_second_launcher_is_killed_too(self, lab: Laboratory) -> None:
         lab.killed("run")
-        second = lab.launch("resume")
-        lab.until(lambda: bool(list((lab.tester.path / ".flow/runs/F").glob("2"))), second)
-        time.sleep(1)
+        second = lab.adopting()
         second.kill()
-        second.communicate()
-        third = lab.launch("resume")
-        lab.until(lambda: bool(list((lab.tester.path / ".flow/runs/F").glob("3"))), third)
+        second.wait()
+        third = lab.adopting(3)
         lab.go()
-        told = third.communicate(timeout=60)[0]
-        assert third.returncode == 0, told
+        lab.end(third)
         lab.check(3)
 
     def test_ctrl_c_ends_what_was_adopted(self, lab: Laboratory) -> None:
         lab.killed("run")
-        resumed = lab.launch("resume")
-        lab.until(lambda: bool(list((lab.tester.path / ".flow/runs/F").glob("2"))), resumed)
-        time.sleep(0.5)
+        resumed = lab.adopting()
         resumed.send_signal(signal.SIGINT)
-        told = resumed.communicate(timeout=60)[0]
-        assert resumed.returncode == 1
+        told = lab.end(resumed, 1)
         lab.until(lambda: not lab.keepers())
         assert "Run F/2 was interrupted" in told
         lab.go()
-        third = lab.launch("resume")
-        told = third.communicate(timeout=60)[0]
-        assert third.returncode == 0, told
+        lab.end(lab.launch("resume"))
         lab.check(3, dict.fromkeys(range(4), 2))
 
     def test_with_other_parameters_they_are_ended(self, lab: Laboratory) -> None:
         lab.killed("run")
         resumed = lab.launch("resume", "--factor", "5")
-        lab.until(lambda: sum(lab.begun().values()) >= 8, resumed)
+        lab.until(lambda: lab.writing() >= 8, resumed)
         lab.until(lambda: len(lab.keepers()) == 4, resumed)
         lab.go()
-        told = resumed.communicate(timeout=60)[0]
-        assert resumed.returncode == 0, told
+        lab.end(resumed)
         assert lab.tester.left(2).artifact("end", "total") == 75
         lab.until(lambda: not lab.keepers())
 
     def test_clone_only_leaves_them_to_a_later_resume(self, lab: Laboratory) -> None:
         lab.killed("run")
-        cloned = lab.launch("resume", "--clone-only")
-        told = cloned.communicate(timeout=60)[0]
-        assert cloned.returncode == 0, told
+        lab.end(lab.launch("resume", "--clone-only"))
         assert len(lab.keepers()) == 4
-        resumed = lab.launch("resume")
-        lab.until(lambda: bool(list((lab.tester.path / ".flow/runs/F").glob("3"))), resumed)
+        resumed = lab.adopting(3)
         lab.go()
-        told = resumed.communicate(timeout=60)[0]
-        assert resumed.returncode == 0, told
+        lab.end(resumed)
         lab.check(3)
 
     def test_on_another_compute_people_are_told(self, lab: Laboratory) -> None:
@@ -263,21 +260,17 @@ class TestResume:
         resumed = lab.launch("resume", compute="local")
         lab.until(lambda: sum(lab.begun().values()) >= 8, resumed)
         lab.go()
-        told = resumed.communicate(timeout=60)[0]
-        assert resumed.returncode == 0, told
+        told = lab.end(resumed)
         assert "4 tasks of the earlier run may still run on compute 'detached'" in told
 
     def test_while_the_launcher_lives_nothing_is_adopted_or_ended(self, lab: Laboratory) -> None:
         first = lab.launch("run")
-        lab.until(lambda: sum(lab.begun().values()) >= 4, first)
-        time.sleep(0.5)
+        lab.until(lambda: lab.writing() >= 4, first)
         second = lab.launch("resume")
-        lab.until(lambda: sum(lab.begun().values()) >= 8, second)
+        lab.until(lambda: lab.writing() >= 8, second)
         lab.go()
-        told = second.communicate(timeout=60)[0]
+        told = lab.end(second)
         assert "F/1 still goes on: what it has not finished yet runs twice" in told
-        assert second.returncode == 0, told
-        first.communicate(timeout=60)
-        assert first.returncode == 0
+        lab.end(first)
         assert lab.tester.left(1).state is RunState.SUCCEEDED
         lab.until(lambda: not lab.keepers())

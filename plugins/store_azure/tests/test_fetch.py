@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +11,21 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from booting import START, Place, Service, closing_connections, pythons
+from booting import (
+    START,
+    Place,
+    Service,
+    check_program,
+    closing_connections,
+    pythons,
+    read_by,
+)
 
 from flow_azure import fetch
 from flow_azure.store import AzureStore
 from flow_core.testing import FaultyProxy
 from flow_objectstore import fetching
 from flow_objectstore.roots import fetch_source
-from flow_remote.script import lean
 
 
 @pytest.fixture(autouse=True)
@@ -231,10 +235,10 @@ def test_the_identity_of_a_service_that_runs_containers(service: Service, monkey
 def test_no_credentials(service: Service, monkeypatch: Any) -> None:
     monkeypatch.setattr(fetch, "_MACHINE", "http://127.0.0.1:9")
     begun = time.monotonic()
-    error = refused(fake(service))
+    error = refused({**fake(service), "patience": 60.0})
     assert str(error).startswith("there are no credentials here: no key, no principal, no SAS")
     assert "AZURE_STORAGE_KEY" in error.hint
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
 
 
 def test_tokens_that_end_are_replaced(service: Service, monkeypatch: Any) -> None:
@@ -277,12 +281,7 @@ def test_config_holds_no_secrets(monkeypatch: Any) -> None:
 
 
 def test_it_needs_no_syntax_newer_than_3_8_and_nothing_of_ours() -> None:
-    source = fetch_source("flow_azure")
-    tree = ast.parse(source, feature_version=(3, 8))
-    names = [n.name for node in ast.walk(tree) if isinstance(node, ast.Import) for n in node.names]
-    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert {name.partition(".")[0] for name in names} <= {*sys.stdlib_module_names, "__future__"}
-    assert len(lean(source)) < 25_000, "each task carries it"
+    check_program(fetch_source("flow_azure"), 25_000)
 
 
 OLD = pythons("3.8", "3.9")
@@ -290,14 +289,5 @@ OLD = pythons("3.8", "3.9")
 
 @pytest.mark.parametrize("python", OLD, ids=lambda path: path.parts[-3])
 def test_old_pythons_read(config: dict[str, Any], container: Any, python: Path) -> None:
-    program = "import json, sys; a = json.load(sys.stdin); m = {}; exec(a[0], m)\n"
-    program += "print(m['open'](a[1])('key'))"
-    done = subprocess.run(
-        [str(python), "-I", "-S", "-c", program],
-        input=json.dumps([lean(fetch_source("flow_azure")), config]),
-        capture_output=True,
-        text=True,
-        env={"AZURE_STORAGE_KEY": container.key},
-        check=False,
-    )
-    assert done.stdout == "b'content'\n", done.stderr
+    key = {"AZURE_STORAGE_KEY": container.key}
+    assert read_by(python, fetch_source("flow_azure"), config, key) == "b'content'\n"

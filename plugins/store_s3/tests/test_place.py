@@ -44,6 +44,16 @@ def test_nothing_is_said(place):
     assert place(FLOW_S3_ANONYMOUS="true").provider is None
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_bucket_is_no_part_of_a_number(place, host):
+    variables = {"AWS_ENDPOINT_URL": f"http://{host}:9000", "FLOW_S3_PATH_STYLE": "never"}
+    with pytest.raises(UsageError, match="No bucket can be a part of the host") as caught:
+        place(**variables)
+    assert "s3_path_style = 'always'" in caught.value.hint
+    named = place(**{**variables, "AWS_ENDPOINT_URL": "http://s3.example.com"})
+    assert named.url_of("team") == "http://team.s3.example.com"
+
+
 def test_variables_come_before_the_default_profile(place):
     variables = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "B", "AWS_SESSION_TOKEN": "C"}
     credentials = "[default]\naws_access_key_id = D\naws_secret_access_key = E\n"
@@ -203,7 +213,7 @@ def test_role_that_cannot_be_assumed(place):
     begun = time.monotonic()
     with pytest.raises(StoreError, match="Cannot assume the role arn:x"):
         found.provider()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     with pytest.raises(UsageError, match="nothing to assume it with"):
         place("[default]\nrole_arn = arn:x\n")
     with pytest.raises(UsageError, match="asks for a second factor") as refused:

@@ -13,6 +13,7 @@ from flow_s3.store import S3Store
 class TestS3Store(StoreSuite):
     """The suite, on SeaweedFS."""
 
+    racers = 4
     refresh_is_safe = False  # S3 deletes without a look at the time
     time_step = 1.1
 

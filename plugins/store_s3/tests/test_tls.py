@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import select
 import socket
 import socketserver
@@ -10,15 +9,10 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from servers.tls import make_certificates
 
 from flow_core.api import StoreError
 from flow_s3.filesystem import filesystem
@@ -28,49 +22,10 @@ from flow_s3.store import S3Store
 CONTENT = bytes(20 << 20)
 
 
-def _signed(
-    name: str, issuer: x509.Name | None, key: Any, signing: Any, *extensions: Any
-) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(timezone.utc)
-    builder = x509.CertificateBuilder(
-        issuer or subject,
-        subject,
-        key.public_key(),
-        x509.random_serial_number(),
-        now - timedelta(hours=1),
-        now + timedelta(days=1),
-    )
-    builder = builder.add_extension(
-        x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-    )
-    builder = builder.add_extension(
-        x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False
-    )
-    for extension in extensions:
-        of_authority = isinstance(extension, (x509.BasicConstraints, x509.KeyUsage))
-        builder = builder.add_extension(extension, critical=of_authority)
-    return builder.sign(signing, hashes.SHA256())
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory) -> tuple[Path, Path]:
     """Give the files of a certificate authority, and of a server that it vouches for."""
-    folder = tmp_path_factory.mktemp("tls")
-    own, of_server = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    # Python 3.13 asks for all that the standard does.
-    signs = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-    root = _signed("the team's own", None, own, own, x509.BasicConstraints(True, None), signs)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    names = x509.SubjectAlternativeName([address])
-    server = _signed("127.0.0.1", root.subject, of_server, own, names)
-    pem = serialization.Encoding.PEM
-    (folder / "ca.pem").write_bytes(root.public_bytes(pem))
-    private = of_server.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "server.pem").write_bytes(private + server.public_bytes(pem))
-    return folder / "ca.pem", folder / "server.pem"
+    return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

@@ -94,13 +94,16 @@ def test_stores_that_cannot_be(lab: FlowTester) -> None:
 def test_killed_at_any_moment_and_started_again(lab: FlowTester) -> None:
     command = [sys.executable, "-c", "from flow_core.cli import main; main()"]
     command += ["store", "migrate", "local", "local://there"]
-    for seconds in (0.12, 0.16, 0.2, 0.24, 0.28):
+    killed = 0
+    for objects in (1, 2, 10, 30):
         process = subprocess.Popen(
             command, cwd=lab.path, env=lab.environment(), stdout=subprocess.DEVNULL
         )
-        time.sleep(seconds)
+        while process.poll() is None and len(list((lab.path / "there").rglob("*"))) < objects:
+            time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        killed += process.wait() == -signal.SIGKILL
+    assert killed
     done = data(migrate(lab, "local://there", "--json").check())
     assert sorted(done["copied"] + done["there"]) == ["F/1", "F/2", "F/3"]
     assert done["notes"] == {}

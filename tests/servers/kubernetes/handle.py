@@ -64,7 +64,7 @@ class Cluster(NamedTuple):
         """Call a method of `servers.kubernetes.admin.Admin`; skip the test where there is none."""
         if not self.admin:
             pytest.skip(f"needs the test server: {function} cannot be asked of a real cluster")
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=120)
         try:
             connection.request("POST", f"/{function}", json.dumps(arguments))
             answer = connection.getresponse()
@@ -201,7 +201,8 @@ class KubernetesServer(NamedTuple):
         self._request("DELETE", f"/api/v1/namespaces/{namespace}", None)
 
     def _request(self, method: str, path: str, body: Any) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        # All tests of a module fail with this one: a busy machine makes it wait.
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             text = json.dumps(body) if body else None
             connection.request(method, path, text, {"Content-Type": "application/json"})

@@ -113,7 +113,8 @@ class PodWorker:
         for log in self.logs.values():
             log.complete()
             await log.read_by_all(5)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        # A pod may hold thousands of files: the server goes on answering meanwhile.
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     # Its life.
 

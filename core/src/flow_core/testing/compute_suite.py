@@ -155,12 +155,14 @@ class ComputeSuite:
         isolates: each attempt is a process of its own, which may crash, be killed, and write below
             Python. False leaves those tests out.
         patience: seconds after which a test gives up waiting for something to be told.
+        many: how many attempts run at the same time in the test that starts most of them.
 
     Since 0.1.
     """
 
     isolates = True
     patience = 60.0
+    many = 50
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:
@@ -262,7 +264,7 @@ class ComputeSuite:
         bench.wait(*bench.tasks)
 
     def test_nothing_stays_between_attempts(self, bench: Bench) -> None:
-        for _ in range(3):
+        for _ in range(2):
             assert bench.run("raise_error").code == 1
             assert bench.run("nothing").code == 0
 
@@ -407,8 +409,8 @@ class ComputeSuite:
     # --- many ---
 
     def test_many_at_once(self, bench: Bench) -> None:
-        handles = [bench.launch("write_both") for _ in range(50)]
-        assert len(set(handles)) == 50
+        handles = [bench.launch("write_both") for _ in range(self.many)]
+        assert len(set(handles)) == self.many
         ends = bench.wait(*handles)
         assert {end.code for end in ends} == {0}
         assert all(bench.stored(handle, "stdout") == b"to stdout\n" for handle in handles)
@@ -426,7 +428,7 @@ class ComputeSuite:
     def test_poll_waits_no_longer_than_asked(self, bench: Bench) -> None:
         before = time.monotonic()
         assert list(bench.compute.poll(0.3)) == []
-        assert 0.2 < time.monotonic() - before < 2.0
+        assert 0.2 < time.monotonic() - before < 4.0
         assert list(bench.compute.poll(0.0)) == []
 
     def test_descriptor_is_readable_at_news(self, bench: Bench) -> None:
@@ -486,11 +488,10 @@ class ComputeSuite:
         handles = [bench.launch("wait_long") for _ in range(3)]
         other = bench.launch("wait_long")
         self._when_ready(bench, *handles, other)
-        before = time.monotonic()
-        bench.compute.cancel(handles, 20.0)
+        # A grace that is over when the test has long given up: they end since they are asked to.
+        bench.compute.cancel(handles, 5 * self.patience)
         ends = bench.wait(*handles)
         assert {end.cause for end in ends} == {"cancelled"}
-        assert time.monotonic() - before < 15.0
         for _ in range(3):
             bench.poll(0.2)  # what was hit as well may end a little later
         assert other not in bench.exited

@@ -124,7 +124,7 @@ class NetworkStoreSuite:
     """
 
     patience = 15.0
-    at_once = 5.0
+    at_once = 15.0
     told: frozenset[tuple[str, str]] = frozenset()
 
     @pytest.fixture

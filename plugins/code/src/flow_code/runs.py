@@ -49,6 +49,8 @@ def find_run(context: CommandContext, text: str) -> FoundRun:
         parts.insert(0, context.flow.__name__)
     if len(parts) != 2 or not all(parts):
         example = "3" if context.flow is not None else "MyFlow/3"
+        if context.flow is None and text.endswith(".py"):
+            example += f"; for the flow in that file: python {text} {context.name} …"
         raise UsageError(
             f"'{text}' names no run",
             where=f"the argument of '{context.name}'",

@@ -204,7 +204,9 @@ MODULES: Mapping[str, Mapping[str, str]] = {
     "metaflow.plugins.secrets": _core("get_secret"),
     "metaflow.plugins.datatools": _S3,
     "metaflow.plugins.datatools.s3": _S3,
+    "metaflow.plugins.datatools.s3.s3": _S3,
     "metaflow.datatools": _S3,
+    "metaflow.datatools.s3": _S3,
 }
 """Module → name → where it is: ``module:name``, alternatives behind ``|``, or ``!why not``."""
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from flow_container.commands import Member, Wanted, run_words, settle
 from flow_container.ends import (
+    NOT_EXECUTED,
     STATE_FORMAT,
     End,
     cannot_start,
@@ -37,6 +38,7 @@ from flow_remote.backend import Ended, Job, News, Refused, Running, Waiting
 _STARTERS = 4  # containers that are started at the same time
 _LOOK = 5.0  # seconds between looks at all containers while the runtime tells of events
 _LOOK_OFTEN = 1.0  # …while it does not
+_LATE_LOG = 0.5  # seconds in which a busy machine writes the log of a container that has ended
 _GATHER = 0.05  # seconds in which further ends are awaited, for one look at all of them
 _PATIENCE = 120.0  # seconds in which a runtime that does not answer may come back
 _PORTS = range(20000, 32768)  # below those that systems give to outgoing connections
@@ -202,7 +204,11 @@ class ContainerBackend:
         self._stop(started, grace)
 
     def close(self) -> None:
-        """End and remove all containers of this launcher, and what dead ones have left of theirs."""
+        """End and remove all containers of this launcher, and what dead ones have left of theirs.
+
+        Raises:
+            FlowError: a runtime does not do it, so that some may still run.
+        """
         if self._closed.is_set():
             return
         self._closed.set()
@@ -213,11 +219,13 @@ class ContainerBackend:
             self._watcher.join()
         for stream in self._streams.values():
             stream.close()
-        for engine in {*self._engines.values()}:
-            self._remove_all(engine)
+        left = {engine: self._remove_all(engine) for engine in {*self._engines.values()}}
         for tracked in self._tracked.values():
             _remove_scratch(tracked)
         self._tracked.clear()
+        for engine, (names, why) in left.items():
+            if names:
+                raise _still_there(engine, names, why)
 
     # --- starting ---------------------------------------------------------------------------------
 
@@ -414,6 +422,9 @@ class ContainerBackend:
                 continue  # removed between the questions: the next look tells
             end = End.of(state, tracked.scratch)
             log = read_log(engine, tracked.name) if end.code and not tracked.cancelled else ""
+            if not log and not tracked.cancelled and end.code in NOT_EXECUTED:
+                self._closed.wait(_LATE_LOG)
+                log = read_log(engine, tracked.name)
             ended = describe_end(
                 end,
                 job=tracked.job,
@@ -468,8 +479,9 @@ class ContainerBackend:
             _remove_scratch(tracked)
             self._tell(ended)
 
-    def _remove_all(self, engine: Engine) -> None:
-        """Remove what this launcher has started or adopted, and what dead ones have left."""
+    def _remove_all(self, engine: Engine) -> tuple[list[str], str]:
+        """Remove what this launcher has started or adopted, and what dead ones have left; return which
+        may still run, and why."""
         own = {t.name for t in self._tracked.values() if t.engine == engine}
         there = self._listed(engine)
         known = {"flow.launcher": _LAUNCHER, "flow.run": self._run.pathspec}.items()
@@ -477,10 +489,18 @@ class ContainerBackend:
         left = [c for c in there if c.is_left]
         if mine:
             engine.call("kill", *mine)  # at once; rm alone would wait, where it can be told so
+        removed = Answer(1, "", "it does not tell which there are")
         if mine or left:
-            engine.call("rm", "--force", "--volumes", *mine, *(c.name for c in left))
+            removed = engine.call("rm", "--force", "--volumes", *mine, *(c.name for c in left))
         for each in left:
             shutil.rmtree(each.scratch, ignore_errors=True)
+        started = {t.name for t in self._tracked.values() if t.engine == engine and t.started}
+        if not started and not mine:
+            return [], ""
+        filters = ("--filter", f"label=flow.place={self.place}")
+        answer = engine.call("ps", *filters, "--format", "{{.Names}}")
+        running = {*answer.out.split()} if answer.ok else started
+        return sorted(running & {*started, *mine}), (removed if answer.ok else answer).words
 
     # --- what all of them use -----------------------------------------------------------------------
 
@@ -514,6 +534,15 @@ class ContainerBackend:
         told = engine.call("inspect", "--type", "container", "--format", shown, *names)
         rows = [line.split(maxsplit=1) for line in told.out.splitlines()]
         return [_Found(name.removeprefix("/"), *json.loads(rest)) for name, rest in rows]
+
+
+def _still_there(engine: Engine, names: Sequence[str], why: str) -> FlowError:
+    return FlowError(
+        f"{len(names)} container{'s' * (len(names) > 1)} may still run",
+        where=", ".join(names[:5]) + (", …" if len(names) > 5 else ""),
+        why=f"{engine.name} has not ended them: {why}",
+        hint=f"{engine.name} rm --force {' '.join(names[:5])}",
+    )
 
 
 def _lives(pid: int) -> bool:

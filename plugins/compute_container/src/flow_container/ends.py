@@ -14,6 +14,9 @@ from flow_remote.backend import Ended
 
 _LINES = 50  # of a container's log that an attempt without one of its own shows
 _LOG_SIZE = 8000  # characters
+NOT_EXECUTED = (1, 126, 127, 255)
+"""Exit statuses of containers whose command could not be executed; only their log tells it from others."""
+
 _SIGNALS = {int(each) for each in signal.Signals}
 _FOREIGN = "exec format error"
 _MISSING = "no such file or directory"
@@ -95,7 +98,7 @@ def describe_end(
         )
     if end.error:
         return cannot_start(ended, end.error, image)
-    if end.code in (1, 126, 127, 255) and (words := _not_executed(log)):
+    if end.code in NOT_EXECUTED and (words := _not_executed(log)):
         return cannot_start(ended, words, image)
     return ended
 

@@ -9,11 +9,29 @@ import time
 from flow_container.backend import ContainerBackend
 from flow_container.commands import check_settings
 from flow_container.engine import find_engine
-from flow_core.api import ComputeCapabilities, RunRecord, Runtime, Settings, Store
+from flow_core.api import (
+    ComputeCapabilities,
+    RunRecord,
+    Runtime,
+    Settings,
+    Store,
+    this_platform,
+)
 from flow_remote.provider import RemoteCompute
 
+_MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}  # as others name them → as Linux does
 _KEPT = 30 * 86400.0
 """Seconds that a runtime is kept after it was unpacked; then it is unpacked anew."""
+
+
+def platform_of_containers(launcher: str) -> str:
+    """Return what containers run on: Linux, with the processor of the launcher's machine.
+
+    Args:
+        launcher: the platform of the launcher: ``macos-arm64``.
+    """
+    machine = launcher.partition("-")[2]
+    return f"linux-{_MACHINES.get(machine, machine)}"
 
 
 class ContainerCompute(RemoteCompute):
@@ -27,7 +45,12 @@ class ContainerCompute(RemoteCompute):
     name = "container"
     # A local store is enough: containers have its folder at the same path.
     capabilities = ComputeCapabilities(
-        resources=True, gang=True, image=True, tells_begin=True, environments=True
+        resources=True,
+        gang=True,
+        image=True,
+        tells_begin=True,
+        environments=True,
+        platform=platform_of_containers(this_platform()),
     )
 
     def make_backend(self) -> ContainerBackend:

@@ -12,7 +12,8 @@ from flow_core.api import FlowError, RunRecord, Runtime, state_folder
 from flow_remote.backend import Job, News, Refused
 from flow_slurm import scripts
 from flow_slurm.choices import Choices, choose, read_defaults, words_for_sbatch
-from flow_slurm.client import Client, SlurmAway, SlurmError, unreachable
+from flow_slurm.client import Client, Cluster, SlurmAway, SlurmError, unreachable
+from flow_slurm.leftovers import old_folders, remove_gone
 from flow_slurm.programs import need_program
 from flow_slurm.refusals import refused, too_many
 from flow_slurm.scripts import Folder
@@ -34,7 +35,7 @@ class SlurmBackend:
         self._client = Client()
         self._given = folder
         self._folder = ""
-        self._longest = 1  # elements of an array
+        self._cluster = Cluster("", 1)
         self._run = ""
         self._defaults: Mapping[str, Any] = {}
         self._watcher: Watcher | None = None
@@ -54,13 +55,21 @@ class SlurmBackend:
         need_program("sbatch")
         self._defaults = read_defaults(runtime.setting)
         try:
-            self._longest = self._client.longest_array()
+            self._cluster = self._client.cluster()
         except SlurmError as error:
             raise unreachable(error) from None
         root = runtime.setting("slurm_folder") or self._given or f"{state_folder()}/slurm"
         self._folder = os.path.join(os.path.abspath(root), f"{run.flow}-{run.run}")
         self._run = f"{run.flow}/{run.run}"
+        self._remove_leftovers(os.path.dirname(self._folder))
         self._watcher = Watcher(self._client, runtime.setting("slurm_poll"), wake)
+
+    def _remove_leftovers(self, root: str) -> None:
+        """Remove what killed launchers have left, when its jobs are gone."""
+        old = old_folders(root, self._cluster.name)
+        if old:
+            with suppress(SlurmError):  # the next launcher does it
+                remove_gone(old, self._client.jobs())
 
     @property
     def watcher(self) -> Watcher:
@@ -94,8 +103,9 @@ class SlurmBackend:
             text = f"the environment variable {missing[0]}, which the step asks for, is not set"
             return [Refused(text, f"export {missing[0]}=…")] * len(jobs)
         answers: list[str | Refused] = []
-        for start in range(0, len(jobs), self._longest):
-            answers += self._submit_array(jobs[start : start + self._longest], choices)
+        longest = self._cluster.longest_array
+        for start in range(0, len(jobs), longest):
+            answers += self._submit_array(jobs[start : start + longest], choices)
         return answers
 
     def _submit_array(self, jobs: Sequence[Job], choices: Choices) -> list[str | Refused]:
@@ -127,7 +137,13 @@ class SlurmBackend:
         try:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             return scripts.write_folder(
-                self._folder, self._run, jobs, options, choices.setup, choices.cpus
+                self._folder,
+                self._run,
+                jobs,
+                options,
+                choices.setup,
+                choices.cpus,
+                self._cluster.name,
             )
         except OSError as error:
             raise FlowError(

@@ -70,6 +70,18 @@ class Partition(NamedTuple):
     features: frozenset[str]
 
 
+class Cluster(NamedTuple):
+    """What a cluster tells of itself.
+
+    Attributes:
+        name: by which its administrators tell it from others.
+        longest_array: elements that an array may have; 1 = there are no arrays.
+    """
+
+    name: str
+    longest_array: int
+
+
 class Client:
     """Speaks to the cluster that this machine belongs to."""
 
@@ -191,11 +203,11 @@ class Client:
         """Return which controllers answer, in Slurm's words. Raises as `jobs`."""
         return "; ".join(line.strip() for line in self._run("scontrol", "ping").splitlines())
 
-    def longest_array(self) -> int:
-        """Return how many elements an array may have; 1 = there are none here. Raises as `jobs`."""
+    def cluster(self) -> Cluster:
+        """Return what the cluster tells of itself. Raises as `jobs`."""
         out = self._run("scontrol", "show", "config")
-        told = re.search(r"^MaxArraySize\s*=\s*(\d+)", out, re.MULTILINE)
-        return max(int(told[1]), 1) if told else 1
+        told = dict(re.findall(r"^(ClusterName|MaxArraySize)\s*=\s*(\S+)", out, re.MULTILINE))
+        return Cluster(told.get("ClusterName", ""), max(_number(told.get("MaxArraySize", "")), 1))
 
     def _run(self, program: str, *words: str, variables: Mapping[str, str] | None = None) -> str:
         path = need_program(program)

@@ -49,7 +49,7 @@ def sandbox_command(context: CommandContext) -> click.Command:
                 help="Graphics processors that each node claims; none of them is real.",
             ),
         ],
-        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+        context_settings={"allow_interspersed_args": False},
         help="Start a real Slurm on this machine, in a folder of its own, without root. With COMMAND "
         "it runs that and ends: flow slurm sandbox -- flow run my_flow.py --with slurm. "
         "Without, it tells how to reach it, and ends with Ctrl-C.",

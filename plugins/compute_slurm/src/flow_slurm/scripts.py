@@ -115,6 +115,7 @@ class Folder(NamedTuple):
         members: how many members the gang has; None = it is none, but an array or one task.
         run: that it belongs to: ``MoviesFlow/12``.
         steps: the step of each name.
+        cluster: the name of the one that got the jobs.
     """
 
     path: str
@@ -122,11 +123,12 @@ class Folder(NamedTuple):
     members: int | None = None
     run: str = ""
     steps: tuple[str, ...] = ()
+    cluster: str = ""
 
     @property
     def script(self) -> str:
         """Path of the batch script; the cluster tells it of each job."""
-        return f"{self.path}/{SCRIPT}"
+        return script_in(self.path)
 
     def status(self, index: int) -> int | str | None:
         """Return how a task has ended, as its shell tells it; None = it has not written that."""
@@ -190,6 +192,7 @@ def write_folder(
     options: Sequence[str],
     setup: Sequence[str],
     cpus: int,
+    cluster: str = "",
 ) -> Folder:
     """Write all files of a submission.
 
@@ -200,6 +203,7 @@ def write_folder(
         options: for sbatch, which the script shows; sbatch gets them as words too.
         setup: lines of shell before each task.
         cpus: processors of each member of a gang.
+        cluster: the name of the one that gets the jobs.
     """
     first = jobs[0]
     path = os.path.join(root, f"{first.name}-{secrets.token_hex(4)}")
@@ -207,7 +211,7 @@ def write_folder(
     os.mkdir(f"{path}/{_ENDED}")
     members = len(first.tasks) if first.is_gang else None
     names, steps = zip(*((job.name, job.tasks[0].step) for job in jobs), strict=True)
-    folder = Folder(path, names, members, run, steps)
+    folder = Folder(path, names, members, run, steps, cluster)
     tasks = list(zip(first.commands, first.variables, strict=True)) if members else [
         (job.commands[0], job.variables[0]) for job in jobs
     ]  # fmt: skip
@@ -216,11 +220,14 @@ def write_folder(
     _write(folder.script, _batch_script(folder, options, setup, cpus))
     if members:
         _write(f"{path}/member.sh", f"#!/bin/sh\nfolder={quote(path)}\n{_RUN}{_MEMBER}")
-    _write(
-        f"{path}/{_NAMES}",
-        json.dumps({"run": run, "names": names, "steps": steps, "members": members}),
-    )
+    told = {"run": run, "names": names, "steps": steps, "members": members, "cluster": cluster}
+    _write(f"{path}/{_NAMES}", json.dumps(told))
     return folder
+
+
+def script_in(path: str) -> str:
+    """Return the path of the batch script in a folder of a submission."""
+    return f"{path}/{SCRIPT}"
 
 
 def read_folder(script: str) -> Folder | None:
@@ -232,7 +239,7 @@ def read_folder(script: str) -> Folder | None:
         with open(f"{path}/{_NAMES}", encoding="utf-8") as file:
             told = json.load(file)
         names, steps = tuple(told["names"]), tuple(told["steps"])
-        return Folder(path, names, told["members"], told["run"], steps)
+        return Folder(path, names, told["members"], told["run"], steps, told.get("cluster", ""))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

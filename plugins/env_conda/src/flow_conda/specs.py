@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flow_core.api import DefinitionError, NoEnvironment
+from flow_core.api import DefinitionError, NoEnvironment, near_misses
 
 _SPEC = re.compile(
     r"\s*(?:(?P<channel>[^\s:]+(?:://\S+?)?)::)?"
@@ -112,6 +112,9 @@ def check_channel(channel: str) -> None:
         )
 
 
+_KEYS = dict.fromkeys(("name", "channels", "dependencies", "prefix"))
+
+
 class EnvironmentFile(NamedTuple):
     """What an ``environment.yml`` asks for; its name and prefix mean nothing here.
 
@@ -151,9 +154,9 @@ def read_environment_file(text: str, name: str) -> EnvironmentFile:
         raise _wrong_file(name, "it is no YAML: " + " ".join(str(error).split())) from None
     if not isinstance(data, dict):
         raise _wrong_file(name, "it is no mapping with 'dependencies'")
-    unknown = sorted(map(str, {*data} - {"name", "prefix", "channels", "dependencies"}))
+    unknown = sorted(map(str, {*data} - {*_KEYS}))
     if unknown:
-        raise _wrong_file(name, f"'{unknown[0]}' is not known here")
+        raise _wrong_file(name, f"'{unknown[0]}' is not known here", _meant(unknown[0]))
     channels = _texts(data.get("channels"), "channels", name)
     plain: list[str] = []
     pip: list[str] = []
@@ -166,7 +169,12 @@ def read_environment_file(text: str, name: str) -> EnvironmentFile:
             raise _wrong_file(name, f"{entry!r} is neither a package nor 'pip:' with requirements")
     for line in pip:
         if line.startswith("-"):
-            raise _wrong_file(name, f"'{line}' is an option of pip, not a requirement")
+            raise _wrong_file(
+                name,
+                f"'{line}' is an option of pip, not a requirement",
+                "write the requirements themselves; or beside @conda: @pypi(requirements=…), whose file "
+                "may have such lines",
+            )
     try:
         packages = read_specs(plain)
         for channel in channels:
@@ -195,10 +203,18 @@ def _texts(value: Any, key: str, name: str) -> list[str]:
     return found
 
 
-def _wrong_file(name: str, why: str) -> NoEnvironment:
+def _meant(key: str) -> str:
+    if key == "variables":
+        return "leave it out; variables of a step: @environment(vars={…})"
+    near = near_misses(key, _KEYS)
+    return f"did you mean '{near[0]}'?" if near else f"leave it out; keys are {', '.join(_KEYS)}"
+
+
+def _wrong_file(name: str, why: str, hint: str = "") -> NoEnvironment:
     return NoEnvironment(
         f"'{name}' is no environment of conda",
         where=name,
         why=why,
-        hint="it has 'channels:' and 'dependencies:', lists of names; 'conda env export' writes such files",
+        hint=hint
+        or "it has 'channels:' and 'dependencies:', lists of names; 'conda env export' writes such files",
     )

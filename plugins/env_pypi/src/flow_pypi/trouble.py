@@ -94,11 +94,13 @@ def explain(
             hint="set FLOW_PYPI_FIND_LINKS, or find-links of pip, to a folder that is there",
         )
     if "Git operation failed" in text or "failed to fetch" in text:
+        named = re.search(r"git\+(\S+?)(@[^\s/@`#]+)?(?:#\S*)?`", text)
+        url = named[1] if named else ""
         return NoEnvironment(
             "A repository cannot be read, or has no such branch, tag or commit",
-            where=where,
+            where=f"{url}{named[2] or ''}" if named else where,
             why=_causes(text).rpartition("--- stderr ")[2],
-            hint="try it by hand: git ls-remote URL",
+            hint=f"try it by hand: git ls-remote {url or 'URL'}",
         )
     if "Failed to build" in text or "build backend" in text:
         found = re.search(r"Failed to build [`']([^`']+)", text)

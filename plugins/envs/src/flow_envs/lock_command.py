@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from flow_core.api import UsageError
-from flow_envs.wording import plural, table
+from flow_envs.wording import packages_table, plural
 
 if TYPE_CHECKING:
     from flow_core.api import CommandContext, EnvironmentLock, Session
@@ -188,8 +188,7 @@ def _text(locked: list[_Locked], files: Mapping[str, list[str]]) -> Iterator[str
     few = len(locked) == 1
     for number, one in enumerate(locked):
         if few:
-            rows = [(p.name, p.version, p.source) for p in one.packages]
-            yield from table(("PACKAGE", "VERSION", "FROM"), rows) if rows else ()
+            yield from packages_table(one.packages) if one.packages else ()
             yield ""
         elif number:
             yield ""

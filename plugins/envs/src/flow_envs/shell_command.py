@@ -36,11 +36,7 @@ def shell_command(context: CommandContext) -> click.Command:
 
         with opened(context, words) as (session, names):
             if not names:
-                raise UsageError(
-                    "Which environment?",
-                    why="a step of a flow's file, or of a run, is named",
-                    hint="flow env shell my_flow.py train, or MyFlow/3/train",
-                )
+                raise _nothing_named(session)
             target = _target(session, names)
             if sys.stdout.isatty():  # elsewhere the output is that of the command alone
                 session.start()  # so that somebody tells how it goes
@@ -58,6 +54,19 @@ def shell_command(context: CommandContext) -> click.Command:
         ],
         help=_HELP,
         context_settings={"allow_interspersed_args": False},  # options of the COMMAND are its own
+    )
+
+
+def _nothing_named(session: Session) -> UsageError:
+    from flow_envs.targets import steps_with_environments
+
+    steps = [] if session.flow is None else steps_with_environments(session)
+    return UsageError(
+        "Which environment?",
+        why="a step of a flow's file, or of a run, is named",
+        hint=f"name a step behind it: {', '.join(steps)}"
+        if steps
+        else "flow env shell my_flow.py train, or MyFlow/3/train",
     )
 
 

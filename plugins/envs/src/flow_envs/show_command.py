@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from flow_envs.wording import facts, moment, size, table
+from flow_envs.wording import facts, moment, packages_table, size, table
 
 if TYPE_CHECKING:
     from flow_core.api import BuiltEnvironment, CommandContext, Session
@@ -141,8 +141,7 @@ def _text(shown: _Shown) -> Iterator[str]:
     )
     if shown.packages:
         yield ""
-        rows = [(p.name, p.version, p.source) for p in shown.packages]
-        yield from table(("PACKAGE", "VERSION", "FROM"), rows)
+        yield from packages_table(shown.packages)
 
 
 def _data(shown: _Shown) -> dict[str, Any]:

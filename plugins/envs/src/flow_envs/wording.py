@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from flow_core.api import harmless
+
+if TYPE_CHECKING:
+    from flow_envs.packages import Package
 
 
 def size(count: float) -> str:
@@ -49,6 +55,29 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") 
         ]
         line = "  ".join(texts).rstrip()
         yield line if number else click.style(line, dim=True)
+
+
+def packages_table(packages: Sequence[Package]) -> Iterator[str]:
+    """Yield the table of one package or more; on a terminal no wider than that."""
+    heads = ("PACKAGE", "VERSION", "FROM")
+    taken = sum(2 + max(len(heads[n]), *(len(p[n]) for p in packages)) for n in (0, 1))
+    room = shutil.get_terminal_size().columns - taken if sys.stdout.isatty() else None
+    yield from table(heads, [(p.name, p.version, within(p.source, room)) for p in packages])
+
+
+def within(source: str, room: int | None) -> str:
+    """Return a URL without the middle of its path, and of its file's name what has room.
+
+    Args:
+        source: a URL, or something else, which stays as it is.
+        room: columns that there are; None = any number.
+    """
+    scheme, mark, rest = source.partition("://")
+    if room is None or len(source) <= room or not mark or rest.count("/") < 2:
+        return source
+    place = f"{scheme}://{rest.partition('/')[0]}/…"
+    short = f"{place}/{rest.rpartition('/')[2]}"
+    return short if len(short) <= room else short[: max(room - 1, len(place))].rstrip("…") + "…"
 
 
 def facts(pairs: Sequence[tuple[str, str]], indent: str = "  ") -> Iterator[str]:

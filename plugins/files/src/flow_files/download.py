@@ -135,6 +135,8 @@ def new_file(path: str, replace: bool) -> Iterator[str]:
         FilesError: there is one already, or the disk does not take it.
     """
     temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.part"
+    if replace:
+        _refuse_special(path)
     _make_folder(path)
     try:
         try:
@@ -148,10 +150,28 @@ def new_file(path: str, replace: bool) -> Iterator[str]:
                 f"'{path}' exists", why="what is there is not replaced", hint="--force replaces it"
             ) from error
         except OSError as error:
-            raise of_disk(error, path) from error
+            raise of_disk(error, path, named=True) from error
+        except FilesError as error:
+            if error.where != temporary or not isinstance(error.__cause__, OSError):
+                raise
+            raise of_disk(error.__cause__, path, named=True) from error.__cause__
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(temporary)
+
+
+def _refuse_special(path: str) -> None:
+    """Raise for a device, a pipe, or a folder: a file would come in its place."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return  # there is nothing, or what is wrong is seen when it is written
+    if not stat.S_ISREG(mode):
+        raise FilesError(
+            f"'{path}' is no file that can be replaced",
+            why="it is a folder" if stat.S_ISDIR(mode) else "it is a device, a pipe or a socket",
+            hint="name a file; '-' is the standard output",
+        )
 
 
 def _make_folder(path: str) -> None:
@@ -167,7 +187,7 @@ def _make_folder(path: str) -> None:
             hint="copy one of the two by itself, to another name",
         ) from error
     except OSError as error:
-        raise of_disk(error, path) from error
+        raise of_disk(error, path, named=True) from error
 
 
 def _move_new(temporary: str, path: str) -> None:

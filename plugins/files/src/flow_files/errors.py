@@ -66,18 +66,26 @@ def missing(url: str, hint: str = "") -> FilesNotFound:
     )
 
 
-def of_disk(error: OSError, path: str) -> FilesError:
-    """Return the error for a local file that cannot be written."""
+def of_disk(error: OSError, path: str, *, named: bool = False) -> FilesError:
+    """Return the error for a local file that cannot be written.
+
+    Args:
+        error: what the system raised.
+        path: the file.
+        named: whether a person named it; else it is a temporary one.
+    """
     if error.errno in _FULL:
+        elsewhere = "another disk" if named else "another disk: Files(…, temporary='/big')"
         return FilesInsufficientDiskSpace(
             "The disk is full: what is downloaded does not fit",
             where=path,
             why=error.strerror,
-            hint="free space there, or name a folder on another disk: Files(…, temporary='/big')",
+            hint=f"free space there, or name a folder on {elsewhere}",
         )
+    other = "" if named else "; that of temporary files: Files(…, temporary='/other/folder')"
     return FilesError(
         "A file cannot be written",
         where=path,
         why=error.strerror or str(error),
-        hint="name another folder; that of temporary files: Files(…, temporary='/other/folder')",
+        hint=f"name another folder{other}",
     )

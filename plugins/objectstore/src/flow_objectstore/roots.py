@@ -56,7 +56,7 @@ def split_root(root: str, schemes: tuple[str, ...], bucket: str) -> tuple[str, s
         bucket: what the service calls a bucket.
 
     Raises:
-        UsageError: no bucket is named, or the prefix can be none.
+        UsageError: no bucket is named, credentials are, or the prefix can be none.
     """
     bare = root
     for scheme in schemes:
@@ -70,6 +70,15 @@ def split_root(root: str, schemes: tuple[str, ...], bucket: str) -> tuple[str, s
             where=f"--datastore {store}",
             why=f"neither the URL nor the setting {store}_root names one",
             hint=f"--datastore {url}, or set it once: FLOW_{store.upper()}_ROOT={url}",
+        )
+    if "@" in name or (":" in name and "@" in prefix):
+        # Not repeated here: it may be a secret, which may have a '/' in it.
+        rest = bare.rpartition("@")[2]
+        raise UsageError(
+            "The URL of a store has a name or a password in it",
+            where=f"{schemes[0]}://***@{rest}",
+            why="it is recorded with each run; credentials are found as the service's own tools find them",
+            hint=f"take it out: {schemes[0]}://{rest}",
         )
     if prefix:
         check_key(prefix)

@@ -32,7 +32,10 @@ class InForce(NamedTuple):
     @property
     def type(self) -> str:
         """The values that it may have, for people."""
-        return " or ".join(self.setting.choices) or self.setting.type.__name__
+        return (
+            " or ".join(choice or "empty" for choice in self.setting.choices)
+            or self.setting.type.__name__
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data."""

@@ -49,7 +49,7 @@ class JobMaker:
         self._runtime = runtime
         self._store = store
         self._folder = folder
-        self._fetcher = fetcher_of(name, store)
+        self._fetcher = fetcher_of(name, store, shares_files)
         pythons = [sys.executable] if shares_files else []
         self._command = boot_command(pythons, f"{sys.version_info[0]}.{sys.version_info[1]}")
 
@@ -102,20 +102,30 @@ class JobMaker:
         return {"FLOW_TASK": json.dumps(task)}
 
 
-def fetcher_of(name: str, store: Store) -> Bootstrap:
-    """Return how a bare Python reads a store.
+def fetcher_of(name: str, store: Store, shares_files: bool) -> Bootstrap:
+    """Return how the Python of a task reads a store.
+
+    Args:
+        name: of the compute provider.
+        store: the store.
+        shares_files: whether that is the launcher's own, which has all that the store needs. What an
+            image has is known when its tasks begin, which is too late to refuse it.
 
     Raises:
         PluginError: it cannot.
     """
     bootstrap = getattr(store, "bootstrap", None)
     found: Bootstrap | None = bootstrap() if bootstrap is not None else None
-    if found is None:
+    if found is None or (found.needs and not shares_files):
+        needs = ", ".join(found.needs) if found is not None else ""
         raise PluginError(
             f"Tasks of compute '{name}' could not begin: a bare Python cannot read the store",
             where=store.url,
-            why="its plugin does not say how: it has no bootstrap",
-            hint="--datastore s3://bucket/prefix, or another store of which all machines know",
+            why=f"it is read by {needs}, and what an image has is known only there"
+            if needs
+            else "its plugin does not say how: it has no bootstrap",
+            hint="--datastore s3://bucket/prefix, gs://bucket/prefix or azure://container/prefix"
+            + (", or local://FOLDER where all machines see the folder" if shares_files else ""),
         )
     return found._replace(source=packed(lean(found.source)))
 

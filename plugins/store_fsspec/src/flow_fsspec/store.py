@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_core.api import (
     AccessDenied,
+    Bootstrap,
     FsspecStore,
     Settings,
     StoreError,
@@ -131,6 +132,15 @@ class UrlStore(FsspecStore):
         with suppress(Exception):
             found.client.close()
         return super().filesystem
+
+    def bootstrap(self) -> Bootstrap | None:
+        """Return how a Python that has flow-fsspec reads objects; None where other processes cannot."""
+        if self.capabilities.in_process:
+            return None
+        from importlib.resources import files
+
+        source = files("flow_fsspec").joinpath("fetch.py").read_text(encoding="utf-8")
+        return Bootstrap(source, {"url": self.url}, needs=("flow-fsspec",))
 
     def move_new(self, filesystem: Any, old: str, new: str) -> bool:
         """Move an object to where there is none, and say whether there was none."""

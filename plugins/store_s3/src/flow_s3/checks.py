@@ -36,6 +36,23 @@ def check_endpoint(url: str) -> None:
         raise _wrong_address(url, "it has a '?' or a '#', where only host and port are wanted")
 
 
+def check_named(url: str) -> None:
+    """Raise `UsageError` for a service without a name, before which none of a bucket can stand."""
+    from ipaddress import ip_address  # few choose the style themselves
+
+    host = urlsplit(url).hostname or ""
+    try:
+        ip_address(host)
+    except ValueError:
+        return
+    raise UsageError(
+        f"No bucket can be a part of the host {host}",
+        where=url,
+        why="it is a number, and s3_path_style is 'never'",
+        hint="s3_path_style = 'always', or an endpoint with a name",
+    )
+
+
 def check_region(region: str) -> None:
     """Raise `UsageError` unless ``region`` can be the name of one."""
     if not region.isascii() or not all(sign.isalnum() or sign in "-_" for sign in region):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from flow_objectstore.roots import own_settings
 from flow_s3.certificates import read_bundle
-from flow_s3.checks import check_endpoint, check_region
+from flow_s3.checks import check_endpoint, check_named, check_region
 from flow_s3.credentials import Finder, Provider
 from flow_s3.profiles import Profiles
 from flow_s3.settings import declare
@@ -177,6 +177,8 @@ def find_place(
     check_region(region)
     if endpoint:
         check_endpoint(endpoint)
+        if settings["s3_path_style"] == "never":
+            check_named(endpoint)
     ca_bundle = (
         settings["s3_ca_bundle"] or variables.get("AWS_CA_BUNDLE") or profile.get("ca_bundle")
     )
