@@ -69,3 +69,11 @@ def test_the_command(flowtester: FlowTester) -> None:
     assert {finding["status"] for finding in told["findings"]} == {"ok"}
     error = flowtester.flow("store", "check", "nowhere").error
     assert "no plugin provides the store 'nowhere'" in error["error"]
+
+
+def test_what_worked_before_an_error_is_told(flowtester: FlowTester) -> None:
+    (flowtester.path / "file").touch()
+    done = flowtester.flow("store", "check", "local://file/x")
+    assert done.returncode == 1
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [["ok", "reach"]]
+    assert done.error["error"].startswith("Cannot write 'doctor/")

@@ -40,13 +40,18 @@ def check_command(context: CommandContext) -> click.Command:
     def check(store: str | None, as_json: bool) -> int:
         session = context.session()
         found = session.open_provider("store", store) if store else session.store
-        findings = list(check_store(found))
         if as_json:
+            findings = list(check_store(found))
             rows = [finding._asdict() for finding in findings]
             context.echo(json.dumps({"store": found.url, "findings": rows}, indent=2))
         else:
-            for line in _text(found, findings):
-                context.echo(line)
+            findings = []
+            context.echo(found.url)
+            for finding in check_store(
+                found
+            ):  # one by one: what ends it is an error that is raised
+                findings.append(finding)
+                context.echo(_line(finding))
         return int(any(finding.status == "fail" for finding in findings))
 
     return click.Command(
@@ -133,9 +138,9 @@ def _large(store: Store, key: str, content: bytes) -> Finding:
     return _took("large", began, f"{len(content) / 1e6:.0f} MB were written and read")
 
 
-def _text(store: Store, findings: list[Finding]) -> Iterator[str]:
-    yield store.url
+def _line(finding: Finding) -> str:
+    what, status, text = finding
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
-    width = max(len(finding.what) for finding in findings)
-    for what, status, text in findings:
-        yield f"{click.style(status.ljust(4), fg=colours[status])}  {what.ljust(width)}  {text}"
+    return (
+        f"{click.style(status.ljust(4), fg=colours[status])}  {what.ljust(len('delete'))}  {text}"
+    )
