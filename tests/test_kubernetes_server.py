@@ -231,6 +231,9 @@ class TestObjects:
         found = [each.metadata.name for part in (first, second, third) for each in part.items]
         assert found == ["p0", "p1", "p2", "p3", "p4"]
         assert third.metadata.resource_version == first.metadata.resource_version
+        again = page(first.metadata._continue)  # as when the answer was lost
+        assert [each.metadata.name for each in again.items] == ["p2", "p3"]
+        kubernetes.expire()
         status = refused(410, page, first.metadata._continue)
         assert status["reason"] == "Expired"
 
@@ -255,6 +258,31 @@ class TestObjects:
         )
         status = refused(404, core.create_namespaced_secret, "nowhere", {"metadata": {"name": "a"}})
         assert status["message"] == 'namespaces "nowhere" not found'
+
+    def test_what_belongs_to_an_object_that_is_gone_goes(self, kubernetes, core):
+        place = kubernetes.namespace
+        owner = core.create_namespaced_secret(place, {"metadata": {"name": "owner"}})
+        reference = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "name": "owner",
+            "uid": owner.metadata.uid,
+        }
+        core.delete_namespaced_secret("owner", place)
+        core.create_namespaced_secret(
+            place, {"metadata": {"name": "late", "ownerReferences": [reference]}}
+        )
+        until(lambda: core.list_namespaced_secret(place).items == [])
+
+    def test_a_trial_changes_nothing(self, kubernetes, core):
+        place = kubernetes.namespace
+        core.create_namespaced_secret(place, {"metadata": {"name": "a"}})
+        core.create_namespaced_secret(place, {"metadata": {"name": "b"}}, dry_run="All")
+        core.patch_namespaced_secret("a", place, {"data": {"k": "eA=="}}, dry_run="All")
+        core.delete_namespaced_secret("a", place, dry_run="All")
+        core.delete_collection_namespaced_secret(place, dry_run="All")
+        [left] = core.list_namespaced_secret(place).items
+        assert (left.metadata.name, left.data) == ("a", None)
 
     def test_a_namespace_takes_all_that_is_in_it_along(self, kubernetes, core, batch):
         name = f"{kubernetes.namespace}-b"
@@ -293,19 +321,18 @@ class TestValidation:
         assert "must be no more than 63" in status["message"]
         status = self.wrong_job(kubernetes, batch, metadata__labels={"a": "a b"})
         assert "a valid label must be an empty string or consist of" in status["message"]
+        # The pods of a job have its name as a label.
+        status = self.wrong_job(kubernetes, batch, metadata__name="x" * 64)
+        assert {cause["field"] for cause in status["details"]["causes"]} == {"spec.template.labels"}
 
     def test_restart_policy(self, kubernetes, batch):
         spec = "spec__template__spec__"
-        status = self.wrong_job(kubernetes, batch, **{f"{spec}restartPolicy": None})
-        assert status["message"] == (
-            'Job.batch "a" is invalid: spec.template.spec.restartPolicy: Required value: valid values: '
-            '"OnFailure", "Never"'
-        )
-        status = self.wrong_job(kubernetes, batch, **{f"{spec}restartPolicy": "Always"})
-        assert (
-            'Unsupported value: "Always": supported values: "OnFailure", "Never"'
-            in (status["message"])
-        )
+        for policy in (None, "Always"):  # which is what nothing means
+            status = self.wrong_job(kubernetes, batch, **{f"{spec}restartPolicy": policy})
+            assert status["message"] == (
+                'Job.batch "a" is invalid: spec.template.spec.restartPolicy: Required value: valid '
+                'values: "OnFailure", "Never"'
+            )
 
     def test_all_that_is_wrong_is_told_at_once(self, kubernetes, batch):
         container = "spec__template__spec__containers__0__"
@@ -693,6 +720,29 @@ class TestPods:
         assert time.monotonic() - begun > 0.9
         assert kubernetes.processes() == []
 
+    def test_each_container_is_asked_once_to_end(self, kubernetes, core):
+        place = kubernetes.namespace
+        script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.1; done"
+        content = pod("two", script)
+        polite = content["spec"]["containers"][0] | {"name": "polite", "command": ["sleep", "60"]}
+        content["spec"]["containers"].append(polite)
+        core.create_namespaced_pod(place, content)
+
+        def is_ready() -> bool:
+            states = core.read_namespaced_pod("two", place).status.container_statuses
+            return bool(states) and all(each.ready for each in states)
+
+        until(is_ready)
+        until(lambda: core.read_namespaced_pod_log("two", place, container="main") == "ready\n")
+        follow = core.read_namespaced_pod_log(
+            "two", place, container="main", follow=True, _preload_content=False
+        )
+        begun = time.monotonic()
+        core.delete_namespaced_pod("two", place, grace_period_seconds=2)
+        until(lambda: core.list_namespaced_pod(place).items == [])
+        assert follow.read().split() == [b"ready", b"asked"]
+        assert 1.9 < time.monotonic() - begun < 10
+
     def test_all_processes_end_with_the_first(self, kubernetes, core):
         place = kubernetes.namespace
         core.create_namespaced_pod(place, pod("a", "setsid sleep 61 & sleep 0.2"))
@@ -911,8 +961,8 @@ class TestJobs:
         look = make("a", "exit 42", backoffLimit=5, podFailurePolicy={"rules": rules})
         assert self.end_of(look) == ("Failed", "PodFailurePolicy")
         message = next(each.message for each in look().status.conditions if each.type == "Failed")
-        assert message.startswith("Container main failed with exit code 42 for pod ")
-        assert message.endswith("matching FailJob rule at index 0")
+        assert message.startswith(f"Container main for pod {kubernetes.namespace}/a-")
+        assert message.endswith(" failed with exit code 42 matching FailJob rule at index 0")
         look = make("b", "sleep 1.5", backoffLimit=0, podFailurePolicy={"rules": rules})
         name = until(lambda: running(core, kubernetes.namespace, "b"))
         kubernetes.evict(name)
@@ -1040,7 +1090,6 @@ class TestScheduling:
             )
         )
         assert conditions(found)["DisruptionTarget"] == "DeletionByTaintManager"
-        assert found.status.reason == "NodeLost"
         assert conditions(core.read_node(node))["Ready"] == "NodeStatusUnknown"
         other = until(
             lambda: (new := running(core, cluster.namespace, "a", name)) is not None and new

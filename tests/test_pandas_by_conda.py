@@ -33,7 +33,8 @@ def channel(conda_channel: CondaChannel, tmp_path_factory: pytest.TempPathFactor
     folder = Path(made.folder, str(rattler.Subdir.current()))
     try:
         for version, one in zip("23", sorted(interpreters(), key=_order), strict=True):
-            for wheel in fetched_wheels([PANDAS[version]], one):
+            wheels = tmp_path_factory.mktemp("wheels")
+            for wheel in fetched_wheels([PANDAS[version]], one, wheels):
                 package_of_wheel(folder, wheel, one)
     except NoChannel as reason:
         return absent(f"no pandas for the channel: {reason}")

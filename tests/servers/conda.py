@@ -184,8 +184,9 @@ def make_channel(folder: Path, found: Sequence[Interpreter]) -> None:
             interpreter_files(one),
             links={f"bin/{name}": f"python{one.minor}" for name in ("python", "python3")},
         )
-        for wheel in core_wheels(one):
-            package_of_wheel(folder / native, wheel, one)
+        with tempfile.TemporaryDirectory(prefix="wheels-") as place:
+            for wheel in core_wheels(one, Path(place)):
+                package_of_wheel(folder / native, wheel, one)
     for version in ("1.0", "1.4", "2.0"):
         library(folder, "tinylib", version, _TINYLIB.format(version=version))
     library(folder, "oldfriend", "1.0", "", depends=["tinylib <2"])
@@ -274,9 +275,9 @@ def _program(name: str, *words: str) -> None:
     subprocess.run([program, *words], check=True)
 
 
-def core_wheels(one: Interpreter) -> list[Path]:
-    """Return wheels of what flow-core needs compiled, for a Python: of what is installed here, or,
-    for the other version, of the index, once for each machine.
+def core_wheels(one: Interpreter, folder: Path) -> list[Path]:
+    """Return wheels of what flow-core needs compiled, for a Python, in a folder: of what is installed
+    here, or, for the other version, of the index, once for each machine.
 
     Raises:
         NoChannel: they cannot be fetched.
@@ -285,17 +286,16 @@ def core_wheels(one: Interpreter) -> list[Path]:
     from flow_core.travel import core_requirements
 
     if one.minor == f"{sys.version_info[0]}.{sys.version_info[1]}":
-        return installed(Path(tempfile.mkdtemp(prefix="wheels-")))
-    return fetched_wheels(core_requirements(), one)
+        return installed(folder)
+    return fetched_wheels(core_requirements(), one, folder)
 
 
-def fetched_wheels(requirements: Iterable[str], one: Interpreter) -> list[Path]:
-    """Return the wheels that requirements ask for, with all that these need, from the index.
+def fetched_wheels(requirements: Iterable[str], one: Interpreter, folder: Path) -> list[Path]:
+    """Return the wheels that requirements ask for, with all that these need, fetched into a folder.
 
     Raises:
         NoChannel: they cannot be fetched.
     """
-    folder = Path(tempfile.mkdtemp(prefix="wheels-"))
     waiting, seen = list(requirements), set[str]()
     while waiting:
         wanted = Requirement(waiting.pop())

@@ -12,7 +12,7 @@ import sys
 import tarfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,14 +158,12 @@ class Podman(NamedTuple):
         name = f"localhost/flow-test-python:{version}"
         return self._image(name, version, lambda: [*_busybox(), *_python(interpreter)])
 
-    def _image(self, name: str, key: str, files: Any) -> str:
+    def _image(self, name: str, key: str, files: Callable[[], Iterable[_File]]) -> str:
         def make(_: Path) -> dict[str, Any]:
-            began = time.monotonic()
-            machine = platform.machine()
             foreign = {"x86_64": "arm64", "aarch64": "amd64"}
-            other = ["--arch", foreign[machine]] if key == "foreign" else []
+            other = ["--arch", foreign[platform.machine()]] if key == "foreign" else []
             self.run("import", *other, "-", name, content=_archive(files()))
-            return {"seconds": time.monotonic() - began}
+            return {}
 
         shared(f"podman-image-{key}", make)
         return name
@@ -313,10 +311,10 @@ def _python(interpreter: str) -> Iterator[_File]:
     yield _File("usr/local")
     yield _File("usr/local/bin")
     yield _File(f"usr/local/bin/python{version}", program)
-    for authorities in filter(os.path.isfile, _AUTHORITIES):
+    authorities = next(filter(os.path.isfile, _AUTHORITIES), None)
+    if authorities:
         yield from (_File(name, mode=0o755) for name in ("etc/ssl", "etc/ssl/certs"))
         yield _File("etc/ssl/certs/ca-certificates.crt", authorities, mode=0o644)
-        break
     for name in ("python3", "python"):
         yield _File(f"usr/local/bin/{name}", link=f"python{version}")
     modules = list(_library(library))
@@ -349,7 +347,7 @@ def _shared_libraries(programs: list[str]) -> Iterator[_File]:
             continue
         if arrow:
             found[name] = path
-        elif path.startswith("/") and not path.endswith(":"):
+        else:
             loader = path
     system = os.path.dirname(found["libc.so.6"])
     for name in _OF_PACKAGES:

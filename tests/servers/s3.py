@@ -189,7 +189,7 @@ class S3Server:
 
 def _program() -> str:
     beside = Path(sys.executable).parent / "weed"
-    return str(beside) if beside.exists() else shutil.which("weed") or os.devnull + "/weed"
+    return str(beside) if beside.exists() else shutil.which("weed") or ""
 
 
 def _start(folder: Path) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def begin() -> None:
 def end() -> None:
     """Kill all servers and remove their files, unless this process is a worker."""
     folder = Path(os.environ.get(_FOLDER, os.devnull))
-    if not folder.is_dir() or int((folder / "owner").read_text()) != os.getpid():
+    if not folder.is_dir() or owner() != os.getpid():
         return
     for file in folder.glob("*/pid"):
         with contextlib.suppress(ProcessLookupError):
@@ -107,15 +107,7 @@ def clean_at_end(folder: Path, script: str) -> None:
         script: removes what is more than files.
     """
     (folder / "clean").write_text(script)
-    owner = (folder.parent / "owner").read_text()
-    subprocess.run(
-        ["/bin/sh", "-c", 'sh -c "$0" guard "$@" &', _CLEANER, str(folder), owner],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for pytest
-        check=True,
-    )
+    _run_beside(_CLEANER, str(folder), str(owner()))
 
 
 def serve(
@@ -136,20 +128,24 @@ def serve(
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         chosen = free_ports(ports)
-        owner = (folder.parent / "owner").read_text()
-        words = [str(folder), owner, *(line := command(chosen))]
-        subprocess.run(
-            ["/bin/sh", "-c", 'sh -c "$0" guard "$@" &', _GUARD, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for pytest
-            check=True,
-        )
+        line = command(chosen)
+        _run_beside(_GUARD, str(folder), str(owner()), *line)
         if _comes_up(folder, chosen[0], ready):
             return chosen
     said = (folder / "log").read_text(errors="replace")[-2000:]
     raise AssertionError(f"{line[0]} does not come up; its log ends so:\n{said}")
+
+
+def _run_beside(script: str, *words: str) -> None:
+    """Run a script of the shell that outlives this process."""
+    subprocess.run(
+        ["/bin/sh", "-c", 'sh -c "$0" guard "$@" &', script, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for pytest
+        check=True,
+    )
 
 
 def _comes_up(folder: Path, port: int, ready: Callable[[int], bool]) -> bool:

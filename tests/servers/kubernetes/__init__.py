@@ -25,7 +25,7 @@ against a real one too, by the variable ``FLOW_TEST_KUBECONFIG``.
 ========================  ==============================================================================
 
 Not offered: exec, attach, port-forward, probes, networks of pods (they share this machine's), image contents
-(containers see this machine's files), sidecars,
-authentication, and protobuf, which some commands of kubectl send (``kubectl run``, ``kubectl create job``):
-they are answered 415, while ``kubectl apply`` and all that shows, waits and deletes is fine.
+(containers see this machine's files), sidecars, limit ranges, success policies of jobs, authentication;
+server-side apply, and protobuf, which some commands of kubectl send (``kubectl run``, ``kubectl create
+job``): these are answered 415, while ``kubectl apply`` and all that shows, waits and deletes is fine.
 """

@@ -16,15 +16,14 @@ from collections.abc import Awaitable
 from typing import Any
 
 from servers.kubernetes.cluster import Cluster
+from servers.kubernetes.faults import Fault
 from servers.kubernetes.http import Answer, Reply, Request
-from servers.kubernetes.images import Image
-from servers.kubernetes.kinds import NODE, POD
-from servers.kubernetes.nodes import node
+from servers.kubernetes.kinds import POD
 from servers.kubernetes.podworker import PodWorker
 from servers.kubernetes.processes import pids_of
 from servers.kubernetes.scheduler import preempt
-from servers.kubernetes.settings import NodeSettings
 from servers.kubernetes.simulated import Simulation
+from servers.kubernetes.watches import Watch
 
 _LOW_MEMORY = (
     "The node was low on resource: memory. Threshold quantity: 100Mi, available: 52Mi. Container main "
@@ -83,10 +82,6 @@ class Admin:
 
     # Nodes.
 
-    def add_node(self, name: str, **like: Any) -> None:
-        """Add a node to the cluster."""
-        self._cluster.registry.create(NODE, "", node(name, NodeSettings(**like)))
-
     def lose_node(self, name: str, kills: bool = True) -> None:
         """Let a node fall silent; with ``kills`` its processes end, else they run on."""
         self._cluster.kubelet.silence(name, kills=kills)
@@ -103,22 +98,22 @@ class Admin:
 
     # The API server.
 
-    def fault(self, times: int | None = None, **told: Any) -> int:
+    def fault(self, namespace: str, **told: Any) -> None:
         """Let requests go wrong; see `servers.kubernetes.faults.Fault`."""
-        return self._cluster.faults.add(times, **told)
+        self._cluster.faults.add(namespace, Fault(**told))
 
-    def heal(self, id: int | None = None, namespace: str = "") -> None:
-        """End a fault, or all of a namespace."""
-        self._cluster.faults.remove(id, namespace)
+    def heal(self, namespace: str) -> None:
+        """End all faults of a namespace."""
+        self._cluster.faults.heal(namespace)
 
-    def drop_watches(self, namespace: str = "") -> int:
+    def drop_watches(self, namespace: str) -> int:
         """Break the connections of all watches of a namespace; return how many."""
         chosen = self._watches(namespace)
         for watch in chosen:
             watch.cut()
         return len(chosen)
 
-    def expire(self, namespace: str = "", watches: int = 0) -> int:
+    def expire(self, namespace: str, watches: int) -> int:
         """Forget all changes so far, and end all watches by a 410; the next some get a 410 at once."""
         self._cluster.store.forget(namespace)
         chosen = self._watches(namespace)
@@ -127,10 +122,10 @@ class Admin:
         self._cluster.faults.refuse_watches(namespace, watches)
         return len(chosen)
 
-    def restart(self, seconds: float = 0) -> None:
+    def restart(self, seconds: float) -> None:
         """Stop the API server for a while: connections break, objects and pods stay."""
         self._cluster.listener.close()
-        self._cluster.api.restart()
+        self._cluster.store.forget()
         loop = asyncio.get_running_loop()
         self._reopening = loop.call_later(
             seconds, lambda: loop.create_task(self._cluster.listener.open())
@@ -144,25 +139,22 @@ class Admin:
         """Allow everything again."""
         self._cluster.access.allow_all(namespace)
 
-    def counts(self, namespace: str = "") -> dict[str, int]:
+    def counts(self, namespace: str) -> dict[str, int]:
         """Return how often each request came."""
         return self._cluster.faults.counts(namespace)
 
-    def reset_counts(self, namespace: str = "") -> None:
+    def reset_counts(self, namespace: str) -> None:
         """Count from nought."""
         self._cluster.faults.reset_counts(namespace)
 
     def usage(self) -> dict[str, float]:
-        """Return what the server has used itself: seconds of CPU, bytes of memory, connections."""
+        """Return what the server has used itself: seconds of CPU, bytes of memory."""
         own = resource.getrusage(resource.RUSAGE_SELF)
         with open("/proc/self/statm") as file:
             pages = int(file.read().split()[1])
         return {
             "cpu": own.ru_utime + own.ru_stime,
             "memory": pages * os.sysconf("SC_PAGE_SIZE"),
-            "connections": len(self._cluster.listener.connections),
-            "watches": len(self._cluster.api.watches),
-            "version": self._cluster.store.version,
         }
 
     def stop(self) -> None:
@@ -171,19 +163,19 @@ class Admin:
 
     # What pods run.
 
-    def image(self, name: str, **told: Any) -> None:
-        """Say how an image is; see `servers.kubernetes.images.Image`."""
-        if "command" in told:
-            told["command"] = tuple(told["command"])
-        self._cluster.images.declare(name, Image(**told))
+    def image(self, name: str, missing: bool) -> None:
+        """Say whether the registry lacks an image."""
+        if missing:
+            self._cluster.missing_images.add(name)
+        else:
+            self._cluster.missing_images.discard(name)
 
     def simulate(self, namespace: str, **told: Any) -> None:
         """Simulate the pods of a namespace; see `servers.kubernetes.simulated.Simulation`."""
-        self._cluster.simulations.set(namespace, Simulation(**told))
+        self._cluster.simulations[namespace] = Simulation(**told)
 
-    def _watches(self, namespace: str) -> list[Any]:
-        every = self._cluster.api.watches
-        return [watch for watch in list(every) if namespace in ("", watch.namespace)]
+    def _watches(self, namespace: str) -> list[Watch]:
+        return [each for each in self._cluster.api.watches if each.namespace == namespace]
 
     def _worker(self, namespace: str, pod: str) -> PodWorker:
         uid = self._cluster.registry.get(POD, namespace, pod).uid

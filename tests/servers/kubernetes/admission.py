@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from servers.kubernetes.defaults import suffix
 from servers.kubernetes.errors import forbidden, not_found
@@ -12,7 +10,6 @@ from servers.kubernetes.kinds import (
     CLAIM,
     CONFIG_MAP,
     JOB,
-    LIMIT_RANGE,
     NAMESPACE,
     POD,
     PRIORITY_CLASS,
@@ -24,9 +21,6 @@ from servers.kubernetes.kinds import (
 )
 from servers.kubernetes.quantities import Amounts, amounts, largest, total, written
 from servers.kubernetes.store import Entry, Object, Store
-
-if TYPE_CHECKING:
-    from servers.kubernetes.registry import Registry
 
 _COUNTED = {
     "count/pods": POD,
@@ -84,7 +78,6 @@ def complete(store: Store, kind: Kind, content: Object) -> Object:
         spec["tolerations"] = _tolerating(
             spec.get("tolerations", []), f"node.kubernetes.io/{taint}"
         )
-    spec = _limited(store, namespace, spec)
     if _mounts_token(store, namespace, spec):
         spec = _with_token(spec)
     return {**content, "spec": spec}
@@ -151,24 +144,6 @@ def _tolerating(tolerations: list[Object], key: str) -> list[Object]:
     return [*tolerations, own]
 
 
-def _limited(store: Store, namespace: str, spec: Object) -> Object:
-    """Return a pod with the resources that limit ranges give those that ask for none."""
-    for entry in store.each(LIMIT_RANGE, namespace):
-        for limit in entry.object.get("spec", {}).get("limits", ()):
-            if limit.get("type") == "Container":
-                containers = [_with_defaults(each, limit) for each in spec.get("containers", ())]
-                spec = {**spec, "containers": containers}
-    return spec
-
-
-def _with_defaults(container: Object, limit: Object) -> Object:
-    given = container.get("resources", {})
-    limits = {**limit.get("default", {}), **given.get("limits", {})}
-    requests = {**limit.get("defaultRequest", {}), **given.get("requests", {})}
-    resources = {**given, "limits": limits, "requests": requests}
-    return {**container, "resources": {key: value for key, value in resources.items() if value}}
-
-
 def pod_requests(spec: Object, field: str = "requests") -> Amounts:
     """Return what a pod asks for: all its containers, or the largest of its init containers."""
     together = total(_amounts(each, field) for each in spec.get("containers", ()))
@@ -180,20 +155,17 @@ def _amounts(container: Object, field: str) -> Amounts:
     return amounts(container.get("resources", {}).get(field, {}))
 
 
-def check_quota(registry: Registry, kind: Kind, content: Object) -> None:
-    """Refuse what is more than the quotas of its namespace allow, and write down what is not."""
-    namespace = content["metadata"].get("namespace", "")
-    quotas = [*registry.store.each(QUOTA, namespace)] if namespace else []
-    name = content["metadata"]["name"]
-    charges = []
-    for quota in quotas:
+def check_quota(store: Store, kind: Kind, content: Object) -> None:
+    """Refuse what is more than the quotas of its namespace allow."""
+    namespace, name = content["metadata"].get("namespace", ""), content["metadata"]["name"]
+    for quota in store.each(QUOTA, namespace) if namespace else ():
         hard = amounts(quota.object.get("spec", {}).get("hard", {}))
         asked = {key: value for key, value in _usage(kind, content).items() if key in hard}
         if kind is POD:
             _demand_amounts(quota, hard, content)
         if not any(asked.values()):
             continue
-        used = amounts(quota.object.get("status", {}).get("used", {}))
+        used = amounts(usage_of_quota(store, quota))
         over = sorted(key for key in asked if used.get(key, 0) + asked[key] > hard[key])
         if over:
             told = (
@@ -201,15 +173,6 @@ def check_quota(registry: Registry, kind: Kind, content: Object) -> None:
                 f"limited: {_listed(hard, over)}"
             )
             raise forbidden(kind, name, f"exceeded quota: {quota.name}, {told}")
-        charges.append((quota, total([used, asked])))
-    for quota, used in charges:
-        registry.put_status(
-            quota, used={key: written(used.get(key, Fraction(0)), key) for key in _hard(quota)}
-        )
-
-
-def _hard(quota: Entry) -> Iterable[str]:
-    return [*quota.object.get("spec", {}).get("hard", {})]
 
 
 def _demand_amounts(quota: Entry, hard: Amounts, content: Object) -> None:
@@ -257,7 +220,8 @@ def usage_of_quota(store: Store, quota: Entry) -> dict[str, str]:
             else:
                 parts.append(_usage(kind, entry.object))
     whole = total(parts)
-    return {key: written(whole.get(key, Fraction(0)), key) for key in _hard(quota)}
+    hard = quota.object.get("spec", {}).get("hard", {})
+    return {key: written(whole.get(key, Fraction(0)), key) for key in hard}
 
 
 def _listed(values: Amounts, keys: list[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from servers.kubernetes import discovery, patches, tables
-from servers.kubernetes.access import Access
+from servers.kubernetes.access import ACCESS_REVIEWS, Access
 from servers.kubernetes.errors import (
     Refusal,
     bad_request,
@@ -21,7 +21,7 @@ from servers.kubernetes.errors import (
 )
 from servers.kubernetes.faults import Faults
 from servers.kubernetes.http import Answer, Reply, Request
-from servers.kubernetes.kinds import BY_PATH, NAMESPACE, POD, Kind
+from servers.kubernetes.kinds import BY_PATH, NAMESPACE, POD, VERBS_OF_SUBRESOURCES, Kind
 from servers.kubernetes.podrequests import PodRequests
 from servers.kubernetes.registry import Registry
 from servers.kubernetes.schema import check, refuse_unknown
@@ -31,8 +31,9 @@ from servers.kubernetes.store import Entry, Object
 from servers.kubernetes.watches import Watch
 
 _PATCHES = (
-    *("application/json-patch+json", "application/merge-patch+json"),
-    *("application/strategic-merge-patch+json", "application/apply-patch+yaml"),
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
 )
 
 
@@ -75,6 +76,16 @@ class Api:
         self._faults, self._access, self._pod_requests = faults, access, pod_requests
         self._store = registry.store
         self._pages: dict[str, tuple[int, list[Entry]]] = {}
+        self._verbs: dict[str, Callable[[Request, Target], Reply]] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_all,
+        }
         self.watches: set[Watch] = set()
 
     def handle(self, request: Request) -> Reply | Awaitable[Reply]:
@@ -89,7 +100,7 @@ class Api:
                 return self._answer(request, target, verb)
             return self._faults.apply(fault, lambda: self._answer(request, target, verb))
         except Refusal as refusal:
-            return refused(refusal)
+            return refusal.answer()
 
     def _answer(self, request: Request, target: Target | None, verb: str) -> Reply:
         try:
@@ -98,38 +109,21 @@ class Api:
             if target is None:
                 return self._other(request)
             self._access.check(verb, target.kind, target.namespace, target.name, target.sub)
-            return self._verbs()[verb](request, target)
+            return self._verbs[verb](request, target)
         except Refusal as refusal:
-            return refused(refusal)
-
-    def restart(self) -> None:
-        """Forget what a server that starts anew does not know: changes, and the rest of lists."""
-        self._store.forget()
-        self._pages.clear()
-
-    def _verbs(self) -> dict[str, Callable[[Request, Target], Reply]]:
-        return {
-            "get": self._get,
-            "list": self._list,
-            "watch": self._watch,
-            "create": self._create,
-            "update": self._update,
-            "patch": self._patch,
-            "delete": self._delete,
-            "deletecollection": self._delete_all,
-        }
+            return refusal.answer()
 
     def _other(self, request: Request) -> Reply:
         """Answer what is about no objects."""
         path = request.path.rstrip("/")
         if path in ("/healthz", "/livez", "/readyz"):
             return Answer(200, b"ok", "text/plain")
-        if request.method == "POST" and path.startswith("/apis/authorization.k8s.io/"):
+        if request.method == "POST" and path == ACCESS_REVIEWS:
             return Answer.of(self._access.review(_body(request)), 201)
         found = discovery.answer(path)
         if found is None:
             raise no_such_path()
-        if request.method not in ("GET", "HEAD"):
+        if request.method != "GET":
             raise method_not_allowed()
         return found
 
@@ -137,8 +131,6 @@ class Api:
         entry = self._registry.get(target.kind, target.namespace, target.name)
         if target.sub == "log":
             return self._pod_requests.log(entry, request.query)
-        if target.sub not in ("", "status"):
-            raise method_not_allowed()
         self._not_from_the_future(request)
         return self._object(request, entry)
 
@@ -149,7 +141,8 @@ class Api:
         limit = _number(request.query.get("limit") or "0")
         if limit and len(entries) > limit:
             metadata["continue"] = self._keep(version, entries[limit:])
-            metadata["remainingItemCount"] = len(entries) - limit
+            if self._chosen(request, target) is None:  # else no server would know
+                metadata["remainingItemCount"] = len(entries) - limit
             entries = entries[:limit]
         if _wants_table(request):
             return Answer.of(tables.table(target.kind, entries, request.query, metadata))
@@ -162,8 +155,8 @@ class Api:
         """Return the objects of a list, and its version: what follows on a page is of the same."""
         token = request.query.get("continue")
         if token:
-            kept = self._pages.pop(token, None)
-            if kept is None:
+            kept = self._pages.get(token)
+            if kept is None or self._store.has_forgotten(target.kind, kept[0], target.namespace):
                 raise expired(
                     "The provided continue parameter is too old to display a consistent list result. "
                     "You can start a new list without the continue parameter, or use the continue "
@@ -202,7 +195,7 @@ class Api:
             target.namespace,
             self._chosen(request, target),
             since,
-            float(query.get("timeoutSeconds") or random.uniform(1800, 3600)),
+            float(query.get("timeoutSeconds", 0)) or random.uniform(1800, 3600),
             self._settings.bookmarks if request.flag("allowWatchBookmarks") else None,
             known=self.watches,
             initial_end=initial,
@@ -214,10 +207,7 @@ class Api:
         if target.sub == "eviction":
             entry = self._registry.get(POD, target.namespace, target.name)
             return Answer.of(self._pod_requests.evict(entry, body), 201)
-        if target.sub == "binding":
-            entry = self._registry.get(POD, target.namespace, target.name)
-            return Answer.of(self._pod_requests.bind(entry, body), 201)
-        if target.sub or target.name:
+        if target.name:
             raise method_not_allowed()
         warnings = self._known_fields(request, target.kind, body)
         dry = _is_dry(request)
@@ -242,19 +232,14 @@ class Api:
         how = request.headers.get("content-type", "").partition(";")[0].strip()
         if how not in _PATCHES:
             raise unsupported_media(", ".join(_PATCHES))
-        applies = how == "application/apply-patch+yaml"
         patch = _body(request, is_list=how == "application/json-patch+json")
-        before = self._store.find(target.kind, target.namespace, target.name)
-        if before is None and applies:
-            return self._create(request, target._replace(name=""))
         before = self._registry.get(target.kind, target.namespace, target.name)
-        whole = {**before.object}
         if how == "application/json-patch+json":
-            after = patches.json_patch(whole, patch)
+            after = patches.json_patch(before.object, patch)
         elif how == "application/merge-patch+json":
-            after = patches.merge(whole, patch)
+            after = patches.merge(before.object, patch)
         else:
-            after = patches.strategic_merge(whole, patch)
+            after = patches.strategic_merge(before.object, patch)
         after = {key: value for key, value in after.items() if key not in ("kind", "apiVersion")}
         warnings = self._known_fields(request, target.kind, after)
         entry = self._registry.replace(before, after, sub=target.sub, dry_run=_is_dry(request))
@@ -281,7 +266,7 @@ class Api:
     def _delete_all(self, request: Request, target: Target) -> Reply:
         options = _options(request)
         _, entries = self._page(request, target)
-        for entry in entries:
+        for entry in entries if not options.get("dryRun") else ():
             self._registry.delete(entry, *_how_to_delete(options))
         head = {"kind": f"{target.kind.name}List", "apiVersion": target.kind.api_version}
         metadata = {"resourceVersion": str(self._store.version)}
@@ -290,8 +275,6 @@ class Api:
     def _chosen(self, request: Request, target: Target) -> Callable[[Object], bool] | None:
         labels = request.query.get("labelSelector", "")
         fields = request.query.get("fieldSelector", "")
-        if target.name:  # an old way to watch one object
-            fields = f"metadata.name={target.name}"
         return selector(target.kind, labels, fields) if labels or fields else None
 
     def _known_fields(self, request: Request, kind: Kind, body: Object) -> dict[str, str]:
@@ -329,11 +312,6 @@ class Api:
         return Answer(code, entry.whole, headers=headers or {})
 
 
-def refused(refusal: Refusal) -> Answer:
-    """Return the answer that a refusal is."""
-    return Answer.of(refusal.status, refusal.code, refusal.headers)
-
-
 def _target(path: str) -> Target | None:
     """Return what a path names; None = it is about no objects."""
     parts = path.strip("/").split("/")
@@ -342,8 +320,6 @@ def _target(path: str) -> Target | None:
     elif parts[0] == "apis" and len(parts) > 3:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
-        return None
-    if rest[0] == "watch":
         return None
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
@@ -358,18 +334,18 @@ def _target(path: str) -> Target | None:
 
 
 def _verb(request: Request, target: Target) -> str:
-    if request.method in ("GET", "HEAD"):
-        if request.flag("watch"):
-            return "watch"
-        return "get" if target.name else "list"
-    verbs = {"POST": "create", "PUT": "update", "PATCH": "patch"}
-    if request.method == "DELETE":
-        return "delete" if target.name else "deletecollection"
-    if request.method not in verbs or (request.method != "POST" and not target.name):
+    of_one = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+    of_all = {
+        "GET": "watch" if request.flag("watch") else "list",
+        "POST": "create",
+        "DELETE": "deletecollection",
+    }
+    verb = (of_one if target.name else of_all).get(request.method)
+    if verb is None or (target.sub and verb not in VERBS_OF_SUBRESOURCES[target.sub]):
         raise method_not_allowed()
-    if request.method == "POST" and target.kind.namespaced and not target.namespace:
+    if verb == "create" and target.kind.namespaced and not target.namespace:
         raise method_not_allowed()
-    return verbs[request.method]
+    return verb
 
 
 def _resource(target: Target) -> str:

@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 from servers.kubernetes.access import Access
-from servers.kubernetes.admission import usage_of_quota
 from servers.kubernetes.api import Api
 from servers.kubernetes.events import Recorder
 from servers.kubernetes.faults import Faults
@@ -18,7 +17,6 @@ from servers.kubernetes.garbage import (
     QuotaController,
 )
 from servers.kubernetes.http import Listener
-from servers.kubernetes.images import Images
 from servers.kubernetes.jobs import JobController
 from servers.kubernetes.kinds import NAMESPACE
 from servers.kubernetes.kubelet import Kubelet, Parts
@@ -30,7 +28,7 @@ from servers.kubernetes.registry import Registry
 from servers.kubernetes.runtime import Runtime
 from servers.kubernetes.scheduler import Scheduler
 from servers.kubernetes.settings import Settings
-from servers.kubernetes.simulated import Simulations
+from servers.kubernetes.simulated import Simulation
 from servers.kubernetes.store import Store
 
 
@@ -48,7 +46,8 @@ class Cluster:
         self.store = Store()
         self.registry = Registry(self.store)
         self.recorder = Recorder(self.registry)
-        self.images, self.simulations = Images(), Simulations()
+        self.missing_images: set[str] = set()
+        self.simulations: dict[str, Simulation] = {}
         self.faults, self.access = Faults(), Access()
         self.skews: dict[str, float] = {}
         self.scheduler = Scheduler(self.registry, self.recorder)
@@ -57,15 +56,13 @@ class Cluster:
         self.garbage = GarbageCollector(self.registry)
         self.namespaces = NamespaceController(self.registry, self._forget_namespace)
         self.pod_collector = PodCollector(self.registry, settings.node_monitor_grace)
-        self.quotas = QuotaController(
-            self.registry, lambda quota: usage_of_quota(self.store, quota)
-        )
+        self.quotas = QuotaController(self.registry)
         self.kubelet = Kubelet(
             Parts(
                 self.registry,
                 self.recorder,
                 settings,
-                self.images,
+                self.missing_images,
                 _runtime(settings),
                 self.simulations,
                 folder,
@@ -94,9 +91,10 @@ class Cluster:
         self.listener.close()
 
     def _forget_namespace(self, name: str) -> None:
-        self.faults.remove(namespace=name)
+        self.faults.heal(name)
+        self.faults.reset_counts(name)
         self.access.allow_all(name)
-        self.simulations.set(name, None)
+        self.simulations.pop(name, None)
 
 
 def _runtime(settings: Settings) -> Runtime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +42,7 @@ class ContainerStates:
         self._keep_last(name)
         self._states[name] = {"waiting": {"reason": reason, "message": message}}
 
-    def run(self, name: str, id_: str, image: str) -> None:
+    def run(self, name: str, id_: str) -> None:
         """A container runs."""
         self._keep_last(name)
         if name in self._ids:
@@ -58,7 +59,6 @@ class ContainerStates:
         self._states[name] = {
             "terminated": {
                 "exitCode": exit_.code,
-                **({"signal": exit_.signal} if exit_.signal and reason == "KilledBySignal" else {}),
                 "reason": reason,
                 **({"message": message} if message else {}),
                 "startedAt": started,
@@ -100,13 +100,8 @@ class ContainerStates:
         first_done = all(self._is_done(name) for name in self._first)
         ready = phase == "Running" and all("running" in self._states[name] for name in self.names)
         ended = phase in ("Succeeded", "Failed")
-        why = (
-            "PodCompleted"
-            if phase == "Succeeded"
-            else "PodFailed"
-            if ended
-            else "ContainersNotReady"
-        )
+        endings = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}
+        why = endings.get(phase, "ContainersNotReady")
         waiting = [name for name in self.names if "running" not in self._states[name]]
         message = "" if ended else f"containers with unready status: [{' '.join(waiting)}]"
         not_ready = {"status": "False", "reason": why, **({"message": message} if message else {})}
@@ -156,6 +151,10 @@ class ContainerStates:
             "started": "running" in state,
             "restartCount": self._restarts[name],
             "image": self._images[name],
-            "imageID": f"sha256:{abs(hash(self._images[name])):064x}"[:71] if ran else "",
+            "imageID": f"sha256:{_digest(self._images[name])}" if ran else "",
             **({"containerID": self._ids[name]} if ran else {}),
         }
+
+
+def _digest(image: str) -> str:
+    return hashlib.sha256(image.encode()).hexdigest()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from collections.abc import Callable
 from typing import Any
 
 from servers.kubernetes.kinds import (
     CLAIM,
-    CONFIG_MAP,
     JOB,
     NAMESPACE,
     NODE,
@@ -17,6 +17,7 @@ from servers.kubernetes.kinds import (
     SERVICE,
     Kind,
 )
+from servers.kubernetes.quantities import amount
 
 Object = dict[str, Any]
 
@@ -106,16 +107,15 @@ def _pod(content: Object) -> Object:
 def _quality(spec: Object) -> str:
     """Return the pod's class of service: who is evicted first."""
     containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
-    resources = [each.get("resources", {}) for each in containers]
-    if not any(each.get("requests") or each.get("limits") for each in resources):
+    found = [
+        amount(each.get("resources", {}).get(field, {}).get(name, "0"))
+        for each in containers
+        for name in ("cpu", "memory")
+        for field in ("requests", "limits")
+    ]
+    if not any(found):
         return "BestEffort"
-    for each in resources:
-        limits, requests = each.get("limits", {}), each.get("requests", {})
-        if any(
-            name not in limits or limits[name] != requests.get(name) for name in ("cpu", "memory")
-        ):
-            return "Burstable"
-    return "Guaranteed"
+    return "Guaranteed" if all(found) and found[::2] == found[1::2] else "Burstable"
 
 
 def _job(content: Object) -> Object:
@@ -132,34 +132,19 @@ def _job(content: Object) -> Object:
     template = given.get("template", {})
     spec["template"] = {
         "metadata": template.get("metadata", {}),
-        "spec": pod_spec(_without_restart(template.get("spec", {}))),
+        "spec": pod_spec(template.get("spec", {})),
     }
-    if template.get("spec", {}).get("restartPolicy") is None:
-        del spec["template"]["spec"]["restartPolicy"]  # a job must say it
     return {**content, "spec": spec, "status": {}}
 
 
-def _without_restart(spec: Object) -> Object:
-    return {"restartPolicy": "", **spec}
-
-
 def _failure_policy(policy: Object) -> Object:
-    rules = [
-        {
-            **rule,
-            **(
-                {
-                    "onPodConditions": [
-                        {"status": "True", **each} for each in rule["onPodConditions"]
-                    ]
-                }
-                if "onPodConditions" in rule
-                else {}
-            ),
-        }
-        for rule in policy.get("rules", ())
-    ]
-    return {**policy, "rules": rules}
+    return {**policy, "rules": [_failure_rule(rule) for rule in policy.get("rules", ())]}
+
+
+def _failure_rule(rule: Object) -> Object:
+    if "onPodConditions" not in rule:
+        return rule
+    return {**rule, "onPodConditions": [{"status": "True", **c} for c in rule["onPodConditions"]]}
 
 
 def _namespace(content: Object) -> Object:
@@ -180,8 +165,6 @@ def _node(content: Object) -> Object:
 def _secret(content: Object) -> Object:
     plain = content.get("stringData")
     if plain:
-        import base64
-
         data = {key: base64.b64encode(text.encode()).decode() for key, text in plain.items()}
         content = {**content, "data": {**content.get("data", {}), **data}}
         del content["stringData"]
@@ -221,5 +204,4 @@ _FILLERS: dict[Kind, Callable[[Object], Object]] = {
     SECRET: _secret,
     SERVICE: _service,
     CLAIM: _claim,
-    CONFIG_MAP: lambda content: content,
 }

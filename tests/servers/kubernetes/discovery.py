@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from servers.kubernetes.http import Answer
-from servers.kubernetes.kinds import KINDS, Kind
+from servers.kubernetes.kinds import KINDS, VERBS_OF_SUBRESOURCES, Kind
 
 VERSION = {
     "major": "1",
@@ -15,8 +15,14 @@ VERSION = {
     "platform": "linux/amd64",
 }
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-_REVIEWS = ("SelfSubjectAccessReview", "SelfSubjectRulesReview")
 _AUTHORIZATION = "authorization.k8s.io"
+_REVIEW = {
+    "name": "selfsubjectaccessreviews",
+    "singularName": "selfsubjectaccessreview",
+    "namespaced": False,
+    "kind": "SelfSubjectAccessReview",
+    "verbs": ["create"],
+}
 
 
 @functools.cache
@@ -43,7 +49,7 @@ def _documents() -> dict[str, Any]:
         path = f"apis/{group}/{version}" if group else f"api/{version}"
         resources = [each for kind in kinds for each in _resources(kind)]
         if group == _AUTHORIZATION:
-            resources = [_review(name) for name in _REVIEWS]
+            resources = [_REVIEW]
         documents[f"/{path}"] = {
             "kind": "APIResourceList",
             "apiVersion": "v1",
@@ -74,25 +80,13 @@ def _resources(kind: Kind) -> list[dict[str, Any]]:
 
 
 def _subresource(kind: Kind, sub: str) -> dict[str, Any]:
-    names = {"eviction": "Eviction", "binding": "Binding"}
-    verbs = {"log": ["get"], "eviction": ["create"], "binding": ["create"]}
     return {
         "name": f"{kind.plural}/{sub}",
         "singularName": "",
         "namespaced": kind.namespaced,
-        "kind": names.get(sub, kind.name),
-        "verbs": verbs.get(sub, ["get", "patch", "update"]),
+        "kind": "Eviction" if sub == "eviction" else kind.name,
+        "verbs": list(VERBS_OF_SUBRESOURCES[sub]),
         **({"group": "policy", "version": "v1"} if sub == "eviction" else {}),
-    }
-
-
-def _review(name: str) -> dict[str, Any]:
-    return {
-        "name": f"{name.lower()}s",
-        "singularName": name.lower(),
-        "namespaced": False,
-        "kind": name,
-        "verbs": ["create"],
     }
 
 

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from servers.kubernetes.kinds import CONFIG_MAP, SECRET, Kind
+from servers.kubernetes.nodes import HOST
 from servers.kubernetes.quantities import amount
 from servers.kubernetes.store import Entry, Object, Store
 
@@ -17,14 +18,13 @@ class ConfigError(Exception):
     """A container cannot be made, since something that it refers to is not there."""
 
 
-def variables(store: Store, pod: Entry, container: Object, host: str) -> dict[str, str]:
+def variables(store: Store, pod: Entry, container: Object) -> dict[str, str]:
     """Return the variables of a container.
 
     Args:
         store: with the secrets and configurations.
         pod: whose container it is.
         container: its specification.
-        host: address of the node.
 
     Raises:
         ConfigError: something that is not optional is missing.
@@ -34,7 +34,7 @@ def variables(store: Store, pod: Entry, container: Object, host: str) -> dict[st
         found.update(_all_of(store, pod.namespace, source))
     for variable in container.get("env", ()):
         if "valueFrom" in variable:
-            value = _value_from(store, pod, container, variable["valueFrom"], host)
+            value = _value_from(store, pod, container, variable["valueFrom"])
             if value is not None:
                 found[variable["name"]] = value
         else:
@@ -65,10 +65,10 @@ def data_of(store: Store, kind: Kind, namespace: str, name: str) -> dict[str, by
     return plain | {key: base64.b64decode(text) for key, text in binary.items()}
 
 
-def field_of(pod: Entry, path: str, host: str) -> str:
+def field_of(pod: Entry, path: str) -> str:
     """Return what a field reference means: ``metadata.name``, ``metadata.labels['a']``, …"""
     status: dict[str, Any] = pod.object["status"]
-    special = {"status.hostIP": host, "status.podIP": status.get("podIP", "")}
+    special = {"status.hostIP": HOST, "status.podIP": status.get("podIP", "")}
     if path in special:
         return str(special[path])
     if found := re.fullmatch(r"metadata\.(labels|annotations)\['([^']+)'\]", path):
@@ -83,23 +83,21 @@ def field_of(pod: Entry, path: str, host: str) -> str:
 
 
 def _all_of(store: Store, namespace: str, source: Object) -> dict[str, str]:
-    for kind, field, word in _SOURCES:
+    for kind, field in _SOURCES:
         reference = source.get(f"{field}Ref")
         if reference:
             data = data_of(store, kind, namespace, reference["name"])
             if data is None:
                 if reference.get("optional"):
                     return {}
-                raise ConfigError(f'{word} "{reference["name"]}" not found')
+                raise ConfigError(f'{kind.name.lower()} "{reference["name"]}" not found')
             prefix = source.get("prefix", "")
             return {prefix + key: value.decode() for key, value in data.items()}
     return {}
 
 
-def _value_from(
-    store: Store, pod: Entry, container: Object, source: Object, host: str
-) -> str | None:
-    for kind, field, word in _SOURCES:
+def _value_from(store: Store, pod: Entry, container: Object, source: Object) -> str | None:
+    for kind, field in _SOURCES:
         reference = source.get(f"{field}KeyRef")
         if not reference:
             continue
@@ -110,10 +108,10 @@ def _value_from(
         if reference.get("optional"):
             return None
         if data is None:
-            raise ConfigError(f'{word} "{name}" not found')
-        raise ConfigError(f"couldn't find key {key} in {field_word(kind)} {pod.namespace}/{name}")
+            raise ConfigError(f'{kind.name.lower()} "{name}" not found')
+        raise ConfigError(f"couldn't find key {key} in {kind.name} {pod.namespace}/{name}")
     if "fieldRef" in source:
-        return field_of(pod, source["fieldRef"]["fieldPath"], host)
+        return field_of(pod, source["fieldRef"]["fieldPath"])
     if "resourceFieldRef" in source:
         return _resource(container, source["resourceFieldRef"])
     return None
@@ -126,9 +124,4 @@ def _resource(container: Object, reference: Object) -> str:
     return str(-(-amount(text) // divisor))
 
 
-def field_word(kind: Kind) -> str:
-    """Return the name of a kind as sentences about keys have it."""
-    return "Secret" if kind is SECRET else "ConfigMap"
-
-
-_SOURCES = ((SECRET, "secret", "secret"), (CONFIG_MAP, "configMap", "configmap"))
+_SOURCES = ((SECRET, "secret"), (CONFIG_MAP, "configMap"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from servers.kubernetes.http import Answer
 from servers.kubernetes.kinds import Kind
 
 
@@ -53,6 +54,10 @@ class Refusal(Exception):
             **({"details": details} if details else {}),
             "code": code,
         }
+
+    def answer(self) -> Answer:
+        """Return the answer that it is."""
+        return Answer.of(self.status, self.code, self.headers)
 
 
 def required(field: str, message: str = "") -> Cause:

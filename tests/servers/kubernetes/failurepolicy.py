@@ -36,13 +36,13 @@ def _by_code(rule: Object, pod: Object, name: str) -> str:
         if code == 0 or wanted.get("containerName", each["name"]) != each["name"]:
             continue
         if (code in wanted["values"]) == (wanted["operator"] == "In"):
-            return f"Container {each['name']} failed with exit code {code} for pod {name}"
+            return f"Container {each['name']} for pod {name} failed with exit code {code}"
     return ""
 
 
 def _by_condition(rule: Object, pod: Object, name: str) -> str:
     for wanted in rule.get("onPodConditions", ()):
         for each in pod["status"].get("conditions", ()):
-            if (each["type"], each["status"]) == (wanted["type"], wanted.get("status", "True")):
+            if (each["type"], each["status"]) == (wanted["type"], wanted["status"]):
                 return f"Pod {name} has condition {each['type']}"
     return ""

@@ -1,26 +1,26 @@
 """What goes wrong on purpose in the API server, and how often each request came.
 
 A fault is about the requests of one namespace, so that tests beside each other do not meet those of
-others; with ``namespace=""`` it is about all requests.
+others.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from servers.kubernetes.errors import Refusal, expired, internal, too_many_requests
-from servers.kubernetes.http import Answer, Reply
+from servers.kubernetes.http import Reply
 
 
-class Fault(NamedTuple):
+@dataclass(eq=False)
+class Fault:
     """Something that happens to requests.
 
     Attributes:
-        id: of the fault.
-        namespace: whose requests meet it; ``""`` = all.
+        times: how many requests will meet it; None = all, until it is healed.
         verbs: which verbs; empty = all.
         resources: which resources, such as ``pods`` or ``pods/log``; empty = all.
         delay: seconds that the request waits first.
@@ -29,21 +29,18 @@ class Fault(NamedTuple):
         retry_after: seconds for the client to wait, with 429.
     """
 
-    id: int
-    namespace: str = ""
-    verbs: tuple[str, ...] = ()
-    resources: tuple[str, ...] = ()
+    times: int | None = None
+    verbs: Sequence[str] = ()
+    resources: Sequence[str] = ()
     delay: float = 0
     code: int = 0
     after: bool = False
     retry_after: int = 1
 
-    def meets(self, verb: str, resource: str, namespace: str) -> bool:
+    def meets(self, verb: str, resource: str) -> bool:
         """Say whether a request meets it."""
-        return (
-            self.namespace in ("", namespace)
-            and (not self.verbs or verb in self.verbs)
-            and (not self.resources or resource in self.resources)
+        return (not self.verbs or verb in self.verbs) and (
+            not self.resources or resource in self.resources
         )
 
 
@@ -51,30 +48,18 @@ class Faults:
     """All faults, and the counters."""
 
     def __init__(self) -> None:
-        self._faults: dict[int, Fault] = {}
-        self._left: dict[int, int] = {}
-        self._next = 0
+        self._faults: dict[str, list[Fault]] = {}
         self._gone_watches: Counter[str] = Counter()
         self._counts: dict[str, Counter[str]] = {}
 
-    def add(self, times: int | None = None, **told: Any) -> int:
-        """Let something go wrong, for a number of requests or until it is removed."""
-        self._next += 1
-        for name in ("verbs", "resources"):
-            told[name] = tuple(told.get(name, ()))
-        self._faults[self._next] = Fault(self._next, **told)
-        if times is not None:
-            self._left[self._next] = times
-        return self._next
+    def add(self, namespace: str, fault: Fault) -> None:
+        """Let something go wrong with the requests of a namespace."""
+        self._faults.setdefault(namespace, []).append(fault)
 
-    def remove(self, id: int | None = None, namespace: str = "") -> None:
-        """End one fault, or all of a namespace."""
-        for fault in list(self._faults.values()):
-            if fault.id == id or (id is None and fault.namespace == namespace):
-                del self._faults[fault.id]
-                self._left.pop(fault.id, None)
-        if id is None:
-            self._gone_watches.pop(namespace, None)
+    def heal(self, namespace: str) -> None:
+        """End all faults of a namespace."""
+        self._faults.pop(namespace, None)
+        self._gone_watches.pop(namespace, None)
 
     def refuse_watches(self, namespace: str, times: int) -> None:
         """Answer the next watches with 410 Gone."""
@@ -90,14 +75,12 @@ class Faults:
     def meets(self, verb: str, resource: str, namespace: str) -> Fault | None:
         """Count a request; return what goes wrong with it."""
         self._counts.setdefault(namespace, Counter())[f"{verb} {resource}"] += 1
-        if not self._faults:
-            return None
-        for fault in self._faults.values():
-            if fault.meets(verb, resource, namespace):
-                if fault.id in self._left:
-                    self._left[fault.id] -= 1
-                    if not self._left[fault.id]:
-                        self.remove(fault.id)
+        for fault in self._faults.get(namespace, ()):
+            if fault.meets(verb, resource):
+                if fault.times is not None:
+                    fault.times -= 1
+                    if not fault.times:
+                        self._faults[namespace].remove(fault)
                 return fault
         return None
 
@@ -115,7 +98,7 @@ class Faults:
             refusal = internal("etcdserver: request timed out")
         else:
             refusal = Refusal(fault.code, "", f"the test answers {fault.code}")
-        return Answer.of(refusal.status, refusal.code, refusal.headers)
+        return refusal.answer()
 
     def counts(self, namespace: str) -> dict[str, int]:
         """Return how often each request came: ``{"create pods": 3, "watch pods": 1}``."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from servers.kubernetes.admission import usage_of_quota
 from servers.kubernetes.clock import timestamp
-from servers.kubernetes.kinds import EVENT, KINDS, NAMESPACE, NODE, POD, QUOTA
+from servers.kubernetes.kinds import BY_NAME, EVENT, KINDS, NAMESPACE, NODE, POD, QUOTA, Kind
 from servers.kubernetes.registry import Registry
 from servers.kubernetes.store import Entry, Event, changed
 from servers.kubernetes.workqueue import WorkQueue
@@ -24,7 +25,7 @@ class GarbageCollector:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._gone: WorkQueue[str] = WorkQueue(self._owner_gone)
-        self._going: WorkQueue[tuple[int, str, str]] = WorkQueue(self._owner_goes)
+        self._going: WorkQueue[tuple[Kind, str, str]] = WorkQueue(self._owner_goes)
         registry.store.listen(None, self._changed)
 
     def _changed(self, event: Event) -> None:
@@ -33,27 +34,27 @@ class GarbageCollector:
             if self._registry.store.owned(entry.uid):
                 self._gone.add(entry.uid)
             for owner in metadata.get("ownerReferences", ()):
-                self._look_at_owner(entry.namespace, owner)
+                if (found := self._owner(entry.namespace, owner)) is not None:
+                    self._going.add((found.kind, found.namespace, found.name))
         elif "deletionTimestamp" in metadata and _MARKS & {*metadata.get("finalizers", ())}:
-            self._going.add((KINDS.index(entry.kind), entry.namespace, entry.name))
-
-    def _look_at_owner(self, namespace: str, owner: dict[str, str]) -> None:
-        for index, kind in enumerate(KINDS):
-            if (kind.api_version, kind.name) == (owner["apiVersion"], owner["kind"]):
-                self._going.add((index, namespace if kind.namespaced else "", owner["name"]))
+            self._going.add((entry.kind, entry.namespace, entry.name))
+        elif event.type == "ADDED":
+            for owner in metadata.get("ownerReferences", ()):
+                is_known = (owner["apiVersion"], owner["kind"]) in BY_NAME
+                if is_known and self._owner(entry.namespace, owner) is None:  # it went before
+                    self._gone.add(owner["uid"])
 
     def _owner_gone(self, uid: str) -> None:
         for entry in self._registry.store.owned(uid):
             others = _owners_but(entry, uid)
-            if any(self._is_there(entry.namespace, other) for other in others):
+            if any(self._owner(entry.namespace, other) for other in others):
                 self._free(entry, uid)
             elif "deletionTimestamp" not in entry.object["metadata"]:
                 self._registry.delete(entry, propagation="Background")
 
-    def _owner_goes(self, key: tuple[int, str, str]) -> None:
+    def _owner_goes(self, key: tuple[Kind, str, str]) -> None:
         """Bring an object on that waits for what it owns."""
-        index, namespace, name = key
-        owner = self._registry.store.find(KINDS[index], namespace, name)
+        owner = self._registry.store.find(*key)
         if owner is None or "deletionTimestamp" not in owner.object["metadata"]:
             return
         finalizers = owner.object["metadata"].get("finalizers", [])
@@ -68,23 +69,20 @@ class GarbageCollector:
                 return
         else:
             return
-        owner = self._registry.store.find(KINDS[index], namespace, name)
-        if owner is not None:
-            left = [each for each in finalizers if each not in _MARKS]
-            metadata = {**owner.object["metadata"], "finalizers": left}
-            self._registry.put(owner, {**owner.object, "metadata": metadata})
+        left = [each for each in finalizers if each not in _MARKS]
+        self._registry.put(owner, changed(owner.object, left or None, "metadata", "finalizers"))
 
     def _free(self, entry: Entry, uid: str) -> None:
         owners = _owners_but(entry, uid) or None
         self._registry.put(entry, changed(entry.object, owners, "metadata", "ownerReferences"))
 
-    def _is_there(self, namespace: str, owner: dict[str, str]) -> bool:
-        for kind in KINDS:
-            if (kind.api_version, kind.name) == (owner["apiVersion"], owner["kind"]):
-                place = namespace if kind.namespaced else ""
-                found = self._registry.store.find(kind, place, owner["name"])
-                return found is not None and found.uid == owner["uid"]
-        return False
+    def _owner(self, namespace: str, owner: dict[str, str]) -> Entry | None:
+        """Return the object that an object in a namespace names as its owner, if it is there."""
+        kind = BY_NAME.get((owner["apiVersion"], owner["kind"]))
+        if kind is None:
+            return None
+        found = self._registry.store.find(kind, namespace if kind.namespaced else "", owner["name"])
+        return found if found is not None and found.uid == owner["uid"] else None
 
 
 class NamespaceController:
@@ -174,26 +172,23 @@ class QuotaController:
 
     Args:
         registry: the way to quotas.
-        usage: returns what a quota's namespace uses.
     """
 
-    def __init__(self, registry: Registry, usage: Callable[[Entry], dict[str, str]]) -> None:
-        self._registry, self._usage = registry, usage
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
         self._queue: WorkQueue[str] = WorkQueue(self._look)
         registry.store.listen(None, self._changed)
 
     def _changed(self, event: Event) -> None:
         namespace = event.entry.namespace
-        if not namespace or not self._registry.store.entries(QUOTA, namespace):
-            return
-        if event.entry.kind is EVENT:
-            return
-        self._queue.add(namespace)
+        if namespace and event.entry.kind is not EVENT:
+            self._queue.add(namespace)
 
     def _look(self, namespace: str) -> None:
         for quota in self._registry.store.entries(QUOTA, namespace):
             hard = quota.object.get("spec", {}).get("hard", {})
-            self._registry.put_status(quota, hard=hard, used=self._usage(quota))
+            used = usage_of_quota(self._registry.store, quota)
+            self._registry.put_status(quota, hard=hard, used=used)
 
 
 def _owners_but(entry: Entry, uid: str) -> list[dict[str, str]]:

@@ -92,10 +92,6 @@ class Cluster(NamedTuple):
         """Delete a pod as the scheduler does for a more important one."""
         self.ask("preempt", namespace=self.namespace, pod=pod)
 
-    def add_node(self, name: str, **like: Any) -> None:
-        """Add a node; see `servers.kubernetes.settings.NodeSettings`."""
-        self.ask("add_node", name=name, **like)
-
     def lose_node(self, name: str, *, kills: bool = True) -> None:
         """Let a node fall silent; its processes end, unless it is cut off only."""
         self.ask("lose_node", name=name, kills=kills)
@@ -108,20 +104,17 @@ class Cluster(NamedTuple):
         """Let a node's clock be wrong by some seconds."""
         self.ask("skew_clock", name=node, seconds=seconds)
 
-    def image(self, name: str, **told: Any) -> None:
-        """Say how an image is: ``missing=True``, ``seconds=3`` to fetch it, …"""
-        self.ask("image", name=name, **told)
+    def image(self, name: str, *, missing: bool = False) -> None:
+        """Say whether the registry lacks an image; it has all others."""
+        self.ask("image", name=name, missing=missing)
 
     def simulate(self, **told: Any) -> None:
-        """Simulate this namespace's pods from now on: ``seconds``, ``code``, ``text``, ``function``."""
+        """Simulate this namespace's pods from now on: ``seconds``, ``text``, ``function``."""
         self.ask("simulate", namespace=self.namespace, **told)
 
-    def fault(self, times: int | None = None, **told: Any) -> int:
-        """Let requests of this namespace go wrong: ``delay``, ``code``, ``verbs``, ``resources``, …"""
-        told = {"namespace": self.namespace, **told}
-        id_ = self.ask("fault", times=times, **told)
-        assert isinstance(id_, int)
-        return id_
+    def fault(self, **told: Any) -> None:
+        """Let requests of this namespace go wrong; see `servers.kubernetes.faults.Fault`."""
+        self.ask("fault", namespace=self.namespace, **told)
 
     def heal(self) -> None:
         """End all faults of this namespace."""
@@ -160,7 +153,7 @@ class Cluster(NamedTuple):
         return list(self.ask("processes", namespace=self.namespace, pod=pod))
 
     def usage(self) -> dict[str, float]:
-        """Return what the server itself has used: ``cpu`` seconds, ``memory`` bytes, …"""
+        """Return what the server itself has used: ``cpu`` seconds, and ``memory`` bytes."""
         return dict(self.ask("usage"))
 
 

@@ -15,7 +15,7 @@ from servers.kubernetes.indexes import spans, unfolded
 from servers.kubernetes.kinds import JOB, POD
 from servers.kubernetes.registry import Registry
 from servers.kubernetes.settings import Settings
-from servers.kubernetes.store import Entry, Event, Object
+from servers.kubernetes.store import Entry, Event, Object, changed
 from servers.kubernetes.workqueue import WorkQueue
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
@@ -109,10 +109,6 @@ class JobController:
         """Bring one job a step further."""
         job = self._registry.store.find(JOB, *key)
         if job is None:
-            return
-        if job.object["spec"].get("managedBy", "kubernetes.io/job-controller") != (
-            "kubernetes.io/job-controller"
-        ):
             return
         pods = self._pods(job)
         if _finished(job):
@@ -277,8 +273,7 @@ class JobController:
         if completions is not None:
             wanted = min(parallelism, completions - succeeded - failed)
         elif succeeded:
-            wanted = 0  # one has succeeded: no new ones, those that run may end
-            return
+            return  # no new ones; those that run may end
         held = len(pods.terminating) if spec["podReplacementPolicy"] == "Failed" else 0
         lacking = wanted - len(pods.active) - held
         for pod in pods.active[: max(-lacking, 0)]:
@@ -294,9 +289,10 @@ class JobController:
 
     def _must_wait(self, job: Entry) -> bool:
         """Say whether a failure, or a refusal, is too fresh for new pods."""
-        if job.object["spec"].get("backoffLimitPerIndex") is not None:
-            return False  # each index waits for itself
-        for known in (self._backoffs, self._refused):
+        waits = [self._refused]
+        if "backoffLimitPerIndex" not in job.object["spec"]:
+            waits.append(self._backoffs)  # else no index waits for the failures of others
+        for known in waits:
             _, until = known.get(job.uid, (0, 0.0))
             left = until - time.monotonic()
             if left > 0:
@@ -384,14 +380,10 @@ class JobController:
             now = self._registry.store.find(POD, pod.namespace, pod.name)
             if now is None or now.uid != pod.uid:
                 continue
-            metadata = now.object["metadata"]
-            left = [each for each in metadata.get("finalizers", ()) if each != FINALIZER]
-            if left == metadata.get("finalizers", []):
-                continue
-            kept = {key: value for key, value in metadata.items() if key != "finalizers"}
-            if left:
-                kept["finalizers"] = left
-            self._registry.put(now, {**now.object, "metadata": kept})
+            finalizers = now.object["metadata"].get("finalizers", [])
+            if FINALIZER in finalizers:
+                left = [each for each in finalizers if each != FINALIZER] or None
+                self._registry.put(now, changed(now.object, left, "metadata", "finalizers"))
 
     def _collect_in_time(self, job: Entry) -> None:
         """Delete a job some time after its end, if it says so."""

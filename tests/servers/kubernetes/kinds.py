@@ -51,7 +51,7 @@ POD = Kind(
     "pods",
     "V1Pod",
     short=("po",),
-    sub=("status", "log", "eviction", "binding"),
+    sub=("status", "log", "eviction"),
     categories=("all",),
 )
 JOB = Kind("Job", "jobs", "V1Job", "batch", sub=("status",), categories=("all",))
@@ -74,7 +74,6 @@ EVENT = Kind("Event", "events", "CoreV1Event", short=("ev",))
 QUOTA = Kind(
     "ResourceQuota", "resourcequotas", "V1ResourceQuota", short=("quota",), sub=("status",)
 )
-LIMIT_RANGE = Kind("LimitRange", "limitranges", "V1LimitRange", short=("limits",))
 CLAIM = Kind(
     "PersistentVolumeClaim",
     "persistentvolumeclaims",
@@ -92,7 +91,6 @@ PRIORITY_CLASS = Kind(
 )
 ROLE = Kind("Role", "roles", "V1Role", "rbac.authorization.k8s.io")
 ROLE_BINDING = Kind("RoleBinding", "rolebindings", "V1RoleBinding", "rbac.authorization.k8s.io")
-LEASE = Kind("Lease", "leases", "V1Lease", "coordination.k8s.io")
 KINDS = (
     POD,
     JOB,
@@ -104,13 +102,18 @@ KINDS = (
     SERVICE_ACCOUNT,
     EVENT,
     QUOTA,
-    LIMIT_RANGE,
     CLAIM,
     PRIORITY_CLASS,
     ROLE,
     ROLE_BINDING,
-    LEASE,
 )
 
 BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
 BY_NAME = {(kind.api_version, kind.name): kind for kind in KINDS}
+
+VERBS_OF_SUBRESOURCES = {
+    "status": ("get", "patch", "update"),
+    "finalize": ("update",),
+    "log": ("get",),
+    "eviction": ("create",),
+}

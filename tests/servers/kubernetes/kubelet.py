@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from servers.kubernetes.events import Recorder
-from servers.kubernetes.images import Images
 from servers.kubernetes.kinds import NODE, POD
 from servers.kubernetes.logs import Log
 from servers.kubernetes.names import Names
+from servers.kubernetes.nodes import HOST
 from servers.kubernetes.podworker import PodWorker
 from servers.kubernetes.registry import Registry
 from servers.kubernetes.runtime import Runtime
 from servers.kubernetes.settings import Settings
-from servers.kubernetes.simulated import Simulations
+from servers.kubernetes.simulated import Simulation
 from servers.kubernetes.store import Entry, Event
-
-HOST = "127.0.0.1"
-"""Address of all nodes."""
 
 
 class Parts(NamedTuple):
@@ -29,9 +26,9 @@ class Parts(NamedTuple):
     registry: Registry
     recorder: Recorder
     settings: Settings
-    images: Images
+    missing_images: set[str]
     runtime: Runtime
-    simulations: Simulations
+    simulations: dict[str, Simulation]
     folder: Path
     port: int
     skews: dict[str, float]

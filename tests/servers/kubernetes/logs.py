@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import bisect
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -150,7 +149,7 @@ class LogStream:
         self._with_times = query.get("timestamps") in ("true", "1")
         self._follows = query.get("follow") in ("true", "1")
         self._unfollow: Callable[[], None] = lambda: None
-        self._is_waiting = False
+        self._is_waiting = self._is_stopped = False
 
     def start(self, out: Out) -> None:
         self._out = out
@@ -159,9 +158,8 @@ class LogStream:
         self._go_on()
 
     def stop(self) -> None:
-        with contextlib.suppress(ValueError):
-            self._unfollow()
-        self._unfollow = lambda: None
+        self._is_stopped = True
+        self._unfollow()
 
     def read_all(self, write: Callable[[bytes], None]) -> None:
         """Write all that there is now."""
@@ -176,6 +174,8 @@ class LogStream:
 
     def _go_on(self) -> None:
         self._is_waiting = False
+        if self._is_stopped:  # its connection may be at the next answer already
+            return
         piece = self._limited()
         if piece:
             self._out.write(piece)

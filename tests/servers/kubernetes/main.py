@@ -35,8 +35,8 @@ async def serve(port: int, admin_port: int, folder: Path, settings: Settings) ->
     """Serve until the process is told to end."""
     cluster = Cluster(port, folder, settings)
     admin = Listener(admin_port, Admin(cluster).handle)
+    await admin.open()  # first: who waits for the API server then uses both
     await cluster.start()
-    await admin.open()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.freeze()  # what is there now stays

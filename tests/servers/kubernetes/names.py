@@ -30,7 +30,7 @@ class Names:
         store.listen(SERVICE, self._changed)
 
     def file_for(self, pod: Entry) -> Path | None:
-        """Return the file that a pod needs; None = there is no service in its namespace."""
+        """Return the file that a pod needs; None = nothing in its namespace has a name."""
         namespace = pod.namespace
         if not self._store.entries(SERVICE, namespace) and "subdomain" not in pod.object["spec"]:
             return None

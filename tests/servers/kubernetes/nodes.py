@@ -14,6 +14,9 @@ from servers.kubernetes.scheduler import toleration_meets
 from servers.kubernetes.settings import NodeSettings, Settings
 from servers.kubernetes.store import Entry, Object
 
+HOST = "127.0.0.1"
+"""Address of all nodes."""
+
 UNREACHABLE = "node.kubernetes.io/unreachable"
 
 
@@ -49,7 +52,7 @@ def node(name: str, like: NodeSettings) -> Object:
             "allocatable": room,
             "conditions": [ready_condition("True")],
             "addresses": [
-                {"type": "InternalIP", "address": "127.0.0.1"},
+                {"type": "InternalIP", "address": HOST},
                 {"type": "Hostname", "address": name},
             ],
             "nodeInfo": {
@@ -165,8 +168,7 @@ class NodeController:
             "lastTransitionTime": timestamp(),
         }
         conditions = [*pod.object["status"].get("conditions", []), condition]
-        why = f"Node {node} which was running pod {name} is unresponsive"
-        pod = self._registry.put_status(pod, conditions=conditions, reason="NodeLost", message=why)
+        pod = self._registry.put_status(pod, conditions=conditions)
         message = f"Marking for deletion Pod {namespace}/{name}"
         self._recorder.record(pod, "taint-eviction-controller", "TaintManagerEviction", message)
         self._registry.delete(pod)

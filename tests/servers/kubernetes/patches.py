@@ -134,10 +134,12 @@ def _changed(content: Any, path: list[str], how: str, value: Any) -> Any:
         return copy
     if isinstance(copy, list):
         _change_item(copy, first, how, value)
-    elif how == "add" or first in copy:
-        copy.update({first: value}) if how != "remove" else copy.pop(first)
-    else:
+    elif how != "add" and first not in copy:
         raise _failed(f"/{first}")
+    elif how == "remove":
+        del copy[first]
+    else:
+        copy[first] = value
     return copy
 
 

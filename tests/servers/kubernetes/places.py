@@ -24,8 +24,9 @@ class Places:
 
     def take(self, work: Work) -> list[Path]:
         """Make the places that a container needs; return those to `give_back`."""
-        files = {Path(mount.target) for mount in _mounts(work) if mount.source.is_file()}
-        wanted = [Path(mount.target) for mount in _mounts(work)]
+        mounts = _mounts(work)
+        files = {Path(mount.target) for mount in mounts if mount.source.is_file()}
+        wanted = [Path(mount.target) for mount in mounts]
         if work.folder and not is_mounted(work.folder, work):
             wanted.append(Path(work.folder))  # a container runtime makes it, too
         taken: list[Path] = []

@@ -7,6 +7,7 @@ manifest means in a real container, not for many pods.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -86,7 +87,8 @@ class PodmanContainer:
         self._out_of_memory = self._out_of_memory or out_of_memory
         self._call("kill", "--signal", "KILL", self._name)
         for pid in pids_of(self._mark):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # podman was faster
+                os.kill(pid, signal.SIGKILL)
 
     async def _end(self) -> Exit:
         """Wait for the container's end; return how that was, and remove it."""
@@ -97,10 +99,7 @@ class PodmanContainer:
         await self._runtime.call("rm", "--force", "--time", "0", self._name)
         if state["Status"] in ("created", "configured"):
             return Exit(128, not_started=state.get("Error") or self._output.tail())
-        code = int(state["ExitCode"])
-        killed = code > 128 and code - 128 in {each.value for each in signal.Signals}
-        number = code - 128 if killed else 0
-        return Exit(code, number, bool(state["OOMKilled"]) or self._out_of_memory)
+        return Exit(int(state["ExitCode"]), bool(state["OOMKilled"]) or self._out_of_memory)
 
     def _call(self, *words: str) -> None:
         task: asyncio.Task[object]

@@ -1,11 +1,9 @@
-"""What clients ask of pods that is no change of their content: logs, evictions, bindings."""
+"""What clients ask of pods that is no change of their content: logs and evictions."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from servers.kubernetes.clock import timestamp
-from servers.kubernetes.errors import Refusal, bad_request, conflict
+from servers.kubernetes.errors import Refusal, bad_request
 from servers.kubernetes.http import Answer, Reply
 from servers.kubernetes.kubelet import Kubelet
 from servers.kubernetes.logs import LogStream
@@ -44,8 +42,9 @@ class PodRequests:
             )
         log = self._kubelet.logs(pod).get((name, previous))
         if log is None and previous:
-            told = f'previous terminated container "{name}" in pod "{pod.name}" not found'
-            raise bad_request(told)
+            raise bad_request(
+                f'previous terminated container "{name}" in pod "{pod.name}" not found'
+            )
         if log is None:
             raise self._not_yet(pod, name)
         stream = LogStream(log, query)
@@ -68,19 +67,6 @@ class PodRequests:
         marked = self._registry.put_status(pod, conditions=conditions)
         grace = body.get("deleteOptions", {}).get("gracePeriodSeconds")
         self._registry.delete(marked, grace)
-        return _SUCCESS
-
-    def bind(self, pod: Entry, body: Object) -> Object:
-        """Put a pod on a node, as a scheduler of one's own does."""
-        node = body.get("target", {}).get("name", "")
-        if pod.object["spec"].get("nodeName"):
-            why = f'pod {pod.name} is already assigned to node "{pod.object["spec"]["nodeName"]}"'
-            raise conflict(pod.kind, pod.name, why)
-        scheduled: dict[str, Any] = {"type": "PodScheduled", "status": "True"}
-        scheduled["lastTransitionTime"] = timestamp()
-        spec = {**pod.object["spec"], "nodeName": node}
-        status = {**pod.object["status"], "conditions": [scheduled]}
-        self._registry.put(pod, {**pod.object, "spec": spec, "status": status})
         return _SUCCESS
 
     def _container(self, pod: Entry, asked: str) -> str:
@@ -114,5 +100,5 @@ class PodRequests:
                     f'container "{name}" in pod "{pod.name}" is waiting to start: {told}'
                 )
         if not pod.object["spec"].get("nodeName"):
-            return Refusal(400, "BadRequest", f"pod {pod.name} does not have a host assigned")
+            return bad_request(f"pod {pod.name} does not have a host assigned")
         return bad_request(f'container "{name}" in pod "{pod.name}" is not available')

@@ -17,6 +17,7 @@ from servers.kubernetes.environment import ConfigError, expanded, variables
 from servers.kubernetes.images import is_valid, pull_error
 from servers.kubernetes.kinds import POD
 from servers.kubernetes.logs import Log
+from servers.kubernetes.nodes import HOST
 from servers.kubernetes.quantities import amount
 from servers.kubernetes.runtime import Container, Exit, Mount, StartError, Work
 from servers.kubernetes.simulated import SimulatedContainer
@@ -48,13 +49,15 @@ class PodWorker:
         self._running: dict[str, Container] = {}
         self._address = kubelet.new_address()
         self._start_time = ""
-        self._terminating = False
+        self._ending = asyncio.Event()
         self._verdict: dict[str, Any] = {}
         self._out_of_memory: set[str] = set()
         self._unsaid: dict[str, Any] | None = None
         self._folder = self._parts.folder / "pods" / self.uid
+        self._claims = self._parts.folder / "claims" / pod.namespace
         self._task = asyncio.get_running_loop().create_task(self._live())
         self._killer: asyncio.Task[None] | None = None
+        self._kill_time = 0.0
         self._is_forgotten = False
         self._starting = 0
 
@@ -65,12 +68,8 @@ class PodWorker:
         if self._is_silent():
             return
         pod = self._pod()
-        if pod is None or "deletionTimestamp" not in pod.object["metadata"]:
-            return
-        grace = pod.object["metadata"].get("deletionGracePeriodSeconds", 30)
-        if self._killer:
-            self._killer.cancel()
-        self._killer = asyncio.get_running_loop().create_task(self._end_within(grace))
+        if pod is not None and "deletionTimestamp" in pod.object["metadata"]:
+            self._end_within(pod.object["metadata"]["deletionGracePeriodSeconds"])
 
     def kill(self, container: str = "", *, out_of_memory: bool = False) -> None:
         """Kill the processes of all containers, or of one."""
@@ -85,9 +84,7 @@ class PodWorker:
         self._verdict = {"phase": "Failed", "reason": reason, "message": message}
         if condition is not None:
             self._states.add_condition(condition)
-        if self._killer:
-            self._killer.cancel()
-        self._killer = asyncio.get_running_loop().create_task(self._end_within(grace))
+        self._end_within(grace)
 
     def come_back(self) -> None:
         """Tell what could not be told while the node was away."""
@@ -109,12 +106,10 @@ class PodWorker:
     async def _clean(self) -> None:
         if self._killer:
             self._killer.cancel()
-        self._terminating = True
+        self._ending.set()
         await self._until_started()
         self.kill()
-        for running in list(self._running.values()):
-            await running.wait()
-        self._task.cancel()
+        await asyncio.wait([self._task])
         for log in self.logs.values():
             log.complete()
             await log.read_by_all(5)
@@ -136,31 +131,30 @@ class PodWorker:
         self._write()
         deadline = self._spec.get("activeDeadlineSeconds")
         if deadline:
-            message = "Pod was active on the node longer than the specified deadline"
-            asyncio.get_running_loop().call_later(
-                deadline, self._over_deadline, "DeadlineExceeded", message
-            )
+            asyncio.get_running_loop().call_later(deadline, self._over_deadline)
         if await self._mount_volumes() and await self._run_init_containers():
             names = [each["name"] for each in self._spec["containers"]]
             self._write()
             await asyncio.gather(*(self._run_container("containers", name) for name in names))
         self._end()
 
-    def _over_deadline(self, reason: str, message: str) -> None:
+    def _over_deadline(self) -> None:
         if not self._task.done():
-            self.fail(reason, message, None, 30)
+            message = "Pod was active on the node longer than the specified deadline"
+            grace = self._spec["terminationGracePeriodSeconds"]
+            self.fail("DeadlineExceeded", message, None, grace)
 
     async def _mount_volumes(self) -> bool:
         """Prepare the volumes, as soon as all that they are made from is there."""
-        while not self._is_ending():
+        while not self._ending.is_set():
             pod = self._pod()
             if pod is None:
                 return False
             try:
-                prepare_volumes(self._parts.registry.store, pod, self._folder, self._kubelet)
+                prepare_volumes(self._parts.registry.store, pod, self._folder, self._claims)
             except MountError as error:
                 self._record("FailedMount", str(error), warns=True)
-                await asyncio.sleep(self._parts.settings.crash_backoff)
+                await self._pause(self._parts.settings.crash_backoff)
             else:
                 return True
         return False
@@ -173,7 +167,7 @@ class PodWorker:
             code = self._states.exit_code(name)
             if code != 0:
                 return False
-        return not self._is_ending()
+        return not self._ending.is_set()
 
     async def _run_container(self, place: str, name: str) -> None:
         """Run a container, again and again if the pod says so."""
@@ -182,10 +176,10 @@ class PodWorker:
         if place == "initContainers" and policy == "Always":
             policy = "OnFailure"
         backoff = settings.crash_backoff
-        while not self._is_ending():
+        while not self._ending.is_set():
             code = await self._run_once(container)
             again = policy == "Always" or (policy == "OnFailure" and code != 0)
-            if not again or self._is_ending():
+            if not again or self._ending.is_set():
                 return
             message = (
                 f"back-off {backoff:g}s restarting failed container={name} "
@@ -194,7 +188,7 @@ class PodWorker:
             self._states.wait(name, "CrashLoopBackOff", message)
             self._write()
             self._record("BackOff", f"Back-off restarting failed container {name}", warns=True)
-            await asyncio.sleep(backoff)
+            await self._pause(backoff)
             backoff = min(2 * backoff, _MOST_BACKOFF)
 
     async def _run_once(self, container: Object) -> int:
@@ -211,10 +205,10 @@ class PodWorker:
         finally:
             self._starting -= 1
         self._running[name] = running
-        self._states.run(name, work.id, container["image"])
+        self._states.run(name, work.id)
         self._record("Started", f"Started container {name}")
         self._write()
-        if self._terminating:
+        if self._ending.is_set():
             running.signal(signal.SIGTERM)
         ended = await running.wait()
         del self._running[name]
@@ -239,10 +233,9 @@ class PodWorker:
     async def _work(self, container: Object) -> Work | None:
         """Return what is to start, when its image and all that it refers to are there."""
         name = container["name"]
-        settings = self._parts.settings
         if not await self._pull(container):
             return None
-        while not self._is_ending():
+        while not self._ending.is_set():
             pod = self._pod()
             if pod is None:
                 return None
@@ -253,16 +246,15 @@ class PodWorker:
                 self._states.wait(name, "CreateContainerConfigError", str(error))
                 self._write()
                 self._record("Failed", f"Error: {error}", warns=True)
-                await asyncio.sleep(settings.crash_backoff)
+                await self._pause(self._parts.settings.crash_backoff)
         return None
 
     def _check_user(self, container: Object) -> None:
         """Refuse to run as root what must not."""
         both = self._context(container)
-        user = both.get("runAsUser", self._parts.images.find(container["image"]).user)
-        if both.get("runAsNonRoot") and user == 0:
+        if both.get("runAsNonRoot") and both.get("runAsUser", 0) == 0:
             pod = f'"{self._key[2]}_{self._key[1]}({self.uid})", container: {container["name"]}'
-            if both.get("runAsUser") == 0:
+            if "runAsUser" in both:
                 raise ConfigError(f"container's runAsUser breaks non-root policy (pod: {pod})")
             raise ConfigError(f"container has runAsNonRoot and image will run as root (pod: {pod})")
 
@@ -274,10 +266,10 @@ class PodWorker:
             self._states.wait(name, "InvalidImageName", message)
             self._write()
             self._record("InspectFailed", message, warns=True)
-            await self._until_ending()
+            await self._ending.wait()
             return False
         backoff = self._parts.settings.pull_backoff
-        while await self._is_missing(image) and not self._is_ending():
+        while await self._is_missing(image) and not self._ending.is_set():
             never = container["imagePullPolicy"] == "Never"
             word = "ErrImageNeverPull" if never else "ErrImagePull"
             why = f'Container image "{image}" is not present with pull policy of Never'
@@ -286,33 +278,26 @@ class PodWorker:
             self._write()
             self._record("Failed", f'Failed to pull image "{image}": {message}', warns=True)
             self._record("Failed", f"Error: {word}", warns=True)
-            await asyncio.sleep(backoff / 2)
+            await self._pause(backoff / 2)
             if not never:
                 why = f'Back-off pulling image "{image}": ErrImagePull: {message}'
                 self._states.wait(name, "ImagePullBackOff", why)
                 self._write()
                 self._record("BackOff", f'Back-off pulling image "{image}"')
-            await asyncio.sleep(backoff / 2)
+            await self._pause(backoff / 2)
             backoff = min(2 * backoff, _MOST_BACKOFF)
-        seconds = self._parts.images.find(image).seconds
-        if seconds:
-            self._record("Pulling", f'Pulling image "{image}"')
-            await asyncio.sleep(seconds)
-        return not self._is_ending()
+        return not self._ending.is_set()
 
     async def _is_missing(self, image: str) -> bool:
-        if self._parts.images.find(image).missing:
+        if image in self._parts.missing_images:
             return True
-        is_simulated = self._parts.simulations.find(self._key[1]) is not None
+        is_simulated = self._key[1] in self._parts.simulations
         return not is_simulated and not await self._parts.runtime.has(image)
 
     def _prepared(self, pod: Entry, container: Object) -> Work:
         name = container["name"]
-        known = self._parts.images.find(container["image"])
-        store = self._parts.registry.store
-        found = variables(store, pod, container, "127.0.0.1")
-        command = container.get("command")
-        words = tuple(expanded(each, found) for each in command or known.command)
+        found = variables(self._parts.registry.store, pod, container)
+        words = tuple(expanded(each, found) for each in container.get("command", ()))
         arguments = tuple(expanded(each, found) for each in container.get("args", ()))
         limit = container.get("resources", {}).get("limits", {}).get("memory")
         run_id = uuid.uuid4().hex
@@ -323,9 +308,9 @@ class PodWorker:
             container["image"],
             words,
             arguments,
-            {**self._kubelet.environment(), **known.environment, **found},
+            {**self._kubelet.environment(), **found},
             container.get("workingDir", ""),
-            (*mounts_of(container, pod, self._folder), *self._message_mount(container)),
+            (*mounts_of(container, self._folder), *self._message_mount(container)),
             int(amount(limit)) if limit else None,
             log,
             self._folder / f"{name}.message",
@@ -360,7 +345,7 @@ class PodWorker:
         return self.logs[name, False]
 
     async def _start(self, work: Work) -> Container:
-        simulation = self._parts.simulations.find(self._key[1])
+        simulation = self._parts.simulations.get(self._key[1])
         if simulation is not None:
             return SimulatedContainer(work, simulation)
         return await self._parts.runtime.start(work)
@@ -377,19 +362,25 @@ class PodWorker:
 
     # Its end.
 
-    async def _end_within(self, grace: float) -> None:
+    def _end_within(self, grace: float) -> None:
+        """End all containers, unless that is under way and will not take longer."""
+        self._ending.set()
+        loop = asyncio.get_running_loop()
+        kill_time = loop.time() + grace
+        if self._killer and not self._killer.done():
+            if self._kill_time <= kill_time:
+                return
+            self._killer.cancel()
+        self._kill_time = kill_time
+        self._killer = loop.create_task(self._end_containers(grace))
+
+    async def _end_containers(self, grace: float) -> None:
         """End all containers: by SIGTERM, after the grace by SIGKILL."""
-        self._terminating = True
         for running in list(self._running.values()):
             running.signal(signal.SIGTERM)
-        if self._running or self._starting:
-            await asyncio.wait([self._task], timeout=grace)
+        await asyncio.wait([self._task], timeout=grace)
         await self._until_started()
         self.kill()
-        if not self._running and not self._task.done():  # it waits for something
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._end()
         await asyncio.wait([self._task])
         self._remove()
 
@@ -397,8 +388,6 @@ class PodWorker:
         """Tell the pod's last phase."""
         phase = "Succeeded" if self._states.all_succeeded() else "Failed"
         self._write(**{"phase": phase, **self._verdict})
-        if self._terminating:
-            return
         self._remove()
 
     def _remove(self) -> None:
@@ -408,17 +397,15 @@ class PodWorker:
             return
         self._parts.registry.delete(pod, 0)
 
-    def _is_ending(self) -> bool:
-        return self._terminating or bool(self._verdict)
+    async def _pause(self, seconds: float) -> None:
+        """Wait for a while, but no longer than until the pod is to end."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
 
     async def _until_started(self) -> None:
         """Wait for containers that are about to start: what is half there cannot be ended."""
         while self._starting:
             await asyncio.sleep(0.05)
-
-    async def _until_ending(self) -> None:
-        while not self._is_ending():
-            await asyncio.sleep(0.1)
 
     # What it says.
 
@@ -445,8 +432,8 @@ class PodWorker:
         status = {
             **before,
             "phase": phase,
-            "hostIP": "127.0.0.1",
-            "hostIPs": [{"ip": "127.0.0.1"}],
+            "hostIP": HOST,
+            "hostIPs": [{"ip": HOST}],
             "podIP": self._address,
             "podIPs": [{"ip": self._address}],
             "startTime": self._start_time,

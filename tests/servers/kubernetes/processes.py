@@ -1,9 +1,9 @@
 """Containers as processes of this machine: each in a session of its own, with an own environment.
 
 Such a container has the machine's file system instead of an image's, with its volumes in their places
-(`servers.kubernetes.places`); it runs as the server's user, whatever its security context says. All its processes end with its first
-one, as in a container: they are found by a variable of their environment, also those that have left
-their session.
+(`servers.kubernetes.places`); it runs as the server's user, whatever its security context says. All its
+processes end with its first one, as in a container: they are found by a variable of their environment,
+also those that have left their session.
 """
 
 from __future__ import annotations
@@ -107,14 +107,14 @@ class ProcessContainer:
         await asyncio.shield(self._ended)
         if self._watcher:
             self._watcher.cancel()
-        for pid in pids_of(self._work.mark):
-            _signal(pid, signal.SIGKILL)
+        while left := pids_of(self._work.mark):  # also those that were made meanwhile
+            for pid in left:
+                _signal(pid, signal.SIGKILL)
+            await asyncio.sleep(0.01)
         await self._output.end()
         self._end()
         code = self._process.returncode
-        if code < 0:
-            return Exit(128 - code, -code, self._out_of_memory)
-        return Exit(code, 0, self._out_of_memory)
+        return Exit(128 - code if code < 0 else code, self._out_of_memory)
 
     def signal(self, number: int) -> None:
         if self._process.poll() is None:

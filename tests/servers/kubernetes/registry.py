@@ -70,18 +70,19 @@ class Registry:
         admission.check_namespace(self.store, kind, namespace, content["metadata"]["name"])
         content = admission.complete(self.store, kind, content)
         content = defaults.fill_in(kind, content)
+        uid = str(uuid.uuid4())
+        if kind is JOB:
+            content = _with_selector(content, uid)
         self._validate(kind, content, checked)
         name = content["metadata"]["name"]
         if self.store.find(kind, namespace, name):
             raise already_exists(kind, name)
-        admission.check_quota(self, kind, content)
+        admission.check_quota(self.store, kind, content)
         if dry_run:
             return Entry(kind, content, 0)
         if "spec" in content and kind is not NAMESPACE:
             content = changed(content, 1, "metadata", "generation")
-        if kind is JOB:
-            return self._add_job(content)
-        entry = self.store.add(kind, content)
+        entry = self.store.add(kind, content, uid)
         if kind is NAMESPACE:
             self._furnish(name)
         return entry
@@ -147,15 +148,13 @@ class Registry:
             Its last version, and whether it is gone.
         """
         propagation = propagation or ("Orphan" if entry.kind is JOB else "Background")
-        metadata = entry.object["metadata"]
-        finalizers = [*metadata.get("finalizers", ())]
+        finalizers = [*entry.object["metadata"].get("finalizers", ())]
         for mark, wanted in ((_FOREGROUND, "Foreground"), (_ORPHAN, "Orphan")):
             if propagation == wanted and mark not in finalizers and self.store.owned(entry.uid):
                 finalizers.append(mark)
         seconds = self._grace(entry, grace)
         if entry.kind is NAMESPACE:
             entry = self.put_status(entry, phase="Terminating")
-            metadata = entry.object["metadata"]
             finalizers, seconds = [], 0
         if seconds > 0 or finalizers or entry.kind is NAMESPACE:
             return self._mark(entry, finalizers, seconds)
@@ -214,8 +213,8 @@ class Registry:
                     "request"
                 )
             metadata["namespace"] = namespace
-        rest = {key: value for key, value in content.items() if key not in ("kind", "apiVersion")}
-        return {"metadata": metadata, **{key: rest[key] for key in rest if key != "metadata"}}
+        apart = ("kind", "apiVersion", "metadata")
+        return {"metadata": metadata} | {k: v for k, v in content.items() if k not in apart}
 
     def check_identity(self, before: Entry, sent: Object) -> None:
         """Refuse a new version that is of another object, or made from another version."""
@@ -246,28 +245,28 @@ class Registry:
         if causes:
             raise invalid_object(kind, content["metadata"]["name"], causes)
 
-    def _add_job(self, content: Object) -> Entry:
-        """Store a job, whose pods are known by its uid."""
-        uid, spec = str(uuid.uuid4()), content["spec"]
-        if not spec.get("manualSelector"):
-            name = content["metadata"]["name"]
-            own = {
-                "batch.kubernetes.io/controller-uid": uid,
-                "batch.kubernetes.io/job-name": name,
-                "controller-uid": uid,
-                "job-name": name,
-            }
-            labels = {**spec["template"].get("metadata", {}).get("labels", {}), **own}
-            spec = changed(spec, labels, "template", "metadata", "labels")
-            selector = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-            content = {**content, "spec": {**spec, "selector": selector}}
-        return self.store.add(JOB, content, uid)
-
     def _furnish(self, namespace: str) -> None:
         """Put into a new namespace what every namespace has."""
         self.create(SERVICE_ACCOUNT, namespace, {"metadata": {"name": "default"}})
         certificate = {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ""}}
         self.create(CONFIG_MAP, namespace, certificate)
+
+
+def _with_selector(job: Object, uid: str) -> Object:
+    """Return a new job with the labels by which its pods are known."""
+    spec, name = job["spec"], job["metadata"]["name"]
+    if spec.get("manualSelector"):
+        return job
+    own = {
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
+    }
+    labels = {**spec["template"]["metadata"].get("labels", {}), **own}
+    spec = changed(spec, labels, "template", "metadata", "labels")
+    selector = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+    return {**job, "spec": {**spec, "selector": selector}}
 
 
 def _metadata(old: Object, sent: Object) -> Object:

@@ -70,12 +70,7 @@ _POD_UPDATES = (
     "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
     "previously negative)"
 )
-_CHANGING = (
-    "activeDeadlineSeconds",
-    "tolerations",
-    "terminationGracePeriodSeconds",
-    "schedulingGates",
-)
+_CHANGING = ("activeDeadlineSeconds", "tolerations", "schedulingGates")
 _NOT_NEGATIVE = "must be greater than or equal to 0"
 _IMMUTABLE = "field is immutable"
 _ANNOTATIONS = 256 * 1024
@@ -98,7 +93,7 @@ def wrong_change(kind: Kind, before: Object, after: Object) -> list[Cause]:
 def _metadata(kind: Kind, metadata: Object) -> Causes:
     yield from _name(kind, metadata["name"])
     for key, value in (metadata.get("labels") or {}).items():
-        yield from label("metadata.labels", key, value)
+        yield from _label("metadata.labels", key, value)
     annotations = metadata.get("annotations") or {}
     for key in annotations:
         yield from _key("metadata.annotations", key.lower())
@@ -125,8 +120,7 @@ def _name(kind: Kind, name: str) -> Causes:
         yield invalid("metadata.name", name, words)
 
 
-def label(path: str, key: str, value: str) -> Causes:
-    """Yield what is wrong with a label."""
+def _label(path: str, key: str, value: str) -> Causes:
     yield from _key(path, key)
     if len(value) > 63:
         yield invalid(path, value, "must be no more than 63 characters")
@@ -153,9 +147,8 @@ def _pod(content: Object) -> Causes:
 
 
 def _pod_spec(spec: Object, path: str) -> Causes:
-    volumes = list(_volume_names(spec, path))
-    yield from (cause for cause in volumes if isinstance(cause, Cause))
-    known = {name for name in volumes if isinstance(name, str)}
+    yield from _volumes(spec, path)
+    known = {volume.get("name", "") for volume in spec.get("volumes") or ()}
     if not spec.get("containers"):
         yield required(f"{path}.containers")
     seen: set[str] = set()
@@ -167,13 +160,11 @@ def _pod_spec(spec: Object, path: str) -> Causes:
                 yield duplicate(f"{where}.name", container["name"])
             seen.add(container.get("name", ""))
     policy = spec.get("restartPolicy", "Always")
-    if policy not in ("Always", "OnFailure", "Never", ""):
+    if policy not in ("Always", "OnFailure", "Never"):
         yield unsupported(f"{path}.restartPolicy", policy, ("Always", "OnFailure", "Never"))
-    for field in ("activeDeadlineSeconds",):
-        if spec.get(field, 1) < 1:
-            yield invalid(
-                f"{path}.{field}", spec[field], "must be between 1 and 2147483647, inclusive"
-            )
+    if spec.get("activeDeadlineSeconds", 1) < 1:
+        words = "must be between 1 and 2147483647, inclusive"
+        yield invalid(f"{path}.activeDeadlineSeconds", spec["activeDeadlineSeconds"], words)
     if spec.get("terminationGracePeriodSeconds", 0) < 0:
         value = spec["terminationGracePeriodSeconds"]
         yield invalid(f"{path}.terminationGracePeriodSeconds", value, _NOT_NEGATIVE)
@@ -183,14 +174,14 @@ def _pod_spec(spec: Object, path: str) -> Causes:
         elif len(spec.get(field, "")) > 63:
             yield invalid(f"{path}.{field}", spec[field], "must be no more than 63 characters")
     for key, value in (spec.get("nodeSelector") or {}).items():
-        yield from label(f"{path}.nodeSelector", key, value)
+        yield from _label(f"{path}.nodeSelector", key, value)
     for index, toleration in enumerate(spec.get("tolerations") or ()):
         yield from _toleration(toleration, f"{path}.tolerations[{index}]")
     if "serviceAccountName" in spec and not _IS_SUBDOMAIN.fullmatch(spec["serviceAccountName"]):
         yield invalid(f"{path}.serviceAccountName", spec["serviceAccountName"], _SUBDOMAIN_WORDS)
 
 
-def _volume_names(spec: Object, path: str) -> Iterator[Cause | str]:
+def _volumes(spec: Object, path: str) -> Causes:
     seen: set[str] = set()
     for index, volume in enumerate(spec.get("volumes") or ()):
         where = f"{path}.volumes[{index}]"
@@ -210,7 +201,6 @@ def _volume_names(spec: Object, path: str) -> Iterator[Cause | str]:
             "HugePages"
         ):
             yield unsupported(f"{where}.emptyDir.medium", empty["medium"], ("", "Memory"))
-        yield name
 
 
 def _container(container: Object, path: str, volumes: set[str]) -> Causes:
@@ -321,15 +311,12 @@ def _job(content: Object) -> Causes:
     yield from _failure_policy(spec)
     template = spec.get("template", {})
     for key, value in (template.get("metadata", {}).get("labels") or {}).items():
-        yield from label("spec.template.labels", key, value)
+        yield from _label("spec.template.labels", key, value)
     pod = template.get("spec", {})
-    yield from _pod_spec({**pod, "restartPolicy": "Never"}, "spec.template.spec")
-    policy = pod.get("restartPolicy", "")
-    if not policy:
+    yield from _pod_spec(pod, "spec.template.spec")
+    if pod.get("restartPolicy") == "Always":  # as is filled in where a job does not say it
         words = 'valid values: "OnFailure", "Never"'
         yield required("spec.template.spec.restartPolicy", words)
-    elif policy not in ("OnFailure", "Never"):
-        yield unsupported("spec.template.spec.restartPolicy", policy, ("OnFailure", "Never"))
 
 
 def _indexed(name: str, spec: Object) -> Causes:

@@ -65,13 +65,11 @@ class Exit(NamedTuple):
 
     Attributes:
         code: as its status tells it: 128 + signal for one that a signal ended.
-        signal: that ended it, or 0.
         out_of_memory: whether it had used more memory than it may.
         not_started: why it did not even start; ``""`` = it did.
     """
 
     code: int
-    signal: int = 0
     out_of_memory: bool = False
     not_started: str = ""
 

@@ -150,7 +150,7 @@ class Scheduler:
         chosen: list[tuple[int, int, str, list[Entry]]] = []
         for node in nodes:
             if spec.get("preemptionPolicy") == "Never" or any(
-                why[:4] == "node" for why in self._why_not(spec, wanted, node)
+                why.startswith("node(s)") for why in self._why_not(spec, wanted, node)
             ):
                 helpless["Preemption is not helpful for scheduling"] += 1
             elif (victims := self._victims(spec, wanted, node)) is None:

@@ -149,7 +149,7 @@ class _Reader:
         if not shape:
             if field.fields is not None:
                 return self.model(field.fields(), value, field.type, path, go)
-            return _plain(field.type, value, struct, path, go)
+            return _plain(field.type, value, struct, go)
         outer, *rest = shape
         inner = tuple(rest)
         if outer == "list":
@@ -169,7 +169,7 @@ class _Reader:
         }
 
 
-def _plain(type_: str, value: Any, struct: str, path: str, go: str) -> Any:
+def _plain(type_: str, value: Any, struct: str, go: str) -> Any:
     name = go.rpartition(".")[2]
     if type_ == "str":
         if name in _QUANTITIES:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from servers.kubernetes.errors import Refusal, bad_request
-from servers.kubernetes.kinds import EVENT, JOB, NAMESPACE, NODE, POD, SECRET, Kind
+from servers.kubernetes.errors import bad_request
+from servers.kubernetes.kinds import EVENT, NAMESPACE, POD, SECRET, Kind
 
 Test = Callable[[dict[str, Any]], bool]
 
@@ -18,16 +18,14 @@ _THERE = re.compile(r"\s*(!?)\s*([^\s!=,()]+)\s*")
 _FIELDS = {
     POD: (
         *("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName"),
-        *("spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName"),
+        *("status.phase", "status.podIP", "status.nominatedNodeName"),
     ),
-    JOB: ("status.successful",),
-    NODE: ("spec.unschedulable",),
     NAMESPACE: ("status.phase",),
     SECRET: ("type",),
     EVENT: (
         *("involvedObject.kind", "involvedObject.namespace", "involvedObject.name"),
         *("involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion"),
-        *("involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"),
+        *("involvedObject.fieldPath", "reason", "reportingComponent", "type"),
     ),
 }
 """Fields by which the objects of a kind can be chosen, beside their names."""
@@ -39,13 +37,13 @@ def selector(kind: Kind, labels: str, fields: str) -> Test | None:
     Raises:
         Refusal: 400, when a selector cannot be read.
     """
-    tests = [*label_tests(labels), *_field_tests(kind, fields)]
+    tests = [*_label_tests(labels), *_field_tests(kind, fields)]
     if not tests:
         return None
     return lambda content: all(test(content) for test in tests)
 
 
-def label_tests(text: str) -> list[Test]:
+def _label_tests(text: str) -> list[Test]:
     """Return the tests that a label selector makes: ``a=b,c!=d,e in (f,g),h,!i``."""
     tests = []
     while text.strip():
@@ -67,11 +65,9 @@ def label_tests(text: str) -> list[Test]:
     return tests
 
 
-def matches(chosen: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Say whether labels are those that a ``LabelSelector`` object asks for."""
-    if any(labels.get(key) != value for key, value in chosen.get("matchLabels", {}).items()):
-        return False
-    return all(_expression(each, labels) for each in chosen.get("matchExpressions", ()))
+def matches(term: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Say whether labels of a node are those that a term of a ``NodeSelector`` asks for."""
+    return all(_expression(each, labels) for each in term.get("matchExpressions", ()))
 
 
 def _expression(wanted: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -105,7 +101,7 @@ def _field_tests(kind: Kind, text: str) -> list[Test]:
         if not how:
             raise bad_request(f'invalid selector: "{text}"; can\'t understand "{part}"')
         if name not in ("metadata.name", "metadata.namespace", *_FIELDS.get(kind, ())):
-            raise _unknown_field(name)
+            raise bad_request(f"field label not supported: {name}")
         tests.append(_field(name.split("."), value, how != "!="))
     return tests
 
@@ -115,11 +111,6 @@ def _field(path: list[str], value: str, positive: bool) -> Test:
         found: Any = content
         for name in path:
             found = found.get(name, "") if isinstance(found, dict) else ""
-        found = str(found).lower() if isinstance(found, bool) else str(found)
-        return bool((found == value) == positive)
+        return (str(found) == value) == positive
 
     return test
-
-
-def _unknown_field(name: str) -> Refusal:
-    return bad_request(f"field label not supported: {name}")

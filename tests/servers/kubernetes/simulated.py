@@ -21,33 +21,15 @@ class Simulation(NamedTuple):
 
     Attributes:
         seconds: that each runs.
-        code: its exit status.
         text: what it writes, at its start.
         function: ``/path/to/file.py:name`` of a function that is called, in a thread of the server,
-            with ``(command, environment)`` after the seconds, and returns the status; ``""`` = none.
+            with ``(command, environment)`` after the seconds, and returns the exit status; ``""`` = none,
+            and the status is 0.
     """
 
     seconds: float = 0
-    code: int = 0
     text: str = ""
     function: str = ""
-
-
-class Simulations:
-    """Which namespaces are simulated."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Simulation] = {}
-
-    def set(self, namespace: str, simulation: Simulation | None) -> None:
-        """Simulate the pods of a namespace from now on, or no more."""
-        self._known.pop(namespace, None)
-        if simulation is not None:
-            self._known[namespace] = simulation
-
-    def find(self, namespace: str) -> Simulation | None:
-        """Return what the containers of a namespace do, or None: what they say."""
-        return self._known.get(namespace)
 
 
 class SimulatedContainer:
@@ -65,16 +47,16 @@ class SimulatedContainer:
         return await asyncio.shield(self._ended)
 
     def signal(self, number: int) -> None:
-        self._end(Exit(128 + number, number))
+        self._end(Exit(128 + number))
 
     def kill(self, *, out_of_memory: bool = False) -> None:
-        self._end(Exit(128 + signal.SIGKILL, signal.SIGKILL, out_of_memory))
+        self._end(Exit(128 + signal.SIGKILL, out_of_memory))
 
     def _finish(self) -> None:
         if self._simulation.function:
             self._call = asyncio.get_running_loop().create_task(self._run())
         else:
-            self._end(Exit(self._simulation.code))
+            self._end(Exit(0))
 
     async def _run(self) -> None:
         function = _loaded(self._simulation.function)

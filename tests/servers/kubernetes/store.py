@@ -159,7 +159,7 @@ class Store:
             version: after which.
             namespace: that is asked for: changes of others are returned, too.
         """
-        if version < max(self._forgotten[kind], self._expired.get(namespace, 0)):
+        if self.has_forgotten(kind, version, namespace):
             return None
         history = self._history[kind]
         if not history or history[-1].entry.version <= version:
@@ -170,6 +170,10 @@ class Store:
                 break
             newer.append(event)
         return newer[::-1]
+
+    def has_forgotten(self, kind: Kind, version: int, namespace: str) -> bool:
+        """Say whether some of the changes after a version are not known any more."""
+        return version < max(self._forgotten[kind], self._expired.get(namespace, 0))
 
     def forget(self, namespace: str = "") -> None:
         """Forget all changes until now, as etcd does when it compacts; or those of one namespace."""

@@ -68,10 +68,10 @@ def _name(content: Object) -> str:
 
 
 def _age(content: Object) -> str:
-    return short_time(time.time() - seconds_of(content["metadata"]["creationTimestamp"]))
+    return _short_time(time.time() - seconds_of(content["metadata"]["creationTimestamp"]))
 
 
-def short_time(seconds: float) -> str:
+def _short_time(seconds: float) -> str:
     """Return a time as kubectl shows it: ``12s``, ``3m5s``, ``4h``, ``2d``."""
     whole = max(int(seconds), 0)
     if whole < 120:
@@ -83,7 +83,7 @@ def short_time(seconds: float) -> str:
     return f"{whole // 3600}h" if whole < 48 * 3600 else f"{whole // 86400}d"
 
 
-def pod_state(pod: Object) -> str:
+def _pod_state(pod: Object) -> str:
     """Return the word that kubectl shows for a pod: ``Running``, ``OOMKilled``, ``Init:0/1``, …"""
     status = pod["status"]
     word = str(status.get("reason") or status.get("phase", ""))
@@ -106,7 +106,7 @@ def pod_state(pod: Object) -> str:
         "Succeeded",
         "Failed",
     ):
-        return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
+        return "Terminating"
     return word
 
 
@@ -136,7 +136,7 @@ def _duration(job: Object) -> str:
     ]
     end = status.get("completionTime") or (ended[0]["lastTransitionTime"] if ended else None)
     until = seconds_of(end) if end else time.time()
-    return short_time(until - seconds_of(status["startTime"]))
+    return _short_time(until - seconds_of(status["startTime"]))
 
 
 def _job_state(job: Object) -> str:
@@ -172,7 +172,7 @@ def _quota(field: str) -> Callable[[Object], str]:
 
 
 _COLUMNS: dict[Kind, tuple[Column, ...]] = {
-    POD: (("Ready", _ready), ("Status", pod_state), ("Restarts", _restarts)),
+    POD: (("Ready", _ready), ("Status", _pod_state), ("Restarts", _restarts)),
     JOB: (("Status", _job_state), ("Completions", _completions), ("Duration", _duration)),
     NODE: (
         ("Status", _node_state),

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from servers.kubernetes.environment import data_of, field_of
 from servers.kubernetes.kinds import CLAIM, CONFIG_MAP, SECRET, Kind
 from servers.kubernetes.runtime import Mount
 from servers.kubernetes.store import Entry, Object, Store
 
-if TYPE_CHECKING:
-    from servers.kubernetes.kubelet import Kubelet
-
 
 class MountError(Exception):
     """A volume cannot be made yet, since something that it is made from is not there."""
 
 
-def prepare_volumes(store: Store, pod: Entry, folder: Path, kubelet: Kubelet) -> None:
+def prepare_volumes(store: Store, pod: Entry, folder: Path, claims: Path) -> None:
     """Make the volumes of a pod, each at ``volumes/<name>`` in its folder.
+
+    Args:
+        store: with what they are made from.
+        pod: whose they are.
+        folder: of the pod.
+        claims: folder of what its namespace claims, which stays.
 
     Raises:
         MountError: something that is not optional is missing.
@@ -33,7 +35,7 @@ def prepare_volumes(store: Store, pod: Entry, folder: Path, kubelet: Kubelet) ->
             name = volume["persistentVolumeClaim"]["claimName"]
             if store.find(CLAIM, pod.namespace, name) is None:
                 raise MountError(f'persistentvolumeclaim "{name}" not found')
-            lasting = kubelet.parts.folder / "claims" / pod.namespace / name
+            lasting = claims / name
             lasting.mkdir(parents=True, exist_ok=True)
             _link(place, lasting)
         else:
@@ -45,7 +47,7 @@ def prepare_volumes(store: Store, pod: Entry, folder: Path, kubelet: Kubelet) ->
                 file.write_bytes(data)
 
 
-def mounts_of(container: Object, pod: Entry, folder: Path) -> tuple[Mount, ...]:
+def mounts_of(container: Object, folder: Path) -> tuple[Mount, ...]:
     """Return what is mounted in a container."""
     return tuple(
         Mount(
@@ -65,17 +67,9 @@ def _link(place: Path, target: Path) -> None:
 def _files(store: Store, pod: Entry, volume: Object) -> dict[str, bytes]:
     """Return the files of a volume by their paths."""
     found: dict[str, bytes] = {}
-    if "secret" in volume:
-        source = volume["secret"]
-        found |= _data(store, pod, SECRET, source.get("secretName", ""), source, volume["name"])
-    if "configMap" in volume:
-        source = volume["configMap"]
-        found |= _data(store, pod, CONFIG_MAP, source.get("name", ""), source, volume["name"])
-    if "downwardAPI" in volume:
-        found |= _fields(pod, volume["downwardAPI"].get("items", ()))
-    for source in volume.get("projected", {}).get("sources", ()):
-        if "secret" in source:
-            name = source["secret"].get("name", "")
+    for source in volume.get("projected", {}).get("sources", (volume,)):
+        if "secret" in source:  # a volume of its own names it in another way than one of many
+            name = source["secret"].get("secretName") or source["secret"].get("name", "")
             found |= _data(store, pod, SECRET, name, source["secret"], volume["name"])
         if "configMap" in source:
             name = source["configMap"].get("name", "")
@@ -93,7 +87,7 @@ def _data(
     store: Store, pod: Entry, kind: Kind, name: str, source: Object, volume: str
 ) -> dict[str, bytes]:
     data = data_of(store, kind, pod.namespace, name)
-    word = "secret" if kind is SECRET else "configmap"
+    word = kind.name.lower()
     if data is None:
         if source.get("optional"):
             return {}
@@ -115,7 +109,7 @@ def _data(
 
 def _fields(pod: Entry, items: list[Object]) -> dict[str, bytes]:
     return {
-        item["path"]: field_of(pod, item["fieldRef"]["fieldPath"], "127.0.0.1").encode()
+        item["path"]: field_of(pod, item["fieldRef"]["fieldPath"]).encode()
         for item in items
         if "fieldRef" in item
     }

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from servers.kubernetes.errors import Refusal, expired, too_large_version
+from servers.kubernetes.errors import expired
 from servers.kubernetes.http import Out
 from servers.kubernetes.kinds import Kind
 from servers.kubernetes.selectors import Test
@@ -54,23 +54,20 @@ class Watch:
         self._bookmarks, self._initial_end, self._shape = bookmarks, initial_end, shape
         self._known = known
         self._ends: list[Callable[[], None]] = []
+        self._next_bookmark: asyncio.TimerHandle | None = None
 
     def start(self, out: Out) -> None:
         self._out = out
         self._known.add(self)
         loop = asyncio.get_running_loop()
-        self._told = self._store.version
         missed: list[Event] | None
         if self._version is None:
             present = self._store.entries(self._kind, self.namespace)
             missed = [Event("ADDED", entry, None) for entry in present]
-        elif self._version > self._store.version:
-            self.fail(too_large_version(self._version, self._store.version))
-            return
         else:
             missed = self._store.since(self._kind, self._version, self.namespace)
             if missed is None:
-                self.fail(expired(_too_old(self._version, self._store.version)))
+                self.expire()
                 return
         out.write(b"".join(self._line(event) for event in missed))
         if self._initial_end:
@@ -78,26 +75,25 @@ class Watch:
         self._ends.append(self._store.listen(self._kind, self._tell))
         self._ends.append(loop.call_later(self._seconds, out.end).cancel)
         if self._bookmarks is not None:
-            self._ends.append(loop.call_later(self._bookmarks, self._bookmark_again).cancel)
+            self._next_bookmark = loop.call_later(self._bookmarks, self._bookmark_again)
 
     def stop(self) -> None:
         self._known.discard(self)
         for each in self._ends:
             each()
         self._ends.clear()
-
-    def fail(self, refusal: Refusal) -> None:
-        """Tell an error in the watch itself, and end it."""
-        self._out.write(_event("ERROR", json.dumps(refusal.status).encode()))
-        self._out.end()
+        if self._next_bookmark is not None:
+            self._next_bookmark.cancel()
 
     def cut(self) -> None:
         """Break the connection, as a network does."""
         self._out.cut()
 
     def expire(self) -> None:
-        """End the watch since what it would need is not known any more."""
-        self.fail(expired(_too_old(self._told, self._store.version)))
+        """End the watch by an error in it, since what it would need is not known any more."""
+        why = f"too old resource version: {self._version or 1} ({self._store.version})"
+        self._out.write(_event("ERROR", json.dumps(expired(why).status).encode()))
+        self._out.end()
 
     def _tell(self, event: Event) -> None:
         line = self._line(event)
@@ -121,8 +117,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         assert self._bookmarks is not None
         self._bookmark({})
-        self._ends.append(loop.call_later(self._bookmarks, self._bookmark_again).cancel)
-        del self._ends[2:-1]
+        self._next_bookmark = loop.call_later(self._bookmarks, self._bookmark_again)
 
     def _bookmark(self, metadata: dict[str, Any]) -> None:
         content = {
@@ -139,7 +134,3 @@ class Watch:
 
 def _event(type_: str, content: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (type_.encode(), content)
-
-
-def _too_old(asked: int, current: int) -> str:
-    return f"too old resource version: {asked} ({current})"
