@@ -369,6 +369,7 @@ class TestKeys:
             ("a/.attributes/b", "use another name"),
             (5, "'folder/name'"),
             (b"a", "'folder/name'"),
+            ("a\udcff", "use another name"),
             ("s3://b/k", "Files() without a root takes full URLs"),
         ],
     )

@@ -254,7 +254,7 @@ def checked_key(key: Any, where: str) -> str:
             f"{key!r} cannot be a key",
             where=where,
             why=error.why,
-            hint=f"'{better}'" if better else "'folder/name'",
+            hint=_better(key, better),
         ) from None
     if is_beside(key) or key == FOLDER:
         raise FilesURLError(
@@ -264,6 +264,12 @@ def checked_key(key: Any, where: str) -> str:
             hint="use another name",
         )
     return key
+
+
+def _better(key: str, better: str) -> str:
+    if key and better == key:  # its parts are well, a sign in it is not
+        return "use another name: letters, digits, '.', '-' and '_' do anywhere"
+    return f"'{better}'" if better else "'folder/name'"
 
 
 def checked_keys(keys: Any) -> list[Any]:
