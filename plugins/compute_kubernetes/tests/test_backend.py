@@ -23,6 +23,14 @@ from flow_remote.backend import Ended, Refused, Running, Waiting
 OTHER = "trainflow-12-train-8-0"
 
 
+@pytest.fixture
+def asks_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a cluster be asked soon why jobs hang, not after the seconds that most of them need."""
+    for name in ("EVERY", "PODLESS", "SLOW", "FIRST_QUESTION"):
+        monkeypatch.setattr(f"flow_kubernetes.patrol._{name}", 0.3)
+    monkeypatch.setattr("flow_kubernetes.tracking._AFTER_DELETION", 1.0)
+
+
 def with_settings(**values: Any) -> Any:
     return pytest.mark.parametrize("bench", [values], indirect=True)
 
@@ -129,6 +137,7 @@ def test_a_secret_that_is_not_there(bench: Bench) -> None:
     assert "get secrets" in ended.hint
 
 
+@pytest.mark.usefixtures("asks_soon")
 def test_a_claim_that_is_not_there(bench: Bench) -> None:
     bench.submit(job(("true",), options={"persistent_volume_claims": {"models": "/models"}}))
     waiting = bench.wait(Waiting)
@@ -207,6 +216,7 @@ def test_somebody_deletes_the_job(bench: Bench) -> None:
     assert pod in ended.message
 
 
+@pytest.mark.usefixtures("asks_soon")
 def test_a_job_without_pods_is_deleted(bench: Bench) -> None:
     bench.quota("pods", {"pods": "0"})
     bench.submit(job(SLEEP))
@@ -258,6 +268,7 @@ def test_a_quota_of_jobs_is_refused_for_now(bench: Bench) -> None:
     assert "exceeded quota: few" in answer.message
 
 
+@pytest.mark.usefixtures("asks_soon")
 def test_a_quota_of_pods_is_told(bench: Bench) -> None:
     bench.quota("small", {"requests.cpu": "1"})
     bench.submit(job(("true",), resources={"cpu": 2}))
@@ -355,7 +366,11 @@ def test_an_error_that_nobody_has_foreseen_is_raised_where_it_is_seen(
         bench.wait(Ended, seconds=10)
 
 
-def test_an_answer_that_is_none_of_kubernetes(tmp_path: Any) -> None:
+def test_an_answer_that_is_none_of_kubernetes(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flow_kubernetes.backend._FIRST_WORD", 1.0)
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -619,6 +634,7 @@ def test_two_thousand_pods_take_little_memory(kubernetes: Cluster) -> None:
     bench.close()
 
 
+@pytest.mark.usefixtures("asks_soon")
 def test_the_rights_that_are_told_are_all_that_is_used(bench: Bench) -> None:
     if bench.cluster.is_real:
         pytest.skip("a real cluster does not count requests")
