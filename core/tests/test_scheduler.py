@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import threading
 import time
 import tracemalloc
 from collections import deque
@@ -17,6 +18,7 @@ from flow_core.records import (
     AttemptState,
     Failure,
     Manifest,
+    Message,
     RunResult,
     RunState,
     TaskFinished,
@@ -627,6 +629,37 @@ class TestWindingDown:
         outcome = run(flowtester, compute, LINEAR)
         assert outcome.state is RunState.INTERRUPTED
         assert [grace for _, grace in compute.cancelled] == [0.5, 0.0]
+
+    @pytest.mark.parametrize(
+        ("count", "told"),
+        [
+            (1, "1 task is still ending: it has 30 s. Ctrl-C again ends it at once."),
+            (3, "3 tasks are still ending: they have 30 s. Ctrl-C again ends them at once."),
+        ],
+    )
+    def test_for_whom_an_interrupt_waits_is_told_once(self, flowtester, count, told):
+        compute = FakeCompute(count=count)
+        compute.ends = lambda s: compute.good(s) if s.step == "start" else "hangs"
+        original_cancel, original_launch = compute.cancel, compute.launch
+        asked: list[float] = []
+
+        def cancel(handles, grace):
+            asked.append(grace)
+            if not grace:  # the second Ctrl-C
+                original_cancel(handles, grace)
+            else:
+                threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+        def launch(task, command):
+            if task.step != "start" and task.task == count + 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            return original_launch(task, command)
+
+        compute.cancel, compute.launch = cancel, launch
+        outcome = run(flowtester, compute, settings={"max_workers": count, "cancel_grace": 30.0})
+        assert outcome.state is RunState.INTERRUPTED
+        assert asked == [30.0, 0.0]
+        assert [e.text for e in outcome.events if isinstance(e, Message)] == [told]
 
 
 def _stored(outcome, key):

@@ -89,6 +89,7 @@ _FLUSH_SECONDS = 0.25
 _FLUSH_RECORDS = 500
 _HEARTBEAT_SECONDS = 10.0
 _WAKE_SECONDS = 0.2
+_QUIET_SECONDS = 1.0  # after Ctrl-C; most tasks end meanwhile
 _REUSED_AT_ONCE = 256
 FORCE_SECONDS = 1.0  # between the polite and the forced end of an attempt that has had its grace
 _START_SECONDS = 60  # beyond its time limit, that an attempt may take until its body begins
@@ -340,6 +341,7 @@ class Scheduler:
         self._signal = signal.SIGINT  # the one that interrupted first
         self._cancelled = False
         self._give_up_at: float | None = None  # when siblings of a failed task are ended
+        self._say_waiting_at = 0.0  # when it is told for what Ctrl-C still waits; 0 = never
         self._end_reached = False
         self._state = RunState.CREATED
         self._error: Exception | None = None
@@ -1096,9 +1098,22 @@ class Scheduler:
         if seen:
             if not self._cancelled or seen > 1:
                 self._cancel(self._session.settings["cancel_grace"] if seen == 1 else 0.0)
+                self._say_waiting_at = time.time() + _QUIET_SECONDS if seen == 1 else 0.0
                 self._interrupts -= max(0, seen - 1)  # the next Ctrl-C is a new second one
+            elif 0 < self._say_waiting_at <= time.time():
+                self._say_waiting_at = 0.0
+                self._tell_whom_ctrl_c_waits_for()
         elif self._running and not self._cancelled:
             self._wait_for_siblings()
+
+    def _tell_whom_ctrl_c_waits_for(self) -> None:
+        grace, count = self._session.settings["cancel_grace"], len(self._running)
+        if count == 1:
+            text = f"1 task is still ending: it has {grace:g} s. Ctrl-C again ends it at once."
+        else:
+            text = f"{count} tasks are still ending: they have {grace:g} s. Ctrl-C again ends them at once."
+        if count:
+            self._emit(Message(text, "warning", time.time()))
 
     def _wait_for_siblings(self) -> None:
         now, settings = time.time(), self._session.settings
