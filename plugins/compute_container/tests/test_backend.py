@@ -147,9 +147,20 @@ def test_an_image_of_another_architecture(bench: Any, here: Podman) -> None:
 
 def test_an_image_without_a_shell(bench: Any, here: Podman) -> None:
     end = bench.end(bench.submit("true", options={"image": here.empty_image}))
-    assert end.cause == "launch", end
+    assert end.cause == "launch"
     assert end.message.startswith(f"image '{here.empty_image}' has no shell at /bin/sh: ")
     assert end.hint == "an image with a shell and a Python: --with container:image=…"
+
+
+def test_a_line_in_pieces_is_told_of_a_failure(bench: Any) -> None:
+    script = "printf one >&2; sleep 0.3; printf two >&2; sleep 0.3; echo three >&2; exit 3"
+    end = bench.end(bench.submit(script))
+    assert (end.code, end.log) == (3, "onetwothree\n")
+
+
+def test_the_last_lines_are_told_of_a_failure(bench: Any) -> None:
+    end = bench.end(bench.submit("for n in $(seq 200); do echo line $n; done; exit 3"))
+    assert end.log.splitlines() == [f"line {n}" for n in range(151, 201)]
 
 
 def test_a_container_that_somebody_removes_is_lost(bench: Any, here: Podman) -> None:

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 from flow_container.commands import Member, Wanted, run_words, settle
 from flow_container.ends import (
-    NOT_EXECUTED,
     STATE_FORMAT,
     End,
     cannot_start,
@@ -38,7 +37,6 @@ from flow_remote.backend import Ended, Job, News, Refused, Running, Waiting
 _STARTERS = 4  # containers that are started at the same time
 _LOOK = 5.0  # seconds between looks at all containers while the runtime tells of events
 _LOOK_OFTEN = 1.0  # …while it does not
-_LATE_LOG = 0.5  # seconds in which a busy machine writes the log of a container that has ended
 _GATHER = 0.05  # seconds in which further ends are awaited, for one look at all of them
 _PATIENCE = 120.0  # seconds in which a runtime that does not answer may come back
 _PORTS = range(20000, 32768)  # below those that systems give to outgoing connections
@@ -422,9 +420,6 @@ class ContainerBackend:
                 continue  # removed between the questions: the next look tells
             end = End.of(state, tracked.scratch)
             log = read_log(engine, tracked.name) if end.code and not tracked.cancelled else ""
-            if not log and not tracked.cancelled and end.code in NOT_EXECUTED:
-                self._closed.wait(_LATE_LOG)
-                log = read_log(engine, tracked.name)
             ended = describe_end(
                 end,
                 job=tracked.job,

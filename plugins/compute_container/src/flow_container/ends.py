@@ -14,8 +14,7 @@ from flow_remote.backend import Ended
 
 _LINES = 50  # of a container's log that an attempt without one of its own shows
 _LOG_SIZE = 8000  # characters
-NOT_EXECUTED = (1, 126, 127, 255)
-"""Exit statuses of containers whose command could not be executed; only their log tells it from others."""
+_NOT_EXECUTED = (1, 126, 127, 255)  # of a command, too: only the log tells it from others
 
 _SIGNALS = {int(each) for each in signal.Signals}
 _FOREIGN = "exec format error"
@@ -66,8 +65,12 @@ STATE_FORMAT = "{{.Name}} {{json .State}}"
 
 def read_log(engine: Engine, name: str) -> str:
     """Return the last lines of a container's log."""
-    answer = engine.call("logs", "--tail", str(_LINES), name)
-    return (answer.out + answer.error)[-_LOG_SIZE:] if answer.ok else ""
+    # All of it, which has a limit: with --tail, podman forgets the beginning of a line that came in
+    # pieces, and that is how its init process writes why it cannot execute a command.
+    answer = engine.call("logs", name)
+    if not answer.ok:
+        return ""
+    return "".join((answer.out + answer.error)[-_LOG_SIZE:].splitlines(keepends=True)[-_LINES:])
 
 
 def describe_end(
@@ -98,7 +101,7 @@ def describe_end(
         )
     if end.error:
         return cannot_start(ended, end.error, image)
-    if end.code in NOT_EXECUTED and (words := _not_executed(log)):
+    if end.code in _NOT_EXECUTED and (words := _not_executed(log)):
         return cannot_start(ended, words, image)
     return ended
 
