@@ -41,9 +41,9 @@ _RUN = """
 # than that of the cluster. Slurm sends SIGTERM to all processes of the job.
 run() {
     rm -f "$folder/ended/$1"  # of an earlier start of the same job, by Slurm itself
+    trap 'end_task' TERM
     /bin/sh "$folder/$1.sh" </dev/null &
     task=$!
-    trap 'end_task' TERM
     while :; do
         wait "$task"
         status=$?
@@ -53,6 +53,8 @@ run() {
     exit "$status"
 }
 end_task() {
+    [ -n "$!" ] || exit 143 # nothing has begun
+    task=$!
     trap '' TERM
     [ -r "$folder/grace" ] || return 0
     { sleep "$(cat "$folder/grace")"; kill -KILL "$task"; } >/dev/null 2>&1 &
