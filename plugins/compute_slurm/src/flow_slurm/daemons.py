@@ -53,9 +53,11 @@ def end_processes(mark: str, node: str | None = None) -> None:
         found = set(_processes(mark, node))
         if not found:
             return
-        for process in found:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(process, signal.SIGKILL)
+        # Stopped first: else a daemon could still tell that a job of its node was killed.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in found:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(process, number)
         time.sleep(0.02)
 
 
