@@ -740,7 +740,9 @@ class TestPods:
         begun = time.monotonic()
         core.delete_namespaced_pod("two", place, grace_period_seconds=2)
         until(lambda: core.list_namespaced_pod(place).items == [])
-        assert follow.read().split() == [b"ready", b"asked"]
+        said = follow.read().split()
+        assert said[:2] == [b"ready", b"asked"]
+        assert said[2:] in ([], [b"Killed"])  # what a shell says of its `sleep`, if it dies later
         assert 1.9 < time.monotonic() - begun < 10
 
     def test_all_processes_end_with_the_first(self, kubernetes, core):
