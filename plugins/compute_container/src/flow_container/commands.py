@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from flow_container import ContainerOptions, listed, words_of
 from flow_container.engine import Engine
-from flow_core.api import DefinitionError, SettingsError, UsageError
+from flow_core.api import DefinitionError, UsageError
+from flow_remote.refusals import refused_setting
 
 
 class Wanted(NamedTuple):
@@ -78,12 +79,7 @@ def check_settings(setting: Callable[[str], Any]) -> None:
         try:
             ContainerOptions(**({name: value} if value else {}))
         except DefinitionError as error:
-            raise SettingsError(
-                error.what.replace(f"Option '{name}'", f"Setting 'container_{name}'"),
-                where=f"FLOW_CONTAINER_{name.upper()}, or container_{name} in [tool.flow]",
-                why=error.why,
-                hint=error.hint,
-            ) from None
+            raise refused_setting(error, name, f"container_{name}") from None
 
 
 def settle(

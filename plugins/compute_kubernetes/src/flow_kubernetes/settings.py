@@ -161,8 +161,9 @@ def options_of(setting: Callable[[str], Any]) -> dict[str, Any]:
     Raises:
         SettingsError: a value is none that the option may have.
     """
-    from flow_core.api import DefinitionError, SettingsError
+    from flow_core.api import DefinitionError
     from flow_kubernetes.options import KubernetesOptions
+    from flow_remote.refusals import refused_setting
 
     found = {name: setting(PREFIX + name) for name in DEFAULTS}
     found = {name: value for name, value in found.items() if value != ""}
@@ -172,10 +173,5 @@ def options_of(setting: Callable[[str], Any]) -> dict[str, Any]:
         try:
             KubernetesOptions(**{name: value})
         except DefinitionError as error:
-            raise SettingsError(
-                error.what.replace(f"Option '{name}'", f"Setting '{PREFIX}{name}'"),
-                where=f"FLOW_{(PREFIX + name).upper()}, or {PREFIX}{name} in [tool.flow]",
-                why=error.why,
-                hint=error.hint,
-            ) from None
+            raise refused_setting(error, name, PREFIX + name) from None
     return found

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flow_core.api import DefinitionError, SettingsError
+from flow_core.api import DefinitionError
+from flow_remote.refusals import refused_setting
 from flow_slurm.options import SlurmOptions
 from flow_slurm.settings import DEFAULTS, PREFIX
 from flow_slurm.times import time_of_seconds
@@ -70,12 +71,7 @@ def read_defaults(setting: Callable[[str], Any]) -> dict[str, Any]:
         try:
             options = SlurmOptions(**{name: value})
         except DefinitionError as error:
-            raise SettingsError(
-                error.what.replace(f"Option '{name}'", f"Setting '{PREFIX}{name}'"),
-                where=f"FLOW_{(PREFIX + name).upper()}, or {PREFIX}{name} in [tool.flow]",
-                why=error.why,
-                hint=error.hint,
-            ) from None
+            raise refused_setting(error, name, PREFIX + name) from None
         found |= {**options.to_plan(), **options.amounts}
     return found
 
